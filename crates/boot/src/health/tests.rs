@@ -1,0 +1,143 @@
+//! Do the routes tell the truth, and does the small server come and go as told?
+
+use actix_web::http::StatusCode;
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+async fn get(health: &Arc<Health>, path: &str) -> (StatusCode, String, String) {
+    let metrics = Arc::new(Metrics::new());
+    metrics.accepted();
+    let app = init_service(App::new().configure(routes(metrics, Arc::clone(health)))).await;
+    let answer = call_service(&app, TestRequest::get().uri(path).to_request()).await;
+    let status = answer.status();
+    let kind = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let body = String::from_utf8(read_body(answer).await.to_vec()).unwrap();
+    (status, kind, body)
+}
+
+async fn ready(health: &Arc<Health>) -> (StatusCode, Value) {
+    let (status, kind, body) = get(health, "/readyz").await;
+    assert_eq!(kind, "application/json");
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+#[actix_web::test]
+async fn a_process_is_ready_from_its_first_connection_until_it_drains() {
+    let health = Health::new();
+    let (unready, ok) = (StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK);
+    let body = |ready: bool, draining: bool, broker: &str| json!({"ready": ready, "draining": draining, "broker": broker, "journal": "none"});
+    assert_eq!(
+        ready(&health).await,
+        (unready, body(false, false, "never connected"))
+    );
+
+    health.set_broker("disconnected: connection refused");
+    let away = "disconnected: connection refused";
+    assert_eq!(ready(&health).await, (unready, body(false, false, away)));
+
+    health.broker_connected();
+    assert!(health.is_ready());
+    assert_eq!(ready(&health).await, (ok, body(true, false, "connected")));
+
+    health.set_broker(format!("blocked: {}", "memory"));
+    assert_eq!(
+        ready(&health).await,
+        (ok, body(true, false, "blocked: memory"))
+    );
+
+    health.begin_draining();
+    assert!(!health.is_ready());
+    health.broker_connected();
+    assert_eq!(
+        ready(&health).await,
+        (unready, body(false, true, "connected"))
+    );
+}
+
+#[actix_web::test]
+async fn a_journal_out_of_reach_is_told_and_no_reason_to_send_work_elsewhere() {
+    let health = Health::new();
+    health.broker_connected();
+    health.set_journal("out of reach: connection refused");
+    let (status, body) = ready(&health).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["journal"], "out of reach: connection refused");
+}
+
+#[actix_web::test]
+async fn a_living_process_says_ok_even_while_draining() {
+    let health = Health::new();
+    health.begin_draining();
+    let (status, kind, body) = get(&health, "/healthz").await;
+    assert_eq!(
+        (status, kind.as_str()),
+        (StatusCode::OK, "application/json")
+    );
+    assert_eq!(body, r#"{"status":"ok"}"#);
+}
+
+#[actix_web::test]
+async fn the_metrics_page_has_its_media_type() {
+    let (status, kind, body) = get(&Health::new(), "/metrics").await;
+    assert_eq!(
+        (status, kind.as_str()),
+        (StatusCode::OK, metrics::CONTENT_TYPE)
+    );
+    assert!(
+        body.contains("\nringback_callbacks_accepted_total 1\n"),
+        "{body}"
+    );
+}
+
+fn anywhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+#[tokio::test]
+async fn the_small_server_answers_until_it_is_stopped() {
+    let (stop, health) = (CancellationToken::new(), Health::new());
+    let (address, serving) =
+        serve(anywhere(), Arc::new(Metrics::new()), health, stop.clone()).unwrap();
+    let serving = tokio::spawn(serving);
+
+    let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
+    connection.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with(r#"{"status":"ok"}"#), "{answer}");
+
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+    assert!(
+        tokio::net::TcpStream::connect(address).await.is_err(),
+        "the port is still open"
+    );
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let taken = TcpListener::bind(anywhere()).unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = serve(
+        address,
+        Arc::new(Metrics::new()),
+        Health::new(),
+        CancellationToken::new(),
+    )
+    .map(drop)
+    .unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    let start = format!("cannot listen on {address}: ");
+    assert!(error.to_string().starts_with(&start), "{error}");
+}

@@ -1,0 +1,269 @@
+//! Which values that can be read make no sense all the same?
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::Settings;
+use super::show::duration_text;
+use crate::telemetry;
+
+/// The longest callee number, as the contract has it.
+const LONGEST_NUMBER_BYTES: usize = 128;
+
+/// What a request may ask for at most (`options.timeout_seconds`), as the contract has it.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(60);
+
+/// A key whose value is refused, and why.
+#[derive(Debug)]
+pub(super) struct Bad {
+    pub(super) key: String,
+    pub(super) reason: String,
+}
+
+fn bad(key: impl Into<String>, reason: impl Into<String>) -> Bad {
+    Bad {
+        key: key.into(),
+        reason: reason.into(),
+    }
+}
+
+/// Checks what one value's reader cannot see: ranges, forms, and values against one another.
+pub(super) fn check(settings: &Settings) -> Result<(), Bad> {
+    broker(settings)?;
+    ingress(settings)?;
+    dispatcher(settings)?;
+    journal(settings)?;
+    admin(settings)?;
+    if settings.retry.schedule.is_empty() {
+        return Err(bad(
+            "retry.schedule",
+            "it needs at least one wait (write 5s,30s,2min)",
+        ));
+    }
+    callees(settings)?;
+    telemetry::filter(&settings.log.level)
+        .map(drop)
+        .map_err(|reason| bad("log.level", reason))
+}
+
+fn broker(settings: &Settings) -> Result<(), Bad> {
+    let broker = &settings.broker;
+    if let Some(url) = &broker.url {
+        amqp(url.expose_secret()).map_err(|reason| bad("broker.url", reason))?;
+    }
+    if broker.url.is_some() && broker.data_dir.is_some() {
+        let reason =
+            "it is for the embedded store, but broker.url names a RabbitMQ (set one of them)";
+        return Err(bad("broker.data_dir", reason));
+    }
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    if !(1..=40).contains(&broker.prefix.len()) || !broker.prefix.bytes().all(fits) {
+        let reason = format!(
+            "{:?} is not 1 to 40 of a-z, 0-9, \".\", \"_\", \"-\"",
+            broker.prefix
+        );
+        return Err(bad("broker.prefix", reason));
+    }
+    lasts(
+        "broker.publish_timeout",
+        broker.publish_timeout,
+        MOMENT..=MINUTE,
+    )?;
+    between("broker.publish_channels", broker.publish_channels, 1..=8)
+}
+
+fn ingress(settings: &Settings) -> Result<(), Bad> {
+    let ingress = &settings.ingress;
+    between(
+        "ingress.body_limit_bytes",
+        ingress.body_limit_bytes,
+        1024..=8 * 1024 * 1024,
+    )?;
+    lasts(
+        "ingress.body_timeout",
+        ingress.body_timeout,
+        MOMENT..=5 * MINUTE,
+    )?;
+    between(
+        "ingress.max_backlog",
+        ingress.max_backlog,
+        1..=1_000_000_000,
+    )?;
+    between("ingress.workers", ingress.workers, 0..=1024)?;
+    lasts(
+        "ingress.max_wait",
+        ingress.max_wait,
+        Duration::ZERO..=5 * MINUTE,
+    )?;
+    lasts(
+        "ingress.default_wait",
+        ingress.default_wait,
+        Duration::ZERO..=ingress.max_wait,
+    )?;
+    lasts("ingress.grace", ingress.grace, MOMENT..=60 * MINUTE)
+}
+
+fn journal(settings: &Settings) -> Result<(), Bad> {
+    let journal = &settings.journal;
+    if let Some(url) = &journal.url {
+        postgres(url.expose_secret()).map_err(|reason| bad("journal.url", reason))?;
+    }
+    let kept = 60 * MINUTE..=TEN_YEARS;
+    lasts("journal.retention", journal.retention, kept.clone())?;
+    lasts("journal.body_retention", journal.body_retention, kept)?;
+    between("journal.spool", journal.spool, 1_000..=10_000_000)?;
+    between(
+        "journal.max_backlog",
+        journal.max_backlog,
+        1..=1_000_000_000,
+    )
+}
+
+fn admin(settings: &Settings) -> Result<(), Bad> {
+    let admin = &settings.admin;
+    match &admin.token {
+        None if !admin.listen.ip().is_loopback() => {
+            let reason = format!(
+                "it is not set, and admin.listen is {}, which others can reach",
+                admin.listen
+            );
+            Err(bad("admin.token", reason))
+        }
+        Some(token)
+            if !token
+                .expose_secret()
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic()) =>
+        {
+            let reason = "it holds something that is not a visible ASCII character";
+            Err(bad("admin.token", reason))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn dispatcher(settings: &Settings) -> Result<(), Bad> {
+    let dispatcher = &settings.dispatcher;
+    between(
+        "dispatcher.first_slots",
+        dispatcher.first_slots,
+        1..=u16::MAX,
+    )?;
+    between(
+        "dispatcher.retry_slots",
+        dispatcher.retry_slots,
+        1..=u16::MAX,
+    )?;
+    lasts(
+        "dispatcher.connect_timeout",
+        dispatcher.connect_timeout,
+        MOMENT..=MINUTE,
+    )?;
+    let attempt = dispatcher.attempt_timeout;
+    lasts(
+        "dispatcher.attempt_timeout",
+        attempt,
+        Duration::from_secs(1)..=MINUTE,
+    )?;
+    lasts("dispatcher.grace", dispatcher.grace, MOMENT..=60 * MINUTE)?;
+    if dispatcher.grace <= LONGEST_ATTEMPT {
+        // An attempt cut short by a stop would be made twice.
+        let (grace, longest) = (
+            duration_text(dispatcher.grace),
+            duration_text(LONGEST_ATTEMPT),
+        );
+        let reason = format!("{grace} is not longer than the longest attempt ({longest})");
+        return Err(bad("dispatcher.grace", reason));
+    }
+    Ok(())
+}
+
+fn callees(settings: &Settings) -> Result<(), Bad> {
+    for (number, callee) in &settings.callees {
+        if number.trim().is_empty()
+            || number.len() > LONGEST_NUMBER_BYTES
+            || number.contains(char::is_control)
+        {
+            let reason = "a callee's number is 1 to 128 bytes, not blank, no control characters";
+            return Err(bad(
+                format!("callees.{number}").escape_debug().to_string(),
+                reason,
+            ));
+        }
+        let is_http =
+            |url: &str| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        if callee.url.as_deref().is_some_and(|url| !is_http(url)) {
+            // Not shown: what is wrong with it may be a token in the wrong place.
+            let reason = "it is not an http or https URL (write https://host/path)";
+            return Err(bad(format!("callees.{number}.url"), reason));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what the AMQP client could not use, and what would hide a password from the masking.
+fn amqp(text: &str) -> Result<(), &'static str> {
+    let no_url = "it is not a broker's URL (write amqp://user:password@host:5672/%2f)";
+    let url = Url::parse(text).map_err(|_| no_url)?;
+    if !matches!(url.scheme(), "amqp" | "amqps") || url.host_str().is_none_or(str::is_empty) {
+        return Err(no_url);
+    }
+    whole_password(&url)
+}
+
+/// The same for the journal's client. A socket's directory may stand in the query's `host`.
+fn postgres(text: &str) -> Result<(), &'static str> {
+    let no_url = "it is not a PostgreSQL URL (write postgres://user:password@host:5432/ringback)";
+    let url = Url::parse(text).map_err(|_| no_url)?;
+    let host = url.host_str().is_some_and(|host| !host.is_empty())
+        || url.query_pairs().any(|(key, _)| key == "host");
+    if !matches!(url.scheme(), "postgres" | "postgresql") || !host {
+        return Err(no_url);
+    }
+    whole_password(&url)
+}
+
+fn whole_password(url: &Url) -> Result<(), &'static str> {
+    // A raw `/`, `?` or `#` ends the password early, and the rest would be shown as a path.
+    let rest = [Some(url.path()), url.query()];
+    if url.fragment().is_some() || rest.into_iter().flatten().any(|part| part.contains('@')) {
+        return Err("percent-encode the special characters of its password (# is %23, / is %2F)");
+    }
+    Ok(())
+}
+
+/// Shorter waits than this are a slip of the unit.
+const MOMENT: Duration = Duration::from_millis(10);
+const MINUTE: Duration = Duration::from_secs(60);
+const TEN_YEARS: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+
+fn between<T: PartialOrd + Display + Copy>(
+    key: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), Bad> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let reason = format!(
+        "{value} is not between {} and {}",
+        range.start(),
+        range.end()
+    );
+    Err(bad(key, reason))
+}
+
+fn lasts(key: &str, value: Duration, range: RangeInclusive<Duration>) -> Result<(), Bad> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let [value, least, most] = [value, *range.start(), *range.end()].map(duration_text);
+    Err(bad(
+        key,
+        format!("{value} is not between {least} and {most}"),
+    ))
+}

@@ -1,0 +1,250 @@
+//! How is one value read, be it TOML or the plain text of an environment variable?
+//!
+//! One function per kind of value. They are stricter than `config`'s own conversions, which take
+//! 2.7 for 3 and `true` for 1.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{HttpStatus, LogFormat};
+
+/// Text.
+pub(super) fn plain<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Raw::deserialize(from)?.text()
+}
+
+/// Text that may be left out. Blank counts as left out, as compose files hand it on.
+pub(super) fn optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = plain(from)?;
+    Ok((!text.trim().is_empty()).then_some(text))
+}
+
+/// A path that may be left out.
+pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(optional(from)?.map(PathBuf::from))
+}
+
+/// Text that may be left out and is never shown, not even in an error.
+pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
+    let text = optional(from)?;
+    Ok(text.map(|text| SecretString::from(text.trim())))
+}
+
+/// `true` or `false`.
+pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    match Raw::deserialize(from)? {
+        Raw::Flag(flag) => Ok(flag),
+        Raw::Text(text) if text == "true" => Ok(true),
+        Raw::Text(text) if text == "false" => Ok(false),
+        other => Err(D::Error::custom(format!(
+            "{} is not true or false",
+            other.shown()
+        ))),
+    }
+}
+
+/// A whole number, not negative. Its range is checked later, but it fits its type.
+pub(super) fn number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {
+    let raw = Raw::deserialize(from)?;
+    let number: Option<u64> = match &raw {
+        Raw::Whole(number) => u64::try_from(*number).ok(),
+        Raw::Text(text) => text.trim().parse().ok(),
+        Raw::Flag(_) | Raw::Other(_) | Raw::List(_) => None,
+    };
+    let Some(number) = number else {
+        return Err(D::Error::custom(format!(
+            "{} is not a whole number",
+            raw.shown()
+        )));
+    };
+    T::try_from(number).map_err(|_| D::Error::custom(format!("{number} is too large")))
+}
+
+/// A duration with its unit: `5s`, `2min`, `1h`.
+pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    match Raw::deserialize(from)? {
+        Raw::Text(text) => parse_duration(&text),
+        other => Err(not_a_duration(&other.shown())),
+    }
+}
+
+/// Durations, as a list or parted by commas.
+pub(super) fn durations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Duration>, D::Error> {
+    Raw::deserialize(from)?
+        .items()?
+        .iter()
+        .map(|item| parse_duration(item))
+        .collect()
+}
+
+/// An IP address and a port.
+pub(super) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    parse_address(&plain(from)?)
+}
+
+/// Addresses with ports, as a list or parted by commas.
+pub(super) fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+    Raw::deserialize(from)?
+        .items()?
+        .iter()
+        .map(|item| parse_address(item))
+        .collect()
+}
+
+/// Texts, as a list or parted by commas.
+pub(super) fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let items = Raw::deserialize(from)?.items()?;
+    if items.iter().any(|item| item.trim().is_empty()) {
+        return Err(D::Error::custom("one of its items is blank"));
+    }
+    Ok(items)
+}
+
+impl<'de> Deserialize<'de> for HttpStatus {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        one_of(
+            from,
+            &[("by_code", Self::ByCode), ("always_200", Self::Always200)],
+        )
+    }
+}
+
+impl<'de> Deserialize<'de> for LogFormat {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        one_of(
+            from,
+            &[
+                ("auto", Self::Auto),
+                ("human", Self::Human),
+                ("json", Self::Json),
+            ],
+        )
+    }
+}
+
+fn one_of<'de, D: Deserializer<'de>, T: Copy>(
+    from: D,
+    choices: &[(&str, T)],
+) -> Result<T, D::Error> {
+    let text = plain(from)?;
+    choices
+        .iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, choice)| *choice)
+        .ok_or_else(|| {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            D::Error::custom(format!("{text:?} is none of {}", names.join(", ")))
+        })
+}
+
+fn parse_duration<E: Error>(text: &str) -> Result<Duration, E> {
+    humantime::parse_duration(text).map_err(|_| not_a_duration(&format!("{text:?}")))
+}
+
+fn not_a_duration<E: Error>(shown: &str) -> E {
+    E::custom(format!("{shown} is not a duration (write 5s, 2min or 1h)"))
+}
+
+fn parse_address<E: Error>(text: &str) -> Result<SocketAddr, E> {
+    text.trim().parse().map_err(|_| {
+        E::custom(format!(
+            "{text:?} is not an IP address with a port (write 127.0.0.1:5106)"
+        ))
+    })
+}
+
+/// A value as it was written.
+enum Raw {
+    Text(String),
+    Whole(i64),
+    Flag(bool),
+    List(Vec<Raw>),
+    Other(&'static str),
+}
+
+impl Raw {
+    /// What the value looks like in a sentence.
+    fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => format!("{text:?}"),
+            Self::Whole(number) => number.to_string(),
+            Self::Flag(flag) => flag.to_string(),
+            Self::List(_) => "a list".to_owned(),
+            Self::Other(kind) => (*kind).to_owned(),
+        }
+    }
+
+    fn text<E: Error>(self) -> Result<String, E> {
+        match self {
+            Self::Text(text) => Ok(text),
+            other => Err(E::custom(format!(
+                "{} is not text in quotes",
+                other.shown()
+            ))),
+        }
+    }
+
+    /// A list of texts, or text whose items are parted by commas. Blank text is an empty list.
+    fn items<E: Error>(self) -> Result<Vec<String>, E> {
+        match self {
+            Self::List(items) => items.into_iter().map(Self::text).collect(),
+            Self::Text(text) if text.trim().is_empty() => Ok(Vec::new()),
+            Self::Text(text) => Ok(text.split(',').map(|item| item.trim().to_owned()).collect()),
+            other => Err(E::custom(format!(
+                "{} is not a list (write \"a,b\")",
+                other.shown()
+            ))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(text.to_owned()))
+    }
+
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<Raw, E> {
+        Ok(Raw::Flag(flag))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Raw, E> {
+        Ok(Raw::Whole(number)) // TOML knows no larger ones.
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Raw, E> {
+        Ok(Raw::Other("a number with a point"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Raw, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Raw::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut section: A) -> Result<Raw, A::Error> {
+        while section.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Raw::Other("a section"))
+    }
+}

@@ -1,0 +1,223 @@
+//! Do the layers win in their order, and does every value arrive as it was meant?
+
+mod refusals;
+mod showing;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+/// A password that must not be seen anywhere.
+const CANARY: &str = "c4n4ry-p4ss";
+
+/// A settings file that is gone when the test is over.
+struct SettingsFile(PathBuf);
+
+impl SettingsFile {
+    fn new(text: &str) -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("ringback-settings-{}-{number}.toml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::File::create_new(&path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for SettingsFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn load(file: &str, env: &[(&str, &str)]) -> Result<Settings, String> {
+    let file = SettingsFile::new(file);
+    let env = env
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Settings::load(Some(&file.0), env).map_err(|error| {
+        let debug = format!("{error:?}");
+        assert!(!debug.contains(CANARY), "{debug}");
+        error
+            .to_string()
+            .replace(&file.0.display().to_string(), "FILE")
+    })
+}
+
+/// The sentence that this file is refused with, its name written `FILE`.
+fn refused_file(file: &str) -> String {
+    load(file, &[]).expect_err(file)
+}
+
+fn refused_variable(name: &str, value: &str) -> String {
+    load("", &[(name, value)]).expect_err(name)
+}
+
+/// Every setting, none at its default. `callees` has names that only a file can hold.
+const EVERYTHING: &str = r#"
+[broker]
+url = "amqps://user:c4n4ry-p4ss@broker.example:5671/%2f?heartbeat=10"
+prefix = "b-2.x_y"
+declare = false
+publish_timeout = "250ms"
+publish_channels = 8
+[ingress]
+listen = "[::1]:80"
+body_limit_bytes = 1024
+body_timeout = "1min 30s"
+http_status = "always_200"
+accept_blank_message_type = true
+max_backlog = 10
+default_wait = "3s"
+max_wait = "4s"
+workers = 3
+grace = "1h"
+[dispatcher]
+listen = "127.0.0.1:0"
+first_slots = 65535
+retry_slots = 1
+grace = "61s"
+connect_timeout = "1s"
+attempt_timeout = "1min"
+dns_servers = ["10.0.0.53:53", "[fd00::53]:53"]
+[retry]
+schedule = ["1s", "90s"]
+[journal]
+url = "postgres://user:c4n4ry-p4ss@journal.example/ringback?sslmode=require"
+retention = "7d"
+body_retention = "2d"
+spool = 1000
+max_backlog = 20
+[admin]
+listen = "0.0.0.0:9"
+token = "c4n4ry-p4ss"
+[guard]
+allow = ["10.0.0.0/8", "192.0.2.1:8080"]
+[callees.EO001]
+name = "乐居新房"
+url = "https://user:c4n4ry-p4ss@callee.example/hook?token=c4n4ry-p4ss#c4n4ry-p4ss"
+[callees."二.\"手\" 房[1]"]
+name = "x\u007Fy"
+[log]
+format = "json"
+level = "debug,lapin=info"
+"#;
+
+#[test]
+fn a_file_can_set_everything() {
+    let settings = load(EVERYTHING, &[]).unwrap();
+    assert_eq!(settings.broker.publish_timeout, Duration::from_millis(250));
+    assert_eq!(settings.ingress.body_timeout, Duration::from_secs(90));
+    assert_eq!(settings.ingress.http_status, HttpStatus::Always200);
+    assert_eq!(
+        settings.dispatcher.dns_servers[1],
+        "[fd00::53]:53".parse().unwrap()
+    );
+    assert_eq!(settings.retry.schedule, [1, 90].map(Duration::from_secs));
+    let day = Duration::from_secs(86_400);
+    let journal = &settings.journal;
+    assert_eq!(
+        (journal.retention, journal.body_retention),
+        (7 * day, 2 * day)
+    );
+    assert_eq!((journal.spool, journal.max_backlog), (1_000, 20));
+    assert_eq!(settings.admin.token.unwrap().expose_secret(), CANARY);
+    assert_eq!(settings.ingress.default_wait, Duration::from_secs(3));
+    assert_eq!(settings.guard.allow, ["10.0.0.0/8", "192.0.2.1:8080"]);
+    assert_eq!(settings.callees["EO001"].name.as_deref(), Some("乐居新房"));
+    assert!(
+        settings.callees.contains_key("二.\"手\" 房[1]"),
+        "{:?}",
+        settings.callees.keys()
+    );
+    assert_eq!(settings.log.format, LogFormat::Json);
+}
+
+#[test]
+fn the_environment_wins_over_the_file_key_by_key() {
+    let file = "[broker]\nprefix = \"file\"\npublish_channels = 3\n";
+    let settings = load(file, &[("RINGBACK__BROKER__PREFIX", "env")]).unwrap();
+    assert_eq!(settings.broker.prefix, "env");
+    assert_eq!(settings.broker.publish_channels, 3);
+    assert!(settings.broker.declare);
+}
+
+#[test]
+fn every_kind_of_value_can_be_given_as_text() {
+    let settings = load(
+        "",
+        &[
+            (
+                "RINGBACK__BROKER__URL",
+                "amqp://guest:guest@127.0.0.1:5672/%2f\n",
+            ),
+            ("RINGBACK__BROKER__DECLARE", "false"),
+            ("RINGBACK__BROKER__PUBLISH_CHANNELS", "4"),
+            ("RINGBACK__INGRESS__LISTEN", "127.0.0.1:0"),
+            ("RINGBACK__INGRESS__HTTP_STATUS", "always_200"),
+            ("RINGBACK__DISPATCHER__GRACE", "2min"),
+            (
+                "RINGBACK__DISPATCHER__DNS_SERVERS",
+                "10.0.0.53:53, [fd00::53]:53",
+            ),
+            ("RINGBACK__RETRY__SCHEDULE", "1s, 2min,1h"),
+            ("RINGBACK__GUARD__ALLOW", "127.0.0.0/8,10.0.0.1:80"),
+            ("RINGBACK__LOG__FORMAT", "human"),
+            ("RINGBACK_CONFIG", "not a setting"),
+            ("RINGBACK_INGRESS_PORT", "not one either"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    let url = settings.broker.url.unwrap();
+    assert_eq!(url.expose_secret(), "amqp://guest:guest@127.0.0.1:5672/%2f");
+    assert!(!settings.broker.declare);
+    assert_eq!(settings.broker.publish_channels, 4);
+    assert_eq!(settings.ingress.listen, "127.0.0.1:0".parse().unwrap());
+    assert_eq!(settings.ingress.http_status, HttpStatus::Always200);
+    assert_eq!(settings.dispatcher.grace, Duration::from_secs(120));
+    assert_eq!(settings.dispatcher.dns_servers.len(), 2);
+    assert_eq!(
+        settings.retry.schedule,
+        [1, 120, 3600].map(Duration::from_secs)
+    );
+    assert_eq!(settings.guard.allow, ["127.0.0.0/8", "10.0.0.1:80"]);
+    assert_eq!(settings.log.format, LogFormat::Human);
+}
+
+#[test]
+fn a_blank_variable_empties_a_list_and_unsets_what_may_be_left_out() {
+    let file = "[broker]\nurl = \"amqp://host\"\n[guard]\nallow = \"10.0.0.0/8\"\n";
+    let env = [
+        ("RINGBACK__BROKER__URL", ""),
+        ("RINGBACK__GUARD__ALLOW", ""),
+    ];
+    let settings = load(file, &env).unwrap();
+    assert!(settings.broker.url.is_none());
+    assert!(settings.guard.allow.is_empty());
+}
+
+#[test]
+fn a_callee_keeps_the_case_of_its_number() {
+    let file = "[callees.EO001]\nname = \"one\"\n[callees.eo001]\nname = \"small\"\n";
+    let env = [
+        ("RINGBACK__CALLEES__EO001__URL", "http://one.example/"),
+        ("RINGBACK__CALLEES__A__B__NAME", "two underscores inside"),
+    ];
+    let callees = load(file, &env).unwrap().callees;
+    assert_eq!(callees["EO001"].name.as_deref(), Some("one"));
+    assert_eq!(callees["EO001"].url.as_deref(), Some("http://one.example/"));
+    assert_eq!(callees["eo001"].url, None);
+    assert_eq!(
+        callees["A__B"].name.as_deref(),
+        Some("two underscores inside")
+    );
+    assert_eq!(callees.len(), 3);
+}

@@ -1,0 +1,279 @@
+//! Is every mistake named in one sentence, with where it came from?
+
+use super::*;
+
+#[test]
+fn a_bad_value_in_the_environment_is_named_by_its_variable() {
+    for (name, value, reason) in [
+        (
+            "RETRY__SCHEDULE",
+            "1x",
+            "\"1x\" is not a duration (write 5s, 2min or 1h)",
+        ),
+        (
+            "RETRY__SCHEDULE",
+            "5s,,1h",
+            "\"\" is not a duration (write 5s, 2min or 1h)",
+        ),
+        (
+            "RETRY__SCHEDULE",
+            "",
+            "it needs at least one wait (write 5s,30s,2min)",
+        ),
+        (
+            "INGRESS__GRACE",
+            "30",
+            "\"30\" is not a duration (write 5s, 2min or 1h)",
+        ),
+        ("INGRESS__WORKERS", "two", "\"two\" is not a whole number"),
+        ("INGRESS__WORKERS", "-1", "\"-1\" is not a whole number"),
+        (
+            "INGRESS__BODY_LIMIT_BYTES",
+            "1023",
+            "1023 is not between 1024 and 8388608",
+        ),
+        ("DISPATCHER__FIRST_SLOTS", "65536", "65536 is too large"),
+        (
+            "DISPATCHER__FIRST_SLOTS",
+            "0",
+            "0 is not between 1 and 65535",
+        ),
+        (
+            "DISPATCHER__ATTEMPT_TIMEOUT",
+            "61s",
+            "61s is not between 1s and 1min",
+        ),
+        (
+            "DISPATCHER__GRACE",
+            "60s",
+            "1min is not longer than the longest attempt (1min)",
+        ),
+        (
+            "DISPATCHER__DNS_SERVERS",
+            "10.0.0.53",
+            "\"10.0.0.53\" is not an IP address with a port (write 127.0.0.1:5106)",
+        ),
+        (
+            "INGRESS__DEFAULT_WAIT",
+            "31s",
+            "31s is not between 0s and 30s",
+        ),
+        (
+            "JOURNAL__URL",
+            "mysql://localhost/ringback",
+            "it is not a PostgreSQL URL (write postgres://user:password@host:5432/ringback)",
+        ),
+        (
+            "JOURNAL__RETENTION",
+            "59min",
+            "59min is not between 1h and 87600h",
+        ),
+        (
+            "JOURNAL__SPOOL",
+            "10",
+            "10 is not between 1000 and 10000000",
+        ),
+        (
+            "ADMIN__TOKEN",
+            "乐",
+            "it holds something that is not a visible ASCII character",
+        ),
+        ("BROKER__DECLARE", "yes", "\"yes\" is not true or false"),
+        (
+            "BROKER__PREFIX",
+            "Ring",
+            "\"Ring\" is not 1 to 40 of a-z, 0-9, \".\", \"_\", \"-\"",
+        ),
+        (
+            "INGRESS__HTTP_STATUS",
+            "always",
+            "\"always\" is none of by_code, always_200",
+        ),
+        ("GUARD__ALLOW", "10.0.0.0/8,", "one of its items is blank"),
+        (
+            "LOG__LEVEL",
+            "inof",
+            "\"inof\" is not a log level (write info, or info,lapin=debug)",
+        ),
+        (
+            "CALLEES__A.B__URL",
+            "x",
+            "it is not an http or https URL (write https://host/path)",
+        ),
+    ] {
+        let name = format!("RINGBACK__{name}");
+        assert_eq!(refused_variable(&name, value), format!("{name}: {reason}"));
+    }
+}
+
+#[test]
+fn a_bad_value_in_the_file_is_named_by_its_key() {
+    for (file, sentence) in [
+        (
+            "broker.publish_channels = 9",
+            "broker.publish_channels in FILE: 9 is not between 1 and 8",
+        ),
+        (
+            "broker.publish_channels = 2.7",
+            "broker.publish_channels in FILE: a number with a point is not a whole number",
+        ),
+        (
+            "broker.publish_channels = true",
+            "broker.publish_channels in FILE: true is not a whole number",
+        ),
+        (
+            "broker.prefix = 5",
+            "broker.prefix in FILE: 5 is not text in quotes",
+        ),
+        (
+            "ingress.grace = 30",
+            "ingress.grace in FILE: 30 is not a duration (write 5s, 2min or 1h)",
+        ),
+        (
+            "retry.schedule = [\"5s\", \"later\"]",
+            "retry.schedule in FILE: \"later\" is not a duration (write 5s, 2min or 1h)",
+        ),
+        (
+            "guard.allow = { a = 1 }",
+            "guard.allow in FILE: a section is not a list (write \"a,b\")",
+        ),
+        (
+            "broker = []",
+            "broker in FILE: no such setting; a section is written [broker]",
+        ),
+        (
+            "callees.A = 1",
+            "callees.A in FILE: no such setting; a section is written [callees.A]",
+        ),
+        (
+            "[callees.\"\"]",
+            "callees. in FILE: a callee's number is 1 to 128 bytes, not blank, no control \
+             characters",
+        ),
+    ] {
+        assert_eq!(refused_file(file), sentence);
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_where_it_came_from() {
+    for (file, env, place) in [
+        ("[broker]\nuri = \"x\"", None, "broker.uri in FILE"),
+        ("[brocker]\nurl = \"x\"", None, "brocker in FILE"),
+        (
+            "[callees.\"E.1\"]\nurls = \"x\"",
+            None,
+            "callees.E.1.urls in FILE",
+        ),
+        ("", Some("RINGBACK__BROKER__URI"), "RINGBACK__BROKER__URI"),
+        (
+            "",
+            Some("RINGBACK__BROKER__URL__X"),
+            "RINGBACK__BROKER__URL__X",
+        ),
+        ("", Some("RINGBACK__BROCKER__URL"), "RINGBACK__BROCKER__URL"),
+        (
+            "",
+            Some("RINGBACK__CALLEES__E.1__URLS"),
+            "RINGBACK__CALLEES__E.1__URLS",
+        ),
+        (
+            "",
+            Some("RINGBACK__CALLEES__EO001"),
+            "RINGBACK__CALLEES__EO001",
+        ),
+        (
+            "",
+            Some("RINGBACK__CALLEES____URL"),
+            "RINGBACK__CALLEES____URL",
+        ),
+        ("", Some("RINGBACK__BROKER"), "RINGBACK__BROKER"),
+        ("", Some("RINGBACK__"), "RINGBACK__"),
+    ] {
+        let env: Vec<(&str, &str)> = env.into_iter().map(|name| (name, "x")).collect();
+        let refusal = load(file, &env).unwrap_err();
+        assert!(
+            refusal.starts_with(&format!("{place}: no such setting")),
+            "{refusal}"
+        );
+    }
+    assert!(refused_variable("RINGBACK__GUARD__DENY", "x").ends_with("(expected allow)"));
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_named_with_the_line() {
+    let refusal = refused_file("[log]\nlevel = \"info\"\nformat = c4n4ry-p4ss\n");
+    assert!(
+        refusal.starts_with("the settings file FILE is not TOML: line 3, "),
+        "{refusal}"
+    );
+    assert!(
+        !refusal.contains(CANARY) && !refusal.contains('\n'),
+        "{refusal}"
+    );
+    let refusal = refused_file("[log]\nlevel = \"info\"\nlevel = \"info\"\n");
+    assert!(
+        refusal.contains("line 3, ") && refusal.contains("duplicate key"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let path = PathBuf::from("/nowhere/ringback.toml");
+    let refusal = Settings::load(Some(&path), std::iter::empty())
+        .unwrap_err()
+        .to_string();
+    let start = "cannot read the settings file /nowhere/ringback.toml: ";
+    assert!(refusal.starts_with(start), "{refusal}");
+}
+
+#[test]
+fn another_crate_refuses_a_value_by_both_its_names() {
+    for (key, place) in [
+        ("guard.allow", "guard.allow (RINGBACK__GUARD__ALLOW)"),
+        (
+            "callees.EO001.url",
+            "callees.EO001.url (RINGBACK__CALLEES__EO001__URL)",
+        ),
+    ] {
+        let refusal = SettingsError::refused(key, "it is bad").to_string();
+        assert_eq!(refusal, format!("{place}: it is bad"));
+    }
+}
+
+#[test]
+fn settings_that_mix_rabbitmq_and_the_embedded_store_are_refused() {
+    let both = [
+        (
+            "RINGBACK__BROKER__URL",
+            "amqp://guest:guest@127.0.0.1:5672/%2f",
+        ),
+        ("RINGBACK__BROKER__DATA_DIR", "/var/lib/ringback"),
+    ];
+    let variables = both.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let refused = Settings::load(None, variables.into_iter()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "RINGBACK__BROKER__DATA_DIR: it is for the embedded store, but broker.url names a RabbitMQ \
+         (set one of them)"
+    );
+    let [_, alone] = both.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let settings = Settings::load(None, [alone].into_iter()).unwrap();
+    assert_eq!(
+        settings.broker.data_dir.unwrap().to_str(),
+        Some("/var/lib/ringback")
+    );
+}
+
+#[test]
+fn operators_elsewhere_need_a_token() {
+    let env = [("RINGBACK__ADMIN__LISTEN", "0.0.0.0:5109")];
+    assert_eq!(
+        load("", &env).unwrap_err(),
+        "admin.token in FILE: it is not set, and admin.listen is 0.0.0.0:5109, which others can reach"
+    );
+    let token = ("RINGBACK__ADMIN__TOKEN", "a-token");
+    assert!(load("", &[env[0], token]).is_ok());
+    assert!(load("", &[("RINGBACK__ADMIN__LISTEN", "[::1]:1")]).is_ok());
+}

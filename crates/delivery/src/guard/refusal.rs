@@ -1,0 +1,109 @@
+//! By which rule is an address refused?
+
+use std::fmt;
+
+/// Why the guard does not admit an address. It names the rule, never the address: a caller must
+/// not learn from it what a name resolves to inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Refusal {
+    /// "This network": the system takes it as itself.
+    Unspecified,
+    /// This machine.
+    Loopback,
+    /// A private network, or IPv6 unique local and site-local.
+    Private,
+    /// The local link.
+    LinkLocal,
+    /// A cloud's metadata service, which hands out credentials.
+    Metadata,
+    /// Shared by a provider's customers (carrier-grade NAT).
+    SharedAddress,
+    /// A group of machines.
+    Multicast,
+    /// Every machine on the link.
+    Broadcast,
+    /// Set aside by IANA for protocols, for later, or not handed out.
+    Reserved,
+    /// For examples in documents.
+    Documentation,
+    /// For tests of network gear.
+    Benchmarking,
+    /// An IPv4 address dressed as IPv6: which machine answers is a gateway's choice.
+    Ipv4InIpv6,
+}
+
+impl Refusal {
+    /// A name for logs, metrics and records: `snake_case`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::Loopback => "loopback",
+            Self::Private => "private",
+            Self::LinkLocal => "link_local",
+            Self::Metadata => "metadata",
+            Self::SharedAddress => "shared_address",
+            Self::Multicast => "multicast",
+            Self::Broadcast => "broadcast",
+            Self::Reserved => "reserved",
+            Self::Documentation => "documentation",
+            Self::Benchmarking => "benchmarking",
+            Self::Ipv4InIpv6 => "ipv4_in_ipv6",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    /// One sentence, without a full stop.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Unspecified => "the address is unspecified (this network)",
+            Self::Loopback => "the address is a loopback address",
+            Self::Private => "the address is in a private network",
+            Self::LinkLocal => "the address is link-local",
+            Self::Metadata => "the address is a cloud metadata service",
+            Self::SharedAddress => "the address is in the shared (carrier-grade NAT) range",
+            Self::Multicast => "the address is a multicast address",
+            Self::Broadcast => "the address is the broadcast address",
+            Self::Reserved => "the address is in a reserved range",
+            Self::Documentation => "the address is in a documentation range",
+            Self::Benchmarking => "the address is in a benchmarking range",
+            Self::Ipv4InIpv6 => "the address is an IPv4 address embedded in IPv6",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_rule_has_a_name_and_a_sentence_of_its_own() {
+        let all = [
+            Refusal::Unspecified,
+            Refusal::Loopback,
+            Refusal::Private,
+            Refusal::LinkLocal,
+            Refusal::Metadata,
+            Refusal::SharedAddress,
+            Refusal::Multicast,
+            Refusal::Broadcast,
+            Refusal::Reserved,
+            Refusal::Documentation,
+            Refusal::Benchmarking,
+            Refusal::Ipv4InIpv6,
+        ];
+        let names: BTreeSet<_> = all.iter().map(|refusal| refusal.as_str()).collect();
+        let sentences: BTreeSet<_> = all.iter().map(ToString::to_string).collect();
+        assert_eq!((names.len(), sentences.len()), (all.len(), all.len()));
+        let snake = |name: &str| {
+            name.bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+        };
+        assert!(names.iter().all(|name| snake(name)), "{names:?}");
+    }
+}

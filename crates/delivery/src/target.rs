@@ -1,0 +1,209 @@
+//! May this text be called as a URL, and what does it point at?
+
+use std::fmt;
+use std::net::IpAddr;
+
+use thiserror::Error;
+use url::{Host, ParseError, Url};
+
+/// The longest URL, in bytes, as written and as sent.
+const MOST_BYTES: usize = 2_048;
+
+/// A URL that may be called: absolute, http or https, no user info, no fragment.
+///
+/// Only [`TargetUrl::parse`] makes one, so nothing behind it checks again. Whether its *address*
+/// may be called is the guard's question. `Debug` masks the query string: it may hold a secret.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TargetUrl {
+    url: Url,
+    target: Target,
+}
+
+/// What a URL points at: scheme, host and port. Limits and breakers are kept per target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Target {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+/// Why a text is no URL that may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum UrlFlaw {
+    /// Too many bytes, as written or after percent-encoding.
+    #[error("the URL is longer than {max} bytes")]
+    TooLong {
+        /// The limit, in bytes.
+        max: usize,
+    },
+    /// A control character stands in it.
+    #[error("the URL contains a control character")]
+    ControlCharacter,
+    /// It is relative, or no URL at all.
+    #[error("the URL is not an absolute URL")]
+    Malformed,
+    /// It is neither http nor https.
+    #[error("the URL does not begin with http:// or https://")]
+    Scheme,
+    /// A user name or password stands before the host, or an `@` as if for one.
+    #[error("the URL contains user information")]
+    UserInfo,
+    /// There is no host.
+    #[error("the URL has no host")]
+    NoHost,
+    /// The port is 0 or no port number.
+    #[error("the URL has a port that cannot be called")]
+    Port,
+}
+
+impl TargetUrl {
+    /// Reads a URL as browsers do (WHATWG), but refuses what they would silently mend: control
+    /// characters, spaces around it, user information. A fragment is dropped.
+    ///
+    /// What it returns is the canonical spelling; parsing that again gives the same URL.
+    ///
+    /// # Errors
+    /// The first [`UrlFlaw`] found, in the order of its variants.
+    pub fn parse(text: &str) -> Result<Self, UrlFlaw> {
+        let too_long = UrlFlaw::TooLong { max: MOST_BYTES };
+        if text.len() > MOST_BYTES {
+            return Err(too_long);
+        }
+        // Before parsing: the parser drops TAB, CR and LF wherever they stand.
+        if text.chars().any(char::is_control) {
+            return Err(UrlFlaw::ControlCharacter);
+        }
+        if text.trim() != text {
+            return Err(UrlFlaw::Malformed);
+        }
+        let mut url = Url::parse(text).map_err(|error| match error {
+            ParseError::EmptyHost => UrlFlaw::NoHost,
+            ParseError::InvalidPort => UrlFlaw::Port,
+            _ => UrlFlaw::Malformed,
+        })?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(UrlFlaw::Scheme);
+        }
+        // On the text: the parser drops an empty user without a trace.
+        if authority(text).contains('@') {
+            return Err(UrlFlaw::UserInfo);
+        }
+        url.set_fragment(None);
+        if url.as_str().len() > MOST_BYTES {
+            return Err(too_long);
+        }
+        if let Some(Host::Domain(name)) = url.host()
+            && !is_host_name(name)
+        {
+            return Err(UrlFlaw::Malformed);
+        }
+        let target = Target::of(&url)?;
+        Ok(Self { url, target })
+    }
+
+    /// The URL, to be called as it stands.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The address, where the host is one and not a name. However it was spelled: `url` reads
+    /// decimal, octal, hexadecimal, short and fullwidth forms as browsers do.
+    #[must_use]
+    pub fn literal(&self) -> Option<IpAddr> {
+        match self.url.host()? {
+            Host::Ipv4(address) => Some(address.into()),
+            Host::Ipv6(address) => Some(address.into()),
+            Host::Domain(_) => None,
+        }
+    }
+
+    /// What the URL points at.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        self.target.clone()
+    }
+
+    /// The URL for logs and records: the query string is replaced by `?…`.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        match self.url.as_str().split_once('?') {
+            Some((before, _)) => format!("{before}?…"),
+            None => self.url.to_string(),
+        }
+    }
+}
+
+/// The part of a URL's text between the scheme's slashes and the path, as the parser delimits it
+/// for http and https: any number of slashes, and a backslash is a slash.
+fn authority(text: &str) -> &str {
+    let rest = text.split_once(':').map_or(text, |(_, rest)| rest);
+    let rest = rest.trim_start_matches(['/', '\\']);
+    rest.split(['/', '\\', '?', '#']).next().unwrap_or(rest)
+}
+
+impl fmt::Debug for TargetUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("TargetUrl")
+            .field(&self.masked())
+            .finish()
+    }
+}
+
+impl Target {
+    fn of(url: &Url) -> Result<Self, UrlFlaw> {
+        let host = url.host_str().ok_or(UrlFlaw::NoHost)?;
+        // `host.` and `host` are one host: a dot must not buy a second set of limits.
+        let host = host.strip_suffix('.').unwrap_or(host);
+        if host.is_empty() {
+            return Err(UrlFlaw::NoHost);
+        }
+        match url.port_or_known_default() {
+            None | Some(0) => Err(UrlFlaw::Port),
+            Some(port) => Ok(Self {
+                scheme: url.scheme().to_owned(),
+                host: host.to_owned(),
+                port,
+            }),
+        }
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The host: a lower-case name without a last dot, or an address (IPv6 in brackets).
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, the scheme's own where the URL names none. Never 0.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Target {
+    /// `https://host:443`: the port is always told.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}://{}:{}", self.scheme, self.host, self.port)
+    }
+}
+
+/// Whether a name can be asked of a resolver and written into a request: labels of 1 to 63 letters,
+/// digits, `-` or `_`, 253 bytes in all (RFC 1035, 2.3.4; `_` as found in the wild). `url` also lets
+/// through what neither can take, such as `a{b}.example` or `a..example`.
+fn is_host_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(fits);
+    name.len() <= 253 && name.split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests;

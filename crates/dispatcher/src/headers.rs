@@ -1,0 +1,158 @@
+//! What does a target learn beside the body?
+
+use contract::Message;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Everything outside 0x21..0x7E, and `%` (the contract, "What the target gets").
+const NOT_VISIBLE: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+const AGENT: &str = concat!("ringback/", env!("CARGO_PKG_VERSION"));
+
+/// The headers of an attempt at `now`; `span` is drawn anew for each.
+pub(crate) fn headers(message: &Message, now: SystemTime, span: u64) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(16 + message.options.headers.len());
+    for (name, value) in &message.options.headers {
+        // Checked at the door; a name that is none all the same must not lose the callback.
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            headers.append(name, value);
+        }
+    }
+    // Ours come after the caller's and replace them.
+    let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+        .entry(ACCEPT)
+        .or_insert(HeaderValue::from_static("*/*"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    put(
+        &mut headers,
+        "webhook-id",
+        &message.request_id.hyphenated().to_string(),
+    );
+    headers.insert("webhook-timestamp", HeaderValue::from(seconds));
+    put(&mut headers, "x-callback-app-id", &message.app_id);
+    put(
+        &mut headers,
+        "x-callback-message-type",
+        &message.message_type,
+    );
+    if let Some(caller_no) = &message.caller_no {
+        put(&mut headers, "x-callback-caller-no", caller_no);
+    }
+    if let Some(callee_no) = &message.callee_no {
+        put(&mut headers, "x-callback-callee-no", callee_no);
+    }
+    headers.insert("x-callback-attempt", HeaderValue::from(message.attempt));
+    put(&mut headers, "traceparent", &traceparent(message, span));
+    headers
+}
+
+/// The caller's trace goes on; without one, the callback's id is a trace of its own (W3C Trace
+/// Context, 3.2: 16 bytes, not all zero, as a UUID never is).
+fn traceparent(message: &Message, span: u64) -> String {
+    let own = message.request_id.simple().to_string();
+    let mut parts = message
+        .traceparent
+        .as_deref()
+        .unwrap_or_default()
+        .split('-')
+        .skip(1);
+    let trace = parts.next().unwrap_or(&own);
+    let flags = parts.nth(1).unwrap_or("01");
+    format!("00-{trace}-{:016x}-{flags}", span.max(1))
+}
+
+fn put(headers: &mut HeaderMap, name: &'static str, text: &str) {
+    let encoded = utf8_percent_encode(text, NOT_VISIBLE).to_string();
+    // Percent-encoded text is visible ASCII and always a header value.
+    if let Ok(value) = HeaderValue::try_from(encoded) {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use contract::Options;
+    use std::time::Duration;
+    use uuid::Uuid;
+
+    fn of(message: &Message) -> HeaderMap {
+        headers(message, UNIX_EPOCH + Duration::from_secs(1_700_000_000), 7)
+    }
+
+    fn message() -> Message {
+        Message {
+            request_id: Uuid::from_u128(1),
+            app_id: "应用 1%\t~".to_owned(),
+            caller_no: None,
+            callee_no: Some("EO001".to_owned()),
+            message_type: "t".to_owned(),
+            callback_url: None,
+            options: Options::default(),
+            accepted_at: 0,
+            generation: 0,
+            attempt: 3,
+            parked: 0,
+            not_before: None,
+            traceparent: None,
+            reply_to: None,
+            history: Vec::new(),
+            request_message: Bytes::from_static(b"{}"),
+        }
+    }
+
+    #[test]
+    fn every_header_of_the_contract_is_there_and_encoded() {
+        let headers = of(&message());
+        let expected = [
+            ("content-type", "application/json"),
+            ("webhook-id", "00000000-0000-0000-0000-000000000001"),
+            ("webhook-timestamp", "1700000000"),
+            ("x-callback-app-id", "%E5%BA%94%E7%94%A8%201%25%09~"),
+            ("x-callback-message-type", "t"),
+            ("x-callback-callee-no", "EO001"),
+            ("x-callback-attempt", "3"),
+            (
+                "traceparent",
+                "00-00000000000000000000000000000001-0000000000000007-01",
+            ),
+        ];
+        for (name, value) in expected {
+            assert_eq!(headers.get(name).unwrap(), value, "{name}");
+        }
+        assert!(!headers.contains_key("x-callback-caller-no"));
+    }
+
+    #[test]
+    fn a_callers_headers_are_added_and_never_replace_ours() {
+        let mut message = message();
+        message.options.headers = vec![
+            ("X-Tenant".to_owned(), "seven".to_owned()),
+            ("Traceparent".to_owned(), "forged".to_owned()),
+            ("user-agent".to_owned(), "forged".to_owned()),
+        ];
+        let headers = of(&message);
+        assert_eq!(headers.get("x-tenant").unwrap(), "seven");
+        assert_ne!(headers.get("traceparent").unwrap(), "forged");
+        assert_eq!(headers.get_all("user-agent").iter().count(), 1);
+        assert_eq!(headers.get("user-agent").unwrap(), AGENT);
+    }
+
+    #[test]
+    fn the_callers_trace_goes_on_with_a_span_of_ours() {
+        let mut message = message();
+        message.traceparent =
+            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00".to_owned());
+        assert_eq!(
+            of(&message).get("traceparent").unwrap(),
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000007-00"
+        );
+    }
+}

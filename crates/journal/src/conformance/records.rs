@@ -1,0 +1,251 @@
+//! Does every order and repetition of records tell the same story?
+
+use crate::{Callback, Journal, JournalError, Origin, Record, State, Status};
+
+use super::{
+    HOUR, QUEUED, Rig, SECOND, accepted, attempted, dead, find, id, now, of_generation, open,
+    origin, parked, record, retrying, store,
+};
+
+pub(super) async fn exercise(rig: &impl Rig) {
+    let journal = open(rig, "records").await;
+    what_is_recorded_is_found(&journal).await;
+    the_states_read_back_as_written(&journal).await;
+    any_order_and_repetition_ends_alike(&journal).await;
+    writers_at_the_same_time_end_alike(&journal).await;
+    every_attempt_is_kept_once(&journal).await;
+    an_unknown_part_of_the_origin_is_filled(&journal).await;
+    a_record_that_cannot_be_stored_stops_nothing(&journal).await;
+    what_is_stored_outlives_the_process(rig, journal).await;
+}
+
+async fn what_is_recorded_is_found(journal: &Journal) {
+    let now = now();
+    let callback = origin(now);
+    assert_eq!(
+        journal.find(callback.request_id).await.expect("an answer"),
+        None
+    );
+    store(journal, &[]).await;
+    let not_before = Some(now + HOUR);
+    store(
+        journal,
+        &[record(&callback, 1, now, State::Queued { not_before })],
+    )
+    .await;
+    let expected = Callback {
+        origin: callback.clone(),
+        generation: 0,
+        status: Status::Queued,
+        reason: None,
+        waiting_for: None,
+        next_attempt_at: not_before,
+        cancel_requested: false,
+        discarded: false,
+        updated_at: now,
+        attempts: Vec::new(),
+    };
+    assert_eq!(find(journal, &callback).await, expected);
+}
+
+async fn the_states_read_back_as_written(journal: &Journal) {
+    let now = now();
+    let next = Some(now + HOUR);
+    for (attempt, state, status, next_attempt_at) in [
+        (1, QUEUED, Status::Queued, None),
+        (1, parked(now + HOUR), Status::Queued, next),
+        (2, parked(now + HOUR), Status::Retrying, next),
+        (2, retrying(now + HOUR), Status::Retrying, next),
+        (2, State::Delivered, Status::Delivered, None),
+        (2, dead("exhausted"), Status::Dead, None),
+        (2, State::Expired, Status::Expired, None),
+        (2, State::Cancelled, Status::Cancelled, None),
+    ] {
+        let callback = origin(now);
+        let written = record(&callback, attempt, now, state.clone());
+        store(journal, &[accepted(&callback), written.clone()]).await;
+        let found = find(journal, &callback).await;
+        assert_eq!(found.status, status, "{state:?}");
+        assert_eq!(found.next_attempt_at, next_attempt_at, "{state:?}");
+        let is_dead = status == Status::Dead;
+        assert_eq!(found.reason.as_deref(), is_dead.then_some("exhausted"));
+        let waits = matches!(state, State::Parked { .. });
+        assert_eq!(found.waiting_for.as_deref(), waits.then_some("target busy"));
+        let kept = journal.dead_letter(callback.request_id).await;
+        assert_eq!(kept.expect("an answer"), written.dead_letter, "{state:?}");
+    }
+}
+
+/// Three generations, with a redelivery, a parking, and moments that fall together.
+fn story(callback: &Origin) -> Vec<Record> {
+    let at = callback.accepted_at;
+    let first = [
+        accepted(callback),
+        attempted(callback, 1, 1, at + 10, retrying(at + SECOND)),
+        attempted(callback, 1, 2, at + 10, retrying(at + 2 * SECOND)),
+        record(callback, 2, at + SECOND, parked(at + 3 * SECOND)),
+        attempted(callback, 2, 3, at + 3 * SECOND, dead("exhausted")),
+    ];
+    let second = [
+        record(callback, 1, at + 10 * SECOND, QUEUED),
+        attempted(callback, 1, 4, at + 11 * SECOND, State::Delivered),
+        attempted(callback, 2, 5, at + 12 * SECOND, dead("exhausted")),
+    ];
+    let third = [
+        record(callback, 1, at + 20 * SECOND, QUEUED),
+        attempted(callback, 1, 6, at + 21 * SECOND, retrying(at + HOUR)),
+        record(callback, 2, at + 22 * SECOND, parked(at + HOUR)),
+        attempted(callback, 2, 7, at + 23 * SECOND, dead("rejected")),
+        record(callback, 2, at + 23 * SECOND, State::Expired),
+    ];
+    let generations = first
+        .into_iter()
+        .map(|it| of_generation(0, it))
+        .chain(second.into_iter().map(|it| of_generation(1, it)))
+        .chain(third.into_iter().map(|it| of_generation(2, it)));
+    let mut story: Vec<Record> = generations.collect();
+    // Bodies that are alike: what falls together ends alike for every callback.
+    for record in &mut story {
+        record.dead_letter = record.dead_letter.take().map(|_| "{}".into());
+    }
+    story
+}
+
+/// A shuffle that is the same in every run.
+fn shuffled<T>(mut all: Vec<T>, seed: u64) -> Vec<T> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for place in (1..all.len()).rev() {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        let bound = u64::try_from(place + 1).expect("a small number");
+        all.swap(
+            place,
+            usize::try_from((state >> 33) % bound).expect("a place"),
+        );
+    }
+    all
+}
+
+/// The callback without what tells it from others with the same story, with its body.
+async fn ending(journal: &Journal, callback: &Origin) -> (Callback, bool) {
+    let mut found = find(journal, callback).await;
+    found.origin.request_id = uuid::Uuid::nil();
+    let body = journal.dead_letter(callback.request_id).await;
+    (found, body.expect("an answer").is_some())
+}
+
+async fn any_order_and_repetition_ends_alike(journal: &Journal) {
+    let at = now();
+    let told = origin(at);
+    store(journal, &story(&told)).await;
+    let expected = ending(journal, &told).await;
+    assert_eq!(expected.0.generation, 2);
+    assert_eq!(expected.0.attempts.len(), 7);
+    assert!(expected.1, "the body of the last dead letter is kept");
+    for seed in 0..24 {
+        let callback = origin(at);
+        let once = story(&callback);
+        let repeated = once.iter().chain(&once[..5]).cloned().collect();
+        let size = usize::try_from(seed % 5 + 1).expect("a size");
+        for batch in shuffled(repeated, seed).chunks(size) {
+            store(journal, batch).await;
+        }
+        assert_eq!(ending(journal, &callback).await, expected, "shuffle {seed}");
+    }
+}
+
+async fn writers_at_the_same_time_end_alike(journal: &Journal) {
+    let at = now();
+    let callbacks: Vec<Origin> = (0..20).map(|_| origin(at)).collect();
+    let all: Vec<Record> = callbacks.iter().flat_map(story).collect();
+    let mut writers = tokio::task::JoinSet::new();
+    for seed in 0..6 {
+        let (journal, records) = (journal.clone(), shuffled(all.clone(), seed));
+        writers.spawn(async move {
+            for batch in records.chunks(50) {
+                store(&journal, batch).await;
+            }
+        });
+    }
+    while let Some(written) = writers.join_next().await {
+        written.expect("a writer that ends well");
+    }
+    let expected = ending(journal, &callbacks[0]).await;
+    assert_eq!(expected.0.attempts.len(), 7);
+    for callback in &callbacks {
+        assert_eq!(ending(journal, callback).await, expected);
+    }
+}
+
+async fn every_attempt_is_kept_once(journal: &Journal) {
+    let at = now();
+    let callback = origin(at);
+    let records = [
+        // The redelivery's attempt began later; of a later generation, with a lower number.
+        attempted(&callback, 1, 9, at + 1, retrying(at + SECOND)),
+        attempted(&callback, 1, 3, at + 2, retrying(at + SECOND)),
+        attempted(&callback, 2, u64::MAX, at + SECOND, dead("exhausted")),
+        of_generation(1, attempted(&callback, 1, 5, at + HOUR, State::Delivered)),
+    ];
+    let backwards: Vec<Record> = records.iter().rev().cloned().collect();
+    store(journal, &backwards).await;
+    store(journal, &records).await;
+    let expected: Vec<_> = records.into_iter().filter_map(|it| it.attempted).collect();
+    assert_eq!(find(journal, &callback).await.attempts, expected);
+}
+
+async fn an_unknown_part_of_the_origin_is_filled(journal: &Journal) {
+    let at = now();
+    let callback = origin(at);
+    let mut partly = callback.clone();
+    partly.caller_no = None;
+    partly.callee_no = None;
+    partly.callback_url = None;
+    partly.target = String::new();
+    store(journal, &[record(&partly, 2, at, State::Delivered)]).await;
+    assert_eq!(find(journal, &callback).await.origin, partly);
+    store(journal, &[accepted(&callback)]).await;
+    let found = find(journal, &callback).await;
+    assert_eq!(
+        (found.origin, found.status),
+        (callback.clone(), Status::Delivered)
+    );
+    store(journal, &[of_generation(1, accepted(&partly))]).await;
+    assert_eq!(find(journal, &callback).await.origin, callback);
+}
+
+/// Text that a database may be unable to hold: it is stored, or refused together with its batch.
+async fn a_record_that_cannot_be_stored_stops_nothing(journal: &Journal) {
+    let at = now();
+    let (good, bad) = (origin(at), origin(at));
+    let mut odd = attempted(&bad, 1, 1, at, dead("NUL \0 inside"));
+    odd.origin.message_type = "\0".to_owned();
+    match journal.record(&[accepted(&good), odd]).await {
+        Ok(()) => {
+            find(journal, &good).await;
+            find(journal, &bad).await;
+        }
+        Err(JournalError::Refused(_)) => {
+            let found = journal.find(good.request_id).await.expect("an answer");
+            assert_eq!(found, None, "half a batch was stored");
+        }
+        Err(error @ JournalError::Unavailable(_)) => panic!("it would be tried for ever: {error}"),
+    }
+    store(journal, &[accepted(&good)]).await;
+    find(journal, &good).await;
+    let largest = u64::MAX;
+    let mut odd = attempted(&bad, u32::MAX, largest, largest, retrying(largest));
+    odd.origin.request_id = id(at);
+    if let Err(error @ JournalError::Unavailable(_)) = journal.record(&[odd]).await {
+        panic!("it would be tried for ever: {error}");
+    }
+}
+
+async fn what_is_stored_outlives_the_process(rig: &impl Rig, journal: Journal) {
+    let callback = origin(now());
+    store(&journal, &story(&callback)).await;
+    let before = find(&journal, &callback).await;
+    journal.close().await;
+    let journal = open(rig, "records").await;
+    assert_eq!(find(&journal, &callback).await, before);
+    journal.close().await;
+}

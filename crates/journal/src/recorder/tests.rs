@@ -1,0 +1,263 @@
+//! Is nothing lost while the sink fails, and is everything that is lost counted?
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use uuid::Uuid;
+
+use super::*;
+use crate::record::{Origin, State};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Keeps what it gets in memory.
+#[derive(Default)]
+struct Memory {
+    broken: AtomicBool,
+    hanging: AtomicBool,
+    batches: Mutex<Vec<Vec<Record>>>,
+    failures: AtomicUsize,
+    busy: AtomicUsize,
+    most_busy: AtomicUsize,
+}
+
+impl Memory {
+    fn ids(&self) -> Vec<Uuid> {
+        let batches = self.batches.lock().unwrap();
+        batches
+            .iter()
+            .flatten()
+            .map(|it| it.origin.request_id)
+            .collect()
+    }
+
+    async fn take(&self, records: &[Record]) -> Result<(), String> {
+        // Others may come while this one is under way.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        while self.hanging.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if self.broken.load(Ordering::Relaxed) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            return Err("broken".to_owned());
+        }
+        self.batches.lock().unwrap().push(records.to_vec());
+        Ok(())
+    }
+}
+
+impl Sink for Memory {
+    fn put<'a>(
+        &'a self,
+        records: &'a [Record],
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+        Box::pin(async move {
+            let busy = self.busy.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most_busy.fetch_max(busy, Ordering::Relaxed);
+            let taken = self.take(records).await;
+            self.busy.fetch_sub(1, Ordering::Relaxed);
+            taken
+        })
+    }
+}
+
+fn record() -> Record {
+    Record {
+        origin: Origin {
+            request_id: Uuid::now_v7(),
+            app_id: "crm".to_owned(),
+            caller_no: None,
+            callee_no: None,
+            message_type: "order".to_owned(),
+            callback_url: None,
+            target: String::new(),
+            accepted_at: 1,
+        },
+        generation: 0,
+        attempt: 1,
+        at: 1,
+        state: State::Queued { not_before: None },
+        attempted: None,
+        dead_letter: None,
+    }
+}
+
+fn id(record: &Record) -> Uuid {
+    record.origin.request_id
+}
+
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn broken() -> (Arc<Memory>, Recorder) {
+    let memory = Arc::new(Memory::default());
+    memory.broken.store(true, Ordering::Relaxed);
+    let recorder = Recorder::start(memory.clone(), 10_000);
+    (memory, recorder)
+}
+
+#[tokio::test]
+async fn nothing_is_lost_while_the_sink_fails() {
+    let (memory, recorder) = broken();
+    let records: Vec<Record> = (0..1_000).map(|_| record()).collect();
+    for record in records.clone() {
+        recorder.record(record);
+    }
+    eventually("tried again", || {
+        memory.failures.load(Ordering::Relaxed) >= 4
+    })
+    .await;
+    assert_eq!(recorder.waiting(), 1_000);
+    assert!(recorder.oldest_waiting().is_some());
+    memory.broken.store(false, Ordering::Relaxed);
+    eventually("all durable", || recorder.waiting() == 0).await;
+    assert_eq!(recorder.oldest_waiting(), None);
+    let wanted: BTreeSet<Uuid> = records.iter().map(id).collect();
+    let got = memory.ids();
+    assert_eq!(got.len(), wanted.len(), "each once");
+    assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), wanted);
+    assert_eq!(recorder.gap(), 0);
+    recorder.close().await;
+}
+
+#[tokio::test]
+async fn what_is_recorded_durably_is_in_the_sink() {
+    let memory = Arc::new(Memory::default());
+    let recorder = Recorder::start(memory.clone(), 10);
+    let one = record();
+    let wanted = id(&one);
+    recorder.record_durably(one).await.unwrap();
+    assert_eq!(memory.ids(), [wanted]);
+    assert_eq!(recorder.waiting(), 0);
+    recorder.close().await;
+}
+
+#[tokio::test]
+async fn many_that_wait_share_batches_and_few_batches_are_under_way() {
+    let memory = Arc::new(Memory::default());
+    memory.hanging.store(true, Ordering::Relaxed);
+    let recorder = Recorder::start(memory.clone(), 10_000);
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..2_000 {
+        let recorder = recorder.clone();
+        waiting.spawn(async move { recorder.record_durably(record()).await });
+    }
+    eventually("all handed over", || recorder.waiting() == 2_000).await;
+    memory.hanging.store(false, Ordering::Relaxed);
+    while let Some(durable) = waiting.join_next().await {
+        durable.unwrap().unwrap();
+    }
+    let sizes: Vec<usize> = memory
+        .batches
+        .lock()
+        .unwrap()
+        .iter()
+        .map(Vec::len)
+        .collect();
+    assert!(sizes.len() <= 12, "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= 256), "{sizes:?}");
+    assert_eq!(memory.most_busy.load(Ordering::Relaxed), BATCHES_AT_ONCE);
+    recorder.close().await;
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_dropped_and_counted() {
+    let memory = Arc::new(Memory::default());
+    memory.hanging.store(true, Ordering::Relaxed);
+    let recorder = Recorder::start(memory.clone(), 300);
+    for _ in 0..310 {
+        recorder.record(record());
+    }
+    assert_eq!(recorder.record_durably(record()).await, Err(Unrecorded));
+    assert_eq!(recorder.gap(), 11);
+    assert_eq!(recorder.waiting(), 300);
+    memory.hanging.store(false, Ordering::Relaxed);
+    recorder.close().await;
+    assert_eq!(memory.ids().len(), 300);
+    assert_eq!(recorder.gap(), 11);
+}
+
+#[tokio::test]
+async fn a_flood_of_bodies_is_bounded_and_batches_stay_small() {
+    let memory = Arc::new(Memory::default());
+    memory.hanging.store(true, Ordering::Relaxed);
+    let recorder = Recorder::start(memory.clone(), 10_000);
+    let body = bytes::Bytes::from(vec![b'x'; 256 * 1024]);
+    for _ in 0..300 {
+        let mut record = record();
+        record.dead_letter = Some(body.clone());
+        recorder.record(record);
+    }
+    // 64 MiB are 256 of them; what carries no body is taken all the same.
+    assert_eq!(recorder.waiting(), 256);
+    recorder.record(record());
+    assert_eq!(recorder.gap(), 44);
+    memory.hanging.store(false, Ordering::Relaxed);
+    recorder.close().await;
+    let batches = memory.batches.lock().unwrap();
+    assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), 257);
+    assert!(batches.iter().all(|batch| batch.len() <= 5));
+}
+
+#[tokio::test]
+async fn closing_writes_what_waits_and_takes_no_more() {
+    let memory = Arc::new(Memory::default());
+    let recorder = Recorder::start(memory.clone(), 10_000);
+    for _ in 0..1_000 {
+        recorder.record(record());
+    }
+    tokio::join!(recorder.close(), recorder.close());
+    assert_eq!(memory.ids().len(), 1_000);
+    assert_eq!(recorder.gap(), 0);
+    recorder.record(record());
+    assert_eq!(recorder.record_durably(record()).await, Err(Unrecorded));
+    assert_eq!(recorder.gap(), 2);
+}
+
+#[tokio::test]
+async fn closing_wakes_a_batch_that_waits_long() {
+    let (memory, recorder) = broken();
+    recorder.record(record());
+    // 50 ms and then 100 ms, 200 ms, 400 ms: the next wait would be 800 ms and more.
+    eventually("long waits", || {
+        memory.failures.load(Ordering::Relaxed) >= 4
+    })
+    .await;
+    memory.broken.store(false, Ordering::Relaxed);
+    recorder.close().await;
+    assert_eq!(memory.ids().len(), 1);
+}
+
+#[tokio::test]
+async fn closing_ends_though_the_sink_takes_nothing() {
+    for hangs in [false, true] {
+        let (memory, recorder) = broken();
+        memory.hanging.store(hangs, Ordering::Relaxed);
+        let waiter = recorder.clone();
+        let waiter = tokio::spawn(async move { waiter.record_durably(record()).await });
+        for _ in 0..999 {
+            recorder.record(record());
+        }
+        eventually("all handed over", || recorder.waiting() == 1_000).await;
+        tokio::time::timeout(PATIENCE, recorder.close())
+            .await
+            .unwrap();
+        assert_eq!(waiter.await.unwrap(), Err(Unrecorded));
+        assert_eq!((recorder.gap(), recorder.waiting()), (1_000, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_recorder_that_nobody_holds_writes_what_waits() {
+    let memory = Arc::new(Memory::default());
+    let recorder = Recorder::start(memory.clone(), 10);
+    recorder.record(record());
+    drop(recorder);
+    eventually("written", || memory.ids().len() == 1).await;
+    eventually("the tasks are gone", || Arc::strong_count(&memory) == 1).await;
+}

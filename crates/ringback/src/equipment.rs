@@ -1,0 +1,260 @@
+//! What do the settings describe, once every part of the program has checked its own?
+
+use std::sync::Arc;
+
+use boot::SettingsError;
+use boot::settings::{BrokerSettings, Settings};
+use broker::{Broker, embedded, rabbitmq};
+use delivery::{Guard, Opening, Parties, PartyError, PartyFlaw, Schedule};
+use secrecy::ExposeSecret;
+
+use crate::records::Place;
+
+/// Where Linux tells the machine's name (in a container, the container's).
+const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
+
+/// What both doors are built from, checked.
+#[derive(Debug)]
+pub(crate) struct Equipment {
+    /// The waits between attempts.
+    pub(crate) schedule: Schedule,
+    /// What the address guard lets through.
+    pub(crate) openings: Vec<Opening>,
+    /// The registry of parties.
+    pub(crate) parties: Arc<Parties>,
+}
+
+impl Equipment {
+    /// Checks what only its users can judge: schedule, guard and parties, and that the journal has one
+    /// place.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be used.
+    pub(crate) fn check(settings: &Settings) -> Result<Self, SettingsError> {
+        Place::find(settings, None)?;
+        Ok(Self {
+            schedule: schedule(settings)?,
+            openings: openings(&settings.guard.allow)?,
+            parties: Arc::new(parties(settings)?),
+        })
+    }
+
+    /// The address guard, with `more` openings beside those of the settings.
+    pub(crate) fn guard(&self, more: impl IntoIterator<Item = Opening>) -> Arc<Guard> {
+        let openings = self.openings.iter().copied().chain(more).collect();
+        Arc::new(Guard::new(openings))
+    }
+}
+
+/// The retry schedule.
+///
+/// # Errors
+/// When `retry.schedule` is none.
+pub(crate) fn schedule(settings: &Settings) -> Result<Schedule, SettingsError> {
+    Schedule::new(settings.retry.schedule.clone())
+        .map_err(|error| SettingsError::refused("retry.schedule", error))
+}
+
+/// How a role reaches the broker; its connections are named after it, the machine and the process.
+///
+/// # Errors
+/// When `broker.url` is missing or cannot be used.
+pub(crate) fn broker(
+    settings: &BrokerSettings,
+    role: &str,
+) -> Result<rabbitmq::Settings, SettingsError> {
+    let refused = |reason: String| SettingsError::refused("broker.url", reason);
+    let url = settings.url.as_ref().ok_or_else(|| {
+        let example = "amqp://user:password@host:5672/%2f";
+        refused(format!(
+            "it is not set, and {role} needs it (write {example})"
+        ))
+    })?;
+    let mut found = rabbitmq::Settings::new(url.expose_secret()).map_err(refused)?;
+    found.prefix.clone_from(&settings.prefix);
+    found.declare = settings.declare;
+    found.publish_timeout = settings.publish_timeout;
+    found.publish_channels = settings.publish_channels.into();
+    found.connection_name = format!("ringback-{role}@{}:{}", host_name(), std::process::id());
+    Ok(found)
+}
+
+/// Opens the broker that the settings name: RabbitMQ at `broker.url`, or else the embedded store in
+/// `broker.data_dir`.
+///
+/// # Errors
+/// When neither is set, or what is set cannot be used.
+pub(crate) fn open(settings: &BrokerSettings, role: &str) -> Result<Broker, SettingsError> {
+    let Some(directory) = &settings.data_dir else {
+        let refused = |reason| SettingsError::refused("broker.url", reason);
+        return Broker::start(broker(settings, role)?).map_err(refused);
+    };
+    let (directory, publish_timeout) = (directory.clone(), settings.publish_timeout);
+    Broker::open(&embedded::Settings {
+        directory,
+        publish_timeout,
+    })
+    .map_err(|reason| SettingsError::refused("broker.data_dir", reason))
+}
+
+/// Refuses the embedded store for a role that shares its queue with other processes.
+///
+/// # Errors
+/// When `broker.data_dir` is set.
+pub(crate) fn shared_broker(settings: &BrokerSettings, role: &str) -> Result<(), SettingsError> {
+    if settings.data_dir.is_none() {
+        return Ok(());
+    }
+    let reason = format!(
+        "{role} shares its queue with other processes and needs broker.url \
+         (one process with the embedded store is `ringback serve`)"
+    );
+    Err(SettingsError::refused("broker.data_dir", reason))
+}
+
+/// Refuses to go without a journal that several processes share.
+///
+/// # Errors
+/// When `journal.url` is not set.
+pub(crate) fn shared_journal(settings: &Settings, role: &str) -> Result<(), SettingsError> {
+    if settings.journal.url.is_some() {
+        return Ok(());
+    }
+    let example = "postgres://user:password@host:5432/ringback";
+    let reason = format!("it is not set, and {role} needs it (write {example})");
+    Err(SettingsError::refused("journal.url", reason))
+}
+
+/// Refuses anything but the embedded store.
+///
+/// # Errors
+/// When `broker.url` is set, or `broker.data_dir` is not.
+pub(crate) fn own_store(settings: &BrokerSettings) -> Result<(), SettingsError> {
+    if settings.url.is_some() {
+        let reason = "serve runs on the embedded store in broker.data_dir \
+                      (with RabbitMQ, run `ringback ingress` and `ringback dispatcher`)";
+        return Err(SettingsError::refused("broker.url", reason));
+    }
+    if settings.data_dir.is_none() {
+        let reason = "it is not set, and serve needs it (write /var/lib/ringback)";
+        return Err(SettingsError::refused("broker.data_dir", reason));
+    }
+    Ok(())
+}
+
+pub(crate) fn host_name() -> String {
+    let told = std::fs::read_to_string(HOST_NAME_FILE).or_else(|_| std::env::var("HOSTNAME"));
+    told.map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+fn openings(allow: &[String]) -> Result<Vec<Opening>, SettingsError> {
+    let refused = |error| SettingsError::refused("guard.allow", error);
+    allow
+        .iter()
+        .map(|text| text.parse().map_err(refused))
+        .collect()
+}
+
+fn parties(settings: &Settings) -> Result<Parties, SettingsError> {
+    let configured = settings
+        .callees
+        .iter()
+        .map(|(no, callee)| (no.clone(), callee.name.clone(), callee.url.clone()));
+    Parties::new(configured).map_err(|PartyError { no, flaw }| {
+        let key = match flaw {
+            PartyFlaw::Url(_) => format!("callees.{no}.url"),
+            PartyFlaw::BlankName => format!("callees.{no}.name"),
+            PartyFlaw::No | PartyFlaw::Twice => format!("callees.{no}"),
+        };
+        SettingsError::refused(&key, flaw)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn settings(variables: &[(&str, &str)]) -> Settings {
+        let variables = variables
+            .iter()
+            .map(|(key, value)| (format!("RINGBACK__{key}"), (*value).to_owned()));
+        Settings::load(None, variables).unwrap()
+    }
+
+    #[test]
+    fn a_value_that_its_user_refuses_is_named_with_its_key() {
+        for (key, value, named) in [
+            ("RETRY__SCHEDULE", "100ms", "retry.schedule"),
+            ("GUARD__ALLOW", "10.0.0.1/8", "guard.allow"),
+            ("GUARD__ALLOW", "localhost", "guard.allow"),
+            (
+                "CALLEES__EO001__URL",
+                "http://user:word@host/",
+                "callees.EO001.url",
+            ),
+        ] {
+            let refused = Equipment::check(&settings(&[(key, value)])).unwrap_err();
+            let sentence = refused.to_string();
+            let begin = format!("{named} (RINGBACK__{key}): ");
+            assert!(sentence.starts_with(&begin), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn the_guard_opens_what_the_settings_and_the_process_open() {
+        let equipment = Equipment::check(&settings(&[("GUARD__ALLOW", "10.0.0.0/8")])).unwrap();
+        let loopback: IpAddr = [127, 0, 0, 1].into();
+        assert!(equipment.guard([]).admit([10, 1, 2, 3].into()).is_ok());
+        assert!(equipment.guard([]).admit_socket(loopback, 5107).is_err());
+        let opened = equipment.guard([Opening::Socket((loopback, 5107).into())]);
+        assert!(opened.admit([10, 1, 2, 3].into()).is_ok());
+        assert!(opened.admit_socket(loopback, 5107).is_ok());
+        assert!(opened.admit_socket(loopback, 5108).is_err());
+    }
+
+    #[test]
+    fn a_missing_broker_url_is_told_by_its_variable() {
+        let refused = broker(&settings(&[]).broker, "ingress").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "broker.url (RINGBACK__BROKER__URL): it is not set, and ingress needs it \
+             (write amqp://user:password@host:5672/%2f)"
+        );
+    }
+
+    #[test]
+    fn a_missing_journal_url_is_told_by_its_variable() {
+        let refused = shared_journal(&settings(&[]), "migrate").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "journal.url (RINGBACK__JOURNAL__URL): it is not set, and migrate needs it \
+             (write postgres://user:password@host:5432/ringback)"
+        );
+        let url = ("JOURNAL__URL", "postgres://a:b@journal.example/ringback");
+        assert!(shared_journal(&settings(&[url]), "migrate").is_ok());
+    }
+
+    #[test]
+    fn the_broker_is_reached_as_the_settings_say() {
+        let settings = settings(&[
+            ("BROKER__URL", "amqp://a:b@broker.example:5673/v"),
+            ("BROKER__PREFIX", "mine"),
+            ("BROKER__DECLARE", "false"),
+            ("BROKER__PUBLISH_TIMEOUT", "7s"),
+            ("BROKER__PUBLISH_CHANNELS", "3"),
+        ]);
+        let found = broker(&settings.broker, "ingress").unwrap();
+        assert_eq!(found.prefix, "mine");
+        assert!(!found.declare);
+        assert_eq!(found.publish_timeout.as_secs(), 7);
+        assert_eq!(found.publish_channels, 3);
+        let name = found.connection_name;
+        assert!(name.starts_with("ringback-ingress@"), "{name}");
+        assert!(
+            name.ends_with(&format!(":{}", std::process::id())),
+            "{name}"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! What do callers see of a full disk? A 503 and no false `000`; and once there is space, nothing.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tests::callers::Answer;
+use tests::site::stored;
+use tests::{Callers, Site, eventually};
+
+use super::{SOON, WORKED_OFF, callee};
+
+const CALLERS: usize = 16;
+const MEBIBYTES: u32 = 8;
+
+/// How a mount namespace of one's own is to be had here.
+///
+/// # Errors
+/// In words, where it is not to be had at all and we are not root, who must be able to.
+fn unshare() -> Result<&'static [&'static str], String> {
+    const AS_ROOT: &[&str] = &["-m", "--"];
+    const AS_ANYBODY: &[&str] = &["-r", "-m", "--"];
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
+    let ways = if root { AS_ROOT } else { AS_ANYBODY };
+    let script = "mount -t tmpfs -o size=1m tmpfs /mnt";
+    let tried = Command::new("unshare")
+        .args(ways)
+        .args(["sh", "-c", script])
+        .output();
+    let reason = match tried {
+        Ok(output) if output.status.success() => return Ok(ways),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert!(!root, "mounting a small disk is forbidden here: {reason}");
+    Err(reason)
+}
+
+/// Leaves no byte free.
+fn fill(file: &Path) {
+    let mut file = File::create(file).unwrap();
+    for piece in [64 * 1024, 4 * 1024, 1] {
+        let piece = vec![b'x'; piece];
+        loop {
+            match file.write_all(&piece) {
+                Ok(()) => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Waits until `/readyz` says so of the store; it goes on answering 200.
+async fn store_is(site: &Site, state: &str) -> String {
+    eventually(&format!("the store to be {state}"), SOON, async || {
+        let (status, body) = site.get("/readyz").await?;
+        assert_eq!(status, 200, "{body}");
+        let seen: Value = serde_json::from_str(&body).unwrap();
+        let seen = seen["broker"].as_str().unwrap().to_owned();
+        if seen.starts_with(state) {
+            Ok(seen)
+        } else {
+            Err(seen)
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_a_503_until_there_is_space_again() {
+    let unshare = match unshare() {
+        Ok(unshare) => unshare,
+        Err(reason) => {
+            println!("NOT TESTED: a full disk. Mounting is forbidden here: {reason}");
+            return;
+        }
+    };
+    let callee = callee().await;
+    let mut site = Site::new(&[]);
+    let disk = site.start_on_small_disk(MEBIBYTES, unshare).await;
+    let paths = ["/ok", "/flaky/1", "/slow/300", "/status/400"];
+    let targets: Vec<String> = paths.iter().map(|path| callee.url(path)).collect();
+    let callers = Callers::start(site.address, &targets, CALLERS, u64::MAX);
+    for _ in 0..2 {
+        // The log is still short: it must grow, and cannot.
+        callers.accepted_more(50).await;
+        fill(&disk.join("fill"));
+        let reason = store_is(&site, "blocked").await;
+        assert!(reason.contains("full"), "{reason}");
+        // Whoever asks from now on is refused: two answers for each caller are surely such.
+        let refused = |answer: &Answer| answer.status == Some(503) && answer.refused();
+        let (before, accepted) = (callers.count(refused), callers.count(Answer::accepted));
+        eventually("refusals", SOON, async || {
+            let now = callers.count(refused) - before;
+            if now >= 4 * CALLERS {
+                Ok(())
+            } else {
+                Err(format!("{now}"))
+            }
+        })
+        .await;
+        let meanwhile = callers.count(Answer::accepted) - accepted;
+        // An answer that was on its way when the store was seen blocked.
+        assert!(meanwhile <= CALLERS, "{meanwhile} accepted by a full disk");
+        fs::remove_file(disk.join("fill")).unwrap();
+        store_is(&site, "connected").await;
+    }
+    callers.accepted_more(100).await;
+    let answers = callers.stop().await;
+    eventually("all work done", WORKED_OFF, async || {
+        let mut left = stored(&site.copied(&disk).await);
+        left.retain(|(lane, _)| lane != "dead");
+        left.is_empty()
+            .then_some(())
+            .ok_or(format!("{} left", left.len()))
+    })
+    .await;
+    // While the process runs: the disk goes with it.
+    let copy = site.copied(&disk).await;
+    let audit = site.ledger(&copy, &answers, &callee).audit().sound();
+    println!("full disk: {audit}");
+    let there = audit.delivered + audit.dead;
+    assert_eq!(audit.accepted + audit.recovered, there, "{audit}");
+    assert!(
+        audit.refused >= 8 * CALLERS && audit.repeats == 0,
+        "{audit}"
+    );
+    let ended = site.stop().await;
+    assert_eq!(ended.code(), Some(0), "{ended}");
+}

@@ -1,0 +1,152 @@
+//! Does a newcomer, with nothing installed, see callbacks delivered, retried and given up?
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tests::ports::free_port;
+use tests::{Process, eventually, together};
+
+use super::SOON;
+
+const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
+fn dev(more: &[&str]) -> Process {
+    let listen = format!("127.0.0.1:{}", free_port());
+    let callee = format!("127.0.0.1:{}", free_port());
+    let mut arguments = vec!["dev", "--listen", &listen, "--callee-listen", &callee];
+    arguments.extend(more);
+    Process::ringback(&arguments, [("RINGBACK__RETRY__SCHEDULE", "1s,1s")])
+}
+
+/// Waits for the greeting; the temporary directory that it names.
+async fn greeted(dev: &Process) -> Option<PathBuf> {
+    let log = eventually("the greeting", SOON, async || {
+        let log = dev.log();
+        if log.contains("Ctrl-C stops") {
+            Ok(log)
+        } else {
+            Err(log)
+        }
+    })
+    .await;
+    let (_, rest) = log.split_once("the embedded store in ")?;
+    rest.split_whitespace().next().map(PathBuf::from)
+}
+
+/// The id in an answer on a line.
+fn id(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once(r#""request_id":""#)?;
+    line.contains(r#""code":"000""#)
+        .then(|| rest[..36].to_owned())
+}
+
+/// Waits until the lines of a callback's attempts tell its end.
+async fn fate(dev: &Process, id: &str, attempts: usize, end: &str) {
+    eventually(
+        &format!("{end} after {attempts}"),
+        HALF_A_MINUTE,
+        async || {
+            let log = dev.log();
+            let lines: Vec<&str> = log
+                .lines()
+                .filter(|line| line.contains(id) && line.contains("attempt "))
+                .collect();
+            let ended = lines.last().is_some_and(|line| line.contains(end));
+            if ended && lines.len() == attempts {
+                Ok(())
+            } else {
+                Err(log)
+            }
+        },
+    )
+    .await;
+}
+
+#[test]
+fn the_lines_to_paste_work_with_nothing_installed() {
+    together(async {
+        let mut dev = dev(&[]);
+        let directory = greeted(&dev).await.unwrap();
+        assert!(
+            directory.join("queue.db").exists(),
+            "{}",
+            directory.display()
+        );
+        let log = dev.log();
+        let lines = log
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("curl "));
+        let (posts, reads): (Vec<&str>, Vec<&str>) =
+            lines.partition(|line| line.contains("/api/callback"));
+        assert_eq!((posts.len(), reads.len()), (3, 1), "{log}");
+        for (post, (attempts, end)) in
+            posts
+                .iter()
+                .zip([(1, "delivered"), (3, "delivered"), (3, "given up")])
+        {
+            let said = pasted(post).await;
+            let id = id(&said).unwrap_or_else(|| panic!("{post}: {said}"));
+            fate(&dev, &id, attempts, end).await;
+            assert!(pasted(reads[0]).await.contains(&id));
+        }
+        dev.sigterm();
+        let ended = dev.wait_exit(SOON).await;
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        assert!(!directory.exists(), "{}", directory.display());
+    });
+}
+
+async fn pasted(line: &str) -> String {
+    let mut shell = Process::start(Path::new("/bin/sh"), &["-c", line], [("A", "")]);
+    let ended = shell.wait_exit(SOON).await;
+    assert!(ended.success(), "{line}: {}", shell.log());
+    shell.log()
+}
+
+#[test]
+fn the_demo_shows_the_three_fates_within_half_a_minute_and_goes_on() {
+    together(async {
+        let mut dev = dev(&["--demo"]);
+        let directory = greeted(&dev).await.unwrap();
+        let ids = eventually("three accepted callbacks", SOON, async || {
+            let log = dev.log();
+            let ids: Vec<String> = log
+                .lines()
+                .filter(|line| line.starts_with("demo, "))
+                .filter_map(id)
+                .collect();
+            if ids.len() == 3 { Ok(ids) } else { Err(log) }
+        })
+        .await;
+        let fates = [
+            (1, "delivered"),
+            (3, "delivered"),
+            (4, "given up (exhausted)"),
+        ];
+        let begun = std::time::Instant::now();
+        for (id, (attempts, end)) in ids.iter().zip(fates) {
+            fate(&dev, id, attempts, end).await;
+        }
+        assert!(begun.elapsed() < HALF_A_MINUTE, "{:?}", begun.elapsed());
+        assert_eq!(dev.ended(), None);
+        dev.sigterm();
+        let ended = dev.wait_exit(SOON).await;
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        assert!(!directory.exists(), "{}", directory.display());
+    });
+}
+
+#[test]
+fn a_directory_that_is_given_is_kept_with_what_waits_in_it() {
+    together(async {
+        let nest = tests::nest::Nest::new("kept");
+        let directory = nest.directory().join("queue");
+        let mut dev = dev(&["--data-dir", directory.to_str().unwrap()]);
+        greeted(&dev).await.unwrap();
+        dev.sigterm();
+        let ended = dev.wait_exit(SOON).await;
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        assert!(tests::site::stored(&directory).is_empty());
+    });
+}

@@ -1,0 +1,63 @@
+//! The broker runs out of memory under load: it takes nothing, and gives out what it has.
+
+use std::time::{Duration, Instant};
+
+use tests::callers::Answer;
+use tests::{GatewayOptions, Role, Scene, Spare, eventually};
+
+use super::{CALLERS, NOTICED, PUBLISH_DEADLINE, SLACK};
+
+/// "At once": far below the publish deadline, on two busy cores.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_memory_alarm_refuses_callers_at_once_and_repeats_no_attempt() {
+    let rabbit = Spare::take().await;
+    let mut scene = Scene::start(&rabbit, GatewayOptions::default()).await;
+    // Two of five attempts have a follow-up that must be published.
+    let paths = ["/ok", "/flaky/2", "/slow/200"];
+    let callers = scene.callers(&paths, CALLERS, u64::MAX);
+    callers.accepted_more(1_000).await;
+
+    rabbit.raise_memory_alarm().await;
+    scene.broker_is(Role::Ingress, "blocked", NOTICED).await;
+    let blocked = Instant::now();
+    // Follow-ups are held up as well, and acknowledgements are not.
+    let held_up = "publishing: blocked";
+    scene.broker_is(Role::Dispatcher(0), held_up, NOTICED).await;
+    let page = scene.metrics(Role::Ingress).await;
+    assert!(page.contains("ringback_broker_blocked 1"), "{page}");
+    // Long enough for the last answer that was unknown when the alarm came, and for attempts to be
+    // repeated in a loop if they were.
+    let since = |answer: &Answer| answer.began > blocked;
+    eventually("refusals past the deadline", NOTICED, async || {
+        let refused = callers.count(|answer| {
+            since(answer) && answer.refused() && answer.began - blocked > PUBLISH_DEADLINE + SLACK
+        });
+        (refused >= CALLERS).then_some(())
+    })
+    .await;
+    let still = Instant::now();
+    scene.broker_is(Role::Ingress, "blocked", AT_ONCE).await;
+
+    rabbit.clear_memory_alarm().await;
+    for role in [Role::Ingress, Role::Dispatcher(0)] {
+        scene.broker_is(role, "connected", NOTICED).await;
+    }
+    callers.accepted_more(500).await;
+    let answers = callers.stop().await;
+    for answer in answers
+        .iter()
+        .filter(|answer| since(answer) && answer.began + answer.took < still)
+    {
+        assert!(answer.refused(), "not refused for certain: {answer:?}");
+        assert!(answer.took < AT_ONCE, "not at once: {answer:?}");
+    }
+    let slowest = answers.iter().map(|answer| answer.took).max();
+    assert!(slowest <= Some(PUBLISH_DEADLINE + SLACK), "{slowest:?}");
+
+    let audit = scene.settle(&answers).await;
+    println!("memory alarm of {:?}: {audit}", still - blocked);
+    // No connection was lost, so that nothing was handed out twice.
+    assert_eq!(audit.repeats, 0, "{audit}");
+}

@@ -1,0 +1,53 @@
+//! A dispatcher dies while attempts are in flight: another one makes them again.
+
+use std::time::Duration;
+
+use tests::{GatewayOptions, Rabbit, Role, Scene, eventually};
+
+use super::NOTICED;
+
+const CALLBACKS: usize = 60;
+
+async fn in_flight(scene: &Scene<'_>, dispatcher: usize) -> usize {
+    let page = scene.metrics(Role::Dispatcher(dispatcher)).await;
+    let series = "ringback_attempts_in_flight{lane=\"first\"} ";
+    let value = page.lines().find_map(|line| line.strip_prefix(series));
+    value.and_then(|value| value.parse().ok()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_dispatchers_attempts_are_made_by_another_under_the_same_id() {
+    let options = GatewayOptions {
+        dispatchers: 2,
+        ..GatewayOptions::default()
+    };
+    let mut scene = Scene::start(Rabbit::shared().await, options).await;
+    let callers = scene.callers(&["/slow/4000"], CALLBACKS, CALLBACKS.try_into().unwrap());
+    let answers = callers.done().await;
+    eventually(
+        "all attempts in flight",
+        Duration::from_secs(3),
+        async || {
+            let seen = scene.callee.book.count();
+            (seen == u64::try_from(CALLBACKS).unwrap()).then_some(())
+        },
+    )
+    .await;
+    let (killed, left) = (in_flight(&scene, 0).await, in_flight(&scene, 1).await);
+    assert_eq!(killed + left, CALLBACKS, "some have ended already");
+    assert!(killed > 0, "nothing to kill");
+
+    let mut dispatcher = scene.dispatchers.remove(0);
+    dispatcher.process.kill9();
+    eventually("the killed attempts again", NOTICED, async || {
+        let seen = scene.callee.book.count();
+        (seen == u64::try_from(CALLBACKS + killed).unwrap()).then_some(())
+    })
+    .await;
+
+    let audit = scene.settle(&answers).await;
+    println!("dispatcher killed with {killed} attempts in flight: {audit}");
+    // The ledger has seen to it that repeats bear the same id and body.
+    assert_eq!((audit.accepted, audit.delivered), (CALLBACKS, CALLBACKS));
+    assert_eq!((audit.repeats, audit.most_for_one_attempt), (killed, 2));
+}

@@ -1,0 +1,97 @@
+//! The line to the broker falls silent without being cut: nobody is told, so somebody must notice.
+
+use std::time::Duration;
+
+use tests::callers::{Answer, Wire, ask};
+use tests::ledger::Told;
+use tests::{Cut, GatewayOptions, Line, Rabbit, Role, Scene};
+
+use super::{NOTICED, SLACK};
+
+const DEADLINE: Duration = Duration::from_secs(2);
+const SENT: usize = 40;
+
+/// A gateway whose ingress reaches the broker over a line that can be broken.
+async fn scene<'a>(rabbit: &'a Rabbit, line: &Cut) -> Scene<'a> {
+    let url = format!("amqp://guest:guest@{}/%2f?heartbeat=2", line.address);
+    let options = GatewayOptions::default()
+        .with_ingress("RINGBACK__BROKER__URL", &url)
+        .with_ingress("RINGBACK__BROKER__PUBLISH_TIMEOUT", "2s");
+    Scene::start(rabbit, options).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_confirm_that_never_comes_leaves_it_open_and_says_so() {
+    let rabbit = Rabbit::shared().await;
+    let line = Cut::before(rabbit.port()).await;
+    let mut scene = scene(rabbit, &line).await;
+    let mut answers = scene.callers(&["/ok"], 4, 40).done().await;
+    assert!(answers.iter().all(Answer::accepted));
+
+    line.set(Line::BlackHole);
+    let silent = scene.callers(&["/ok"], SENT, SENT.try_into().unwrap());
+    let silent = silent.done().await;
+    for answer in &silent {
+        assert_eq!(answer.status, Some(503), "{answer:?}");
+        assert!(
+            matches!(answer.told, Told::Unknown(Some(_))),
+            "it was written, so that nobody knows: {answer:?}"
+        );
+        assert!(answer.took <= DEADLINE + SLACK, "{answer:?}");
+    }
+    answers.extend(silent);
+    // From now on the gateway knows, and refuses at once.
+    scene
+        .broker_is(Role::Ingress, "disconnected", NOTICED)
+        .await;
+    let refused = scene.callers(&["/ok"], 4, 20).done().await;
+    for answer in &refused {
+        assert!(answer.refused() && answer.took < SLACK, "{answer:?}");
+    }
+    answers.extend(refused);
+
+    line.set(Line::Pass);
+    scene.broker_is(Role::Ingress, "connected", NOTICED).await;
+    let healed = scene.callers(&["/ok"], 4, 40).done().await;
+    for answer in &healed {
+        assert!(answer.accepted(), "{answer:?}");
+    }
+    answers.extend(healed);
+
+    line.set(Line::Cut);
+    scene
+        .broker_is(Role::Ingress, "disconnected", NOTICED)
+        .await;
+    let cut = scene.callers(&["/ok"], 4, 20).done().await;
+    for answer in &cut {
+        assert!(answer.refused() && answer.took < SLACK, "{answer:?}");
+    }
+    answers.extend(cut);
+
+    let audit = scene.settle(&answers).await;
+    println!("no confirm: {audit}");
+    assert_eq!(
+        (audit.accepted, audit.refused, audit.unknown),
+        (80, 40, SENT)
+    );
+    // The broker had heard them all; only its answers were held back.
+    assert_eq!((audit.recovered, audit.repeats), (SENT, 0), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_line_is_noticed_without_any_traffic() {
+    let rabbit = Rabbit::shared().await;
+    let line = Cut::before(rabbit.port()).await;
+    let scene = scene(rabbit, &line).await;
+    line.set(Line::BlackHole);
+    // Two beats of two seconds, and what busy cores add.
+    let noticed = Duration::from_secs(8);
+    scene
+        .broker_is(Role::Ingress, "disconnected", noticed)
+        .await;
+    line.set(Line::Pass);
+    scene.broker_is(Role::Ingress, "connected", NOTICED).await;
+    let mut wire = Wire::to(scene.ingress.address);
+    let first = ask(&mut wire, 0, &scene.callee.url("/ok")).await;
+    assert!(first.accepted(), "{first:?}");
+}

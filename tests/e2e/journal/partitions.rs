@@ -1,0 +1,129 @@
+//! Do days past their retention go as a whole, but for those that still hold something alive?
+
+use std::time::Duration;
+
+use journal::{Journal, Origin, Retention, State};
+use sqlx::{Connection as _, PgConnection};
+use tests::Postgres;
+
+use super::{DAY, accepted, now, origin, told};
+
+const MONTH: Retention = Retention {
+    callbacks: Duration::from_secs(30 * 24 * 3600),
+    bodies: Duration::from_secs(30 * 24 * 3600),
+};
+
+/// The partitions of a table, oldest first.
+async fn partitions(url: &str, table: &str) -> Vec<String> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let names = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_inherits JOIN pg_class ON oid = inhrelid \
+         WHERE inhparent = $1::regclass ORDER BY relname",
+    );
+    let names = names.bind(table).fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    names
+}
+
+async fn delivered(journal: &Journal, accepted_at: u64) -> Origin {
+    let callback = origin(accepted_at);
+    let records = [accepted(&callback), told(&callback, State::Delivered)];
+    journal.record(&records).await.unwrap();
+    callback
+}
+
+/// Steps until nothing more is found; how many callbacks went.
+async fn retain(journal: &Journal, now: u64) -> u64 {
+    let mut gone = 0;
+    loop {
+        let step = journal.retain(MONTH, now).await.unwrap();
+        gone += step.callbacks;
+        if !step.more {
+            return gone;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_past_its_retention_goes_unless_a_callback_in_it_waits() {
+    let url = Postgres::shared().await.database().await;
+    let journal = Journal::connect(&url).unwrap();
+    journal.migrate().await.unwrap();
+    let now = now();
+    let [first, second, third] = [40, 35, 33].map(|days| now - days * DAY);
+    let gone = [
+        delivered(&journal, first).await,
+        delivered(&journal, first).await,
+        delivered(&journal, third).await,
+    ];
+    let beside = delivered(&journal, second).await;
+    let waiting = origin(second);
+    journal.record(&[accepted(&waiting)]).await.unwrap();
+    let young = delivered(&journal, now - 29 * DAY).await;
+
+    assert_eq!(retain(&journal, now).await, 3);
+    for callback in &gone {
+        assert_eq!(journal.find(callback.request_id).await.unwrap(), None);
+    }
+    for callback in [&beside, &waiting, &young] {
+        assert!(journal.find(callback.request_id).await.unwrap().is_some());
+    }
+    // Two old days, today and two ahead; both tables alike.
+    let callbacks = partitions(&url, "callbacks").await;
+    assert_eq!(callbacks.len(), 5, "{callbacks:?}");
+    let attempts = partitions(&url, "attempts").await;
+    let days = |names: &[String]| -> Vec<String> {
+        let dates = names.iter().filter_map(|name| name.split('_').nth(1));
+        dates.map(str::to_owned).collect()
+    };
+    assert_eq!(days(&callbacks), days(&attempts));
+
+    let ended = told(&waiting, State::Delivered);
+    journal.record(&[ended]).await.unwrap();
+    assert_eq!(retain(&journal, now).await, 2);
+    assert_eq!(journal.find(waiting.request_id).await.unwrap(), None);
+    assert_eq!(partitions(&url, "callbacks").await.len(), 4);
+    // What comes for a day that is gone makes it anew.
+    let late = delivered(&journal, first).await;
+    assert!(journal.find(late.request_id).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_does_not_wait_for_a_long_reader() {
+    let url = Postgres::shared().await.database().await;
+    let journal = Journal::connect(&url).unwrap();
+    journal.migrate().await.unwrap();
+    let now = now();
+    let old = delivered(&journal, now - 40 * DAY).await;
+
+    let mut reader = PgConnection::connect(&url).await.unwrap();
+    let mut reading = reader.begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM callbacks")
+        .execute(&mut *reading)
+        .await
+        .unwrap();
+    let step = journal.retain(MONTH, now).await.unwrap();
+    assert_eq!((step.callbacks, step.more), (0, true));
+    assert!(journal.find(old.request_id).await.unwrap().is_some());
+    reading.rollback().await.unwrap();
+    assert_eq!(retain(&journal, now).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_retain_at_once_drop_each_day_once() {
+    let url = Postgres::shared().await.database().await;
+    let journal = Journal::connect(&url).unwrap();
+    journal.migrate().await.unwrap();
+    let now = now();
+    for days in 35..45 {
+        delivered(&journal, now - days * DAY).await;
+    }
+    let mut processes = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let journal = Journal::connect(&url).unwrap();
+        processes.spawn(async move { retain(&journal, now).await });
+    }
+    let gone: u64 = processes.join_all().await.into_iter().sum();
+    assert_eq!(gone, 10);
+    assert_eq!(partitions(&url, "callbacks").await.len(), 3);
+}

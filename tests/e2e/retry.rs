@@ -1,0 +1,186 @@
+//! Is a failed attempt made again, as often as told and never too early?
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tests::ports::free_port;
+use tests::{Mode, Rough, callback, together};
+
+use crate::shared::{message, own, shared};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_target_that_fails_twice_gets_the_callback_at_the_third_attempt() {
+    together(async {
+        let world = shared().await;
+        let id = world.send(&world.callback("/flaky/2")).await;
+        let received = world.received(&id, 3).await;
+        let statuses: Vec<_> = received.iter().map(|one| one.status).collect();
+        assert_eq!(statuses, [Some(503), Some(503), Some(200)]);
+        let attempts: Vec<_> = received.iter().map(|one| one.attempt).collect();
+        assert_eq!(attempts, [Some(1), Some(2), Some(3)]);
+        for one in &received {
+            assert_eq!(one.headers["webhook-id"], id);
+            assert_eq!(one.body, received[0].body);
+        }
+        // The schedule is 1 s, 2 s; each wait begins when the attempt before it has ended.
+        let waits: Vec<u64> = received
+            .windows(2)
+            .map(|pair| pair[1].time_ms - pair[0].time_ms)
+            .collect();
+        assert!(waits[0] >= 1_000 && waits[1] >= 2_000, "{waits:?}");
+    });
+}
+
+#[test]
+fn a_retry_never_comes_before_the_target_asked_for_it() {
+    together(async {
+        let world = shared().await;
+        let id = world.send(&world.callback("/retry-after/4")).await;
+        let received = world.received(&id, 2).await;
+        let waited = received[1].time_ms - received[0].time_ms;
+        // The schedule alone would have it back after 1.2 s at most.
+        assert!(waited >= 4_000, "{waited} ms");
+        assert_eq!(received[1].status, Some(200));
+    });
+}
+
+#[test]
+fn a_target_that_breaks_is_tried_again() {
+    together(async {
+        let world = shared().await;
+        let reset = Rough::start(Mode::ResetBeforeHead).await;
+        let garbage = Rough::start(Mode::Garbage).await;
+        let huge = Rough::start(Mode::HugeHeaders).await;
+        let drip = Rough::start(Mode::Drip).await;
+        let cases = [
+            (
+                format!("http://127.0.0.1:{}/", free_port()),
+                "connection_refused",
+            ),
+            (reset.url(), "connection_reset"),
+            (world.callee.url("/reset"), "connection_reset"),
+            (garbage.url(), "malformed_answer"),
+            (huge.url(), "malformed_answer"),
+            (drip.url(), "timeout"),
+            (world.callee.url("/hang"), "timeout"),
+            (world.callee.url("/status/500"), "answered_5xx"),
+            (world.callee.url("/status/429"), "answered_4xx"),
+            (world.callee.url("/status/404"), "answered_4xx"),
+            // No answer follows the interim one.
+            (world.callee.url("/status/100"), "connection_reset"),
+        ];
+        join_all(cases.map(async |(url, outcome)| {
+            let mut callback = callback(&url);
+            callback["options"] = json!({"max_attempts": 2, "timeout_seconds": 1});
+            let id = world.send(&callback).await;
+            let letter = world.dead_letter(&id).await;
+            assert_eq!(letter.outcomes(), [outcome; 2], "{url}");
+            assert_eq!(letter.reason(), "exhausted", "{url}");
+            let [first, second] = &letter.message.history[..] else {
+                panic!("{:?}", letter.message.history)
+            };
+            let first_ended = first.started_at + first.duration_ms;
+            assert!(
+                second.started_at >= first_ended + 1_000,
+                "{first:?} {second:?}"
+            );
+        }))
+        .await;
+        for target in [&reset, &garbage, &huge, &drip] {
+            assert_eq!(target.requests(), 2, "no attempt is made twice: {target:?}");
+        }
+    });
+}
+
+#[test]
+fn a_refused_target_gets_its_callback_once_it_listens() {
+    together(async {
+        let world = shared().await;
+        let port = free_port();
+        let id = world
+            .send(&callback(&format!("http://127.0.0.1:{port}/ok")))
+            .await;
+        let series = "ringback_attempts_total{outcome=\"connection_refused\",lane=\"first\"}";
+        tests::eventually("the refused attempt", 20 * SECOND, async || {
+            let page = world.gateway.metrics(tests::Role::Dispatcher(0)).await;
+            page.contains(series).then_some(())
+        })
+        .await;
+        // A retry is at least 1 s away, and there are two.
+        let book = std::sync::Arc::<ringback::callee::Book>::default();
+        let stop = tokio_util::sync::CancellationToken::new();
+        let listen = ([127, 0, 0, 1], port).into();
+        let server = ringback::callee::serve_with(book.clone(), listen, stop.clone());
+        tokio::spawn(server.unwrap().1);
+        let _stop = stop.drop_guard();
+        let received = tests::eventually("the callback", 20 * SECOND, async || {
+            book.for_id(&id).first().cloned()
+        })
+        .await;
+        assert!(received.attempt >= Some(2), "{received:?}");
+    });
+}
+
+/// Sends a callback that always fails, with these options, and returns why it was given up and
+/// after how many attempts.
+async fn given_up(options: Value) -> (String, usize) {
+    let world = shared().await;
+    let mut callback = world.callback("/status/503");
+    callback["options"] = options;
+    let id = world.send(&callback).await;
+    let letter = world.dead_letter(&id).await;
+    let attempts = letter.message.history.len();
+    assert_eq!(world.callee.book.for_id(&id).len(), attempts);
+    (letter.reason(), attempts)
+}
+
+#[test]
+fn the_caller_says_how_often_and_for_how_long_is_tried() {
+    together(async {
+        let cases = [
+            (json!({"max_attempts": 1}), "exhausted", 1..=1),
+            (json!({"max_attempts": 2}), "exhausted", 2..=2),
+            // More than the schedule has: its last wait is repeated.
+            (json!({"max_attempts": 4}), "exhausted", 4..=4),
+            // The first retry, after 1 s at least, would be too late.
+            (json!({"expire_seconds": 1}), "expired", 1..=1),
+            (
+                json!({"expire_seconds": 3, "max_attempts": 20}),
+                "expired",
+                1..=2,
+            ),
+        ];
+        join_all(cases.map(async |(options, reason, attempts)| {
+            let found = given_up(options.clone()).await;
+            assert_eq!(found.0, reason, "{options}");
+            assert!(
+                attempts.contains(&found.1),
+                "{options}: {} attempts",
+                found.1
+            );
+        }))
+        .await;
+    });
+}
+
+#[test]
+fn a_callback_that_expired_in_the_queue_is_never_called() {
+    together(async {
+        let mut world = own().await;
+        let mut message = message(&world.callee.url("/ok"));
+        message.options.expire_seconds = Some(5);
+        message.accepted_at -= 6_000;
+        let id = message.request_id.to_string();
+        let bytes = message.encode().to_vec();
+        world.gateway.plant("first", &[bytes]).await;
+        let letter = world.dead_letter(&id).await;
+        assert_eq!(
+            (letter.reason(), letter.message.history.len()),
+            ("expired".to_owned(), 0)
+        );
+        assert_eq!(world.callee.book.for_id(&id).len(), 0);
+    });
+}

@@ -1,0 +1,175 @@
+//! How much memory does `ringback serve` hold, how soon is it ready, and what of a large backlog?
+//!
+//! The backlog is put in through the broker's own interface, by this process, before `serve`
+//! starts: the same store, without a million HTTP requests.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use broker::{Broker, embedded};
+use contract::{Message, Options};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::sink::Sink;
+use super::{Asked, Figures, MIB, rate};
+use crate::{Site, process};
+
+const STARTS: usize = 10;
+const BACKLOG: u64 = 1_000_000;
+/// Fewer than the store takes at a time.
+const IN_FLIGHT: usize = 4_096;
+const A_DAY: Duration = Duration::from_secs(86_400);
+const IDLE: Duration = Duration::from_secs(3);
+
+/// Measures.
+///
+/// # Panics
+/// When something does not start or is refused.
+pub async fn measure(asked: Asked) -> Figures {
+    let mut figures = Figures::default();
+    process::binary(); // Built now, or the first start would be slow.
+    for start in 0..STARTS {
+        let (mut site, time) = started(Site::new(&[])).await;
+        figures.add("cold start to ready", "ms", millis(time));
+        if start < asked.repeats {
+            tokio::time::sleep(IDLE).await;
+            figures.add("idle memory (RSS)", "MiB", site.memory("VmRSS:") / MIB);
+        }
+        site.stop().await;
+    }
+    backlog(&mut figures, asked).await;
+    figures
+}
+
+async fn backlog(figures: &mut Figures, asked: Asked) {
+    let (mut site, sink) = (Site::new(&[]), Sink::start().await);
+    let directory = site.directory();
+    let begun = Instant::now();
+    fill(&directory, sink.address).await;
+    figures.add(
+        "putting 1,000,000 in, half delayed",
+        "/s",
+        rate(BACKLOG, begun.elapsed()),
+    );
+    let size = fs::metadata(directory.join("queue.db"))
+        .expect("a store")
+        .len();
+    figures.add("their file", "MiB", size as f64 / MIB);
+    for _ in 0..asked.repeats {
+        let before = sink.count();
+        let (ready, time) = started(site).await;
+        site = ready;
+        figures.add("start to ready with them", "ms", millis(time));
+        figures.add(
+            "memory when ready (RSS)",
+            "MiB",
+            site.memory("VmRSS:") / MIB,
+        );
+        tokio::time::sleep(asked.seconds).await;
+        let delivered = sink.count() - before;
+        figures.add("working them off", "/s", rate(delivered, asked.seconds));
+        figures.add(
+            "the most memory so far (VmHWM)",
+            "MiB",
+            site.memory("VmHWM:") / MIB,
+        );
+        site.kill9();
+    }
+}
+
+/// Starts a site and looks every millisecond whether it is ready.
+async fn started(mut site: Site) -> (Site, Duration) {
+    let begun = Instant::now();
+    site.begin();
+    let address = site.address;
+    while !is_ready(address).await {
+        assert!(begun.elapsed() < Duration::from_secs(120), "not ready");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let time = begun.elapsed();
+    (site, time)
+}
+
+async fn is_ready(address: SocketAddr) -> bool {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok::<_, io::Error>(answer)
+    };
+    let answer = exchange.await.unwrap_or_default();
+    answer.starts_with(b"HTTP/1.1 200")
+}
+
+async fn fill(directory: &Path, target: SocketAddr) {
+    let settings = embedded::Settings {
+        directory: directory.to_owned(),
+        publish_timeout: Duration::from_secs(60),
+    };
+    let broker = Broker::open(&settings).expect("a store");
+    let (free, mut tasks) = (Arc::new(Semaphore::new(IN_FLIGHT)), JoinSet::new());
+    for turn in 0..BACKLOG {
+        let slot = free.clone().acquire_owned().await.expect("never closed");
+        let broker = broker.clone();
+        tasks.spawn(async move {
+            let message = message(target);
+            let stored = if turn % 2 == 0 {
+                broker.publish(message).await
+            } else {
+                broker.publish_later(message, A_DAY).await
+            };
+            stored.expect("stored");
+            drop(slot);
+        });
+        while tasks.try_join_next().is_some() {}
+    }
+    tasks.join_all().await;
+    broker.close().await;
+}
+
+/// A callback to `target` as the door in would store it.
+pub(super) fn message(target: SocketAddr) -> broker::Message {
+    let request_id = Uuid::now_v7();
+    let text = "x".repeat(280);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock");
+    let message = Message {
+        request_id,
+        app_id: "bench".to_owned(),
+        caller_no: None,
+        callee_no: None,
+        message_type: "bench".to_owned(),
+        callback_url: Some(format!("http://{target}/")),
+        options: Options::default(),
+        accepted_at: u64::try_from(since.as_millis()).expect("a clock"),
+        generation: 0,
+        attempt: 1,
+        parked: 0,
+        not_before: None,
+        traceparent: None,
+        reply_to: None,
+        history: Vec::new(),
+        request_message: format!(r#"{{"text":"{text}"}}"#).into(),
+    };
+    broker::Message {
+        id: request_id.to_string(),
+        kind: "callback.v1",
+        headers: Vec::new(),
+        body: message.encode().into(),
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}

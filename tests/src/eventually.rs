@@ -1,0 +1,62 @@
+//! How does a test wait? For a fact, with an end, and saying what it waited for.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a look at the world gives: the fact awaited, or what is seen instead.
+pub trait Look {
+    /// The fact awaited.
+    type Fact;
+
+    /// The fact, or in words what is seen instead.
+    ///
+    /// # Errors
+    /// When the fact is not there yet.
+    fn fact(self) -> Result<Self::Fact, String>;
+}
+
+impl<T> Look for Option<T> {
+    type Fact = T;
+
+    fn fact(self) -> Result<T, String> {
+        self.ok_or_else(|| "nothing".to_owned())
+    }
+}
+
+impl<T> Look for Result<T, String> {
+    type Fact = T;
+
+    fn fact(self) -> Result<T, String> {
+        self
+    }
+}
+
+/// Looks every 20 ms, then ever more slowly up to 200 ms, until `look` finds the fact.
+///
+/// # Panics
+/// When it is not found `within` the time given, with `what` was awaited and what was seen last.
+pub async fn eventually<L: Look>(
+    what: &str,
+    within: Duration,
+    mut look: impl AsyncFnMut() -> L,
+) -> L::Fact {
+    let deadline = Instant::now() + within;
+    let mut pause = FIRST_PAUSE;
+    let mut last = "nothing: the first look did not end".to_owned();
+    loop {
+        match timeout_at(deadline, look()).await.map(Look::fact) {
+            Ok(Ok(fact)) => return fact,
+            Ok(Err(seen)) => last = seen,
+            Err(_) => panic!("waited {within:?} for {what}; last seen: {last}"),
+        }
+        if Instant::now() >= deadline {
+            panic!("waited {within:?} for {what}; last seen: {last}");
+        }
+        sleep(pause).await;
+        pause = (pause * 5 / 4).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,77 @@
+//! What makes a RabbitMQ node a private one? Its ports, its files and its environment.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::Rabbit;
+
+#[derive(Debug)]
+pub(super) struct Ports {
+    pub(super) amqp: u16,
+    pub(super) distribution: u16,
+    pub(super) epmd: u16,
+    pub(super) management: Option<u16>,
+}
+
+impl Rabbit {
+    /// One of RabbitMQ's scripts with the environment that makes it ours.
+    pub(super) fn command(&self, script: &str) -> Command {
+        let directory = self.nest.directory();
+        let mut command = Command::new(self.scripts.join(script));
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("RABBITMQ_") {
+                command.env_remove(key);
+            }
+        }
+        let local = "-kernel inet_dist_use_interface {127,0,0,1}";
+        command
+            .env("HOME", directory) // Where Erlang looks for its cookie.
+            .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODENAME", &self.node)
+            .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
+            .env("RABBITMQ_MNESIA_BASE", directory.join("data"))
+            .env("RABBITMQ_LOG_BASE", directory.join("log"))
+            .env("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf"))
+            .env("RABBITMQ_CONF_ENV_FILE", directory.join("no-such-file"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", directory.join("no-such.config"))
+            .env("RABBITMQ_GENERATED_CONFIG_DIR", directory.join("generated"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("enabled_plugins"))
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", local)
+            .env("RABBITMQ_CTL_ERL_ARGS", local);
+        command
+    }
+}
+
+pub(super) fn epmd(ports: &Ports) -> Command {
+    let mut command = Command::new("epmd");
+    command.args(["-port", &ports.epmd.to_string(), "-address", "127.0.0.1"]);
+    command
+}
+
+/// Writes the files that the node reads at its start.
+pub(super) fn furnish(directory: &Path, ports: &Ports) {
+    let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
+    let mut settings = format!(
+        "listeners.tcp.default = 127.0.0.1:{}\n\
+         loopback_users = none\n\
+         log.file = false\n\
+         log.console = true\n\
+         log.console.level = warning\n\
+         disk_free_limit.absolute = 1MB\n",
+        ports.amqp
+    );
+    let mut plugins = "[].\n";
+    if let Some(port) = ports.management {
+        plugins = "[rabbitmq_management].\n";
+        settings += &format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
+    }
+    write("rabbitmq.conf", &settings);
+    write("enabled_plugins", plugins);
+    // Erlang refuses a cookie that others can read.
+    write(".erlang.cookie", &uuid::Uuid::now_v7().simple().to_string());
+    let cookie = directory.join(".erlang.cookie");
+    fs::set_permissions(cookie, fs::Permissions::from_mode(0o400)).unwrap();
+}

@@ -22,9 +22,10 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '200ms'";
 
 pub(super) async fn step(pool: &PgPool, retention: Retention, now: u64) -> Result<Retained, Error> {
     make_ahead(pool, now).await?;
-    let (callbacks, more_days) = drop_a_day(pool, retention.callbacks, now).await?;
     let bodies = strip_bodies(pool, retention.bodies, now).await?;
     let claims = forget_claims(pool, now).await?;
+    // Last: no later error can make us forget how many callbacks went.
+    let (callbacks, more_days) = drop_a_day(pool, retention.callbacks, now).await?;
     Ok(Retained {
         callbacks,
         bodies,

@@ -37,9 +37,8 @@ use crate::replay::{Audit, Mended, Replay};
 use errors::{ask, within};
 
 const MOST_CONNECTIONS: u32 = 8;
-/// So long a question waits for a connection, where none is free or the server is gone: no longer
-/// than for a statement.
-const ACQUIRE: Duration = Duration::from_secs(5);
+/// So long a question waits for a connection, where none is free or the server is gone.
+const ACQUIRE: Duration = Duration::from_secs(2);
 /// Longer than the server works on a migration.
 const MIGRATION: Duration = Duration::from_secs(120);
 

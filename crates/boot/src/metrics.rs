@@ -1,11 +1,12 @@
 //! What is counted and measured, and under which names?
 //!
-//! Every metric name of the program is in this file, or in `metrics/journal.rs`. Labels are `&'static str`: their values are
+//! Every metric name of the program is in this file, or in `metrics/`. Labels are `&'static str`: their values are
 //! written in the program, so nobody outside can make new time series, and recording a value
-//! allocates nothing.
+//! allocates nothing. The one exception is `target`, bounded in `metrics/targets.rs`.
 
 mod by_label;
 mod journal;
+mod targets;
 
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use by_label::ByLabel;
 use journal::JournalMetrics;
+use targets::TargetMetrics;
+
+pub use targets::TargetFigures;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -56,6 +60,7 @@ pub struct Metrics {
     queue_messages: ByLabel<Gauge>,
     publish_failures: ByLabel<Counter>,
     journal: JournalMetrics,
+    targets: TargetMetrics,
 }
 
 impl Metrics {
@@ -168,6 +173,7 @@ impl Metrics {
                 &["refused", "unknown"],
             ),
             journal: JournalMetrics::add(&mut all),
+            targets: TargetMetrics::add(&mut all),
             registry: all,
         }
     }

@@ -5,6 +5,7 @@
 //! are arguments, and the manifest lists no crate that could.
 
 mod guard;
+pub mod limits;
 mod outcome;
 mod parties;
 mod retry_after;

@@ -14,6 +14,12 @@ pub enum Outcome {
         /// Its `Retry-After`, as [`crate::retry_after`] reads it.
         retry_after: Option<Duration>,
     },
+    /// The target answered 2xx, but what it said in the body is not what its callee's rule calls a
+    /// success, or cannot be read.
+    BodyRefused {
+        /// Its HTTP status.
+        status: u16,
+    },
     /// The target's host is there, but nothing listens on the port.
     ConnectionRefused,
     /// The connection broke before the answer was complete.
@@ -55,6 +61,7 @@ impl Outcome {
                 500..=599 => "answered_5xx",
                 _ => "answered_other",
             },
+            Self::BodyRefused { .. } => "body_refused",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionReset => "connection_reset",
             Self::Unreachable => "unreachable",
@@ -75,7 +82,7 @@ impl Outcome {
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         match self {
-            Self::Answered { status, .. } => Some(*status),
+            Self::Answered { status, .. } | Self::BodyRefused { status } => Some(*status),
             Self::ConnectionRefused
             | Self::ConnectionReset
             | Self::Unreachable

@@ -120,8 +120,9 @@ pub fn decide(outcome: &Outcome, circumstances: &Circumstances) -> Verdict {
             }
             _ => retry_briefly(circumstances),
         },
-        // An operator can give the callee its URL while the callback waits.
+        // An operator can give the callee its URL while the callback waits, or mend its body rule.
         Outcome::CalleeWithoutUrl
+        | Outcome::BodyRefused { .. }
         | Outcome::ConnectionRefused
         | Outcome::ConnectionReset
         | Outcome::Unreachable

@@ -1,32 +1,41 @@
 //! How is one attempt made?
 //!
-//! The main path of the door out: decode -> early end? -> call -> decide -> record -> settle ->
-//! reply.
+//! The main path of the door out: decode -> early end? -> its turn -> call -> decide -> record ->
+//! settle -> reply.
 
 use crate::call::Calls;
+use crate::enter::{Turn, enter, parked};
 use crate::fates::Fates;
 use crate::follow_up::{self, Attempted};
+use crate::gates::{Gates, Held};
 use crate::keep::keep;
+use crate::plan::{Plan, Plans};
+use crate::slots::Slot;
 use crate::tell::tell;
 use crate::{early, record};
 use boot::Metrics;
 use broker::{Broker, Lane, Received, Settlement};
 use contract::{Message, Reply, ReplyCode};
-use delivery::{Circumstances, Schedule, Verdict, decide};
+use delivery::limits::Ended;
+use delivery::{Circumstances, Verdict, decide};
 use journal::{Record, Recorder};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
 
 /// What every attempt works with.
 pub(crate) struct Bench {
     pub(crate) broker: Broker,
+    pub(crate) plans: Plans,
+    pub(crate) gates: Arc<Gates>,
     pub(crate) calls: Calls,
-    pub(crate) schedule: Schedule,
     pub(crate) metrics: Arc<Metrics>,
     /// With a journal: what was decided elsewhere.
     pub(crate) fates: Option<Fates>,
     /// With a journal: where records go.
     pub(crate) recorder: Option<Recorder>,
+    /// Cancelled when the stop begins: what waits for its turn goes back to its queue.
+    pub(crate) stop: CancellationToken,
 }
 
 /// What becomes of a message.
@@ -39,7 +48,8 @@ pub(crate) struct Ending {
 }
 
 /// Makes one attempt at a received callback.
-pub(crate) async fn attempt(received: Received, lane: Lane, bench: &Bench) {
+pub(crate) async fn attempt(received: Received, mut slot: Slot, bench: &Bench) {
+    let lane = slot.lane();
     count_again(&received, lane, bench);
     let message = match decode(&received, lane, bench) {
         Ok(message) => message,
@@ -48,16 +58,23 @@ pub(crate) async fn attempt(received: Received, lane: Lane, bench: &Bench) {
             return;
         }
     };
-    let target = bench.calls.target_name(&message);
-    let ending = match early::ending(&message, &received.body, &target, lane, bench).await {
+    let plan = bench.plans.plan(&message);
+    let ending = match early::ending(&message, &received.body, &plan.target, lane, bench).await {
         Some(unattempted) => unattempted,
-        None => {
-            let attempted = call(&message, bench).await;
-            let verdict = decide(&attempted.outcome, &circumstances(&message, bench));
-            tell(&message, &target, &attempted, &verdict, lane, bench);
-            ending(&message, target, &attempted, verdict)
-        }
+        None => match enter(&plan, &mut slot, bench).await {
+            Turn::Go(pass) => {
+                let attempted = call(&message, &plan, bench).await;
+                leave(pass, &attempted);
+                let verdict = decide(&attempted.outcome, &circumstances(&message, &plan));
+                tell(&message, &plan, &attempted, &verdict, lane, bench);
+                ending(&message, plan.target, &attempted, verdict)
+            }
+            Turn::Park { why, until } => parked(&message, plan.target, why, until, bench),
+            Turn::Stop => return, // Unsettled, as it came: somebody else gets it.
+        },
     };
+    // Others may call while this is written down; the consumer's window bounds how many.
+    slot.give_back();
     write_down(ending.record, bench).await;
     if settle(received, ending.settlement).await {
         reply(&message, ending.code, bench);
@@ -85,13 +102,20 @@ pub(crate) fn decode(
     })
 }
 
-async fn call(message: &Message, bench: &Bench) -> Attempted {
+async fn call(message: &Message, plan: &Plan, bench: &Bench) -> Attempted {
     let (started_at, begun) = (unix_ms(SystemTime::now()), Instant::now());
-    let outcome = bench.calls.call(message).await;
+    let outcome = bench.calls.call(message, plan).await;
     Attempted {
         outcome,
         started_at,
         duration: begun.elapsed(),
+    }
+}
+
+/// The target is free for the next one; what this call says of it is remembered.
+fn leave(pass: Option<Held>, attempted: &Attempted) {
+    if let Some(pass) = pass {
+        pass.leave(&Ended::of(&attempted.outcome, attempted.duration));
     }
 }
 
@@ -104,10 +128,10 @@ pub(crate) fn expires_at_ms(message: &Message) -> Option<u64> {
     )
 }
 
-fn circumstances<'a>(message: &Message, bench: &'a Bench) -> Circumstances<'a> {
+fn circumstances<'a>(message: &Message, plan: &'a Plan) -> Circumstances<'a> {
     Circumstances {
         attempt: message.attempt,
-        schedule: &bench.schedule,
+        schedule: &plan.schedule,
         max_attempts: message.options.max_attempts,
         expires_at_ms: expires_at_ms(message),
         now_ms: unix_ms(SystemTime::now()),

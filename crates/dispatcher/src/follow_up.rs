@@ -11,6 +11,10 @@ use std::time::Duration;
 /// The format of the body, as the broker's console shows it.
 const KIND: &str = "callback.v1";
 
+/// How far waiting for a target's limits counts: the wait has grown to its longest by then
+/// (2^9 s). Beyond it the counter is for faults of our own, which are believed only so often.
+const MOST_COUNTED: u32 = 9;
+
 /// An attempt that has ended.
 pub(crate) struct Attempted {
     pub(crate) outcome: Outcome,
@@ -44,6 +48,17 @@ pub(crate) fn settlement(message: &Message, attempted: &Attempted, verdict: Verd
         }
         Verdict::Dead(reason) => dead(noted(message, attempted), reason),
     }
+}
+
+/// The message set aside at `now` (Unix ms) before its attempt.
+pub(crate) fn parked(message: &Message, now: u64, after: Duration) -> Settlement {
+    let mut again = message.clone();
+    again.parked = again
+        .parked
+        .saturating_add(1)
+        .min(MOST_COUNTED)
+        .max(again.parked);
+    later(again, now, after)
 }
 
 /// The message given up, with its story in headers for the console. Nobody waits for it any more.
@@ -206,6 +221,26 @@ mod tests {
         assert_eq!((next.attempt, next.parked), (2, 4));
         assert_eq!(next.reply_to.as_deref(), Some("there"));
         assert!(next.history.is_empty());
+    }
+
+    #[test]
+    fn waiting_for_a_limit_keeps_everything_and_counts_only_as_far_as_waits_grow() {
+        for (parked_before, counted) in [(0, 1), (8, 9), (9, 9), (11, 11)] {
+            let mut message = message();
+            message.parked = parked_before;
+            let Settlement::Later {
+                delay,
+                message: again,
+            } = parked(&message, 7_000, AFTER)
+            else {
+                panic!("not later")
+            };
+            let again = Message::decode(&again.body).unwrap();
+            assert_eq!(delay, AFTER);
+            message.parked = counted;
+            message.not_before = Some(37_000);
+            assert_eq!(again, message);
+        }
     }
 
     #[test]

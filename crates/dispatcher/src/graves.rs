@@ -61,7 +61,7 @@ fn decide(lane: Lane, received: &Received, bench: &Bench) -> (Option<Record>, Se
         bench.metrics.dead(reason.as_str());
         let settlement = follow_up::dead(message.clone(), reason);
         let (target, now) = (
-            bench.calls.target_name(&message),
+            bench.plans.plan(&message).target,
             unix_ms(SystemTime::now()),
         );
         let record = record::unattempted(&message, target, now, reason, &settlement);

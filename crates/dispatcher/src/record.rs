@@ -8,6 +8,7 @@ use broker::Settlement;
 use contract::{Message, masked_url};
 use delivery::{Outcome, Reason, Verdict};
 use journal::{Attempt, Origin, Record, State};
+use std::time::Duration;
 
 /// An attempt that has ended; `settlement` is what was decided on it.
 pub(crate) fn attempted(
@@ -47,6 +48,22 @@ pub(crate) fn attempted(
         attempted: made,
         ..record(message, target, at, state, settlement)
     }
+}
+
+/// A message set aside before its attempt, for this long.
+pub(crate) fn parked(
+    message: &Message,
+    target: String,
+    at: u64,
+    why: &str,
+    after: Duration,
+    settlement: &Settlement,
+) -> Record {
+    let state = State::Parked {
+        next_attempt_at: at.saturating_add(millis(after)),
+        why: why.to_owned(),
+    };
+    record(message, target, at, state, settlement)
 }
 
 /// A message given up without an attempt.
@@ -131,7 +148,6 @@ mod tests {
     use bytes::Bytes;
     use contract::Options;
     use delivery::Refusal;
-    use std::time::Duration;
     use uuid::Uuid;
 
     const AFTER: Duration = Duration::from_secs(30);
@@ -225,6 +241,19 @@ mod tests {
         };
         assert_eq!(record.state, expected);
         assert_eq!(record.attempted, None);
+    }
+
+    #[test]
+    fn what_waits_for_its_target_says_why_and_until_when() {
+        let message = message();
+        let settlement = follow_up::parked(&message, 5_000, AFTER);
+        let record = parked(&message, String::new(), 5_000, "rate", AFTER, &settlement);
+        let expected = State::Parked {
+            next_attempt_at: 35_000,
+            why: "rate".to_owned(),
+        };
+        assert_eq!((record.state, record.attempt), (expected, 2));
+        assert_eq!((record.attempted, record.dead_letter), (None, None));
     }
 
     #[test]

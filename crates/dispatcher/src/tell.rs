@@ -2,6 +2,7 @@
 
 use crate::attempt::{Bench, millis};
 use crate::follow_up::Attempted;
+use crate::plan::Plan;
 use broker::Lane;
 use contract::Message;
 use delivery::Verdict;
@@ -10,7 +11,7 @@ use std::time::Duration;
 /// One event tells the whole attempt. Payloads, header values and query strings never appear.
 pub(crate) fn tell(
     message: &Message,
-    target: &str,
+    plan: &Plan,
     attempted: &Attempted,
     verdict: &Verdict,
     lane: Lane,
@@ -36,7 +37,7 @@ pub(crate) fn tell(
     let most = message
         .options
         .max_attempts
-        .unwrap_or_else(|| bench.schedule.attempts());
+        .unwrap_or_else(|| plan.schedule.attempts());
     let status = attempted.outcome.http_status();
     let answered = status.map(|it| format!(" {it}")).unwrap_or_default();
     tracing::info!(
@@ -47,7 +48,7 @@ pub(crate) fn tell(
         message_type = message.message_type,
         callee_no = message.callee_no,
         // Not `target`: the log's own field of that name says which module speaks.
-        callback_target = target,
+        callback_target = plan.target,
         attempt = message.attempt,
         of = most,
         lane = lane.as_str(),

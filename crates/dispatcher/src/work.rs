@@ -3,8 +3,13 @@
 use crate::attempt::{Bench, attempt};
 use crate::call::Calls;
 use crate::fates::Fates;
-use crate::graves;
+use crate::gates::Gates;
+use crate::lines::Lines;
+use crate::plan::Plans;
 use crate::resolve::Names;
+use crate::slots::Slots;
+use crate::targets::Targets;
+use crate::{graves, targets};
 use boot::Metrics;
 use boot::settings::DispatcherSettings;
 use broker::{Broker, Lane};
@@ -12,7 +17,6 @@ use delivery::{Guard, Parties, Schedule};
 use journal::{Journal, Recorder};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,7 +55,7 @@ pub enum StartError {
 /// Consumes both lanes and the graves, with a budget of slots for each lane: a storm of retries
 /// cannot take the slots of first attempts.
 pub struct Dispatcher {
-    bench: Arc<Bench>,
+    bench: Bench,
     first_slots: u16,
     retry_slots: u16,
     grace: Duration,
@@ -74,35 +78,50 @@ impl Dispatcher {
         } = tools;
         let names = Names::new(&settings.dns_servers, settings.connect_timeout)
             .map_err(|error| StartError::Resolver(error.to_string()))?;
-        let calls = Calls::new(settings, guard, parties, names)?;
+        let lines = Lines::new(settings, names.clone());
+        let plans = Plans::new(guard, parties, schedule, settings.attempt_timeout, &lines)?;
+        let gates = Gates::new([settings.first_slots, settings.retry_slots]);
         Ok(Self {
-            bench: Arc::new(Bench {
+            bench: Bench {
                 broker,
-                calls,
-                schedule,
+                plans,
+                gates,
+                calls: Calls { names },
                 metrics,
                 fates: journal.as_ref().map(Fates::start),
                 recorder,
-            }),
+                stop: CancellationToken::new(),
+            },
             first_slots: settings.first_slots,
             retry_slots: settings.retry_slots,
             grace: settings.grace,
         })
     }
 
+    /// What can be seen of the targets that it calls; it outlives the run.
+    pub fn targets(&self) -> Targets {
+        Targets::of(&self.bench.gates)
+    }
+
     /// Works until `stop`, then lets attempts under way finish within the grace, and returns the
     /// rest to the queue. The broker's connections stay open.
     pub async fn run(self, stop: CancellationToken) {
         let Self {
-            bench,
+            mut bench,
             first_slots,
             retry_slots,
             grace,
         } = self;
+        bench.stop = stop.clone();
+        let bench = Arc::new(bench);
         let tracker = TaskTracker::new();
+        tracker.spawn(targets::show(
+            Arc::clone(&bench.gates),
+            Arc::clone(&bench.metrics),
+            stop.clone(),
+        ));
         for (lane, slots) in [(Lane::First, first_slots), (Lane::Retry, retry_slots)] {
-            let (bench, stop) = (Arc::clone(&bench), stop.clone());
-            tracker.spawn(work(lane, slots, bench, stop, grace));
+            tracker.spawn(work(lane, slots, Arc::clone(&bench), grace));
         }
         for lane in [Lane::DeliveryLimit, Lane::Unrouted] {
             tracker.spawn(graves::read(lane, Arc::clone(&bench), stop.clone()));
@@ -112,27 +131,23 @@ impl Dispatcher {
     }
 }
 
-async fn work(lane: Lane, slots: u16, bench: Arc<Bench>, stop: CancellationToken, grace: Duration) {
-    // A quarter more than the slots, so that a free slot never waits for the network.
-    let prefetch = slots.saturating_add(slots / 4).saturating_add(1);
-    let mut consumer = bench.broker.consume(lane, prefetch);
-    let free = Arc::new(Semaphore::new(slots.into()));
+async fn work(lane: Lane, slots: u16, bench: Arc<Bench>, grace: Duration) {
+    let mut consumer = bench.broker.consume(lane, window(slots));
+    let slots = Slots::new(lane, slots, Arc::clone(&bench.metrics));
     let (attempts, cut) = (TaskTracker::new(), CancellationToken::new());
     loop {
         let taking = async {
-            // The semaphore is never closed.
-            let slot = Arc::clone(&free).acquire_owned().await.ok()?;
-            Some((slot, consumer.next().await))
+            let free = slots.free().await?;
+            Some((free, consumer.next().await))
         };
-        let Some(Some((slot, received))) = stop.run_until_cancelled(taking).await else {
+        let Some(Some((free, received))) = bench.stop.run_until_cancelled(taking).await else {
             break;
         };
-        let (bench, cut) = (Arc::clone(&bench), cut.clone());
+        let (slot, cut) = (slots.take(free), cut.clone());
+        let bench = Arc::clone(&bench);
         attempts.spawn(async move {
-            let _busy = Busy::new(lane, &bench.metrics);
-            cut.run_until_cancelled(attempt(received, lane, &bench))
+            cut.run_until_cancelled(attempt(received, slot, &bench))
                 .await;
-            drop(slot);
         });
     }
     consumer.cancel().await;
@@ -149,21 +164,9 @@ async fn work(lane: Lane, slots: u16, bench: Arc<Bench>, stop: CancellationToken
     consumer.close().await;
 }
 
-/// Counts an attempt as in flight, a panicking one too.
-struct Busy<'a> {
-    lane: Lane,
-    metrics: &'a Metrics,
-}
-
-impl<'a> Busy<'a> {
-    fn new(lane: Lane, metrics: &'a Metrics) -> Self {
-        metrics.in_flight(lane.as_str(), 1);
-        Self { lane, metrics }
-    }
-}
-
-impl Drop for Busy<'_> {
-    fn drop(&mut self) {
-        self.metrics.in_flight(self.lane.as_str(), -1);
-    }
+/// How many messages a lane has in hand: the calls, a quarter that may wait for its turn at a target
+/// (as the gates have it), and a quarter read ahead, so that a free slot never waits for the network.
+fn window(slots: u16) -> u16 {
+    let quarter = (slots / 4).max(1);
+    slots.saturating_add(quarter).saturating_add(quarter)
 }

@@ -24,8 +24,8 @@ pub(crate) struct Gates {
 
 struct State {
     gates: limits::Gates,
-    /// Who waits, in order of arrival.
-    rooms: HashMap<GateId, VecDeque<Waiter>>,
+    /// Who waits, by lane, in order of arrival.
+    rooms: HashMap<GateId, [VecDeque<Waiter>; 2]>,
     next_number: u64,
     board: Board,
 }
@@ -130,7 +130,8 @@ impl Gates {
         let (gate, number) = (place.gate(), state.next_number);
         state.next_number += 1;
         let turn = place.turn().map(|turn| now.saturating_add(turn));
-        state.rooms.entry(gate).or_default().push_back(Waiter {
+        let (over, at) = (place.patience(limits), at(place.lane()));
+        state.rooms.entry(gate).or_default()[at].push_back(Waiter {
             number,
             place,
             limits: *limits,
@@ -141,7 +142,7 @@ impl Gates {
             gate,
             number,
             turn,
-            over: now.saturating_add(limits.waiting),
+            over: now.saturating_add(over),
             called: hears,
             gates: Arc::clone(self),
         }
@@ -175,26 +176,31 @@ impl Gates {
         let Some(mut room) = state.rooms.remove(&gate) else {
             return;
         };
-        let mut left = VecDeque::with_capacity(room.len());
-        // By lane: once one must wait for a place, so must those behind it.
+        let mut later = [VecDeque::new(), VecDeque::new()];
+        // Once one must wait for a place, so must those behind it in its lane: they are not touched.
         let mut full = [false; 2];
-        while let Some(waiter) = room.pop_front() {
-            let at = usize::from(waiter.place.lane() == Lane::Retry);
-            if full[at] || waiter.turn > now {
-                left.push_back(waiter);
+        while let Some((at, waiter)) = next(&mut room, full) {
+            if waiter.turn > now {
+                later[at].push_back(waiter);
                 continue;
             }
             let (limits, called) = (waiter.limits, waiter.called);
             let told = match state.gates.again(waiter.place, &limits, false, now) {
                 Entry::Wait(place) => {
-                    full[at] = place.turn().is_none();
-                    left.push_back(Waiter {
-                        turn: now.saturating_add(place.turn().unwrap_or_default()),
+                    let turn = place.turn();
+                    full[at] = turn.is_none();
+                    let waiter = Waiter {
+                        turn: now.saturating_add(turn.unwrap_or_default()),
                         number: waiter.number,
                         place,
                         limits,
                         called,
-                    });
+                    };
+                    if turn.is_none() {
+                        room[at].push_front(waiter);
+                    } else {
+                        later[at].push_back(waiter);
+                    }
                     continue;
                 }
                 Entry::Go(pass) => Entered::Go(self.held(pass)),
@@ -208,11 +214,16 @@ impl Gates {
                 && let Some(pass) = unused.pass.take()
             {
                 state.leave(pass, &Ended::unsaid(), now);
-                full[at] = false;
+                full = [false; 2];
             }
         }
-        if !left.is_empty() {
-            state.rooms.insert(gate, left);
+        for (lane, later) in room.iter_mut().zip(later) {
+            for waiter in later.into_iter().rev() {
+                lane.push_front(waiter);
+            }
+        }
+        if room.iter().any(|lane| !lane.is_empty()) {
+            state.rooms.insert(gate, room);
         }
     }
 
@@ -246,13 +257,32 @@ impl State {
     /// Takes somebody out of the room who waits there still.
     fn take_out(&mut self, gate: GateId, number: u64) -> Option<Place> {
         let room = self.rooms.get_mut(&gate)?;
-        let at = room.iter().position(|it| it.number == number)?;
-        let waiter = room.remove(at)?;
-        if room.is_empty() {
+        let out = |lane: &mut VecDeque<Waiter>| {
+            let at = lane.binary_search_by_key(&number, |it| it.number).ok()?;
+            lane.remove(at)
+        };
+        let waiter = room.iter_mut().find_map(out)?;
+        if room.iter().all(VecDeque::is_empty) {
             self.rooms.remove(&gate);
         }
         Some(waiter.place)
     }
+}
+
+fn at(lane: Lane) -> usize {
+    usize::from(lane == Lane::Retry)
+}
+
+/// Takes out who came first, of the lanes that are not full.
+fn next(room: &mut [VecDeque<Waiter>; 2], full: [bool; 2]) -> Option<(usize, Waiter)> {
+    let first = |at: usize| room[at].front().filter(|_| !full[at]).map(|it| it.number);
+    let at = match (first(0), first(1)) {
+        (Some(one), Some(other)) => usize::from(other < one),
+        (Some(_), None) => 0,
+        (None, Some(_)) => 1,
+        (None, None) => return None,
+    };
+    room[at].pop_front().map(|waiter| (at, waiter))
 }
 
 /// What is never so: neither in the room nor called.

@@ -28,7 +28,8 @@ pub(crate) async fn accept(
         door.max_wait,
         Instant::now(),
     );
-    match take_in(&door, &http, payload, wait.until()).await {
+    // Boxed: whoever waits for the first attempt does not carry the room for the way there.
+    match Box::pin(take_in(&door, &http, payload, wait.until())).await {
         Ok(taken) => {
             let request_id = Some(taken.request_id);
             let answer = outcome(&door, taken, wait.until()).await;
@@ -89,7 +90,9 @@ async fn outcome(door: &Door, taken: Taken, until: Option<Instant>) -> Answer {
             let status = records
                 .watching
                 .status(taken.request_id, Goal::Tried, until, &door.stop);
-            status.await.map_or(Answer::Retrying, query::answer)
+            Box::pin(status)
+                .await
+                .map_or(Answer::Retrying, query::answer)
         }
         (None, None) => Answer::Retrying,
     }

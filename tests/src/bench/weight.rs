@@ -91,7 +91,7 @@ async fn waiting(figures: &mut Figures) {
         let page = gateway.metrics(crate::Role::Ingress).await;
         let line = page
             .lines()
-            .find_map(|it| it.strip_prefix("ringback_accepted_total "));
+            .find_map(|it| it.strip_prefix("ringback_callbacks_accepted_total "));
         let line = line.unwrap_or_default().to_owned();
         if line == accepted { Ok(()) } else { Err(line) }
     })

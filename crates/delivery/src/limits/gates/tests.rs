@@ -50,7 +50,15 @@ fn end(end: End) -> Ended {
     Ended {
         end,
         hold: None,
+        took: Some(Duration::from_secs(5)),
+    }
+}
+
+/// An end soon after the beginning.
+fn fast() -> Ended {
+    Ended {
         took: Some(Duration::from_millis(5)),
+        ..end(End::Success)
     }
 }
 
@@ -133,6 +141,44 @@ fn one_keys_wait_leaves_room_for_others_and_all_together_have_a_quarter() {
         parked(enter(&mut gates, &callee(no), Lane::First));
     }
     assert_eq!(places.len(), 20);
+}
+
+#[test]
+fn a_fast_target_may_have_as_many_waiting_as_it_takes_within_a_moment_until_it_stops() {
+    let (mut gates, key) = (gates(), callee("EO001"));
+    let ask = |gates: &mut Gates, now| gates.enter(&key, Lane::First, &limits(), false, now);
+    let known = go(ask(&mut gates, NOW));
+    gates.leave(known, &fast(), NOW);
+    let _calls: Vec<Pass> = (0..8).map(|_| go(ask(&mut gates, NOW))).collect();
+    let asked: Vec<Entry> = (0..200).map(|_| ask(&mut gates, NOW)).collect();
+    let mut waiting: Vec<Place> = Vec::new();
+    for entry in asked {
+        match entry {
+            Entry::Wait(place) => waiting.push(place),
+            other => assert_eq!(parked(other).0, Parked::InFlight),
+        }
+    }
+    // 5 ms, rounded up by at most 42 %: 7 to 10 rounds of 8 in 50 ms.
+    assert!((56..=80).contains(&waiting.len()), "{}", waiting.len());
+    // The room is not taken by them: its 8 for this key are, others have theirs.
+    assert_eq!(gates.waiting, [8, 0]);
+    let patience = |place: &Place| place.patience(&limits());
+    assert_eq!(patience(&waiting[0]), Duration::from_secs(2));
+    assert_eq!(patience(&waiting[8]), Duration::from_millis(200));
+    // It has not answered for a moment, fast as it was.
+    let later = NOW + Duration::from_millis(51);
+    let why = |entry| parked(entry).0;
+    assert_eq!(why(ask(&mut gates, later)), Parked::InFlight);
+    for place in waiting {
+        gates.withdraw(place);
+    }
+    assert_eq!(gates.waiting, [0, 0]);
+    let none: Limits = Limits {
+        waiting: Duration::ZERO,
+        ..limits()
+    };
+    let entry = gates.enter(&key, Lane::First, &none, false, NOW);
+    assert_eq!(why(entry), Parked::InFlight, "nobody is to wait");
 }
 
 #[test]
@@ -283,7 +329,8 @@ proptest! {
                 }
                 Step::Leave(which, kind) if !passes.is_empty() => {
                     let kind = [End::Success, End::Failure, End::Neutral][usize::from(kind)];
-                    gates.leave(passes.swap_remove(which % passes.len()), &end(kind), now);
+                    let ended = if which % 2 == 0 { fast() } else { end(kind) };
+                    gates.leave(passes.swap_remove(which % passes.len()), &ended, now);
                 }
                 Step::Again(which) if !places.is_empty() => {
                     let entry = gates.again(places.swap_remove(which % places.len()), &limits, false, now);
@@ -296,7 +343,11 @@ proptest! {
             }
             prop_assert!(gates.waiting[0] <= 7 && gates.waiting[1] <= 2);
             let waiting: usize = gates.waiting.iter().map(|it| *it as usize).sum();
-            prop_assert_eq!(waiting, places.len());
+            let in_the_room = places.iter().filter(|place| !place.brief);
+            prop_assert_eq!(waiting, in_the_room.count());
+            // A call of 5 ms, rounded up, fits nine times into a moment at the most.
+            let brief = places.iter().filter(|place| place.brief).count();
+            prop_assert!(brief <= 3 * 2 * 9 * 5, "{brief}");
             for seen in gates.seen(100, now).keys {
                 let most = cap.unwrap_or(3 + 1);
                 prop_assert!(seen.in_flight <= most, "{}", seen.in_flight);

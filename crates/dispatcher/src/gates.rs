@@ -3,11 +3,14 @@
 //! The rules are `delivery::limits`'; here are the clock, the lock and the waiting. The lock is held
 //! for moments and never across an await.
 
+mod room;
+
 use crate::board::Board;
 use boot::metrics::TargetFigures;
 use delivery::limits::{
     self, Busiest, Ended, Entry, GateId, Key, Lane, Limits, Parked, Pass, Place,
 };
+use room::{Room, Waiter};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,18 +28,9 @@ pub(crate) struct Gates {
 struct State {
     gates: limits::Gates,
     /// Who waits, by lane, in order of arrival.
-    rooms: HashMap<GateId, [VecDeque<Waiter>; 2]>,
+    rooms: HashMap<GateId, Room>,
     next_number: u64,
     board: Board,
-}
-
-struct Waiter {
-    number: u64,
-    place: Place,
-    limits: Limits,
-    /// Not before, since [`Gates::begun`].
-    turn: Duration,
-    called: oneshot::Sender<Entered>,
 }
 
 /// What the gate says.
@@ -130,7 +124,7 @@ impl Gates {
         let (gate, number) = (place.gate(), state.next_number);
         state.next_number += 1;
         let turn = place.turn().map(|turn| now.saturating_add(turn));
-        let (over, at) = (place.patience(limits), at(place.lane()));
+        let (over, at) = (place.patience(limits), room::at(place.lane()));
         state.rooms.entry(gate).or_default()[at].push_back(Waiter {
             number,
             place,
@@ -179,7 +173,7 @@ impl Gates {
         let mut later = [VecDeque::new(), VecDeque::new()];
         // Once one must wait for a place, so must those behind it in its lane: they are not touched.
         let mut full = [false; 2];
-        while let Some((at, waiter)) = next(&mut room, full) {
+        while let Some((at, waiter)) = room::next(&mut room, full) {
             if waiter.turn > now {
                 later[at].push_back(waiter);
                 continue;
@@ -222,7 +216,7 @@ impl Gates {
                 lane.push_front(waiter);
             }
         }
-        if room.iter().any(|lane| !lane.is_empty()) {
+        if !room::is_empty(&room) {
             state.rooms.insert(gate, room);
         }
     }
@@ -257,32 +251,12 @@ impl State {
     /// Takes somebody out of the room who waits there still.
     fn take_out(&mut self, gate: GateId, number: u64) -> Option<Place> {
         let room = self.rooms.get_mut(&gate)?;
-        let out = |lane: &mut VecDeque<Waiter>| {
-            let at = lane.binary_search_by_key(&number, |it| it.number).ok()?;
-            lane.remove(at)
-        };
-        let waiter = room.iter_mut().find_map(out)?;
-        if room.iter().all(VecDeque::is_empty) {
+        let waiter = room::take_out(room, number)?;
+        if room::is_empty(room) {
             self.rooms.remove(&gate);
         }
         Some(waiter.place)
     }
-}
-
-fn at(lane: Lane) -> usize {
-    usize::from(lane == Lane::Retry)
-}
-
-/// Takes out who came first, of the lanes that are not full.
-fn next(room: &mut [VecDeque<Waiter>; 2], full: [bool; 2]) -> Option<(usize, Waiter)> {
-    let first = |at: usize| room[at].front().filter(|_| !full[at]).map(|it| it.number);
-    let at = match (first(0), first(1)) {
-        (Some(one), Some(other)) => usize::from(other < one),
-        (Some(_), None) => 0,
-        (None, Some(_)) => 1,
-        (None, None) => return None,
-    };
-    room[at].pop_front().map(|waiter| (at, waiter))
 }
 
 /// What is never so: neither in the room nor called.

@@ -30,6 +30,7 @@ mod no_journal;
 mod operators;
 mod query;
 mod record;
+mod reload;
 mod replay;
 mod retry;
 mod shared;

@@ -9,6 +9,7 @@ mod journal;
 mod load;
 mod read;
 mod show;
+mod source;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use error::SettingsError;
 pub use journal::{AdminSettings, JournalSettings};
 pub use load::environment;
+pub use source::{Loaded, Source};
+pub(crate) use source::{Marks, Prints};
 
 /// All settings of a process, checked.
 ///

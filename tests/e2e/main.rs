@@ -24,6 +24,7 @@ mod graves;
 mod guard;
 mod harness;
 mod idempotency;
+mod isolation;
 mod journal;
 mod load;
 mod no_journal;

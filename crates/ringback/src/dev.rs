@@ -64,7 +64,7 @@ pub(crate) async fn run(mut loaded: Loaded, asked: Asked) -> Result<(), Failure>
     let callee = tokio::spawn(callee);
 
     let guard = frame.guard([Opening::Socket(callee_at)]);
-    let doors = both::open(&frame, settings, &guard)?;
+    let doors = both::open(&mut frame, settings, &guard)?;
     if !asked.demo {
         frame.follow(); // Else the settings would take the demo's schedule away.
     }

@@ -50,7 +50,8 @@ pub(crate) async fn dispatcher(loaded: &Loaded) -> Result<(), Failure> {
     let mut frame = Frame::begin(loaded, "dispatcher", Links::Both, None)?;
     let guard = frame.guard([]);
     let tools = frame.tools_out(&guard);
-    let dispatcher = Dispatcher::new(&settings.dispatcher, tools)?;
+    let dispatcher = Dispatcher::new(settings, tools)?;
+    frame.hand_out(dispatcher.policies());
     let operators = frame.operators(settings)?;
     let mut page = Page::open(settings.dispatcher.listen, &frame)?;
     frame.follow();
@@ -120,7 +121,7 @@ pub(crate) async fn serve(loaded: &Loaded) -> Result<(), Failure> {
     equipment::own_store(&settings.broker)?;
     let mut frame = Frame::begin(loaded, "serve", Links::Both, None)?;
     let guard = frame.guard([]);
-    let doors = both::open(&frame, settings, &guard)?;
+    let doors = both::open(&mut frame, settings, &guard)?;
     frame.follow();
     tracing::info!(
         address = %doors.address, operators = %doors.operators.address, ?settings,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use config::{Config, ConfigError, File, FileFormat, Source, Value, ValueKind};
 
-use super::{Marks, Settings, SettingsError, check};
+use super::{CalleeSettings, Marks, Settings, SettingsError, check};
 
 /// What every environment variable that is a setting begins with.
 pub(super) const ENV_PREFIX: &str = "RINGBACK__";
@@ -69,7 +69,7 @@ impl Settings {
 
     /// The files that the settings name, whose content counts as theirs.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
-        std::iter::empty()
+        self.callees.values().flat_map(CalleeSettings::files)
     }
 }
 

@@ -28,12 +28,13 @@ pub(crate) struct Doors {
 /// # Errors
 /// A client that cannot be built, or a port that is taken.
 pub(crate) fn open(
-    frame: &Frame,
+    frame: &mut Frame,
     settings: &Settings,
     guard: &Live<Guard>,
 ) -> Result<Doors, Failure> {
     let tools = frame.tools_out(guard);
-    let dispatcher = Dispatcher::new(&settings.dispatcher, tools)?;
+    let dispatcher = Dispatcher::new(settings, tools)?;
+    frame.hand_out(dispatcher.policies());
     let tools = frame.tools_in(settings, guard.clone());
     let (address, ingress) = ingress::serve(&settings.ingress, tools, frame.stop.clone())?;
     Ok(Doors {

@@ -12,6 +12,7 @@ use boot::settings::{Settings, SettingsError};
 use boot::{Health, Live, Loaded, Metrics, Reload, stop};
 use broker::Broker;
 use delivery::{Guard, Opening, Parties};
+use dispatcher::Policies;
 use tokio_util::sync::CancellationToken;
 
 use super::broker_watch::{Links, watch};
@@ -21,7 +22,13 @@ use crate::failure::Failure;
 use crate::records::{Place, Records};
 
 /// What a reload can change: sections, and keys. All else needs a restart.
-const LIVE: &[&str] = &["callees", "guard"];
+const LIVE: &[&str] = &[
+    "callees",
+    "dispatcher.attempt_timeout",
+    "guard",
+    "limits",
+    "retry",
+];
 
 /// What every role has: a broker that is connecting, a journal if there is one, and how the process
 /// is seen.
@@ -31,6 +38,8 @@ pub(crate) struct Frame {
     parties: Live<Parties>,
     /// Told what follows from new settings, until the role begins to follow them.
     reload: Option<Reload>,
+    /// What the process opens of the guard by itself.
+    opened: Vec<Opening>,
     pub(crate) broker: Broker,
     /// Where what happened is told to.
     records: Option<Records>,
@@ -81,6 +90,7 @@ impl Frame {
             equipment,
             parties,
             reload: Some(reload),
+            opened: Vec::new(),
             broker,
             records,
             metrics,
@@ -92,6 +102,7 @@ impl Frame {
     /// The address guard, with `more` openings beside those of the settings.
     pub(crate) fn guard(&mut self, more: impl IntoIterator<Item = Opening>) -> Live<Guard> {
         let more: Vec<Opening> = more.into_iter().collect();
+        self.opened.clone_from(&more);
         let guard = Live::new(self.equipment.guard(more.clone()));
         let live = guard.clone();
         self.tell(move |settings| {
@@ -100,6 +111,20 @@ impl Frame {
             Ok(Box::new(move || live.set(guard)))
         });
         guard
+    }
+
+    /// Lets the door out follow from new settings.
+    pub(crate) fn hand_out(&mut self, policies: Policies) {
+        let opened = self.opened.clone();
+        self.tell(move |settings| {
+            let new = Equipment::check(settings)?;
+            let guard = new.guard(opened.clone());
+            let (policy, live) = (
+                policies.prepare(settings, new.parties, guard)?,
+                policies.clone(),
+            );
+            Ok(Box::new(move || live.set(policy)))
+        });
     }
 
     /// Adds what must agree to new settings, and follows from them.
@@ -138,9 +163,8 @@ impl Frame {
     pub(crate) fn tools_out(&self, guard: &Live<Guard>) -> dispatcher::Tools {
         dispatcher::Tools {
             broker: self.broker.clone(),
-            parties: self.parties.clone(),
+            parties: self.parties.get(),
             guard: guard.get(),
-            schedule: self.equipment.schedule.clone(),
             metrics: Arc::clone(&self.metrics),
             journal: self.records.as_ref().map(|it| it.journal.clone()),
             recorder: self.records.as_ref().map(|it| it.recorder.clone()),

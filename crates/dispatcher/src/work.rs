@@ -6,14 +6,15 @@ use crate::fates::Fates;
 use crate::gates::Gates;
 use crate::lines::Lines;
 use crate::plan::Plans;
+use crate::policy::Policies;
 use crate::resolve::Names;
 use crate::slots::Slots;
 use crate::targets::Targets;
 use crate::{graves, targets};
-use boot::Metrics;
-use boot::settings::DispatcherSettings;
+use boot::settings::Settings;
+use boot::{Metrics, SettingsError};
 use broker::{Broker, Lane};
-use delivery::{Guard, Parties, Schedule};
+use delivery::{Guard, Parties};
 use journal::{Journal, Recorder};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +26,10 @@ use tokio_util::task::TaskTracker;
 pub struct Tools {
     /// Where work comes from and follow-ups go to.
     pub broker: Broker,
-    /// The registry of parties: a callee's URL is looked up at each attempt.
+    /// The registry of parties, as at the start.
     pub parties: Arc<Parties>,
-    /// Decides on the addresses of callers' URLs.
+    /// Decides on the addresses of callers' URLs, as at the start.
     pub guard: Arc<Guard>,
-    /// The waits between attempts.
-    pub schedule: Schedule,
     /// Counts attempts and what followed from them.
     pub metrics: Arc<Metrics>,
     /// Asked before each retry what was decided elsewhere; if there is one.
@@ -42,9 +41,9 @@ pub struct Tools {
 /// The dispatcher cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No HTTP client can be made, for instance without trusted roots.
-    #[error("the HTTP client cannot be built")]
-    Client(#[from] reqwest::Error),
+    /// What the settings say of callees, limits or the guard cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The system's resolver configuration cannot be used.
     #[error(
         "the resolver cannot be built (is /etc/resolv.conf readable? or set dispatcher.dns_servers): {0}"
@@ -66,12 +65,12 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`StartError`] when a client or the resolver cannot be built.
-    pub fn new(settings: &DispatcherSettings, tools: Tools) -> Result<Self, StartError> {
+    pub fn new(all: &Settings, tools: Tools) -> Result<Self, StartError> {
+        let settings = &all.dispatcher;
         let Tools {
             broker,
             parties,
             guard,
-            schedule,
             metrics,
             journal,
             recorder,
@@ -79,7 +78,7 @@ impl Dispatcher {
         let names = Names::new(&settings.dns_servers, settings.connect_timeout)
             .map_err(|error| StartError::Resolver(error.to_string()))?;
         let lines = Lines::new(settings, names.clone());
-        let plans = Plans::new(guard, parties, schedule, settings.attempt_timeout, &lines)?;
+        let plans = Plans::new(Policies::new(all, parties, guard, lines)?);
         let gates = Gates::new([settings.first_slots, settings.retry_slots]);
         Ok(Self {
             bench: Bench {
@@ -96,6 +95,11 @@ impl Dispatcher {
             retry_slots: settings.retry_slots,
             grace: settings.grace,
         })
+    }
+
+    /// What holds for its attempts, to be replaced by a reload.
+    pub fn policies(&self) -> Policies {
+        self.bench.plans.policies().clone()
     }
 
     /// What can be seen of the targets that it calls; it outlives the run.

@@ -52,7 +52,7 @@ async fn take_in(
     let key = idempotency_key(door, http)?;
     let body = body::read(http, payload, &door.limits).await?;
     let request = Request::parse(&body, &door.rules)?;
-    let admitted = admit::admit(request, &door.parties, &door.guard)?;
+    let admitted = admit::admit(request, &door.parties.get(), &door.guard.get())?;
     let key = key.map(|(key, journal)| (Key::new(&admitted.request.app_id, key, &body), journal));
     let wish = Wish {
         admitted,

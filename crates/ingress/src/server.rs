@@ -9,7 +9,7 @@ use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use boot::settings::{HttpStatus, IngressSettings};
-use boot::{Health, Metrics, health};
+use boot::{Health, Live, Metrics, health};
 use broker::{Broker, Depths};
 use contract::{Answer, Rules};
 use delivery::{Guard, Parties};
@@ -35,9 +35,9 @@ pub struct Tools {
     /// Where accepted callbacks are published.
     pub broker: Broker,
     /// The registry of parties.
-    pub parties: Arc<Parties>,
+    pub parties: Live<Parties>,
     /// Decides on the literal addresses of callers' URLs.
-    pub guard: Arc<Guard>,
+    pub guard: Live<Guard>,
     /// Counts what is accepted and refused.
     pub metrics: Arc<Metrics>,
     /// Says whether the process is ready.
@@ -56,8 +56,8 @@ pub struct Tools {
 pub(crate) struct Door {
     pub(crate) broker: Broker,
     pub(crate) depths: watch::Receiver<Depths>,
-    pub(crate) parties: Arc<Parties>,
-    pub(crate) guard: Arc<Guard>,
+    pub(crate) parties: Live<Parties>,
+    pub(crate) guard: Live<Guard>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) rules: Rules,
     pub(crate) limits: Limits,

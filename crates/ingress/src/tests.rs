@@ -8,7 +8,7 @@ mod waits;
 use crate::server::{self, Door, Tools};
 use actix_web::web;
 use boot::settings::IngressSettings;
-use boot::{Health, Metrics};
+use boot::{Health, Live, Metrics};
 use broker::{Broker, Consumer, Lane, Settlement, embedded};
 use contract::{Message, Reply, ReplyCode};
 use delivery::{Guard, Parties};
@@ -70,8 +70,8 @@ impl World {
         let health = Health::new();
         let mut tools = Tools {
             broker: broker.clone(),
-            parties: Arc::new(Parties::new([]).unwrap()),
-            guard: Arc::new(Guard::closed()),
+            parties: Live::new(Parties::new([]).unwrap()),
+            guard: Live::new(Guard::closed()),
             metrics: Arc::new(Metrics::new()),
             health: Arc::clone(&health),
             journal: Some(journal.clone()),

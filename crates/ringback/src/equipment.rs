@@ -6,6 +6,7 @@ use boot::SettingsError;
 use boot::settings::{BrokerSettings, Settings};
 use broker::{Broker, embedded, rabbitmq};
 use delivery::{Guard, Opening, Parties, PartyError, PartyFlaw, Schedule};
+use dispatcher::Policy;
 use secrecy::ExposeSecret;
 
 use crate::records::Place;
@@ -16,8 +17,6 @@ const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// What both doors are built from, checked.
 #[derive(Debug)]
 pub(crate) struct Equipment {
-    /// The waits between attempts.
-    pub(crate) schedule: Schedule,
     /// What the address guard lets through.
     pub(crate) openings: Vec<Opening>,
     /// The registry of parties.
@@ -32,8 +31,9 @@ impl Equipment {
     /// The first key whose value cannot be used.
     pub(crate) fn check(settings: &Settings) -> Result<Self, SettingsError> {
         Place::find(settings, None)?;
+        schedule(settings)?;
+        Policy::check(settings)?;
         Ok(Self {
-            schedule: schedule(settings)?,
             openings: openings(&settings.guard.allow)?,
             parties: Arc::new(parties(settings)?),
         })

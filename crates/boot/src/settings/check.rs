@@ -1,5 +1,7 @@
 //! Which values that can be read make no sense all the same?
 
+mod callee;
+
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -10,9 +12,6 @@ use url::Url;
 use super::Settings;
 use super::show::duration_text;
 use crate::telemetry;
-
-/// The longest callee number, as the contract has it.
-const LONGEST_NUMBER_BYTES: usize = 128;
 
 /// What a request may ask for at most (`options.timeout_seconds`), as the contract has it.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(60);
@@ -44,7 +43,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), Bad> {
             "it needs at least one wait (write 5s,30s,2min)",
         ));
     }
-    callees(settings)?;
+    callee::limits(settings)?;
+    callee::callees(settings)?;
     telemetry::filter(&settings.log.level)
         .map(drop)
         .map_err(|reason| bad("log.level", reason))
@@ -178,29 +178,6 @@ fn dispatcher(settings: &Settings) -> Result<(), Bad> {
         );
         let reason = format!("{grace} is not longer than the longest attempt ({longest})");
         return Err(bad("dispatcher.grace", reason));
-    }
-    Ok(())
-}
-
-fn callees(settings: &Settings) -> Result<(), Bad> {
-    for (number, callee) in &settings.callees {
-        if number.trim().is_empty()
-            || number.len() > LONGEST_NUMBER_BYTES
-            || number.contains(char::is_control)
-        {
-            let reason = "a callee's number is 1 to 128 bytes, not blank, no control characters";
-            return Err(bad(
-                format!("callees.{number}").escape_debug().to_string(),
-                reason,
-            ));
-        }
-        let is_http =
-            |url: &str| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-        if callee.url.as_deref().is_some_and(|url| !is_http(url)) {
-            // Not shown: what is wrong with it may be a token in the wrong place.
-            let reason = "it is not an http or https URL (write https://host/path)";
-            return Err(bad(format!("callees.{number}.url"), reason));
-        }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use url::Url;
 
-use super::{HttpStatus, LogFormat, Settings};
+use super::{Auth, HttpStatus, LogFormat, Settings};
 
 /// What stands in a secret's place. No character of it is escaped in a URL.
 const MASK: &str = "***";
@@ -23,6 +23,7 @@ impl Settings {
             ingress,
             dispatcher,
             retry,
+            limits,
             journal,
             admin,
             guard,
@@ -34,6 +35,7 @@ impl Settings {
         section(&mut toml, "ingress", ingress);
         section(&mut toml, "dispatcher", dispatcher);
         section(&mut toml, "retry", retry);
+        section(&mut toml, "limits", limits);
         section(&mut toml, "journal", journal);
         section(&mut toml, "admin", admin);
         section(&mut toml, "guard", guard);
@@ -56,6 +58,12 @@ fn section(toml: &mut String, name: &str, settings: &impl Serialize) {
     for (key, value) in &fields {
         let _ = match value {
             Value::Null => writeln!(toml, "# {key} is not set"),
+            Value::Object(inner) => {
+                let items = inner.iter();
+                let items = items.map(|(name, value)| format!("{} = {value}", quoted(name)));
+                let items: Vec<String> = items.collect();
+                writeln!(toml, "{key} = {{ {} }}", without_del(&items.join(", ")))
+            }
             value => writeln!(toml, "{key} = {}", without_del(&value.to_string())),
         };
     }
@@ -132,6 +140,13 @@ pub(super) fn duration<S: Serializer>(duration: &Duration, to: S) -> Result<S::O
     to.serialize_str(&duration_text(*duration))
 }
 
+pub(super) fn optional_duration<S: Serializer>(
+    duration: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(duration_text).serialize(to)
+}
+
 pub(super) fn durations<S: Serializer>(durations: &[Duration], to: S) -> Result<S::Ok, S::Error> {
     let texts: Vec<String> = durations.iter().copied().map(duration_text).collect();
     to.serialize_str(&texts.join(","))
@@ -147,6 +162,15 @@ pub(super) fn duration_text(duration: Duration) -> String {
         0 => format!("{seconds}s"),
         nanos if nanos.is_multiple_of(1_000_000) => format!("{}ms", duration.as_millis()),
         _ => humantime::format_duration(duration).to_string(),
+    }
+}
+
+impl Serialize for Auth {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match self {
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+        })
     }
 }
 

@@ -12,6 +12,7 @@
 )]
 
 mod accept;
+mod callers;
 mod cancel;
 mod closed_log;
 mod conformance;

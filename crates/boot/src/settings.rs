@@ -3,6 +3,7 @@
 //! Defaults, then the TOML file, then the environment (`RINGBACK__SECTION__KEY`): the later one
 //! wins, key by key. An unknown key or a bad value stops the start with one sentence that names it.
 
+mod callers;
 mod check;
 mod error;
 mod journal;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+pub use callers::{AppSettings, AuthMode, AuthSettings, Role, TokenSettings, resolve};
 pub use error::SettingsError;
 pub use journal::{AdminSettings, JournalSettings};
 pub use load::environment;
@@ -40,6 +42,10 @@ pub struct Settings {
     pub dispatcher: DispatcherSettings,
     /// When failed attempts are made again.
     pub retry: RetrySettings,
+    /// How callers prove who they are.
+    pub auth: AuthSettings,
+    /// Registered apps by `app_id`. Ids keep their case, in the environment too.
+    pub apps: BTreeMap<String, AppSettings>,
     /// The record of callbacks and attempts.
     pub journal: JournalSettings,
     /// The operators' HTTP API.

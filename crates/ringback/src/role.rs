@@ -7,7 +7,7 @@ mod page;
 
 use std::net::SocketAddr;
 
-use boot::settings::Settings;
+use boot::settings::{AuthMode, Settings};
 use boot::{health, stop};
 use dispatcher::Dispatcher;
 
@@ -26,6 +26,7 @@ use page::Page;
 pub(crate) async fn ingress(settings: &Settings) -> Result<(), Failure> {
     equipment::shared_broker(&settings.broker, "ingress")?;
     let frame = Frame::begin(settings, "ingress", Links::Publishing, None)?;
+    say_if_open(settings);
     let tools = frame.tools_in(settings, frame.equipment.guard([]));
     let (address, serving) = ingress::serve(&settings.ingress, tools, frame.stop.clone())?;
     let effective = settings.to_toml_redacted();
@@ -110,6 +111,7 @@ pub(crate) async fn migrate(settings: &Settings) -> Result<(), Failure> {
 pub(crate) async fn serve(settings: &Settings) -> Result<(), Failure> {
     equipment::own_store(&settings.broker)?;
     let frame = Frame::begin(settings, "serve", Links::Both, None)?;
+    say_if_open(settings);
     let guard = frame.equipment.guard([]);
     let doors = both::open(&frame, settings, guard)?;
     tracing::info!(
@@ -134,6 +136,13 @@ pub(crate) async fn callee(listen: SocketAddr) -> Result<(), Failure> {
     ))?;
     serving.await?;
     stopped("callee", stop.is_cancelled())
+}
+
+/// Whoever chose it knows; whoever comes after should too.
+fn say_if_open(settings: &Settings) {
+    if settings.auth.mode == Some(AuthMode::Open) {
+        tracing::warn!("auth.mode is open: everybody who reaches the port is believed");
+    }
 }
 
 /// A role ends well only because it was told to.

@@ -8,9 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use boot::settings::Settings;
-use boot::{Health, Metrics, stop};
+use boot::{Health, Live, Metrics, stop};
 use broker::Broker;
 use delivery::Guard;
+use delivery::callers::Callers;
 use tokio_util::sync::CancellationToken;
 
 use super::broker_watch::{Links, watch};
@@ -24,6 +25,8 @@ use crate::records::{Place, Records};
 pub(crate) struct Frame {
     pub(crate) equipment: Equipment,
     pub(crate) broker: Broker,
+    /// Who may send callbacks; nobody in a role without the door in.
+    callers: Live<Callers>,
     /// Where what happened is told to.
     records: Option<Records>,
     pub(crate) metrics: Arc<Metrics>,
@@ -49,6 +52,10 @@ impl Frame {
         directory: Option<&Path>,
     ) -> Result<Self, Failure> {
         let equipment = Equipment::check(settings)?;
+        let callers = match role {
+            "ingress" | "serve" | "dev" => equipment::callers(settings, role)?,
+            _ => Callers::open(),
+        };
         let place = Place::find(settings, directory)?;
         let stop = stop::on_signals()?;
         let broker = equipment::open(&settings.broker, role)?;
@@ -63,6 +70,7 @@ impl Frame {
         Ok(Self {
             equipment,
             broker,
+            callers: Live::new(callers),
             records,
             metrics,
             health,
@@ -74,6 +82,7 @@ impl Frame {
     pub(crate) fn tools_in(&self, settings: &Settings, guard: Arc<Guard>) -> ingress::Tools {
         ingress::Tools {
             broker: self.broker.clone(),
+            callers: self.callers.clone(),
             parties: Arc::clone(&self.equipment.parties),
             guard,
             metrics: Arc::clone(&self.metrics),

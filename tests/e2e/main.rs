@@ -31,6 +31,7 @@ mod no_journal;
 mod operators;
 mod query;
 mod record;
+mod reload;
 mod replay;
 mod retry;
 mod shared;

@@ -102,6 +102,13 @@ impl Process {
         }
     }
 
+    /// Asks it to read its settings again.
+    pub fn sighup(&mut self) {
+        if self.ended().is_none() {
+            nest::signal(self.pid(), "HUP");
+        }
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         if self.ended.is_none() {

@@ -6,6 +6,7 @@
 
 mod by_label;
 mod journal;
+mod reload;
 mod targets;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use by_label::ByLabel;
 use journal::JournalMetrics;
+use reload::ReloadMetrics;
 use targets::TargetMetrics;
 
 pub use targets::TargetFigures;
@@ -62,6 +64,7 @@ pub struct Metrics {
     queue_messages: ByLabel<Gauge>,
     publish_failures: ByLabel<Counter>,
     journal: JournalMetrics,
+    reload: ReloadMetrics,
     targets: TargetMetrics,
 }
 
@@ -189,6 +192,7 @@ impl Metrics {
                 &["refused", "unknown"],
             ),
             journal: JournalMetrics::add(&mut all),
+            reload: ReloadMetrics::add(&mut all),
             targets: TargetMetrics::add(&mut all),
             registry: all,
         }

@@ -10,6 +10,7 @@ mod journal;
 mod load;
 mod read;
 mod show;
+mod source;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ pub use callers::{AppSettings, AuthMode, AuthSettings, Role, TokenSettings, reso
 pub use error::SettingsError;
 pub use journal::{AdminSettings, JournalSettings};
 pub use load::environment;
+pub use source::{Loaded, Source};
+pub(crate) use source::{Marks, Prints};
 
 /// All settings of a process, checked.
 ///

@@ -4,6 +4,7 @@
 
 use crate::lines::{Line, Lines};
 use crate::resolve::Policy;
+use boot::Live;
 use contract::Message;
 use delivery::limits::{Key, Limits};
 use delivery::{Guard, Outcome, Parties, Schedule, TargetUrl};
@@ -34,7 +35,7 @@ pub(crate) struct Way {
 /// Makes plans.
 pub(crate) struct Plans {
     guard: Arc<Guard>,
-    parties: Arc<Parties>,
+    parties: Live<Parties>,
     schedule: Schedule,
     timeout: Duration,
     /// For callers' URLs: every address is vetted.
@@ -46,7 +47,7 @@ pub(crate) struct Plans {
 impl Plans {
     pub(crate) fn new(
         guard: Arc<Guard>,
-        parties: Arc<Parties>,
+        parties: Live<Parties>,
         schedule: Schedule,
         timeout: Duration,
         lines: &Lines,
@@ -105,7 +106,8 @@ impl Plans {
 
     /// Whom a callee's number means.
     fn callees(&self, no: &str) -> Whom {
-        let Some(party) = self.parties.find(no) else {
+        let parties = self.parties.get();
+        let Some(party) = parties.find(no) else {
             return Whom::nobody(Outcome::CalleeWithoutUrl);
         };
         let key = Some(Key::Callee(party.no.as_str().into()));

@@ -10,8 +10,8 @@ use crate::resolve::Names;
 use crate::slots::Slots;
 use crate::targets::Targets;
 use crate::{graves, targets};
-use boot::Metrics;
 use boot::settings::DispatcherSettings;
+use boot::{Live, Metrics};
 use broker::{Broker, Lane};
 use delivery::{Guard, Parties, Schedule};
 use journal::{Journal, Recorder};
@@ -26,7 +26,7 @@ pub struct Tools {
     /// Where work comes from and follow-ups go to.
     pub broker: Broker,
     /// The registry of parties: a callee's URL is looked up at each attempt.
-    pub parties: Arc<Parties>,
+    pub parties: Live<Parties>,
     /// Decides on the addresses of callers' URLs.
     pub guard: Arc<Guard>,
     /// The waits between attempts.

@@ -39,9 +39,9 @@ pub struct Tools {
     /// Who may send callbacks.
     pub callers: Live<Callers>,
     /// The registry of parties.
-    pub parties: Arc<Parties>,
+    pub parties: Live<Parties>,
     /// Decides on the literal addresses of callers' URLs.
-    pub guard: Arc<Guard>,
+    pub guard: Live<Guard>,
     /// Counts what is accepted and refused.
     pub metrics: Arc<Metrics>,
     /// Says whether the process is ready.
@@ -61,8 +61,8 @@ pub(crate) struct Door {
     pub(crate) broker: Broker,
     pub(crate) depths: watch::Receiver<Depths>,
     pub(crate) register: Register,
-    pub(crate) parties: Arc<Parties>,
-    pub(crate) guard: Arc<Guard>,
+    pub(crate) parties: Live<Parties>,
+    pub(crate) guard: Live<Guard>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) rules: Rules,
     pub(crate) limits: Limits,

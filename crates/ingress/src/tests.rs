@@ -72,8 +72,8 @@ impl World {
         let mut tools = Tools {
             broker: broker.clone(),
             callers: Live::new(Callers::open()),
-            parties: Arc::new(Parties::new([]).unwrap()),
-            guard: Arc::new(Guard::closed()),
+            parties: Live::new(Parties::new([]).unwrap()),
+            guard: Live::new(Guard::closed()),
             metrics: Arc::new(Metrics::new()),
             health: Arc::clone(&health),
             journal: Some(journal.clone()),

@@ -26,8 +26,8 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
-use boot::health;
 use boot::settings::AdminSettings;
+use boot::{Live, health};
 use broker::Broker;
 use delivery::Parties;
 use journal::Journal;
@@ -47,7 +47,7 @@ pub(crate) struct Tools {
     pub(crate) broker: Broker,
     /// None: every question is answered 501.
     pub(crate) journal: Option<Journal>,
-    pub(crate) parties: Arc<Parties>,
+    pub(crate) parties: Live<Parties>,
     /// How long the journal keeps what has ended (`journal.retention`).
     pub(crate) retention: Duration,
 }

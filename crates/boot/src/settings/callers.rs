@@ -1,5 +1,6 @@
 //! What can be set of those who ask: callers, and operators?
 
+use std::path::Path;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -102,6 +103,11 @@ impl Default for AuthSettings {
 /// Where a secret stands that is not written in the settings itself.
 pub(super) fn is_reference(text: &str) -> bool {
     text.starts_with("env:") || text.starts_with("file:")
+}
+
+/// The file that a secret stands in, if it does.
+pub(super) fn file(secret: &SecretString) -> Option<&Path> {
+    secret.expose_secret().strip_prefix("file:").map(Path::new)
 }
 
 /// The secret itself: `env:NAME` is the variable's value, `file:/path` the file's content without

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use config::{Config, ConfigError, File, FileFormat, Source, Value, ValueKind};
 
-use super::{Settings, SettingsError, check};
+use super::{Marks, Settings, SettingsError, callers, check};
 
 /// What every environment variable that is a setting begins with.
-const ENV_PREFIX: &str = "RINGBACK__";
+pub(super) const ENV_PREFIX: &str = "RINGBACK__";
 
 /// What stands between the parts of such a variable's name.
 const ENV_SEPARATOR: &str = "__";
@@ -45,11 +45,18 @@ impl Settings {
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
+        Ok(Self::load_marked(file, env)?.0)
+    }
+
+    pub(super) fn load_marked(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Marks), SettingsError> {
         let file_name = file.map(|path| path.display().to_string());
         let text = read(file)?;
         let tree = Config::builder()
             .add_source(File::from_str(&text, FileFormat::Toml))
-            .add_source(Environment::read(env)?)
+            .add_source(Environment::read(env.into_iter())?)
             .build()
             .map_err(|error| not_toml(file_name.as_deref(), &error))?;
         let origins = Origins {
@@ -57,11 +64,18 @@ impl Settings {
             file_name,
         };
         sections_are_tables(&origins)?;
+        let marks = Marks::of(&origins.root);
         let settings: Self = tree
             .try_deserialize()
             .map_err(|error| origins.explain(error))?;
         check::check(&settings).map_err(|bad| origins.refuse(&bad.key, bad.reason))?;
-        Ok(settings)
+        Ok((settings, marks))
+    }
+
+    /// The files that the settings name, whose content counts as theirs.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let secrets = self.apps.values().flat_map(|app| &app.secrets);
+        secrets.filter_map(callers::file)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
+use boot::Live;
 use boot::settings::AdminSettings;
 use broker::{Broker, Lane, embedded};
 use bytes::Bytes;
@@ -131,7 +131,7 @@ impl Ground {
         let tools = Tools {
             broker: self.broker.clone(),
             journal: journal.then(|| self.journal.clone()),
-            parties: Arc::new(Parties::new([]).unwrap()),
+            parties: Live::new(Parties::new([]).unwrap()),
             retention: Duration::from_secs(3_600),
         };
         let (address, serving) = serve(&settings, tools, stop.clone()).unwrap();

@@ -10,6 +10,7 @@ use delivery::limits::Rate;
 use delivery::{Guard, Opening, Parties, PartyError, PartyFlaw, Schedule};
 use secrecy::ExposeSecret;
 
+use crate::admin;
 use crate::records::Place;
 
 /// Where Linux tells the machine's name (in a container, the container's).
@@ -34,6 +35,7 @@ impl Equipment {
     /// The first key whose value cannot be used.
     pub(crate) fn check(settings: &Settings) -> Result<Self, SettingsError> {
         Place::find(settings, None)?;
+        admin::check(&settings.admin)?;
         Ok(Self {
             schedule: schedule(settings)?,
             openings: openings(&settings.guard.allow)?,

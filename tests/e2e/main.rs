@@ -12,6 +12,7 @@
 )]
 
 mod accept;
+mod bad_requests;
 mod callers;
 mod cancel;
 mod closed_log;

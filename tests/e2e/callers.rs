@@ -33,9 +33,9 @@ async fn world(mode: &str, more: &[(&str, &str)]) -> World {
         let options = options
             .with_ingress("RINGBACK__AUTH__MODE", mode)
             .with_ingress("RINGBACK__LOG__LEVEL", "trace")
-            .with_ingress("RINGBACK__APPS__App-A__KEYS", &two)
+            .with_ingress("RINGBACK__APPS__AppA__KEYS", &two)
             .with_ingress("RINGBACK__APPS__B__KEYS", &hash(KEY_B))
-            .with_ingress("RINGBACK__APPS__App-A__SECRETS", &whsec(&SECRET))
+            .with_ingress("RINGBACK__APPS__AppA__SECRETS", &whsec(&SECRET))
             .with_ingress("RINGBACK__APPS__B__SECRETS", &whsec(&[7; 32]));
         let add =
             |options: GatewayOptions, (key, value): &(&str, &str)| options.with_ingress(key, value);
@@ -126,18 +126,18 @@ fn a_key_lets_in_its_own_app_alone_and_shows_it_its_own_callbacks_alone() {
     together(async {
         let world = world("bearer", &[("RINGBACK__APPS__B__DISABLED", "false")]).await;
         for key in [KEY_A, KEY_A2] {
-            let answer = ask(&world, "POST", PATH, &body(&world, "App-A"), &bearer(key)).await;
+            let answer = ask(&world, "POST", PATH, &body(&world, "AppA"), &bearer(key)).await;
             let id = answer.accepted();
             world.received(&id, 1).await;
         }
-        let own = ask(&world, "POST", PATH, &body(&world, "App-A"), &bearer(KEY_A)).await;
+        let own = ask(&world, "POST", PATH, &body(&world, "AppA"), &bearer(KEY_A)).await;
         let id = own.accepted();
         for (headers, app, status) in [
-            (vec![], "App-A", 401),
-            (bearer("rbk_wrong"), "App-A", 401),
-            (bearer(KEY_B), "App-A", 403),
+            (vec![], "AppA", 401),
+            (bearer("rbk_wrong"), "AppA", 401),
+            (bearer(KEY_B), "AppA", 403),
             (bearer(KEY_A), "B", 403),
-            (bearer(KEY_A), "app-a", 403),
+            (bearer(KEY_A), "appa", 403),
             (bearer(KEY_A), "nobody", 403),
         ] {
             let answer = ask(&world, "POST", PATH, &body(&world, app), &headers).await;
@@ -178,22 +178,22 @@ fn a_key_lets_in_its_own_app_alone_and_shows_it_its_own_callbacks_alone() {
 fn a_signature_lets_in_one_request_once() {
     together(async {
         let world = world("hmac", &[]).await;
-        let text = body(&world, "App-A");
+        let text = body(&world, "AppA");
         let id = fresh();
-        let headers = signed("App-A", &SECRET, &id, now(), &text);
+        let headers = signed("AppA", &SECRET, &id, now(), &text);
         let answer = ask(&world, "POST", PATH, &text, &headers).await;
         let request_id = answer.accepted();
         world.received(&request_id, 1).await;
         let again = ask(&world, "POST", PATH, &text, &headers).await;
         assert_eq!(again.status, 401, "a replay");
-        let later = signed("App-A", &SECRET, &id, now() + 1, &text);
+        let later = signed("AppA", &SECRET, &id, now() + 1, &text);
         assert_eq!(ask(&world, "POST", PATH, &text, &later).await.status, 401);
 
         for (what, headers) in [
             ("nothing", vec![]),
             (
                 "another's secret",
-                signed("App-A", &[7; 32], &fresh(), now(), &text),
+                signed("AppA", &[7; 32], &fresh(), now(), &text),
             ),
             ("another app", signed("B", &SECRET, &fresh(), now(), &text)),
             (
@@ -202,22 +202,22 @@ fn a_signature_lets_in_one_request_once() {
             ),
             (
                 "too old",
-                signed("App-A", &SECRET, &fresh(), now() - 400, &text),
+                signed("AppA", &SECRET, &fresh(), now() - 400, &text),
             ),
             (
                 "from to-morrow",
-                signed("App-A", &SECRET, &fresh(), now() + 400, &text),
+                signed("AppA", &SECRET, &fresh(), now() + 400, &text),
             ),
             (
                 "another body",
-                signed("App-A", &SECRET, &fresh(), now(), "{}"),
+                signed("AppA", &SECRET, &fresh(), now(), "{}"),
             ),
         ] {
             let answer = ask(&world, "POST", PATH, &text, &headers).await;
             assert_eq!(answer.status, 401, "{what}");
         }
         let other = body(&world, "B");
-        let headers = signed("App-A", &SECRET, &fresh(), now(), &other);
+        let headers = signed("AppA", &SECRET, &fresh(), now(), &other);
         assert_eq!(
             ask(&world, "POST", PATH, &other, &headers).await.status,
             403
@@ -226,7 +226,7 @@ fn a_signature_lets_in_one_request_once() {
         let at = format!("{PATH}/{request_id}");
         let get = |method: &str, path: &str| {
             signed(
-                "App-A",
+                "AppA",
                 &SECRET,
                 &fresh(),
                 now(),
@@ -253,12 +253,12 @@ fn a_signature_lets_in_one_request_once() {
 fn who_is_over_its_rate_or_quota_hears_429_and_others_nothing() {
     together(async {
         let limits = [
-            ("RINGBACK__APPS__App-A__RATE", "1"),
-            ("RINGBACK__APPS__App-A__BURST", "3"),
+            ("RINGBACK__APPS__AppA__RATE", "1"),
+            ("RINGBACK__APPS__AppA__BURST", "3"),
             ("RINGBACK__APPS__B__QUOTA", "1"),
         ];
         let world = world("bearer", &limits).await;
-        let text = body(&world, "App-A");
+        let text = body(&world, "AppA");
         let mut statuses = Vec::new();
         for _ in 0..8 {
             let answer = ask(&world, "POST", PATH, &text, &bearer(KEY_A)).await;

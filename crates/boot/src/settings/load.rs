@@ -197,7 +197,7 @@ fn path_of(name: &str) -> Result<Vec<String>, SettingsError> {
         let begin = format!("{}{ENV_SEPARATOR}", named.replace('.', ENV_SEPARATOR));
         whole
             .starts_with(&begin)
-            .then(|| (named, shape, begin.len()))
+            .then_some((named, shape, begin.len()))
     });
     let Some((named, shape, begin)) = named else {
         return Ok(vec![section.to_lowercase(), key.to_lowercase()]);

@@ -12,6 +12,8 @@
 )]
 
 mod accept;
+mod bad_requests;
+mod callers;
 mod cancel;
 mod closed_log;
 mod conformance;

@@ -3,6 +3,7 @@
 //! This crate knows nothing of callbacks and depends on none of our crates. A role asks it for
 //! settings, logs, metrics, a health page and a stop token, in that order.
 
+pub mod chance;
 pub mod health;
 mod live;
 pub mod metrics;

@@ -47,6 +47,8 @@ pub struct Metrics {
     registry: Registry,
     accepted: Counter,
     refused: ByLabel<Counter>,
+    unauthenticated: ByLabel<Counter>,
+    limited: ByLabel<Counter>,
     attempts: Family<[(&'static str, &'static str); 2], Counter>,
     attempt_seconds: Histogram,
     age_seconds: Histogram,
@@ -82,6 +84,20 @@ impl Metrics {
                 "callbacks_refused",
                 "Requests refused, by the code of the answer",
                 "code",
+                &[],
+            ),
+            unauthenticated: ByLabel::add(
+                &mut all,
+                "callers_refused",
+                "Requests whose caller was turned away, by reason",
+                "reason",
+                &[],
+            ),
+            limited: ByLabel::add(
+                &mut all,
+                "callers_limited",
+                "Requests over a limit of their app, by limit",
+                "limit",
                 &[],
             ),
             attempts: add(
@@ -198,6 +214,16 @@ impl Metrics {
             .get_or_create(&[("outcome", outcome), ("lane", lane)])
             .inc();
         self.attempt_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A caller could not prove who it is, or may not do this.
+    pub fn unauthenticated(&self, reason: &'static str) {
+        self.unauthenticated.with(reason, Counter::inc);
+    }
+
+    /// A request was over a limit of its app.
+    pub fn limited(&self, limit: &'static str) {
+        self.limited.with(limit, Counter::inc);
     }
 
     /// A callback was delivered this long after it was accepted.

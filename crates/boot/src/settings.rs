@@ -4,6 +4,7 @@
 //! wins, key by key. An unknown key or a bad value stops the start with one sentence that names it.
 
 mod callee;
+mod callers;
 mod check;
 mod error;
 mod journal;
@@ -25,6 +26,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub use callee::{Auth, CalleeSettings, LimitsSettings};
+pub use callers::{AppSettings, AuthMode, AuthSettings, Role, TokenSettings, resolve};
 pub use error::SettingsError;
 pub use journal::{AdminSettings, JournalSettings};
 pub use load::environment;
@@ -48,6 +50,10 @@ pub struct Settings {
     pub retry: RetrySettings,
     /// Within which limits targets are called.
     pub limits: LimitsSettings,
+    /// How callers prove who they are.
+    pub auth: AuthSettings,
+    /// Registered apps by `app_id`. Ids keep their case, in the environment too.
+    pub apps: BTreeMap<String, AppSettings>,
     /// The record of callbacks and attempts.
     pub journal: JournalSettings,
     /// The operators' HTTP API.

@@ -1,9 +1,10 @@
 //! What must happen? The rules of delivery, without doing any of it.
 //!
 //! How an attempt ended goes in, what must happen next comes out: verdict, retry schedule, registry
-//! of parties, address guard. Nothing here reads a clock, throws dice or does I/O: time and chance
+//! of parties, address guard; and who may ask for it: `callers`. Nothing here reads a clock, throws dice or does I/O: time and chance
 //! are arguments, and the manifest lists no crate that could.
 
+pub mod callers;
 mod guard;
 pub mod limits;
 mod outcome;

@@ -1,14 +1,15 @@
 //! How is a callback taken in?
 //!
-//! The main path of the door in: read -> parse -> admit -> queue -> answer.
+//! The main path of the door in: authenticate -> parse -> admit -> queue -> answer.
 
+use crate::callers::{Caller, authenticate};
 use crate::claim::Key;
 use crate::queue::{Taken, Wish, queue, queue_once};
 use crate::reply::Turned;
 use crate::server::Door;
 use crate::watching::Goal;
 use crate::wishes::{self, Wait};
-use crate::{admit, body, compose, query, reply};
+use crate::{admit, compose, query, reply};
 use actix_web::{HttpRequest, HttpResponse, web};
 use contract::{Answer, Language, Request};
 use journal::Journal;
@@ -30,7 +31,8 @@ pub(crate) async fn accept(
     );
     // Boxed: whoever waits for the first attempt does not carry the room for the way there.
     match Box::pin(take_in(&door, &http, payload, wait.until())).await {
-        Ok(taken) => {
+        Ok((taken, _caller)) => {
+            // Its caller is in hand until the answer is there.
             let request_id = Some(taken.request_id);
             let answer = outcome(&door, taken, wait.until()).await;
             let mut response = door.reply(&answer, request_id, language);
@@ -48,10 +50,11 @@ async fn take_in(
     http: &HttpRequest,
     payload: web::Payload,
     until: Option<Instant>,
-) -> Result<Taken, Turned> {
+) -> Result<(Taken, Caller), Turned> {
+    let (caller, body) = authenticate(door, http, payload).await?;
     let key = idempotency_key(door, http)?;
-    let body = body::read(http, payload, &door.limits).await?;
     let request = Request::parse(&body, &door.rules)?;
+    let caller = caller.speaks_for(door, &request.app_id)?;
     let admitted = admit::admit(request, &door.parties.get(), &door.guard.get())?;
     let key = key.map(|(key, journal)| (Key::new(&admitted.request.app_id, key, &body), journal));
     let wish = Wish {
@@ -59,10 +62,11 @@ async fn take_in(
         traceparent: compose::traceparent(http.headers()),
         until,
     };
-    match key {
+    let taken = match key {
         None => queue(door, wish, Uuid::now_v7(), None).await,
         Some((key, journal)) => queue_once(door.clone(), wish, key, journal).await,
-    }
+    };
+    Ok((taken?, caller))
 }
 
 /// The key with the journal that keeps it. Without one the key would be a promise broken in silence.

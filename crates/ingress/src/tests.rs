@@ -11,6 +11,7 @@ use boot::settings::IngressSettings;
 use boot::{Health, Live, Metrics};
 use broker::{Broker, Consumer, Lane, Settlement, embedded};
 use contract::{Message, Reply, ReplyCode};
+use delivery::callers::Callers;
 use delivery::{Guard, Parties};
 use journal::{Journal, Recorder};
 use std::collections::HashMap;
@@ -70,6 +71,7 @@ impl World {
         let health = Health::new();
         let mut tools = Tools {
             broker: broker.clone(),
+            callers: Live::new(Callers::open()),
             parties: Live::new(Parties::new([]).unwrap()),
             guard: Live::new(Guard::closed()),
             metrics: Arc::new(Metrics::new()),

@@ -15,7 +15,7 @@ use crate::equipment::Equipment;
 use crate::failure::Failure;
 use crate::operators::{self, Callback, Dead};
 use crate::say::say;
-use crate::{ask, dev, equipment, role, schedule, topology};
+use crate::{ask, dev, equipment, key, role, schedule, topology};
 
 /// Names the settings file where `--config` does not.
 const CONFIG_VARIABLE: &str = "RINGBACK_CONFIG";
@@ -78,6 +78,19 @@ enum Command {
     /// List, show and withdraw callbacks, over the operators' API.
     #[command(subcommand)]
     Callback(Callback),
+    /// Make a key or a signing secret, and print it with the settings that let it in.
+    ///
+    /// Nothing is kept of it: what is printed is the only copy.
+    Key {
+        /// Whose it is: an app's id, or with --admin the name of an operator.
+        name: String,
+        /// A secret to sign requests with (auth.mode = "hmac"), in place of a key.
+        #[arg(long, conflicts_with = "admin")]
+        hmac: bool,
+        /// A token for the operators' API, in place of an app's key.
+        #[arg(long)]
+        admin: bool,
+    },
     /// Check the settings and print the effective ones, secrets masked. Contacts nobody.
     Config,
     /// Print when failed attempts are made again.
@@ -175,8 +188,12 @@ impl Cli {
             }
             Command::Dead(asked) => soon(operators::dead(asked, settings)),
             Command::Callback(asked) => soon(operators::callback(asked, settings)),
+            Command::Key { name, hmac, admin } => Ok(say(&key::new(&name, hmac, admin)?)?),
             Command::Config => {
                 Equipment::check(settings)?;
+                if settings.auth.mode.is_some() {
+                    equipment::callers(settings, "config")?;
+                }
                 if settings.broker.url.is_some() {
                     equipment::broker(&settings.broker, "config")?;
                 }

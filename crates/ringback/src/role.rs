@@ -7,7 +7,7 @@ mod page;
 
 use std::net::SocketAddr;
 
-use boot::settings::Settings;
+use boot::settings::{AuthMode, Settings};
 use boot::{Loaded, health, stop};
 use dispatcher::Dispatcher;
 
@@ -27,6 +27,7 @@ pub(crate) async fn ingress(loaded: &Loaded) -> Result<(), Failure> {
     let settings = &loaded.settings;
     equipment::shared_broker(&settings.broker, "ingress")?;
     let mut frame = Frame::begin(loaded, "ingress", Links::Publishing, None)?;
+    say_if_open(settings);
     let guard = frame.guard([]);
     let tools = frame.tools_in(settings, guard);
     let (address, serving) = ingress::serve(&settings.ingress, tools, frame.stop.clone())?;
@@ -120,6 +121,7 @@ pub(crate) async fn serve(loaded: &Loaded) -> Result<(), Failure> {
     let settings = &loaded.settings;
     equipment::own_store(&settings.broker)?;
     let mut frame = Frame::begin(loaded, "serve", Links::Both, None)?;
+    say_if_open(settings);
     let guard = frame.guard([]);
     let doors = both::open(&mut frame, settings, &guard)?;
     frame.follow();
@@ -145,6 +147,13 @@ pub(crate) async fn callee(listen: SocketAddr) -> Result<(), Failure> {
     ))?;
     serving.await?;
     stopped("callee", stop.is_cancelled())
+}
+
+/// Whoever chose it knows; whoever comes after should too.
+fn say_if_open(settings: &Settings) {
+    if settings.auth.mode == Some(AuthMode::Open) {
+        tracing::warn!("auth.mode is open: everybody who reaches the port is believed");
+    }
 }
 
 /// A role ends well only because it was told to.

@@ -13,6 +13,12 @@ use super::Settings;
 use super::show::duration_text;
 use crate::telemetry;
 
+/// The longest callee number, as the contract has it.
+const LONGEST_NUMBER_BYTES: usize = 128;
+
+/// As many keys, or secrets, as an app has at a time: the old one and the new one.
+const MOST_CREDENTIALS: usize = 2;
+
 /// What a request may ask for at most (`options.timeout_seconds`), as the contract has it.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(60);
 
@@ -45,6 +51,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), Bad> {
     }
     callee::limits(settings)?;
     callee::callees(settings)?;
+    apps(settings)?;
     telemetry::filter(&settings.log.level)
         .map(drop)
         .map_err(|reason| bad("log.level", reason))
@@ -123,10 +130,63 @@ fn journal(settings: &Settings) -> Result<(), Bad> {
     )
 }
 
+fn apps(settings: &Settings) -> Result<(), Bad> {
+    let day = Duration::from_secs(24 * 60 * 60);
+    lasts(
+        "auth.window",
+        settings.auth.window,
+        Duration::from_secs(1)..=day,
+    )?;
+    for (id, app) in &settings.apps {
+        fits_a_name("apps", id)?;
+        let key = |last: &str| format!("apps.{id}.{last}");
+        for (last, count) in [("keys", app.keys.len()), ("secrets", app.secrets.len())] {
+            if count > MOST_CREDENTIALS {
+                return Err(bad(key(last), format!("it names {count}, not one or two")));
+            }
+        }
+        for (last, number) in [
+            ("rate", app.rate),
+            ("burst", app.burst),
+            ("quota", app.quota),
+        ] {
+            between(&key(last), number, 0..=1_000_000)?;
+        }
+        if app.burst > 0 && app.rate == 0 {
+            return Err(bad(
+                key("burst"),
+                "there is no rate that it could belong to",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Names of callees, apps and tokens alike.
+fn fits_a_name(section: &str, name: &str) -> Result<(), Bad> {
+    if !name.trim().is_empty()
+        && name.len() <= LONGEST_NUMBER_BYTES
+        && !name.contains(char::is_control)
+    {
+        return Ok(());
+    }
+    let what = match section {
+        "callees" => "a callee's number",
+        "apps" => "an app's id",
+        _ => "a token's name",
+    };
+    let reason = format!("{what} is 1 to 128 bytes, not blank, no control characters");
+    let key = format!("{section}.{name}");
+    Err(bad(key.escape_debug().to_string(), reason))
+}
+
 fn admin(settings: &Settings) -> Result<(), Bad> {
     let admin = &settings.admin;
+    for name in admin.tokens.keys() {
+        fits_a_name("admin.tokens", name)?;
+    }
     match &admin.token {
-        None if !admin.listen.ip().is_loopback() => {
+        None if !admin.listen.ip().is_loopback() && admin.tokens.is_empty() => {
             let reason = format!(
                 "it is not set, and admin.listen is {}, which others can reach",
                 admin.listen

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{Auth, HttpStatus, LogFormat, Reference};
+use super::{Auth, AuthMode, HttpStatus, LogFormat, Reference, Role};
 
 /// Text.
 pub(super) fn plain<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
@@ -35,6 +35,12 @@ pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>
 pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretString>, D::Error> {
     let text = optional(from)?;
     Ok(text.map(|text| SecretString::from(text.trim())))
+}
+
+/// Such texts, as a list or parted by commas.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SecretString>, D::Error> {
+    let items = texts(from)?.into_iter();
+    Ok(items.map(|item| SecretString::from(item.trim())).collect())
 }
 
 /// `true` or `false`.
@@ -59,7 +65,7 @@ pub(super) fn number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Res
 pub(super) fn optional_number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
-    unless_blank(from, |raw| raw.number())
+    unless_blank(from, Raw::number)
 }
 
 /// A number, with a point or without.
@@ -71,7 +77,7 @@ pub(super) fn decimal<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Erro
 pub(super) fn optional_decimal<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<f64>, D::Error> {
-    unless_blank(from, |raw| raw.decimal())
+    unless_blank(from, Raw::decimal)
 }
 
 /// A duration that may be left out.
@@ -176,6 +182,26 @@ impl<'de> Deserialize<'de> for HttpStatus {
             from,
             &[("by_code", Self::ByCode), ("always_200", Self::Always200)],
         )
+    }
+}
+
+/// How callers prove themselves; blank is not chosen.
+pub(super) fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<Option<AuthMode>, D::Error> {
+    match optional(from)?.as_deref() {
+        None => Ok(None),
+        Some("open") => Ok(Some(AuthMode::Open)),
+        Some("bearer") => Ok(Some(AuthMode::Bearer)),
+        Some("hmac") => Ok(Some(AuthMode::Hmac)),
+        Some(text) => Err(D::Error::custom(format!(
+            "{text:?} is none of open, bearer, hmac"
+        ))),
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let choices = [Self::Read, Self::Replay, Self::Configure];
+        one_of(from, &choices.map(|role| (role.as_str(), role)))
     }
 }
 

@@ -246,6 +246,7 @@ fn a_listener_that_others_can_reach_needs_a_token() {
         let settings = AdminSettings {
             listen: SocketAddr::from(([0, 0, 0, 0], 0)),
             token: None,
+            ..AdminSettings::default()
         };
         let tools = Tools {
             broker: ground.broker.clone(),

@@ -11,6 +11,7 @@ use boot::reload::Commit;
 use boot::settings::{Settings, SettingsError};
 use boot::{Health, Live, Loaded, Metrics, Reload, stop};
 use broker::Broker;
+use delivery::callers::Callers;
 use delivery::{Guard, Opening, Parties};
 use dispatcher::Policies;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ use crate::records::{Place, Records};
 
 /// What a reload can change: sections, and keys. All else needs a restart.
 const LIVE: &[&str] = &[
+    "apps",
+    "auth",
     "callees",
     "dispatcher.attempt_timeout",
     "guard",
@@ -41,6 +44,8 @@ pub(crate) struct Frame {
     /// What the process opens of the guard by itself.
     opened: Vec<Opening>,
     pub(crate) broker: Broker,
+    /// Who may send callbacks; nobody in a role without the door in.
+    callers: Live<Callers>,
     /// Where what happened is told to.
     records: Option<Records>,
     pub(crate) metrics: Arc<Metrics>,
@@ -67,10 +72,23 @@ impl Frame {
     ) -> Result<Self, Failure> {
         let settings = &loaded.settings;
         let equipment = Equipment::check(settings)?;
+        let has_door_in = matches!(role, "ingress" | "serve" | "dev");
+        let callers = match has_door_in {
+            true => equipment::callers(settings, role)?,
+            false => Callers::open(),
+        };
+        let callers = Live::new(callers);
         let place = Place::find(settings, directory)?;
         let stop = stop::on_signals()?;
         // A terminal that is closed must end what somebody tries out in it.
         let mut reload = Reload::new(loaded, LIVE, role != "dev")?;
+        if has_door_in {
+            let (live, role) = (callers.clone(), role.to_owned());
+            reload.tell(move |settings| {
+                let (live, new) = (live.clone(), equipment::callers(settings, &role)?);
+                Ok(Box::new(move || live.set(new)))
+            });
+        }
         let parties = Live::new(Arc::clone(&equipment.parties));
         let live = parties.clone();
         reload.tell(move |settings| {
@@ -92,6 +110,7 @@ impl Frame {
             reload: Some(reload),
             opened: Vec::new(),
             broker,
+            callers,
             records,
             metrics,
             health,
@@ -148,6 +167,7 @@ impl Frame {
     pub(crate) fn tools_in(&self, settings: &Settings, guard: Live<Guard>) -> ingress::Tools {
         ingress::Tools {
             broker: self.broker.clone(),
+            callers: self.callers.clone(),
             parties: self.parties.clone(),
             guard,
             metrics: Arc::clone(&self.metrics),

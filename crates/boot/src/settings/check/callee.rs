@@ -5,10 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::{Auth, CalleeSettings, Settings};
-use super::{Bad, MINUTE, MOMENT, bad, between, lasts};
-
-/// The longest callee number, as the contract has it.
-const LONGEST_NUMBER_BYTES: usize = 128;
+use super::{Bad, MINUTE, MOMENT, bad, between, fits_a_name, lasts};
 
 /// The slowest and the fastest rate: a call a day, more than anybody makes.
 const RATES: std::ops::RangeInclusive<f64> = 0.000_012..=1_000_000.0;
@@ -71,16 +68,7 @@ fn numbers(
 
 pub(super) fn callees(settings: &Settings) -> Result<(), Bad> {
     for (number, callee) in &settings.callees {
-        if number.trim().is_empty()
-            || number.len() > LONGEST_NUMBER_BYTES
-            || number.contains(char::is_control)
-        {
-            let reason = "a callee's number is 1 to 128 bytes, not blank, no control characters";
-            return Err(bad(
-                format!("callees.{number}").escape_debug().to_string(),
-                reason,
-            ));
-        }
+        fits_a_name("callees", number)?;
         callee_of(&format!("callees.{number}"), callee)?;
     }
     Ok(())

@@ -39,6 +39,10 @@ retry_slots = 64
 [retry]
 schedule = "5s,30s,2min,10min,30min,2h,5h,10h"
 
+[auth]
+# mode is not set
+window = "5min"
+
 [journal]
 body_retention = "720h"
 max_backlog = 1000000

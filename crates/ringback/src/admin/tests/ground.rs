@@ -126,6 +126,7 @@ impl Ground {
         let settings = AdminSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: token.map(Into::into),
+            ..AdminSettings::default()
         };
         let tools = Tools {
             broker: self.broker.clone(),

@@ -33,7 +33,7 @@ pub(crate) async fn enter(plan: &Plan, slot: &mut Slot, bench: &Bench) -> Turn {
         Lane::First => limits::Lane::First,
         _ => limits::Lane::Retry,
     };
-    let waiting = match bench.gates.ask(key, lane, &plan.limits, plan.paused) {
+    let waiting = match bench.gates.ask(key, lane, &plan.limits) {
         Asked::Now(entered) => return entered.into(),
         Asked::Wait(waiting) => waiting,
     };

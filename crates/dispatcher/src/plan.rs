@@ -17,7 +17,6 @@ pub(crate) struct Plan {
     /// Scheme, host and port, for logs and records. Empty: none.
     pub(crate) target: String,
     pub(crate) limits: Limits,
-    pub(crate) paused: bool,
     pub(crate) schedule: Schedule,
     /// The longest that the whole attempt may take.
     pub(crate) timeout: Duration,
@@ -71,7 +70,6 @@ impl Plans {
             key: whom.key,
             target: whom.target,
             limits: Limits::default(),
-            paused: false,
             schedule: self.schedule.clone(),
             timeout: own.map_or(self.timeout, |seconds| Duration::from_secs(seconds.into())),
             way: whom.way,

@@ -25,6 +25,7 @@ impl Settings {
             retry,
             journal,
             admin,
+            auto_pause,
             guard,
             callees,
             log,
@@ -36,6 +37,7 @@ impl Settings {
         section(&mut toml, "retry", retry);
         section(&mut toml, "journal", journal);
         section(&mut toml, "admin", admin);
+        section(&mut toml, "auto_pause", auto_pause);
         section(&mut toml, "guard", guard);
         for (number, callee) in callees {
             section(&mut toml, &format!("callees.{}", quoted(number)), callee);

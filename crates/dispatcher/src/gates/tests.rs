@@ -61,13 +61,13 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 fn gates() -> (Arc<Gates>, Key) {
-    (Gates::new([256, 64]), key("a.example"))
+    (Gates::new([256, 64], Pauses::default()), key("a.example"))
 }
 
 #[tokio::test]
 async fn who_waits_is_called_in_turn_when_a_place_frees() {
     let (gates, key) = gates();
-    let ask = |lane| gates.ask(&key, lane, &limits(2), false);
+    let ask = |lane| gates.ask(&key, lane, &limits(2));
     let (first, second) = (held(ask(Lane::First)), held(ask(Lane::Retry)));
     let (third, fourth) = (waiting(ask(Lane::First)), waiting(ask(Lane::Retry)));
     assert_eq!(in_flight(&gates), (2, 2));
@@ -87,7 +87,7 @@ async fn who_waits_is_called_in_turn_when_a_place_frees() {
 #[tokio::test]
 async fn a_wait_that_is_given_up_leaves_its_place_to_others() {
     let (gates, key) = gates();
-    let ask = || gates.ask(&key, Lane::First, &limits(1), false);
+    let ask = || gates.ask(&key, Lane::First, &limits(1));
     let first = held(ask());
     let second = waiting(ask());
     drop(second);
@@ -108,7 +108,7 @@ async fn a_wait_that_is_over_ends_parked() {
         waiting: Duration::from_millis(30),
         ..limits(1)
     };
-    let ask = || gates.ask(&key, Lane::First, &limits, false);
+    let ask = || gates.ask(&key, Lane::First, &limits);
     let _first = held(ask());
     let second = waiting(ask());
     assert_eq!(why(&soon(second.called()).await), Parked::InFlight);
@@ -123,7 +123,7 @@ async fn who_waits_for_a_token_goes_in_its_turn_without_being_called() {
         rate: Rate::new(10.0, 1),
         ..limits(50)
     };
-    let ask = || gates.ask(&key, Lane::First, &limits, false);
+    let ask = || gates.ask(&key, Lane::First, &limits);
     let begun = Instant::now();
     let first = held(ask());
     let (second, third) = (waiting(ask()), waiting(ask()));
@@ -137,7 +137,7 @@ async fn who_waits_for_a_token_goes_in_its_turn_without_being_called() {
 #[tokio::test]
 async fn who_waits_is_parked_at_once_when_the_target_asks_to_be_left_alone() {
     let (gates, key) = gates();
-    let ask = || gates.ask(&key, Lane::First, &limits(1), false);
+    let ask = || gates.ask(&key, Lane::First, &limits(1));
     let first = held(ask());
     let second = waiting(ask());
     let outcome = Outcome::Answered {
@@ -155,7 +155,7 @@ async fn who_waits_is_parked_at_once_when_the_target_asks_to_be_left_alone() {
 #[tokio::test]
 async fn a_panic_gives_the_pass_back() {
     let (gates, key) = gates();
-    let held = held(gates.ask(&key, Lane::First, &limits(1), false));
+    let held = held(gates.ask(&key, Lane::First, &limits(1)));
     let attempt = tokio::spawn(async move {
         let _held = held;
         panic!("an attempt panics");
@@ -186,7 +186,7 @@ async fn whatever_is_cut_off_nothing_is_left_behind_and_the_cap_is_kept() {
             Lane::First
         };
         let attempt = async move {
-            let entered = match gates.ask(&key, lane, &limits(20), false) {
+            let entered = match gates.ask(&key, lane, &limits(20)) {
                 Asked::Now(entered) => entered,
                 Asked::Wait(waiting) => waiting.called().await,
             };

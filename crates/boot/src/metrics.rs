@@ -66,6 +66,7 @@ pub struct Metrics {
     journal: JournalMetrics,
     reload: ReloadMetrics,
     targets: TargetMetrics,
+    pauses: Gauge,
 }
 
 impl Metrics {
@@ -194,6 +195,12 @@ impl Metrics {
             journal: JournalMetrics::add(&mut all),
             reload: ReloadMetrics::add(&mut all),
             targets: TargetMetrics::add(&mut all),
+            pauses: add(
+                &mut all,
+                "pauses",
+                "Callees and targets that are paused, as far as the process knows",
+                Gauge::default(),
+            ),
             registry: all,
         }
     }
@@ -285,6 +292,11 @@ impl Metrics {
     /// A publish was not confirmed: `refused` for certain, or `unknown`.
     pub fn publish_failure(&self, kind: &'static str) {
         self.publish_failures.with(kind, Counter::inc);
+    }
+
+    /// So many callees and targets are paused.
+    pub fn pauses(&self, count: usize) {
+        self.pauses.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// All metrics in the OpenMetrics text format, of type [`CONTENT_TYPE`].

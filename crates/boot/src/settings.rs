@@ -3,6 +3,7 @@
 //! Defaults, then the TOML file, then the environment (`RINGBACK__SECTION__KEY`): the later one
 //! wins, key by key. An unknown key or a bad value stops the start with one sentence that names it.
 
+mod auto_pause;
 mod callee;
 mod callers;
 mod check;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+pub use auto_pause::AutoPauseSettings;
 pub use callee::{Auth, CalleeSettings, LimitsSettings};
 pub use callers::{AppSettings, AuthMode, AuthSettings, Role, TokenSettings, resolve};
 pub use error::SettingsError;
@@ -58,6 +60,8 @@ pub struct Settings {
     pub journal: JournalSettings,
     /// The operators' HTTP API.
     pub admin: AdminSettings,
+    /// When a dispatcher pauses a target by itself.
+    pub auto_pause: AutoPauseSettings,
     /// What the address guard lets through beside the public internet.
     pub guard: GuardSettings,
     /// Registered callees by number. Numbers keep their case, in the environment too.

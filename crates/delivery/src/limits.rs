@@ -11,6 +11,7 @@ mod ended;
 mod gate;
 mod gates;
 mod latency;
+mod name;
 mod pace;
 mod park;
 mod seen;

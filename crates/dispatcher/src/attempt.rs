@@ -65,6 +65,8 @@ pub(crate) async fn attempt(received: Received, mut slot: Slot, bench: &Bench) {
             Turn::Go(pass) => {
                 let attempted = call(&message, &plan, bench).await;
                 leave(pass, &attempted);
+                let pauses = bench.gates.pauses();
+                pauses.ended(plan.key.as_ref(), &attempted.outcome);
                 let verdict = judge(&message, &plan, &attempted);
                 tell(&message, &plan, &attempted, &verdict, lane, bench);
                 ending(&message, plan.target, &attempted, verdict)

@@ -6,6 +6,7 @@
 mod room;
 
 use crate::board::Board;
+use crate::pauses::Pauses;
 use boot::metrics::TargetFigures;
 use delivery::limits::{
     self, Busiest, Ended, Entry, GateId, Key, Lane, Limits, Parked, Pass, Place,
@@ -22,6 +23,7 @@ const MOST_KEYS: usize = 10_000;
 /// The gates of all targets and callees.
 pub(crate) struct Gates {
     begun: Instant,
+    pauses: Pauses,
     state: Mutex<State>,
 }
 
@@ -73,9 +75,10 @@ pub(crate) struct Waiting {
 
 impl Gates {
     /// Gates for lanes of so many slots, first attempts' and retries'.
-    pub(crate) fn new(slots: [u16; 2]) -> Arc<Self> {
+    pub(crate) fn new(slots: [u16; 2], pauses: Pauses) -> Arc<Self> {
         Arc::new(Self {
             begun: Instant::now(),
+            pauses,
             state: Mutex::new(State {
                 gates: limits::Gates::new(slots.map(u32::from), MOST_KEYS),
                 rooms: HashMap::new(),
@@ -102,6 +105,7 @@ impl Gates {
         limits: &Limits,
         paused: bool,
     ) -> Asked {
+        let paused = paused || self.pauses.holds(key);
         let (mut state, now) = (self.state(), self.now());
         match state.gates.enter(key, lane, limits, paused, now) {
             Entry::Go(pass) => Asked::Now(Entered::Go(self.held(pass))),
@@ -172,6 +176,8 @@ impl Gates {
         };
         let mut later = [VecDeque::new(), VecDeque::new()];
         // Once one must wait for a place, so must those behind it in its lane: they are not touched.
+        let key = state.gates.key(gate);
+        let paused = key.is_some_and(|key| self.pauses.holds(key));
         let mut full = [false; 2];
         while let Some((at, waiter)) = room::next(&mut room, full) {
             if waiter.turn > now {
@@ -179,7 +185,7 @@ impl Gates {
                 continue;
             }
             let (limits, called) = (waiter.limits, waiter.called);
-            let told = match state.gates.again(waiter.place, &limits, false, now) {
+            let told = match state.gates.again(waiter.place, &limits, paused, now) {
                 Entry::Wait(place) => {
                     let turn = place.turn();
                     full[at] = turn.is_none();
@@ -226,11 +232,16 @@ impl Gates {
         self.state().gates.seen(most, self.now())
     }
 
+    /// Who is left alone.
+    pub(crate) fn pauses(&self) -> &Pauses {
+        &self.pauses
+    }
+
     /// The figures to show now.
     pub(crate) fn figures(&self) -> Vec<TargetFigures> {
         let (mut state, now) = (self.state(), self.now());
         let busiest = state.gates.seen(Board::MOST, now);
-        state.board.figures(&busiest)
+        state.board.figures(&busiest, &self.pauses)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::call::Calls;
 use crate::fates::Fates;
 use crate::gates::Gates;
 use crate::lines::Lines;
+use crate::pauses::Pauses;
 use crate::plan::Plans;
 use crate::policy::Policies;
 use crate::resolve::Names;
@@ -36,7 +37,12 @@ pub struct Tools {
     pub journal: Option<Journal>,
     /// Where attempts are told to; there exactly when the journal is.
     pub recorder: Option<Recorder>,
+    /// Who is not to be called for now.
+    pub pauses: Pauses,
 }
+
+/// So long a start waits for the pauses to be known.
+const PAUSES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The dispatcher cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -74,12 +80,13 @@ impl Dispatcher {
             metrics,
             journal,
             recorder,
+            pauses,
         } = tools;
         let names = Names::new(&settings.dns_servers, settings.connect_timeout)
             .map_err(|error| StartError::Resolver(error.to_string()))?;
         let lines = Lines::new(settings, names.clone());
         let plans = Plans::new(Policies::new(all, parties, guard, lines)?);
-        let gates = Gates::new([settings.first_slots, settings.retry_slots]);
+        let gates = Gates::new([settings.first_slots, settings.retry_slots], pauses);
         Ok(Self {
             bench: Bench {
                 broker,
@@ -124,6 +131,10 @@ impl Dispatcher {
             Arc::clone(&bench.metrics),
             stop.clone(),
         ));
+        let pauses = bench.gates.pauses();
+        tracker.spawn(pauses.clone().follow(stop.clone()));
+        let known = pauses.known_within(PAUSES_WITHIN);
+        stop.run_until_cancelled(known).await;
         for (lane, slots) in [(Lane::First, first_slots), (Lane::Retry, retry_slots)] {
             tracker.spawn(work(lane, slots, Arc::clone(&bench), grace));
         }

@@ -43,6 +43,11 @@ pub(super) fn check(settings: &Settings) -> Result<(), Bad> {
     dispatcher(settings)?;
     journal(settings)?;
     admin(settings)?;
+    lasts(
+        "auto_pause.after",
+        settings.auto_pause.after,
+        Duration::ZERO..=30 * 24 * 60 * MINUTE,
+    )?;
     if settings.retry.schedule.is_empty() {
         return Err(bad(
             "retry.schedule",

@@ -29,6 +29,7 @@ impl Settings {
             apps,
             journal,
             admin,
+            auto_pause,
             guard,
             callees,
             log,
@@ -48,6 +49,7 @@ impl Settings {
         for (name, token) in &admin.tokens {
             section(&mut toml, &format!("admin.tokens.{}", quoted(name)), token);
         }
+        section(&mut toml, "auto_pause", auto_pause);
         section(&mut toml, "guard", guard);
         for (number, callee) in callees {
             section(&mut toml, &format!("callees.{}", quoted(number)), callee);

@@ -14,6 +14,7 @@ use broker::Broker;
 use delivery::callers::Callers;
 use delivery::{Guard, Opening, Parties};
 use dispatcher::Policies;
+use dispatcher::{AutoPause, Pauses};
 use tokio_util::sync::CancellationToken;
 
 use super::broker_watch::{Links, watch};
@@ -48,6 +49,8 @@ pub(crate) struct Frame {
     callers: Live<Callers>,
     /// Where what happened is told to.
     records: Option<Records>,
+    /// Who is not to be called for now.
+    pauses: Pauses,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) health: Arc<Health>,
     /// Cancelled by the first SIGTERM or SIGINT.
@@ -104,6 +107,11 @@ impl Frame {
         if let Some(records) = &records {
             records.watch(Arc::clone(&health), Arc::clone(&metrics));
         }
+        let auto = AutoPause {
+            on_gone: settings.auto_pause.on_gone,
+            after: settings.auto_pause.after,
+        };
+        let journal = records.as_ref().map(|it| it.journal.clone());
         Ok(Self {
             equipment,
             parties,
@@ -112,6 +120,7 @@ impl Frame {
             broker,
             callers,
             records,
+            pauses: Pauses::new(journal, auto),
             metrics,
             health,
             stop,
@@ -182,6 +191,7 @@ impl Frame {
     /// What the door out works with.
     pub(crate) fn tools_out(&self, guard: &Live<Guard>) -> dispatcher::Tools {
         dispatcher::Tools {
+            pauses: self.pauses.clone(),
             broker: self.broker.clone(),
             parties: self.parties.get(),
             guard: guard.get(),

@@ -16,8 +16,11 @@ use moody::{Mood, Moody};
 /// What waits on the way through the ladder has come by then, on a loaded machine too.
 const IN_TIME: Duration = Duration::from_secs(90);
 
+/// The limits as shipped.
 fn options() -> GatewayOptions {
     GatewayOptions::default()
+        .with("RINGBACK__LIMITS__IN_FLIGHT", "")
+        .with("RINGBACK__LIMITS__BREAKER_CALLS", "20")
 }
 
 /// Sends so many callbacks to a URL, and says under which ids they were accepted.

@@ -10,7 +10,8 @@ use tests::{Gateway, GatewayOptions, Ground, callback, eventually};
 use super::moody::{Arrived, Mood, Moody};
 use super::{IN_TIME, all_taken};
 
-/// A gateway with these callees in its settings file, beside retries after an hour for the rest.
+/// A gateway with these callees in its settings file, beside retries after an hour for the rest, and
+/// a breaker that opens soon and for long.
 async fn start(nest: &Nest, callees: &str) -> Gateway<'static> {
     let file = nest.directory().join("settings.toml");
     fs::write(&file, callees).unwrap();
@@ -20,6 +21,8 @@ async fn start(nest: &Nest, callees: &str) -> Gateway<'static> {
     };
     let options = options
         .with("RINGBACK_CONFIG", &file.display().to_string())
+        .with("RINGBACK__LIMITS__BREAKER_CALLS", "5")
+        .with("RINGBACK__LIMITS__BREAKER_OPEN", "60s")
         .with("TEST_EO001_SECRET", "open sesame");
     Gateway::start(Ground::shared().await, options).await
 }
@@ -164,11 +167,7 @@ async fn a_callees_schedule_and_statuses_are_its_own() {
 async fn a_callers_failing_url_does_not_open_a_callees_breaker_at_the_same_host() {
     let nest = Nest::new("settings");
     let target = Moody::start(Mood::Status(500)).await;
-    let settings = format!(
-        "[limits]\nbreaker_calls = 5\nbreaker_open = \"60s\"\nbreaker_open_most = \"60s\"\n\
-         [callees.EO001]\nurl = \"{}\"\n",
-        target.url()
-    );
+    let settings = format!("[callees.EO001]\nurl = \"{}\"\n", target.url());
     let gateway = start(&nest, &settings).await;
     super::send(&gateway, &target.url(), 10).await;
     super::breaker_is(&gateway, &target, 2).await;

@@ -36,7 +36,7 @@ pub enum AuthMode {
 #[serde(default, deny_unknown_fields)]
 pub struct AppSettings {
     /// With `bearer`: the hashes of its keys (`sha256:...`), two while they are being changed.
-    #[serde(deserialize_with = "read::texts")]
+    #[serde(deserialize_with = "read::texts", serialize_with = "show::hashes")]
     pub keys: Vec<String>,
     /// With `hmac`: its secrets (`whsec_...`), or where they stand (`env:NAME`, `file:/path`); two
     /// while they are being changed.

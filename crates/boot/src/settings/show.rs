@@ -144,6 +144,12 @@ pub(super) fn secret<S: Serializer>(
     secret.as_ref().map(|_| MASK).serialize(to)
 }
 
+/// A key's hash opens nothing, but it is nobody's business.
+pub(super) fn hashes<S: Serializer>(hashes: &[String], to: S) -> Result<S::Ok, S::Error> {
+    let texts: Vec<&str> = hashes.iter().map(|_| MASK).collect();
+    texts.serialize(to)
+}
+
 /// Where they stand may be seen, what they are may not.
 pub(super) fn secrets<S: Serializer>(secrets: &[SecretString], to: S) -> Result<S::Ok, S::Error> {
     let shown = |secret: &SecretString| match secret.expose_secret() {

@@ -126,7 +126,8 @@ pub(crate) async fn serve(loaded: &Loaded) -> Result<(), Failure> {
     let doors = both::open(&mut frame, settings, &guard)?;
     frame.follow();
     tracing::info!(
-        address = %doors.address, operators = %doors.operators.address, ?settings,
+        address = %doors.address, operators = %doors.operators.address,
+        settings = settings.to_toml_redacted(),
         "ringback serves"
     );
     doors.until_stopped(&frame, settings).await?;

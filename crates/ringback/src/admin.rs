@@ -8,6 +8,7 @@ pub(crate) mod asked;
 mod door;
 pub(crate) mod mend;
 pub(crate) mod moment;
+pub(crate) mod pauses;
 mod refusal;
 mod republish;
 mod routes;
@@ -30,6 +31,7 @@ use boot::health;
 use boot::settings::AdminSettings;
 use broker::Broker;
 use delivery::Parties;
+use dispatcher::{Pauses, Targets};
 use journal::Journal;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -50,12 +52,18 @@ pub(crate) struct Tools {
     pub(crate) parties: Arc<Parties>,
     /// How long the journal keeps what has ended (`journal.retention`).
     pub(crate) retention: Duration,
+    pub(crate) pauses: Pauses,
+    /// Of this process's own door out.
+    pub(crate) targets: Targets,
 }
 
 /// What a request handler sees.
 struct Desk {
     broker: Broker,
     journal: Option<Journal>,
+    parties: Arc<Parties>,
+    pauses: Pauses,
+    targets: Targets,
     /// Rung for a sweep.
     bell: Arc<Notify>,
     /// The process's own runtime: the server's end with it, and with them the connections made on
@@ -106,12 +114,17 @@ pub(crate) fn serve(
         journal,
         parties,
         retention,
+        pauses,
+        targets,
     } = tools;
     let bell = Arc::new(Notify::new());
     let door = Data::new(Door(settings.token.clone()));
     let desk = Data::new(Desk {
         broker: broker.clone(),
         journal: journal.clone(),
+        parties: Arc::clone(&parties),
+        pauses,
+        targets,
         bell: Arc::clone(&bell),
         runtime: Handle::current(),
     });

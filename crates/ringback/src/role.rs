@@ -46,7 +46,7 @@ pub(crate) async fn dispatcher(settings: &Settings) -> Result<(), Failure> {
     let frame = Frame::begin(settings, "dispatcher", Links::Both, None)?;
     let tools = frame.tools_out(frame.equipment.guard([]));
     let dispatcher = Dispatcher::new(&settings.dispatcher, tools)?;
-    let operators = frame.operators(settings)?;
+    let operators = frame.operators(settings, dispatcher.targets())?;
     let mut page = Page::open(settings.dispatcher.listen, &frame)?;
     let (address, effective) = (page.address, settings.to_toml_redacted());
     tracing::info!(

@@ -11,12 +11,12 @@ use super::asked::{self, Asked};
 use super::refusal::Refusal;
 use super::view::{AuditView, CallbackView, PageView};
 use super::wish::{self, Signed, Wish};
-use super::{Desk, mend, moment};
+use super::{Desk, mend, moment, pauses};
 
 /// The largest body of a request: a thousand ids, with room.
 const MOST_BYTES: usize = 128 * 1024;
 
-type Answer = Result<HttpResponse, Refusal>;
+pub(super) type Answer = Result<HttpResponse, Refusal>;
 
 /// All routes.
 pub(super) fn routes(service: &mut ServiceConfig) {
@@ -30,6 +30,10 @@ pub(super) fn routes(service: &mut ServiceConfig) {
         .route("/api/dead/discard", web::post().to(discard))
         .route("/api/dead/sweep", web::post().to(sweep))
         .route("/api/dead/{id}", web::get().to(show_dead))
+        .route("/api/pauses", web::get().to(pauses::list))
+        .route("/api/pauses", web::post().to(pauses::pause))
+        .route("/api/pauses", web::delete().to(pauses::resume))
+        .route("/api/targets", web::get().to(pauses::targets))
         .route("/api/audit", web::get().to(audits))
         .default_service(web::to(nothing_here));
 }
@@ -189,7 +193,7 @@ async fn audits(desk: Data<Desk>, http: HttpRequest) -> Answer {
     answer(&json!({ "entries": entries }))
 }
 
-fn answer(body: &impl Serialize) -> Answer {
+pub(super) fn answer(body: &impl Serialize) -> Answer {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, "no-store"));
     Ok(answer.json(body))

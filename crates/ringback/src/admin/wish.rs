@@ -97,7 +97,11 @@ impl Which {
 }
 
 impl Signed {
-    fn read(who: Option<String>, reason: Option<String>) -> Result<Self, Refusal> {
+    /// Reads who and why.
+    ///
+    /// # Errors
+    /// When one is missing, or more than a line.
+    pub(super) fn read(who: Option<String>, reason: Option<String>) -> Result<Self, Refusal> {
         let text = |key: &str, value: Option<String>, most: usize| {
             let value = value.unwrap_or_default().trim().to_owned();
             if value.is_empty() {
@@ -161,7 +165,8 @@ fn read_ids(texts: &[String]) -> Result<Vec<Uuid>, Refusal> {
     Ok(ids)
 }
 
-fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+/// Reads a body that is a JSON object.
+pub(super) fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
     // serde takes a list for a struct, its members in order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(bad("the body cannot be read: it is no JSON object"));

@@ -36,11 +36,12 @@ pub(crate) fn open(
     let dispatcher = Dispatcher::new(&settings.dispatcher, tools)?;
     let tools = frame.tools_in(settings, guard);
     let (address, ingress) = ingress::serve(&settings.ingress, tools, frame.stop.clone())?;
+    let targets = dispatcher.targets();
     Ok(Doors {
         address,
         ingress: Box::pin(ingress),
         dispatcher,
-        operators: frame.operators(settings)?,
+        operators: frame.operators(settings, targets)?,
     })
 }
 

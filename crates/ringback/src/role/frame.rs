@@ -11,6 +11,7 @@ use boot::settings::Settings;
 use boot::{Health, Metrics, stop};
 use broker::Broker;
 use delivery::Guard;
+use dispatcher::{AutoPause, Pauses, Targets};
 use tokio_util::sync::CancellationToken;
 
 use super::broker_watch::{Links, watch};
@@ -26,6 +27,8 @@ pub(crate) struct Frame {
     pub(crate) broker: Broker,
     /// Where what happened is told to.
     records: Option<Records>,
+    /// Who is not to be called for now.
+    pauses: Pauses,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) health: Arc<Health>,
     /// Cancelled by the first SIGTERM or SIGINT.
@@ -60,10 +63,16 @@ impl Frame {
         if let Some(records) = &records {
             records.watch(Arc::clone(&health), Arc::clone(&metrics));
         }
+        let auto = AutoPause {
+            on_gone: settings.auto_pause.on_gone,
+            after: settings.auto_pause.after,
+        };
+        let journal = records.as_ref().map(|it| it.journal.clone());
         Ok(Self {
             equipment,
             broker,
             records,
+            pauses: Pauses::new(journal, auto),
             metrics,
             health,
             stop,
@@ -95,19 +104,26 @@ impl Frame {
             metrics: Arc::clone(&self.metrics),
             journal: self.records.as_ref().map(|it| it.journal.clone()),
             recorder: self.records.as_ref().map(|it| it.recorder.clone()),
+            pauses: self.pauses.clone(),
         }
     }
 
-    /// Opens the operators' listener.
+    /// Opens the operators' listener, which shows these targets.
     ///
     /// # Errors
     /// A port that is taken.
-    pub(crate) fn operators(&self, settings: &Settings) -> Result<Operators, Failure> {
+    pub(crate) fn operators(
+        &self,
+        settings: &Settings,
+        targets: Targets,
+    ) -> Result<Operators, Failure> {
         let tools = admin::Tools {
             broker: self.broker.clone(),
             journal: self.records.as_ref().map(|it| it.journal.clone()),
             parties: Arc::clone(&self.equipment.parties),
             retention: settings.journal.retention,
+            pauses: self.pauses.clone(),
+            targets,
         };
         let (address, serving) = admin::serve(&settings.admin, tools, self.stop.clone())?;
         Ok(Operators {

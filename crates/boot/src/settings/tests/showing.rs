@@ -50,6 +50,10 @@ spool = 100000
 listen = "127.0.0.1:5109"
 # token is not set
 
+[auto_pause]
+after = "0s"
+on_gone = false
+
 [guard]
 allow = []
 

@@ -53,7 +53,7 @@ pub(crate) async fn dispatcher(loaded: &Loaded) -> Result<(), Failure> {
     let tools = frame.tools_out(&guard);
     let dispatcher = Dispatcher::new(settings, tools)?;
     frame.hand_out(dispatcher.policies());
-    let operators = frame.operators(settings)?;
+    let operators = frame.operators(settings, dispatcher.targets())?;
     let mut page = Page::open(settings.dispatcher.listen, &frame)?;
     frame.follow();
     let (address, effective) = (page.address, settings.to_toml_redacted());

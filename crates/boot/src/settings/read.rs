@@ -59,7 +59,7 @@ pub(super) fn number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Res
 pub(super) fn optional_number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     from: D,
 ) -> Result<Option<T>, D::Error> {
-    unless_blank(from, |raw| raw.number())
+    unless_blank(from, Raw::number)
 }
 
 /// A number, with a point or without.
@@ -71,7 +71,7 @@ pub(super) fn decimal<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Erro
 pub(super) fn optional_decimal<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<f64>, D::Error> {
-    unless_blank(from, |raw| raw.decimal())
+    unless_blank(from, Raw::decimal)
 }
 
 /// A duration that may be left out.

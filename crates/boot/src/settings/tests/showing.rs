@@ -39,6 +39,17 @@ retry_slots = 64
 [retry]
 schedule = "5s,30s,2min,10min,30min,2h,5h,10h"
 
+[limits]
+breaker_calls = 20
+breaker_open = "15s"
+breaker_open_most = "1min"
+breaker_share = 0.5
+breaker_window = "30s"
+burst = 1
+# in_flight is not set
+# rate is not set
+waiting = "2s"
+
 [journal]
 body_retention = "720h"
 max_backlog = 1000000

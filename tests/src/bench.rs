@@ -3,10 +3,11 @@
 //! The product's figures stand beside those of the same disk in the same run, because a figure of
 //! one machine says nothing about another. `disk.rs` has the measures, `load.rs` the callers,
 //! `sink.rs` the target; `product.rs` and `memory.rs` put them together. `journal.rs` fills and asks
-//! a database. Nothing here judges.
+//! a database; `isolation.rs` has ten targets, one of them bad. Nothing here judges.
 
 pub mod disk;
 pub mod figures;
+pub mod isolation;
 pub mod journal;
 pub mod load;
 pub mod memory;

@@ -32,7 +32,7 @@ pub fn callback(target: SocketAddr, delay_seconds: u32) -> String {
     )
 }
 
-fn request(ingress: SocketAddr, body: &str) -> Arc<[u8]> {
+pub(super) fn request(ingress: SocketAddr, body: &str) -> Arc<[u8]> {
     let length = body.len();
     let request = format!(
         "POST /api/callback HTTP/1.1\r\nhost: {ingress}\r\ncontent-type: application/json\r\n\
@@ -133,13 +133,13 @@ pub async fn open(
 }
 
 /// A connection that is kept.
-struct Line {
+pub(super) struct Line {
     stream: TcpStream,
     bytes: Vec<u8>,
 }
 
 impl Line {
-    async fn to(address: SocketAddr) -> io::Result<Self> {
+    pub(super) async fn to(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let bytes = Vec::with_capacity(1_024);
@@ -147,7 +147,7 @@ impl Line {
     }
 
     /// Sends a request and reads its answer, which must have this code.
-    async fn exchange(&mut self, request: &[u8], code: &[u8]) -> io::Result<()> {
+    pub(super) async fn exchange(&mut self, request: &[u8], code: &[u8]) -> io::Result<()> {
         self.stream.write_all(request).await?;
         self.bytes.clear();
         while message_end(&self.bytes).is_none() {

@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p tests --bin bench -- embedded|memory|all [--json] [--seconds N]`
 //! `cargo run --release -p tests --bin bench -- journal [--callbacks N]`
+//! `cargo run --release -p tests --bin bench -- isolation [--broker embedded|rabbitmq] [--backlog N]`
 //! The method is in docs/performance.md.
 
 #![expect(
@@ -13,15 +14,19 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tests::bench::{Asked, Figures, journal, memory, product};
+use tests::Rabbit;
+use tests::bench::{Asked, Figures, isolation, journal, memory, product};
 
-const USAGE: &str = "usage: bench embedded|memory|all [--json] [--seconds N] [--repeats N]\n       bench journal [--json] [--callbacks N]";
+const USAGE: &str = "usage: bench embedded|memory|all [--json] [--seconds N] [--repeats N]\n       bench journal [--json] [--callbacks N]\n       bench isolation [--broker embedded|rabbitmq] [--backlog N] [--json] [--seconds N] [--repeats N]";
 
 struct Command {
     embedded: bool,
     memory: bool,
     /// How many callbacks the journal is to hold, if it is asked for.
     journal: Option<u64>,
+    /// The backlog of the bad target, if it is asked for.
+    isolation: Option<usize>,
+    rabbitmq: bool,
     json: bool,
     asked: Asked,
 }
@@ -34,6 +39,7 @@ impl Command {
             "memory" => (false, true, None),
             "all" => (true, true, None),
             "journal" => (false, false, Some(10_000_000)),
+            "isolation" => (false, false, None),
             _ => return None,
         };
         let asked = Asked {
@@ -44,6 +50,8 @@ impl Command {
             embedded,
             memory,
             journal,
+            isolation: (what == "isolation").then_some(20_000),
+            rabbitmq: false,
             json: false,
             asked,
         };
@@ -59,6 +67,16 @@ impl Command {
                 }
                 "--callbacks" if command.journal.is_some() => {
                     command.journal = Some(words.next()?.parse().ok()?);
+                }
+                "--backlog" if command.isolation.is_some() => {
+                    command.isolation = Some(words.next()?.parse().ok()?);
+                }
+                "--broker" if command.isolation.is_some() => {
+                    command.rabbitmq = match &*words.next()? {
+                        "rabbitmq" => true,
+                        "embedded" => false,
+                        _ => return None,
+                    };
                 }
                 _ => return None,
             }
@@ -90,6 +108,18 @@ async fn main() -> ExitCode {
             println!("{}", report.plans);
         }
         parts.push(("journal", report.figures));
+    }
+    if let Some(backlog) = command.isolation {
+        let rabbit = match command.rabbitmq {
+            true => Some(Rabbit::start().await),
+            false => None,
+        };
+        let figures = isolation::measure(command.asked, backlog, rabbit.as_ref()).await;
+        let name = match command.rabbitmq {
+            true => "isolation, RabbitMQ",
+            false => "isolation, embedded",
+        };
+        parts.push((name, figures));
     }
     let machine = format!(
         "{} cores; {} s each; load average {begun} before, {} after",

@@ -70,22 +70,22 @@ async fn gone_pauses_where_that_is_set_and_nothing_else_does() {
     assert!(made.reason.contains("410"), "{made:?}");
 }
 
-#[test]
-fn a_long_failure_pauses_and_one_sign_of_life_begins_it_anew() {
+#[tokio::test]
+async fn a_long_failure_pauses_and_one_sign_of_life_begins_it_anew() {
     let pauses = auto(false, Duration::from_millis(1));
     let (key, other) = (callee("A"), callee("B"));
-    let wait = || std::thread::sleep(Duration::from_millis(3));
+    let wait = || tokio::time::sleep(Duration::from_millis(3));
     for key in [&key, &other] {
         pauses.ended(Some(key), &answered(503));
     }
-    wait();
+    wait().await;
     pauses.ended(Some(&key), &answered(400)); // It answers.
     pauses.ended(Some(&key), &Outcome::ConnectionRefused);
     pauses.ended(Some(&other), &Outcome::ResolverDown); // Our own fault.
     assert_eq!(pauses.count(), 0);
     pauses.ended(Some(&other), &Outcome::Timeout);
     assert!(pauses.holds(&other) && !pauses.holds(&key));
-    wait();
+    wait().await;
     pauses.ended(Some(&key), &Outcome::Timeout);
     assert!(pauses.holds(&key));
 }

@@ -52,7 +52,7 @@ async fn a_pause_holds_until_it_is_resumed(journal: &Journal) {
     assert_eq!(resume(PauseKind::Callee, "another").await, None);
     assert_eq!(resume(PauseKind::Callee, odd).await, Some(callee));
     assert_eq!(resume(PauseKind::Callee, odd).await, None);
-    assert_eq!(all(journal).await, [target.clone()]);
+    assert_eq!(all(journal).await, std::slice::from_ref(&target));
     assert!(
         journal.pause(&later).await.expect("an answer"),
         "paused anew"

@@ -4,13 +4,15 @@
 //! figure of one machine says nothing about another. `disk.rs` and `ceiling.rs` have the measures,
 //! `load.rs` and `flow.rs` the callers, `sink.rs` the targets, `rig.rs` the processes. One file for
 //! each part: `product.rs` and `memory.rs` (the one process), `doors.rs` (the door in), `whole.rs`
-//! (throughput and latency), `overload.rs`, `weight.rs`, `journal.rs`. Nothing here judges.
+//! (throughput and latency), `overload.rs`, `weight.rs`, `journal.rs`,
+//! `isolation.rs` (ten targets, one of them bad). Nothing here judges.
 
 pub mod ceiling;
 pub mod disk;
 pub mod doors;
 pub mod figures;
 pub mod flow;
+pub mod isolation;
 pub mod journal;
 pub mod load;
 pub mod memory;

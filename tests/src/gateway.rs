@@ -153,6 +153,16 @@ impl<'a> Gateway<'a> {
         self.dispatchers[place].wait_until_ready(&self.client).await;
     }
 
+    /// Starts one more dispatcher, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn add_dispatcher(&mut self) {
+        let mut door = Door::open("dispatcher", free_address(), &self.environment);
+        door.wait_until_ready(&self.client).await;
+        self.dispatchers.push(door);
+    }
+
     /// Where callers POST.
     pub fn callback_url(&self) -> String {
         format!("http://{}/api/callback", self.ingress.address)

@@ -32,7 +32,7 @@ pub fn callback(target: SocketAddr, delay_seconds: u32) -> String {
     )
 }
 
-fn request(ingress: SocketAddr, body: &str) -> Arc<[u8]> {
+pub(super) fn request(ingress: SocketAddr, body: &str) -> Arc<[u8]> {
     let length = body.len();
     let request = format!(
         "POST /api/callback HTTP/1.1\r\nhost: {ingress}\r\ncontent-type: application/json\r\n\
@@ -164,7 +164,7 @@ impl Line {
     }
 
     /// Sends a request and reads its answer, which must have this code.
-    async fn exchange(&mut self, request: &[u8], code: &[u8]) -> io::Result<()> {
+    pub(super) async fn exchange(&mut self, request: &[u8], code: &[u8]) -> io::Result<()> {
         let answer = self.ask(request).await?;
         if find(answer, code).is_none() {
             let answer = String::from_utf8_lossy(answer).into_owned();

@@ -14,7 +14,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use tests::bench::rig::Stand;
-use tests::bench::{Asked, Figures, doors, journal, memory, overload, product, weight, whole};
+use tests::bench::{
+    Asked, Figures, doors, isolation, journal, memory, overload, product, rig, weight, whole,
+};
 
 const USAGE: &str = "\
 usage: bench PART... [--seconds N] [--repeats N] [--json]
@@ -28,17 +30,24 @@ parts:
   weight     memory of callbacks in flight and of waiting callers
   embedded   the one process beside its own disk
   memory     the one process idle, starting, and on a backlog of a million
+  isolation  ten targets, one of them bad, on RabbitMQ [--backlog N]
+  isolation-embedded
+             the same on the embedded store
   journal    millions of callbacks in PostgreSQL [--callbacks N]
-  all        everything but the journal";
+  all        everything but isolation and the journal";
 
 /// Parts of `all`, in this order.
 const ALL: [&str; 8] = [
     "ingress", "e2e", "latency", "overload", "storm", "weight", "embedded", "memory",
 ];
 
+/// Parts that are asked for by name.
+const MORE: [&str; 3] = ["isolation", "isolation-embedded", "journal"];
+
 struct Command {
     parts: Vec<String>,
     callbacks: u64,
+    backlog: u64,
     plot: Option<PathBuf>,
     json: bool,
     asked: Asked,
@@ -49,6 +58,7 @@ impl Command {
         let mut command = Self {
             parts: Vec::new(),
             callbacks: 10_000_000,
+            backlog: 20_000,
             plot: None,
             json: false,
             asked: Asked {
@@ -63,9 +73,10 @@ impl Command {
                 "--seconds" => command.asked.seconds = Duration::from_secs(number()?),
                 "--repeats" => command.asked.repeats = usize::try_from(number()?).ok()?,
                 "--callbacks" => command.callbacks = number()?,
+                "--backlog" => command.backlog = number()?,
                 "--plot" => command.plot = Some(words.next()?.into()),
                 "all" => command.parts.extend(ALL.map(str::to_owned)),
-                part if part == "journal" || ALL.contains(&part) => command.parts.push(word),
+                part if MORE.contains(&part) || ALL.contains(&part) => command.parts.push(word),
                 _ => return None,
             }
         }
@@ -93,6 +104,8 @@ impl Command {
             "weight" => weight::measure(asked).await,
             "embedded" => product::measure(asked).await,
             "memory" => memory::measure(asked).await,
+            "isolation" => self.isolation(Stand::RabbitMq).await,
+            "isolation-embedded" => self.isolation(Stand::Embedded).await,
             _ => {
                 let report = journal::measure(self.callbacks).await;
                 if !self.json {
@@ -101,6 +114,12 @@ impl Command {
                 report.figures
             }
         }
+    }
+
+    async fn isolation(&self, stand: Stand) -> Figures {
+        let node = rig::node(stand).await;
+        let backlog = usize::try_from(self.backlog).unwrap_or(usize::MAX);
+        isolation::measure(self.asked, backlog, node.as_ref()).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! What does a value look like before anybody knows which kind it must be?
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};

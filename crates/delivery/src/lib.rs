@@ -10,6 +10,7 @@ mod outcome;
 mod parties;
 mod retry_after;
 mod schedule;
+pub mod signature;
 mod target;
 mod verdict;
 

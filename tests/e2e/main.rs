@@ -12,6 +12,8 @@
 )]
 
 mod accept;
+mod bad_requests;
+mod callers;
 mod cancel;
 mod closed_log;
 mod conformance;
@@ -24,12 +26,14 @@ mod graves;
 mod guard;
 mod harness;
 mod idempotency;
+mod isolation;
 mod journal;
 mod load;
 mod no_journal;
 mod operators;
 mod query;
 mod record;
+mod reload;
 mod replay;
 mod retry;
 mod shared;

@@ -81,6 +81,9 @@ impl<'a> Gateway<'a> {
         };
         set("RINGBACK__RETRY__SCHEDULE", options.schedule);
         set("RINGBACK__GUARD__ALLOW", options.allow);
+        // One target here stands for many, and fails on purpose; tests of the limits set them.
+        set("RINGBACK__LIMITS__BREAKER_CALLS", "0".to_owned());
+        set("RINGBACK__LIMITS__IN_FLIGHT", "256".to_owned());
         environment.extend(options.environment);
         // Both roles at once: each may be the first to declare the topology.
         let mut ingress_environment = environment.clone();

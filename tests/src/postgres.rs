@@ -88,6 +88,17 @@ impl Postgres {
         self.nest.directory()
     }
 
+    /// The server's processes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pids(&self) -> Vec<u32> {
+        let leader = self.server().as_ref().expect("it runs").child.id();
+        let mut pids = children(leader);
+        pids.push(leader);
+        pids
+    }
+
     /// A new, empty database; returns its address.
     ///
     /// # Panics

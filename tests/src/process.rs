@@ -53,6 +53,8 @@ impl Process {
         }
         // Many run at a time, and only one can have the operators' usual port.
         command.env("RINGBACK__ADMIN__LISTEN", "127.0.0.1:0");
+        // Chosen, as every operator must; tests of credentials choose another.
+        command.env("RINGBACK__AUTH__MODE", "open");
         command.envs(environment);
         let nest = Nest::new("process");
         let chick = nest.start("process", &command);
@@ -97,6 +99,13 @@ impl Process {
     pub fn sigterm(&mut self) {
         if self.ended().is_none() {
             nest::signal(self.pid(), "TERM");
+        }
+    }
+
+    /// Asks it to read its settings again.
+    pub fn sighup(&mut self) {
+        if self.ended().is_none() {
+            nest::signal(self.pid(), "HUP");
         }
     }
 

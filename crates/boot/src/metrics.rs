@@ -6,6 +6,7 @@
 
 mod by_label;
 mod journal;
+mod reload;
 mod targets;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use by_label::ByLabel;
 use journal::JournalMetrics;
+use reload::ReloadMetrics;
 use targets::TargetMetrics;
 
 pub use targets::TargetFigures;
@@ -45,6 +47,8 @@ pub struct Metrics {
     registry: Registry,
     accepted: Counter,
     refused: ByLabel<Counter>,
+    unauthenticated: ByLabel<Counter>,
+    limited: ByLabel<Counter>,
     attempts: Family<[(&'static str, &'static str); 2], Counter>,
     attempt_seconds: Histogram,
     age_seconds: Histogram,
@@ -60,7 +64,9 @@ pub struct Metrics {
     queue_messages: ByLabel<Gauge>,
     publish_failures: ByLabel<Counter>,
     journal: JournalMetrics,
+    reload: ReloadMetrics,
     targets: TargetMetrics,
+    pauses: Gauge,
 }
 
 impl Metrics {
@@ -79,6 +85,20 @@ impl Metrics {
                 "callbacks_refused",
                 "Requests refused, by the code of the answer",
                 "code",
+                &[],
+            ),
+            unauthenticated: ByLabel::add(
+                &mut all,
+                "callers_refused",
+                "Requests whose caller was turned away, by reason",
+                "reason",
+                &[],
+            ),
+            limited: ByLabel::add(
+                &mut all,
+                "callers_limited",
+                "Requests over a limit of their app, by limit",
+                "limit",
                 &[],
             ),
             attempts: add(
@@ -173,7 +193,14 @@ impl Metrics {
                 &["refused", "unknown"],
             ),
             journal: JournalMetrics::add(&mut all),
+            reload: ReloadMetrics::add(&mut all),
             targets: TargetMetrics::add(&mut all),
+            pauses: add(
+                &mut all,
+                "pauses",
+                "Callees and targets that are paused, as far as the process knows",
+                Gauge::default(),
+            ),
             registry: all,
         }
     }
@@ -194,6 +221,16 @@ impl Metrics {
             .get_or_create(&[("outcome", outcome), ("lane", lane)])
             .inc();
         self.attempt_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// A caller could not prove who it is, or may not do this.
+    pub fn unauthenticated(&self, reason: &'static str) {
+        self.unauthenticated.with(reason, Counter::inc);
+    }
+
+    /// A request was over a limit of its app.
+    pub fn limited(&self, limit: &'static str) {
+        self.limited.with(limit, Counter::inc);
     }
 
     /// A callback was delivered this long after it was accepted.
@@ -255,6 +292,11 @@ impl Metrics {
     /// A publish was not confirmed: `refused` for certain, or `unknown`.
     pub fn publish_failure(&self, kind: &'static str) {
         self.publish_failures.with(kind, Counter::inc);
+    }
+
+    /// So many callees and targets are paused.
+    pub fn pauses(&self, count: usize) {
+        self.pauses.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// All metrics in the OpenMetrics text format, of type [`CONTENT_TYPE`].

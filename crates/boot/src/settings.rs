@@ -3,18 +3,22 @@
 //! Defaults, then the TOML file, then the environment (`RINGBACK__SECTION__KEY`): the later one
 //! wins, key by key. An unknown key or a bad value stops the start with one sentence that names it.
 
+mod auto_pause;
+mod callee;
+mod callers;
 mod check;
 mod error;
 mod journal;
 mod load;
 mod read;
+mod reference;
 mod show;
+mod source;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,9 +26,15 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+pub use auto_pause::AutoPauseSettings;
+pub use callee::{Auth, CalleeSettings, LimitsSettings};
+pub use callers::{AppSettings, AuthMode, AuthSettings, Role, TokenSettings, resolve};
 pub use error::SettingsError;
 pub use journal::{AdminSettings, JournalSettings};
 pub use load::environment;
+pub use reference::Reference;
+pub use source::{Loaded, Source};
+pub(crate) use source::{Marks, Prints};
 
 /// All settings of a process, checked.
 ///
@@ -40,10 +50,18 @@ pub struct Settings {
     pub dispatcher: DispatcherSettings,
     /// When failed attempts are made again.
     pub retry: RetrySettings,
+    /// Within which limits targets are called.
+    pub limits: LimitsSettings,
+    /// How callers prove who they are.
+    pub auth: AuthSettings,
+    /// Registered apps by `app_id`. Ids keep their case, in the environment too.
+    pub apps: BTreeMap<String, AppSettings>,
     /// The record of callbacks and attempts.
     pub journal: JournalSettings,
     /// The operators' HTTP API.
     pub admin: AdminSettings,
+    /// When a dispatcher pauses a target by itself.
+    pub auto_pause: AutoPauseSettings,
     /// What the address guard lets through beside the public internet.
     pub guard: GuardSettings,
     /// Registered callees by number. Numbers keep their case, in the environment too.
@@ -160,21 +178,6 @@ pub struct GuardSettings {
     pub allow: Vec<String>,
 }
 
-/// One registered callee.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CalleeSettings {
-    /// What people call it.
-    #[serde(deserialize_with = "read::optional")]
-    pub name: Option<String>,
-    /// Where it is called. None: known by name, but it cannot be called.
-    #[serde(
-        deserialize_with = "read::optional",
-        serialize_with = "show::callee_url"
-    )]
-    pub url: Option<String>,
-}
-
 /// What is logged, and how.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -267,15 +270,5 @@ impl Default for LogSettings {
             format: LogFormat::Auto,
             level: "info".to_owned(),
         }
-    }
-}
-
-impl fmt::Debug for CalleeSettings {
-    /// A URL's query string may carry a token, so it is masked here too.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CalleeSettings")
-            .field("name", &self.name)
-            .field("url", &self.url.as_deref().map(show::masked_url))
-            .finish()
     }
 }

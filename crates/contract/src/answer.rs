@@ -41,8 +41,11 @@ pub enum Answer {
     },
     /// The body is not declared as JSON.
     UnsupportedType,
-    /// Over the rate limit.
-    TooManyRequests,
+    /// Over the rate limit, or too many at a time.
+    TooManyRequests {
+        /// After so many seconds it may be tried again.
+        retry_after: u32,
+    },
     /// The broker did not confirm: nothing is promised.
     Unavailable,
     /// Our own fault.
@@ -66,7 +69,7 @@ impl Answer {
             Self::Conflict => 409,
             Self::TooLarge { .. } => 413,
             Self::UnsupportedType => 415,
-            Self::TooManyRequests => 429,
+            Self::TooManyRequests { .. } => 429,
             Self::Internal => 500,
             Self::NoJournal => 501,
             Self::Unavailable => 503,
@@ -88,7 +91,7 @@ impl Answer {
             Self::Conflict => "409",
             Self::TooLarge { .. } => "413",
             Self::UnsupportedType => "415",
-            Self::TooManyRequests => "429",
+            Self::TooManyRequests { .. } => "429",
             Self::Unavailable | Self::Internal => "500",
             Self::NoJournal => "501",
         }
@@ -139,7 +142,7 @@ impl Answer {
             Self::Conflict => "该Idempotency-Key已用于内容不同的请求".into(),
             Self::TooLarge { max_bytes } => format!("请求体不能超过{max_bytes}字节").into(),
             Self::UnsupportedType => "请求体类型必须是application/json".into(),
-            Self::TooManyRequests => "请求过于频繁，请稍后再试".into(),
+            Self::TooManyRequests { .. } => "请求过于频繁，请稍后再试".into(),
             Self::Unavailable | Self::Internal => "服务调用异常，请稍后再试或联系管理员".into(),
             Self::NoJournal => "网关未启用回调记录，不支持此操作".into(),
         }
@@ -164,7 +167,7 @@ impl Answer {
                 format!("the request body must not be larger than {max_bytes} bytes").into()
             }
             Self::UnsupportedType => "the request body must be application/json".into(),
-            Self::TooManyRequests => "too many requests, try again later".into(),
+            Self::TooManyRequests { .. } => "too many requests, try again later".into(),
             Self::Unavailable | Self::Internal => {
                 "the service failed, try again later or contact the administrator".into()
             }

@@ -18,7 +18,7 @@ mod table;
 pub use refusal::Refusal;
 
 /// The address guard: closed to non-public addresses but for its openings.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Guard {
     nets: Vec<IpNet>,
     sockets: Vec<(IpAddr, u16)>,

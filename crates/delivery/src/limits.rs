@@ -11,6 +11,7 @@ mod ended;
 mod gate;
 mod gates;
 mod latency;
+mod name;
 mod pace;
 mod park;
 mod seen;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use crate::target::Target;
 
-pub use bucket::Rate;
+pub use bucket::{Bucket, Rate};
 pub use ended::{End, Ended};
 pub use gates::{Entry, GateId, Gates, Pass, Place};
 pub use park::park_after;

@@ -103,16 +103,10 @@ const MOST_PARKS: u32 = 12;
 #[must_use]
 pub fn decide(outcome: &Outcome, circumstances: &Circumstances) -> Verdict {
     match outcome {
-        Outcome::Answered {
-            status,
-            retry_after,
-        } => match status {
+        Outcome::Answered { status, .. } => match status {
             200..=299 => Verdict::Delivered,
             300..=399 => Verdict::Dead(Reason::Redirected),
-            429 | 503 => {
-                let asked = retry_after.unwrap_or_default().min(MOST_RETRY_AFTER);
-                retry(circumstances, asked)
-            }
+            429 | 503 => retry_answered(outcome, circumstances),
             100..=199 | 408 | 409 | 423 | 425 | 500..=599 => retry(circumstances, Duration::ZERO),
             // The same bytes would be refused again.
             400 | 405 | 406 | 410 | 411 | 413 | 414 | 415 | 422 | 431 => {
@@ -137,6 +131,18 @@ pub fn decide(outcome: &Outcome, circumstances: &Circumstances) -> Verdict {
         Outcome::Failed if circumstances.parked >= MOST_PARKS => retry_briefly(circumstances),
         Outcome::ResolverDown | Outcome::Failed => park(circumstances),
     }
+}
+
+/// Retries on the whole schedule; not before the target's `Retry-After`, where that holds.
+pub(crate) fn retry_answered(outcome: &Outcome, circumstances: &Circumstances) -> Verdict {
+    let asked = match outcome {
+        Outcome::Answered {
+            status: 429 | 503,
+            retry_after,
+        } => retry_after.unwrap_or_default().min(MOST_RETRY_AFTER),
+        _ => Duration::ZERO,
+    };
+    retry(circumstances, asked)
 }
 
 /// Retries on the whole schedule, after `at_least`.

@@ -65,7 +65,9 @@ pub(crate) async fn attempt(received: Received, mut slot: Slot, bench: &Bench) {
             Turn::Go(pass) => {
                 let attempted = call(&message, &plan, bench).await;
                 leave(pass, &attempted);
-                let verdict = decide(&attempted.outcome, &circumstances(&message, &plan));
+                let pauses = bench.gates.pauses();
+                pauses.ended(plan.key.as_ref(), &attempted.outcome);
+                let verdict = judge(&message, &plan, &attempted);
                 tell(&message, &plan, &attempted, &verdict, lane, bench);
                 ending(&message, plan.target, &attempted, verdict)
             }
@@ -126,6 +128,15 @@ pub(crate) fn expires_at_ms(message: &Message) -> Option<u64> {
             .accepted_at
             .saturating_add(u64::from(seconds) * 1_000),
     )
+}
+
+/// By the callee's own rules where it has some.
+fn judge(message: &Message, plan: &Plan, attempted: &Attempted) -> Verdict {
+    let (outcome, circumstances) = (&attempted.outcome, circumstances(message, plan));
+    match &plan.manner {
+        Some(manner) => manner.retrying.decide(outcome, &circumstances),
+        None => decide(outcome, &circumstances),
+    }
 }
 
 fn circumstances<'a>(message: &Message, plan: &'a Plan) -> Circumstances<'a> {

@@ -3,6 +3,7 @@
 //! The busiest have series of their own, all others one together. A target is counted under its name
 //! from the moment on that it has one, so no series ever goes down, but by ending.
 
+use crate::pauses::Pauses;
 use boot::metrics::TargetFigures;
 use delivery::limits::{BreakerState, Busiest, End, Key};
 use std::collections::HashMap;
@@ -48,7 +49,7 @@ impl Board {
     }
 
     /// Gives the names to the busiest, and tells what is to be shown.
-    pub(crate) fn figures(&mut self, busiest: &Busiest) -> Vec<TargetFigures> {
+    pub(crate) fn figures(&mut self, busiest: &Busiest, pauses: &Pauses) -> Vec<TargetFigures> {
         let before = std::mem::take(&mut self.named);
         let mut shown = Vec::with_capacity(busiest.keys.len() + 1);
         for seen in &busiest.keys {
@@ -60,7 +61,9 @@ impl Board {
                 BreakerState::Open => 2,
             };
             let name = seen.key.to_string();
-            shown.push(counts.figures(name, seen.in_flight, Some(breaker)));
+            let mut figures = counts.figures(name, seen.in_flight, Some(breaker));
+            figures.paused = Some(pauses.holds(&seen.key));
+            shown.push(figures);
         }
         let others = "other".to_owned();
         shown.push(self.others.figures(others, busiest.others.in_flight, None));
@@ -76,6 +79,7 @@ impl Counts {
             in_flight,
             parked: self.parked,
             breaker,
+            paused: None,
             attempts: [
                 ("success", success),
                 ("failure", failure),
@@ -122,7 +126,7 @@ mod tests {
             call(&mut board, &mut gates, number);
         }
         let busiest = gates.seen(Board::MOST, Duration::ZERO);
-        let figures = board.figures(&busiest);
+        let figures = board.figures(&busiest, &Pauses::default());
         assert_eq!(figures.len(), Board::MOST + 1);
         let before = figures.last().unwrap().clone();
         assert_eq!((&*before.target, before.breaker), ("other", None));
@@ -131,10 +135,10 @@ mod tests {
             call(&mut board, &mut gates, 99);
         }
         let busiest = gates.seen(Board::MOST, Duration::ZERO);
-        let figures = board.figures(&busiest);
+        let figures = board.figures(&busiest, &Pauses::default());
         assert_eq!((&*figures[0].target, total(&figures[..1])), ("99", 0));
         call(&mut board, &mut gates, 99);
-        let figures = board.figures(&gates.seen(Board::MOST, Duration::ZERO));
+        let figures = board.figures(&gates.seen(Board::MOST, Duration::ZERO), &Pauses::default());
         assert_eq!(total(&figures[..1]), 1, "from its naming on");
         let after = figures.last().unwrap();
         assert!(

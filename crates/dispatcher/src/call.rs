@@ -4,7 +4,7 @@ use crate::classify::classify;
 use crate::headers::headers;
 use crate::plan::{Plan, Way};
 use crate::resolve::Names;
-use bytes::Bytes;
+use crate::rule::BodyRule;
 use contract::Message;
 use delivery::{Outcome, retry_after};
 use reqwest::Response;
@@ -35,38 +35,53 @@ impl Calls {
         {
             return undialled.into();
         }
+        let manner = plan.manner.as_deref();
+        let operators = manner.map(|manner| &manner.headers);
         let now = SystemTime::now();
         let request = line
             .client
             .post(url.url().clone())
-            .headers(headers(message, now, fastrand::u64(..)))
+            .headers(headers(message, operators, now, fastrand::u64(..)))
             .timeout(plan.timeout)
             .body(message.request_message.clone());
         match request.send().await {
-            Ok(response) => answered(response).await,
+            Ok(response) => answered(response, manner.and_then(|it| it.rule.as_ref())).await,
             Err(error) => classify(&error),
         }
     }
 }
 
-/// The status decides; the rest of the answer is read to free the connection, within the same
-/// deadline.
-async fn answered(mut response: Response) -> Outcome {
+/// The status decides, and for a 2xx the callee's rule, if it has one. The rest of the answer is
+/// read to free the connection, within the same deadline.
+async fn answered(mut response: Response, rule: Option<&BodyRule>) -> Outcome {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| retry_after(value, SystemTime::now()));
-    let mut read = 0;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        read += Bytes::len(&chunk);
-        if read > MOST_BODY {
-            break;
+    let rule = rule.filter(|_| (200..=299).contains(&status));
+    let (mut read, mut body) = (0, Vec::new());
+    let whole = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                read += chunk.len();
+                if read > MOST_BODY {
+                    break false;
+                }
+                if rule.is_some() {
+                    body.extend_from_slice(&chunk);
+                }
+            }
+            Ok(None) => break true,
+            Err(_) => break false,
         }
-    }
-    Outcome::Answered {
-        status,
-        retry_after,
+    };
+    match rule {
+        Some(rule) if !(whole && rule.accepts(&body)) => Outcome::BodyRefused { status },
+        Some(_) | None => Outcome::Answered {
+            status,
+            retry_after,
+        },
     }
 }

@@ -3,11 +3,15 @@
 //! The rules are `delivery::limits`'; here are the clock, the lock and the waiting. The lock is held
 //! for moments and never across an await.
 
+mod room;
+
 use crate::board::Board;
+use crate::pauses::Pauses;
 use boot::metrics::TargetFigures;
 use delivery::limits::{
     self, Busiest, Ended, Entry, GateId, Key, Lane, Limits, Parked, Pass, Place,
 };
+use room::{Room, Waiter};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,24 +23,16 @@ const MOST_KEYS: usize = 10_000;
 /// The gates of all targets and callees.
 pub(crate) struct Gates {
     begun: Instant,
+    pauses: Pauses,
     state: Mutex<State>,
 }
 
 struct State {
     gates: limits::Gates,
-    /// Who waits, in order of arrival.
-    rooms: HashMap<GateId, VecDeque<Waiter>>,
+    /// Who waits, by lane, in order of arrival.
+    rooms: HashMap<GateId, Room>,
     next_number: u64,
     board: Board,
-}
-
-struct Waiter {
-    number: u64,
-    place: Place,
-    limits: Limits,
-    /// Not before, since [`Gates::begun`].
-    turn: Duration,
-    called: oneshot::Sender<Entered>,
 }
 
 /// What the gate says.
@@ -79,9 +75,10 @@ pub(crate) struct Waiting {
 
 impl Gates {
     /// Gates for lanes of so many slots, first attempts' and retries'.
-    pub(crate) fn new(slots: [u16; 2]) -> Arc<Self> {
+    pub(crate) fn new(slots: [u16; 2], pauses: Pauses) -> Arc<Self> {
         Arc::new(Self {
             begun: Instant::now(),
+            pauses,
             state: Mutex::new(State {
                 gates: limits::Gates::new(slots.map(u32::from), MOST_KEYS),
                 rooms: HashMap::new(),
@@ -108,6 +105,7 @@ impl Gates {
         limits: &Limits,
         paused: bool,
     ) -> Asked {
+        let paused = paused || self.pauses.holds(key);
         let (mut state, now) = (self.state(), self.now());
         match state.gates.enter(key, lane, limits, paused, now) {
             Entry::Go(pass) => Asked::Now(Entered::Go(self.held(pass))),
@@ -130,7 +128,8 @@ impl Gates {
         let (gate, number) = (place.gate(), state.next_number);
         state.next_number += 1;
         let turn = place.turn().map(|turn| now.saturating_add(turn));
-        state.rooms.entry(gate).or_default().push_back(Waiter {
+        let (over, at) = (place.patience(limits), room::at(place.lane()));
+        state.rooms.entry(gate).or_default()[at].push_back(Waiter {
             number,
             place,
             limits: *limits,
@@ -141,7 +140,7 @@ impl Gates {
             gate,
             number,
             turn,
-            over: now.saturating_add(limits.waiting),
+            over: now.saturating_add(over),
             called: hears,
             gates: Arc::clone(self),
         }
@@ -175,26 +174,33 @@ impl Gates {
         let Some(mut room) = state.rooms.remove(&gate) else {
             return;
         };
-        let mut left = VecDeque::with_capacity(room.len());
-        // By lane: once one must wait for a place, so must those behind it.
+        let mut later = [VecDeque::new(), VecDeque::new()];
+        // Once one must wait for a place, so must those behind it in its lane: they are not touched.
+        let key = state.gates.key(gate);
+        let paused = key.is_some_and(|key| self.pauses.holds(key));
         let mut full = [false; 2];
-        while let Some(waiter) = room.pop_front() {
-            let at = usize::from(waiter.place.lane() == Lane::Retry);
-            if full[at] || waiter.turn > now {
-                left.push_back(waiter);
+        while let Some((at, waiter)) = room::next(&mut room, full) {
+            if waiter.turn > now {
+                later[at].push_back(waiter);
                 continue;
             }
             let (limits, called) = (waiter.limits, waiter.called);
-            let told = match state.gates.again(waiter.place, &limits, false, now) {
+            let told = match state.gates.again(waiter.place, &limits, paused, now) {
                 Entry::Wait(place) => {
-                    full[at] = place.turn().is_none();
-                    left.push_back(Waiter {
-                        turn: now.saturating_add(place.turn().unwrap_or_default()),
+                    let turn = place.turn();
+                    full[at] = turn.is_none();
+                    let waiter = Waiter {
+                        turn: now.saturating_add(turn.unwrap_or_default()),
                         number: waiter.number,
                         place,
                         limits,
                         called,
-                    });
+                    };
+                    if turn.is_none() {
+                        room[at].push_front(waiter);
+                    } else {
+                        later[at].push_back(waiter);
+                    }
                     continue;
                 }
                 Entry::Go(pass) => Entered::Go(self.held(pass)),
@@ -208,11 +214,16 @@ impl Gates {
                 && let Some(pass) = unused.pass.take()
             {
                 state.leave(pass, &Ended::unsaid(), now);
-                full[at] = false;
+                full = [false; 2];
             }
         }
-        if !left.is_empty() {
-            state.rooms.insert(gate, left);
+        for (lane, later) in room.iter_mut().zip(later) {
+            for waiter in later.into_iter().rev() {
+                lane.push_front(waiter);
+            }
+        }
+        if !room::is_empty(&room) {
+            state.rooms.insert(gate, room);
         }
     }
 
@@ -221,11 +232,16 @@ impl Gates {
         self.state().gates.seen(most, self.now())
     }
 
+    /// Who is left alone.
+    pub(crate) fn pauses(&self) -> &Pauses {
+        &self.pauses
+    }
+
     /// The figures to show now.
     pub(crate) fn figures(&self) -> Vec<TargetFigures> {
         let (mut state, now) = (self.state(), self.now());
         let busiest = state.gates.seen(Board::MOST, now);
-        state.board.figures(&busiest)
+        state.board.figures(&busiest, &self.pauses)
     }
 }
 
@@ -246,9 +262,8 @@ impl State {
     /// Takes somebody out of the room who waits there still.
     fn take_out(&mut self, gate: GateId, number: u64) -> Option<Place> {
         let room = self.rooms.get_mut(&gate)?;
-        let at = room.iter().position(|it| it.number == number)?;
-        let waiter = room.remove(at)?;
-        if room.is_empty() {
+        let waiter = room::take_out(room, number)?;
+        if room::is_empty(room) {
             self.rooms.remove(&gate);
         }
         Some(waiter.place)

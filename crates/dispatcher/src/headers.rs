@@ -12,7 +12,12 @@ const NOT_VISIBLE: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 const AGENT: &str = concat!("ringback/", env!("CARGO_PKG_VERSION"));
 
 /// The headers of an attempt at `now`; `span` is drawn anew for each.
-pub(crate) fn headers(message: &Message, now: SystemTime, span: u64) -> HeaderMap {
+pub(crate) fn headers(
+    message: &Message,
+    operators: Option<&HeaderMap>,
+    now: SystemTime,
+    span: u64,
+) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16 + message.options.headers.len());
     for (name, value) in &message.options.headers {
         // Checked at the door; a name that is none all the same must not lose the callback.
@@ -21,7 +26,10 @@ pub(crate) fn headers(message: &Message, now: SystemTime, span: u64) -> HeaderMa
             headers.append(name, value);
         }
     }
-    // Ours come after the caller's and replace them.
+    // The operator's come after the caller's and replace them, and ours after both.
+    for (name, value) in operators.into_iter().flatten() {
+        headers.insert(name.clone(), value.clone());
+    }
     let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -84,7 +92,12 @@ mod tests {
     use uuid::Uuid;
 
     fn of(message: &Message) -> HeaderMap {
-        headers(message, UNIX_EPOCH + Duration::from_secs(1_700_000_000), 7)
+        headers(
+            message,
+            None,
+            UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+            7,
+        )
     }
 
     fn message() -> Message {
@@ -143,6 +156,30 @@ mod tests {
         assert_ne!(headers.get("traceparent").unwrap(), "forged");
         assert_eq!(headers.get_all("user-agent").iter().count(), 1);
         assert_eq!(headers.get("user-agent").unwrap(), AGENT);
+    }
+
+    #[test]
+    fn an_operators_headers_replace_a_callers_and_never_ours() {
+        let mut message = message();
+        message.options.headers = vec![("Authorization".to_owned(), "forged".to_owned())];
+        let operators: HeaderMap = [
+            ("authorization", "Bearer real"),
+            ("x-tenant", "seven"),
+            ("webhook-id", "never"),
+        ]
+        .into_iter()
+        .map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
+        .collect();
+        let headers = headers(&message, Some(&operators), UNIX_EPOCH, 7);
+        let all: Vec<_> = headers.get_all("authorization").iter().collect();
+        assert_eq!(all, ["Bearer real"]);
+        assert_eq!(headers.get("x-tenant").unwrap(), "seven");
+        assert_ne!(headers.get("webhook-id").unwrap(), "never");
     }
 
     #[test]

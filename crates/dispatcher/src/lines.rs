@@ -4,6 +4,7 @@
 //! opened to an operator's internal callee must never serve a caller's URL to the same host, nor
 //! one that was opened with a client certificate anybody without it.
 
+use crate::callee::Tls;
 use crate::resolve::{Names, Policy};
 use boot::settings::DispatcherSettings;
 use reqwest::{Client, ClientBuilder};
@@ -35,8 +36,12 @@ impl Lines {
     }
 
     /// A new line, with no connections yet.
-    pub(crate) fn line(&self, policy: Policy) -> reqwest::Result<Arc<Line>> {
-        let client = self.client(&policy).build()?;
+    pub(crate) fn line(&self, policy: Policy, tls: Option<&Tls>) -> reqwest::Result<Arc<Line>> {
+        let mut client = self.client(&policy);
+        if let Some(tls) = tls {
+            client = tls.apply(client)?;
+        }
+        let client = client.build()?;
         Ok(Arc::new(Line { client, policy }))
     }
 

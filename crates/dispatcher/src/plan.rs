@@ -2,11 +2,12 @@
 //!
 //! Looked up anew at each attempt, so that what an operator has mended holds for what waits.
 
-use crate::lines::{Line, Lines};
-use crate::resolve::Policy;
+use crate::callee::Manner;
+use crate::lines::Line;
+use crate::policy::{Policies, Policy};
 use contract::Message;
 use delivery::limits::{Key, Limits};
-use delivery::{Guard, Outcome, Parties, Schedule, TargetUrl};
+use delivery::{Outcome, Schedule, TargetUrl};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +19,11 @@ pub(crate) struct Plan {
     pub(crate) target: String,
     pub(crate) limits: Limits,
     pub(crate) paused: bool,
-    pub(crate) schedule: Schedule,
+    pub(crate) schedule: Arc<Schedule>,
     /// The longest that the whole attempt may take.
     pub(crate) timeout: Duration,
+    /// For a registered callee: how it is spoken to.
+    pub(crate) manner: Option<Arc<Manner>>,
     /// Where it goes, or how it ends without going anywhere.
     pub(crate) way: Result<Way, Outcome>,
 }
@@ -31,113 +34,95 @@ pub(crate) struct Way {
     pub(crate) line: Arc<Line>,
 }
 
-/// Makes plans.
-pub(crate) struct Plans {
-    guard: Arc<Guard>,
-    parties: Arc<Parties>,
-    schedule: Schedule,
-    timeout: Duration,
-    /// For callers' URLs: every address is vetted.
-    guarded: Arc<Line>,
-    /// For registered callees: the operator's word.
-    registered: Arc<Line>,
-}
+/// Makes plans of the policy that holds now.
+pub(crate) struct Plans(Policies);
 
 impl Plans {
-    pub(crate) fn new(
-        guard: Arc<Guard>,
-        parties: Arc<Parties>,
-        schedule: Schedule,
-        timeout: Duration,
-        lines: &Lines,
-    ) -> reqwest::Result<Self> {
-        Ok(Self {
-            guarded: lines.line(Policy::Guarded(Arc::clone(&guard)))?,
-            registered: lines.line(Policy::Registered)?,
-            guard,
-            parties,
-            schedule,
-            timeout,
-        })
+    pub(crate) fn new(policies: Policies) -> Self {
+        Self(policies)
+    }
+
+    pub(crate) fn policies(&self) -> &Policies {
+        &self.0
     }
 
     pub(crate) fn plan(&self, message: &Message) -> Plan {
-        let whom = match &message.callback_url {
-            Some(url) => self.callers(url),
-            None => self.callees(message.callee_no.as_deref().unwrap_or_default()),
+        let policy = self.0.get();
+        let mut plan = match &message.callback_url {
+            Some(url) => callers(&policy, url),
+            None => callees(&policy, message.callee_no.as_deref().unwrap_or_default()),
         };
-        let own = message.options.timeout_seconds;
-        Plan {
-            key: whom.key,
-            target: whom.target,
-            limits: Limits::default(),
-            paused: false,
-            schedule: self.schedule.clone(),
-            timeout: own.map_or(self.timeout, |seconds| Duration::from_secs(seconds.into())),
-            way: whom.way,
+        if let Some(seconds) = message.options.timeout_seconds {
+            plan.timeout = Duration::from_secs(seconds.into());
         }
+        plan
     }
+}
 
-    /// Whom a caller's URL means.
-    fn callers(&self, url: &str) -> Whom {
-        // Parsed at the door already: what fails here was never written by it.
-        let Ok(url) = TargetUrl::parse(url) else {
-            return Whom::nobody(Outcome::Failed);
-        };
-        let target = url.target();
-        let name = target.to_string();
-        // The client never asks its resolver about a literal address, so that is judged here.
-        if let Err(refusal) = self.guard.admit_literal(&url) {
-            return Whom {
-                target: name,
-                ..Whom::nobody(Outcome::AddressRefused(refusal))
-            };
-        }
-        Whom {
-            key: Some(Key::Target(target)),
+/// The plan for a caller's URL.
+fn callers(policy: &Policy, url: &str) -> Plan {
+    // Parsed at the door already: what fails here was never written by it.
+    let Ok(url) = TargetUrl::parse(url) else {
+        return nobody(policy, Outcome::Failed);
+    };
+    let target = url.target();
+    let name = target.to_string();
+    // The client never asks its resolver about a literal address, so that is judged here.
+    if let Err(refusal) = policy.guard.admit_literal(&url) {
+        return Plan {
             target: name,
-            way: Ok(Way {
-                url,
-                line: Arc::clone(&self.guarded),
-            }),
-        }
+            ..nobody(policy, Outcome::AddressRefused(refusal))
+        };
     }
+    Plan {
+        key: Some(Key::Target(target)),
+        target: name,
+        way: Ok(Way {
+            url,
+            line: Arc::clone(&policy.guarded),
+        }),
+        ..nobody(policy, Outcome::Failed)
+    }
+}
 
-    /// Whom a callee's number means.
-    fn callees(&self, no: &str) -> Whom {
-        let Some(party) = self.parties.find(no) else {
-            return Whom::nobody(Outcome::CalleeWithoutUrl);
+/// The plan for a callee's number.
+fn callees(policy: &Policy, no: &str) -> Plan {
+    let party = policy.parties.find(no);
+    let Some(callee) = party.and_then(|party| policy.callees.get(&party.no)) else {
+        return Plan {
+            key: party.map(|party| Key::Callee(party.no.as_str().into())),
+            ..nobody(policy, Outcome::CalleeWithoutUrl)
         };
-        let key = Some(Key::Callee(party.no.as_str().into()));
-        let Some(url) = &party.url else {
-            return Whom {
-                key,
-                ..Whom::nobody(Outcome::CalleeWithoutUrl)
-            };
-        };
-        Whom {
-            key,
-            target: url.target().to_string(),
-            way: Ok(Way {
+    };
+    let url = callee.url.as_ref();
+    Plan {
+        key: Some(callee.key.clone()),
+        target: url.map(|url| url.target().to_string()).unwrap_or_default(),
+        limits: callee.limits,
+        paused: callee.paused,
+        schedule: Arc::clone(&callee.schedule),
+        timeout: callee.timeout,
+        manner: Some(Arc::clone(&callee.manner)),
+        way: match url {
+            None => Err(Outcome::CalleeWithoutUrl),
+            Some(url) => Ok(Way {
                 url: url.clone(),
-                line: Arc::clone(&self.registered),
+                line: Arc::clone(&callee.line),
             }),
-        }
+        },
     }
 }
 
-struct Whom {
-    key: Option<Key>,
-    target: String,
-    way: Result<Way, Outcome>,
-}
-
-impl Whom {
-    fn nobody(outcome: Outcome) -> Self {
-        Self {
-            key: None,
-            target: String::new(),
-            way: Err(outcome),
-        }
+/// What holds for all, with nobody to call.
+fn nobody(policy: &Policy, outcome: Outcome) -> Plan {
+    Plan {
+        key: None,
+        target: String::new(),
+        limits: policy.limits,
+        paused: false,
+        schedule: Arc::clone(&policy.schedule),
+        timeout: policy.timeout,
+        manner: None,
+        way: Err(outcome),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::gates::Gates;
 use boot::Metrics;
-use delivery::limits::Busiest;
+use delivery::limits::{Busiest, Key};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -25,6 +25,11 @@ impl Targets {
     pub fn seen(&self, most: usize) -> Busiest {
         self.0.seen(most)
     }
+
+    /// Whether this key is paused, as far as this process knows.
+    pub fn is_paused(&self, key: &Key) -> bool {
+        self.0.pauses().holds(key)
+    }
 }
 
 /// Shows the busiest ones in the metrics until `stop`.
@@ -33,5 +38,6 @@ pub(crate) async fn show(gates: Arc<Gates>, metrics: Arc<Metrics>, stop: Cancell
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(every.tick()).await.is_some() {
         metrics.targets(gates.figures());
+        metrics.pauses(gates.pauses().count());
     }
 }

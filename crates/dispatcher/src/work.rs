@@ -5,15 +5,17 @@ use crate::call::Calls;
 use crate::fates::Fates;
 use crate::gates::Gates;
 use crate::lines::Lines;
+use crate::pauses::Pauses;
 use crate::plan::Plans;
+use crate::policy::Policies;
 use crate::resolve::Names;
 use crate::slots::Slots;
 use crate::targets::Targets;
 use crate::{graves, targets};
-use boot::Metrics;
-use boot::settings::DispatcherSettings;
+use boot::settings::Settings;
+use boot::{Metrics, SettingsError};
 use broker::{Broker, Lane};
-use delivery::{Guard, Parties, Schedule};
+use delivery::{Guard, Parties};
 use journal::{Journal, Recorder};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,26 +27,29 @@ use tokio_util::task::TaskTracker;
 pub struct Tools {
     /// Where work comes from and follow-ups go to.
     pub broker: Broker,
-    /// The registry of parties: a callee's URL is looked up at each attempt.
+    /// The registry of parties, as at the start.
     pub parties: Arc<Parties>,
-    /// Decides on the addresses of callers' URLs.
+    /// Decides on the addresses of callers' URLs, as at the start.
     pub guard: Arc<Guard>,
-    /// The waits between attempts.
-    pub schedule: Schedule,
     /// Counts attempts and what followed from them.
     pub metrics: Arc<Metrics>,
     /// Asked before each retry what was decided elsewhere; if there is one.
     pub journal: Option<Journal>,
     /// Where attempts are told to; there exactly when the journal is.
     pub recorder: Option<Recorder>,
+    /// Who is not to be called for now.
+    pub pauses: Pauses,
 }
+
+/// So long a start waits for the pauses to be known.
+const PAUSES_WITHIN: Duration = Duration::from_secs(2);
 
 /// The dispatcher cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No HTTP client can be made, for instance without trusted roots.
-    #[error("the HTTP client cannot be built")]
-    Client(#[from] reqwest::Error),
+    /// What the settings say of callees, limits or the guard cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The system's resolver configuration cannot be used.
     #[error(
         "the resolver cannot be built (is /etc/resolv.conf readable? or set dispatcher.dns_servers): {0}"
@@ -66,21 +71,22 @@ impl Dispatcher {
     ///
     /// # Errors
     /// [`StartError`] when a client or the resolver cannot be built.
-    pub fn new(settings: &DispatcherSettings, tools: Tools) -> Result<Self, StartError> {
+    pub fn new(all: &Settings, tools: Tools) -> Result<Self, StartError> {
+        let settings = &all.dispatcher;
         let Tools {
             broker,
             parties,
             guard,
-            schedule,
             metrics,
             journal,
             recorder,
+            pauses,
         } = tools;
         let names = Names::new(&settings.dns_servers, settings.connect_timeout)
             .map_err(|error| StartError::Resolver(error.to_string()))?;
         let lines = Lines::new(settings, names.clone());
-        let plans = Plans::new(guard, parties, schedule, settings.attempt_timeout, &lines)?;
-        let gates = Gates::new([settings.first_slots, settings.retry_slots]);
+        let plans = Plans::new(Policies::new(all, parties, guard, lines)?);
+        let gates = Gates::new([settings.first_slots, settings.retry_slots], pauses);
         Ok(Self {
             bench: Bench {
                 broker,
@@ -96,6 +102,11 @@ impl Dispatcher {
             retry_slots: settings.retry_slots,
             grace: settings.grace,
         })
+    }
+
+    /// What holds for its attempts, to be replaced by a reload.
+    pub fn policies(&self) -> Policies {
+        self.bench.plans.policies().clone()
     }
 
     /// What can be seen of the targets that it calls; it outlives the run.
@@ -120,6 +131,10 @@ impl Dispatcher {
             Arc::clone(&bench.metrics),
             stop.clone(),
         ));
+        let pauses = bench.gates.pauses();
+        tracker.spawn(pauses.clone().follow(stop.clone()));
+        let known = pauses.known_within(PAUSES_WITHIN);
+        stop.run_until_cancelled(known).await;
         for (lane, slots) in [(Lane::First, first_slots), (Lane::Retry, retry_slots)] {
             tracker.spawn(work(lane, slots, Arc::clone(&bench), grace));
         }

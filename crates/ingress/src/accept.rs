@@ -1,14 +1,15 @@
 //! How is a callback taken in?
 //!
-//! The main path of the door in: read -> parse -> admit -> queue -> answer.
+//! The main path of the door in: authenticate -> parse -> admit -> queue -> answer.
 
+use crate::callers::{Caller, authenticate};
 use crate::claim::Key;
 use crate::queue::{Taken, Wish, queue, queue_once};
 use crate::reply::Turned;
 use crate::server::Door;
 use crate::watching::Goal;
 use crate::wishes::{self, Wait};
-use crate::{admit, body, compose, query, reply};
+use crate::{admit, compose, query, reply};
 use actix_web::{HttpRequest, HttpResponse, web};
 use contract::{Answer, Language, Request};
 use journal::Journal;
@@ -28,8 +29,10 @@ pub(crate) async fn accept(
         door.max_wait,
         Instant::now(),
     );
-    match take_in(&door, &http, payload, wait.until()).await {
-        Ok(taken) => {
+    // Boxed: whoever waits for the first attempt does not carry the room for the way there.
+    match Box::pin(take_in(&door, &http, payload, wait.until())).await {
+        Ok((taken, _caller)) => {
+            // Its caller is in hand until the answer is there.
             let request_id = Some(taken.request_id);
             let answer = outcome(&door, taken, wait.until()).await;
             let mut response = door.reply(&answer, request_id, language);
@@ -47,21 +50,23 @@ async fn take_in(
     http: &HttpRequest,
     payload: web::Payload,
     until: Option<Instant>,
-) -> Result<Taken, Turned> {
+) -> Result<(Taken, Caller), Turned> {
+    let (caller, body) = authenticate(door, http, payload).await?;
     let key = idempotency_key(door, http)?;
-    let body = body::read(http, payload, &door.limits).await?;
     let request = Request::parse(&body, &door.rules)?;
-    let admitted = admit::admit(request, &door.parties, &door.guard)?;
+    let caller = caller.speaks_for(door, &request.app_id)?;
+    let admitted = admit::admit(request, &door.parties.get(), &door.guard.get())?;
     let key = key.map(|(key, journal)| (Key::new(&admitted.request.app_id, key, &body), journal));
     let wish = Wish {
         admitted,
         traceparent: compose::traceparent(http.headers()),
         until,
     };
-    match key {
+    let taken = match key {
         None => queue(door, wish, Uuid::now_v7(), None).await,
         Some((key, journal)) => queue_once(door.clone(), wish, key, journal).await,
-    }
+    };
+    Ok((taken?, caller))
 }
 
 /// The key with the journal that keeps it. Without one the key would be a promise broken in silence.
@@ -89,7 +94,9 @@ async fn outcome(door: &Door, taken: Taken, until: Option<Instant>) -> Answer {
             let status = records
                 .watching
                 .status(taken.request_id, Goal::Tried, until, &door.stop);
-            status.await.map_or(Answer::Retrying, query::answer)
+            Box::pin(status)
+                .await
+                .map_or(Answer::Retrying, query::answer)
         }
         (None, None) => Answer::Retrying,
     }

@@ -1,6 +1,6 @@
 //! The door in: how does a caller's request become a durable message, and what is the caller told?
 //!
-//! Start reading at `accept.rs`, the main path, and `queue.rs`, its middle. `admit.rs` holds what is
+//! Start reading at `accept.rs`, the main path, and `queue.rs`, its middle. `callers.rs` tells who asks, `admit.rs` what is
 //! refused, `compose.rs` the message, `reply.rs` how an answer looks, `server.rs` the HTTP server
 //! around it all.
 //!
@@ -12,6 +12,7 @@
 mod accept;
 mod admit;
 mod body;
+mod callers;
 mod claim;
 mod compose;
 mod freshness;

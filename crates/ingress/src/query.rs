@@ -1,5 +1,6 @@
 //! What became of a callback, and can it still be withdrawn?
 
+use crate::callers::{Caller, authenticate_question};
 use crate::freshness::{Freshness, View, is_unknown};
 use crate::moment::{millis, unix_ms};
 use crate::reply::{self, Turned};
@@ -49,7 +50,7 @@ pub(crate) async fn query(
         door.max_wait,
         Instant::now(),
     );
-    match find(&door, &request_id, wait.until()).await {
+    match find(&door, &http, &request_id, wait.until()).await {
         Ok(callback) => {
             let mut response = report(&http, &callback);
             reply::say_applied(&mut response, &wait);
@@ -65,7 +66,7 @@ pub(crate) async fn withdraw(
     http: HttpRequest,
     request_id: web::Path<String>,
 ) -> HttpResponse {
-    match cancel(&door, &request_id).await {
+    match cancel(&door, &http, &request_id).await {
         Ok(Withdrawal::Ended(callback)) => report(&http, &callback),
         Ok(Withdrawal::Noted(request_id)) => {
             let language = reply::language(&http);
@@ -83,16 +84,19 @@ enum Withdrawal {
     Noted(Uuid),
 }
 
-async fn cancel(door: &Door, request_id: &str) -> Result<Withdrawal, Turned> {
+async fn cancel(door: &Door, http: &HttpRequest, request_id: &str) -> Result<Withdrawal, Turned> {
+    let caller = authenticate_question(door, http)?;
     let (records, request_id) = asked_for(door, request_id)?;
     // Before the question: what comes into the journal meanwhile is not denied.
     let view = view(door, records);
-    let cancelled = records.journal.cancel(request_id, None, view.now, MARGIN);
+    let cancelled = records
+        .journal
+        .cancel(request_id, caller.app_id(), view.now, MARGIN);
     match cancelled.await.map_err(out_of_reach(request_id))? {
         Cancelled::Perhaps => Ok(Withdrawal::Noted(request_id)),
         Cancelled::Unknown => Err(absent(request_id, &view)),
         Cancelled::Certainly | Cancelled::Ended(_) => {
-            match look(door, records, request_id).await? {
+            match look(door, records, &caller, request_id).await? {
                 Some(callback) => Ok(Withdrawal::Ended(Box::new(callback))),
                 None => Err(not_yet(request_id)),
             }
@@ -101,9 +105,15 @@ async fn cancel(door: &Door, request_id: &str) -> Result<Withdrawal, Turned> {
 }
 
 /// The callback, held back until its status is final or `until` has come.
-async fn find(door: &Door, request_id: &str, until: Option<Instant>) -> Result<Callback, Turned> {
+async fn find(
+    door: &Door,
+    http: &HttpRequest,
+    request_id: &str,
+    until: Option<Instant>,
+) -> Result<Callback, Turned> {
+    let caller = authenticate_question(door, http)?;
     let (records, request_id) = asked_for(door, request_id)?;
-    let mut found = look(door, records, request_id).await?;
+    let mut found = look(door, records, &caller, request_id).await?;
     let ended = |it: &Option<Callback>| it.as_ref().is_some_and(|it| it.status.is_final());
     if let Some(until) = until
         && !ended(&found)
@@ -112,7 +122,7 @@ async fn find(door: &Door, request_id: &str, until: Option<Instant>) -> Result<C
             .watching
             .status(request_id, Goal::Final, until, &door.stop);
         news.await;
-        found = look(door, records, request_id).await?;
+        found = look(door, records, &caller, request_id).await?;
     }
     found.ok_or_else(|| not_yet(request_id))
 }
@@ -121,12 +131,16 @@ async fn find(door: &Door, request_id: &str, until: Option<Instant>) -> Result<C
 async fn look(
     door: &Door,
     records: &Records,
+    caller: &Caller,
     request_id: Uuid,
 ) -> Result<Option<Callback>, Turned> {
     // Before the question: what comes into the journal meanwhile is not denied.
     let view = view(door, records);
     let found = records.journal.find(request_id).await;
-    match found.map_err(out_of_reach(request_id))? {
+    let found = found.map_err(out_of_reach(request_id))?;
+    // Another app's callback is none, in every way.
+    let own = |it: &Callback| caller.app_id().is_none_or(|own| own == it.origin.app_id);
+    match found.filter(own) {
         None if is_unknown(request_id, &view) => Err(Answer::NotFound.into()),
         found => Ok(found),
     }

@@ -83,7 +83,16 @@ pub(crate) async fn queue(
         Some(held) => held.settle(published).await?,
     }
     door.metrics.accepted();
-    record(door, accepted, delay).await?;
+    match delay {
+        // Boxed, so that nobody carries the room for it who does not need it.
+        Some(_) => Box::pin(record_delayed(door, accepted)).await?,
+        // Others do not wait for their records.
+        None => {
+            if let Some(recorder) = &door.recorder {
+                recorder.record(accepted);
+            }
+        }
+    }
     tracing::debug!(%request_id, "callback accepted");
     Ok(Taken { request_id, waiter })
 }
@@ -111,16 +120,12 @@ async fn publish(
     })
 }
 
-/// Tells the journal. A callback that is to wait must be found by whoever withdraws it, so its
-/// record is durable before its caller hears of it; others do not wait for their records.
-async fn record(door: &Door, accepted: Record, delay: Option<Duration>) -> Result<(), Turned> {
+/// Tells the journal of a callback that is to wait: it must be found by whoever withdraws it, so its
+/// record is durable before its caller hears of it.
+async fn record_delayed(door: &Door, accepted: Record) -> Result<(), Turned> {
     let Some(recorder) = &door.recorder else {
         return Ok(());
     };
-    if delay.is_none() {
-        recorder.record(accepted);
-        return Ok(());
-    }
     let request_id = accepted.origin.request_id;
     let handed_over = recorder.record_durably(accepted.clone());
     if let Ok(Ok(())) = timeout(door.publish_timeout, handed_over).await {

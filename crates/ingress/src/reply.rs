@@ -3,7 +3,9 @@
 use crate::server::Door;
 use crate::wishes::Wait;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::header::{
+    ACCEPT_LANGUAGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use boot::settings::HttpStatus;
 use contract::{Answer, Invalid, Language};
@@ -11,7 +13,7 @@ use uuid::Uuid;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// After this many seconds a caller may try again: a reconnect takes at most as long.
-const RETRY_AFTER_SECONDS: &str = "5";
+const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// A caller is turned away.
 #[derive(Debug)]
@@ -74,8 +76,17 @@ impl Door {
             HttpStatus::Always200 => 200,
         };
         let mut response = builder(status);
-        if matches!(answer, Answer::Unavailable | Answer::TooManyRequests) {
-            response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        match answer {
+            Answer::Unavailable => drop(response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS))),
+            Answer::TooManyRequests { retry_after } => {
+                response.insert_header((RETRY_AFTER, *retry_after));
+            }
+            Answer::Unauthorized => {
+                if let Some(challenge) = self.register.challenge() {
+                    response.insert_header((WWW_AUTHENTICATE, challenge));
+                }
+            }
+            _ => {}
         }
         if matches!(answer, Answer::SlowBody | Answer::TooLarge { .. }) {
             // What is left of the body would be read as the next request.

@@ -2,6 +2,7 @@
 
 use crate::accept::accept;
 use crate::body::Limits;
+use crate::callers::Register;
 use crate::query::{Records, query, withdraw};
 use crate::reply;
 use crate::waiting::Listening;
@@ -9,9 +10,10 @@ use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use boot::settings::{HttpStatus, IngressSettings};
-use boot::{Health, Metrics, health};
+use boot::{Health, Live, Metrics, health};
 use broker::{Broker, Depths};
 use contract::{Answer, Rules};
+use delivery::callers::Callers;
 use delivery::{Guard, Parties};
 use journal::{Journal, Recorder};
 use std::io;
@@ -34,10 +36,12 @@ const DISCONNECT_WITHIN: Duration = Duration::from_secs(1);
 pub struct Tools {
     /// Where accepted callbacks are published.
     pub broker: Broker,
+    /// Who may send callbacks.
+    pub callers: Live<Callers>,
     /// The registry of parties.
-    pub parties: Arc<Parties>,
+    pub parties: Live<Parties>,
     /// Decides on the literal addresses of callers' URLs.
-    pub guard: Arc<Guard>,
+    pub guard: Live<Guard>,
     /// Counts what is accepted and refused.
     pub metrics: Arc<Metrics>,
     /// Says whether the process is ready.
@@ -56,8 +60,9 @@ pub struct Tools {
 pub(crate) struct Door {
     pub(crate) broker: Broker,
     pub(crate) depths: watch::Receiver<Depths>,
-    pub(crate) parties: Arc<Parties>,
-    pub(crate) guard: Arc<Guard>,
+    pub(crate) register: Register,
+    pub(crate) parties: Live<Parties>,
+    pub(crate) guard: Live<Guard>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) rules: Rules,
     pub(crate) limits: Limits,
@@ -80,6 +85,7 @@ impl Door {
     pub(crate) fn new(settings: &IngressSettings, tools: Tools, stop: CancellationToken) -> Self {
         let Tools {
             broker,
+            callers,
             parties,
             guard,
             metrics,
@@ -95,6 +101,7 @@ impl Door {
             records: journal.map(|journal| Records::start(journal, &broker)),
             recorder,
             broker,
+            register: Register::new(callers, Arc::clone(&metrics)),
             parties,
             guard,
             metrics,

@@ -8,9 +8,10 @@ mod waits;
 use crate::server::{self, Door, Tools};
 use actix_web::web;
 use boot::settings::IngressSettings;
-use boot::{Health, Metrics};
+use boot::{Health, Live, Metrics};
 use broker::{Broker, Consumer, Lane, Settlement, embedded};
 use contract::{Message, Reply, ReplyCode};
+use delivery::callers::Callers;
 use delivery::{Guard, Parties};
 use journal::{Journal, Recorder};
 use std::collections::HashMap;
@@ -70,8 +71,9 @@ impl World {
         let health = Health::new();
         let mut tools = Tools {
             broker: broker.clone(),
-            parties: Arc::new(Parties::new([]).unwrap()),
-            guard: Arc::new(Guard::closed()),
+            callers: Live::new(Callers::open()),
+            parties: Live::new(Parties::new([]).unwrap()),
+            guard: Live::new(Guard::closed()),
             metrics: Arc::new(Metrics::new()),
             health: Arc::clone(&health),
             journal: Some(journal.clone()),

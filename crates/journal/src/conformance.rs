@@ -14,6 +14,7 @@ mod cancels;
 mod claims;
 mod keeping;
 mod lists;
+mod pauses;
 mod records;
 mod replays;
 
@@ -40,6 +41,7 @@ pub async fn exercise(rig: &impl Rig) {
     claims::exercise(rig).await;
     replays::exercise(rig).await;
     keeping::exercise(rig).await;
+    pauses::exercise(rig).await;
 }
 
 const SECOND: u64 = 1_000;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::callback::Callback;
 use crate::claim::{Claim, Claimed};
 use crate::fate::{Cancelled, Fate};
+use crate::pause::{Pause, PauseKind};
 use crate::postgres::Postgres;
 use crate::query::{Cursor, Filter, Page};
 use crate::record::Record;
@@ -213,6 +214,21 @@ impl Journal {
     /// The newest entries of the audit log.
     pub async fn audits(&self, limit: u32) -> Answer<Vec<Audit>> {
         ask!(self, audits(limit))
+    }
+
+    /// Pauses a callee or target; `false` where it is paused already: the first one's word stays.
+    pub async fn pause(&self, pause: &Pause) -> Answer<bool> {
+        ask!(self, pause(pause))
+    }
+
+    /// Ends a pause; returns the one that was in force.
+    pub async fn resume(&self, kind: PauseKind, name: &str) -> Answer<Option<Pause>> {
+        ask!(self, resume(kind, name))
+    }
+
+    /// All pauses in force, oldest first.
+    pub async fn pauses(&self) -> Answer<Vec<Pause>> {
+        ask!(self, pauses())
     }
 
     /// One small step of the retention, without a long lock.

@@ -11,6 +11,7 @@ mod errors;
 mod filter;
 mod mend;
 mod migrate;
+mod pauses;
 mod read;
 mod retain;
 mod row;
@@ -30,6 +31,7 @@ use crate::callback::Callback;
 use crate::claim::{Claim, Claimed};
 use crate::fate::{Cancelled, Fate};
 use crate::journal::{JournalError, Retained, Retention};
+use crate::pause::{Pause, PauseKind};
 use crate::query::{Cursor, Filter, Page};
 use crate::record::Record;
 use crate::replay::{Audit, Mended, Replay};
@@ -219,6 +221,22 @@ impl Postgres {
 
     pub(crate) async fn audits(&self, limit: u32) -> Result<Vec<Audit>, JournalError> {
         ask(audits::audits(&self.pool, limit)).await
+    }
+
+    pub(crate) async fn pause(&self, pause: &Pause) -> Result<bool, JournalError> {
+        ask(pauses::pause(&self.pool, pause)).await
+    }
+
+    pub(crate) async fn resume(
+        &self,
+        kind: PauseKind,
+        name: &str,
+    ) -> Result<Option<Pause>, JournalError> {
+        ask(pauses::resume(&self.pool, kind, name)).await
+    }
+
+    pub(crate) async fn pauses(&self) -> Result<Vec<Pause>, JournalError> {
+        ask(pauses::pauses(&self.pool)).await
     }
 
     pub(crate) async fn retain(

@@ -4,12 +4,13 @@
 //! - `tables.rs`: how callbacks lie on disk. `write.rs`: a record over whatever is there.
 //! - `read.rs` with `filter.rs`: how they are read back.
 //! - `change.rs`: withdrawals, replays, discards. `claim.rs`: idempotency keys. `keep.rs`: retention
-//!   and the audit log.
+//!   and the audit log. `pauses.rs`: who is not to be called for now.
 
 mod change;
 mod claim;
 mod filter;
 mod keep;
+mod pauses;
 mod read;
 mod tables;
 mod thread;
@@ -26,6 +27,7 @@ use crate::callback::Callback;
 use crate::claim::{Claim, Claimed};
 use crate::fate::{Cancelled, Fate};
 use crate::journal::{JournalError, Retained, Retention};
+use crate::pause::{Pause, PauseKind};
 use crate::precedence::{self, Row};
 use crate::query::{Cursor, Filter, Page};
 use crate::record::{Attempt, Record};
@@ -200,6 +202,22 @@ impl Sqlite {
     pub(crate) async fn audits(&self, limit: u32) -> Answer<Vec<Audit>> {
         let work = move |it: &_| keep::audits(it, limit);
         self.lister.ask(work).await
+    }
+
+    pub(crate) async fn pause(&self, pause: &Pause) -> Answer<bool> {
+        let pause = pause.clone();
+        let work = move |it: &_| pauses::pause(it, &pause);
+        self.writer.ask(work).await
+    }
+
+    pub(crate) async fn resume(&self, kind: PauseKind, name: &str) -> Answer<Option<Pause>> {
+        let name = name.to_owned();
+        let work = move |it: &_| pauses::resume(it, kind, &name);
+        self.writer.ask(work).await
+    }
+
+    pub(crate) async fn pauses(&self) -> Answer<Vec<Pause>> {
+        self.reader.ask(pauses::pauses).await
     }
 
     pub(crate) async fn retain(&self, retention: Retention, now: u64) -> Answer<Retained> {

@@ -26,8 +26,9 @@ use std::time::Duration;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
-use boot::health;
+use boot::SettingsError;
 use boot::settings::AdminSettings;
+use boot::{Live, health};
 use broker::Broker;
 use delivery::Parties;
 use journal::Journal;
@@ -47,7 +48,7 @@ pub(crate) struct Tools {
     pub(crate) broker: Broker,
     /// None: every question is answered 501.
     pub(crate) journal: Option<Journal>,
-    pub(crate) parties: Arc<Parties>,
+    pub(crate) parties: Live<Parties>,
     /// How long the journal keeps what has ended (`journal.retention`).
     pub(crate) retention: Duration,
 }
@@ -80,6 +81,14 @@ impl Desk {
     }
 }
 
+/// Checks what only the door can judge: the tokens' hashes.
+///
+/// # Errors
+/// The first that is none.
+pub(crate) fn check(settings: &AdminSettings) -> Result<(), SettingsError> {
+    Door::new(settings).map(drop)
+}
+
 /// Opens the operators' listener: returns its address, and the future that serves until `stop` and
 /// ends some seconds later at most. Call this inside a Tokio runtime.
 ///
@@ -95,7 +104,8 @@ pub(crate) fn serve(
 )> {
     let listen = settings.listen;
     let explain = |error: io::Error| health::cannot_listen(listen, &error);
-    if settings.token.is_none() && !listen.ip().is_loopback() {
+    let door = Door::new(settings).map_err(io::Error::other)?;
+    if door.is_open() && !listen.ip().is_loopback() {
         let open = "it is not loopback, and no admin.token is set";
         return Err(explain(io::Error::new(io::ErrorKind::InvalidInput, open)));
     }
@@ -108,7 +118,7 @@ pub(crate) fn serve(
         retention,
     } = tools;
     let bell = Arc::new(Notify::new());
-    let door = Data::new(Door(settings.token.clone()));
+    let door = Data::new(door);
     let desk = Data::new(Desk {
         broker: broker.clone(),
         journal: journal.clone(),

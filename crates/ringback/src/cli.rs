@@ -4,7 +4,8 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use boot::settings::{self, Settings};
+use boot::Loaded;
+use boot::settings::{self, Source};
 use boot::telemetry;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Builder;
@@ -14,7 +15,7 @@ use crate::equipment::Equipment;
 use crate::failure::Failure;
 use crate::operators::{self, Callback, Dead};
 use crate::say::say;
-use crate::{ask, dev, equipment, role, schedule, topology};
+use crate::{ask, dev, equipment, key, role, schedule, topology};
 
 /// Names the settings file where `--config` does not.
 const CONFIG_VARIABLE: &str = "RINGBACK_CONFIG";
@@ -77,6 +78,19 @@ enum Command {
     /// List, show and withdraw callbacks, over the operators' API.
     #[command(subcommand)]
     Callback(Callback),
+    /// Make a key or a signing secret, and print it with the settings that let it in.
+    ///
+    /// Nothing is kept of it: what is printed is the only copy.
+    Key {
+        /// Whose it is: an app's id, or with --admin the name of an operator.
+        name: String,
+        /// A secret to sign requests with (auth.mode = "hmac"), in place of a key.
+        #[arg(long, conflicts_with = "admin")]
+        hmac: bool,
+        /// A token for the operators' API, in place of an app's key.
+        #[arg(long)]
+        admin: bool,
+    },
     /// Check the settings and print the effective ones, secrets masked. Contacts nobody.
     Config,
     /// Print when failed attempts are made again.
@@ -130,24 +144,25 @@ impl Cli {
             // First, and without settings: a container's health must not hang on them.
             return soon(ask::health(url));
         }
-        let settings = load(self.config)?;
+        let loaded = load(self.config)?;
+        let settings = &loaded.settings;
         match self.command {
             Command::Ingress => {
                 telemetry::init(&settings.log, false)?;
-                serve(role::ingress(&settings))
+                serve(role::ingress(&loaded))
             }
             Command::Dispatcher => {
                 telemetry::init(&settings.log, false)?;
-                serve(role::dispatcher(&settings))
+                serve(role::dispatcher(&loaded))
             }
             Command::Recorder => {
                 telemetry::init(&settings.log, false)?;
-                serve(role::recorder(&settings))
+                serve(role::recorder(&loaded))
             }
-            Command::Migrate => soon(role::migrate(&settings)),
+            Command::Migrate => soon(role::migrate(settings)),
             Command::Serve => {
                 telemetry::init(&settings.log, false)?;
-                serve(role::serve(&settings))
+                serve(role::serve(&loaded))
             }
             Command::Dev(asked) => {
                 telemetry::init(&dev::log(&settings.log), true)?;
@@ -158,7 +173,7 @@ impl Cli {
                     demo,
                 } = asked;
                 serve(dev::run(
-                    settings,
+                    loaded,
                     dev::Asked {
                         listen,
                         callee_listen,
@@ -171,21 +186,25 @@ impl Cli {
                 telemetry::init(&settings.log, false)?;
                 serve(role::callee(listen))
             }
-            Command::Dead(asked) => soon(operators::dead(asked, &settings)),
-            Command::Callback(asked) => soon(operators::callback(asked, &settings)),
+            Command::Dead(asked) => soon(operators::dead(asked, settings)),
+            Command::Callback(asked) => soon(operators::callback(asked, settings)),
+            Command::Key { name, hmac, admin } => Ok(say(&key::new(&name, hmac, admin)?)?),
             Command::Config => {
-                Equipment::check(&settings)?;
+                Equipment::check(settings)?;
+                if settings.auth.mode.is_some() {
+                    equipment::callers(settings, "config")?;
+                }
                 if settings.broker.url.is_some() {
                     equipment::broker(&settings.broker, "config")?;
                 }
                 Ok(say(settings.to_toml_redacted().trim_end())?)
             }
             Command::Schedule => {
-                let schedule = equipment::schedule(&settings)?;
+                let schedule = equipment::schedule(settings)?;
                 Ok(say(&schedule::table(&schedule))?)
             }
             Command::Topology(asked) if asked.check => {
-                let place = topology::Place::find(asked.vhost, asked.management, &settings)?;
+                let place = topology::Place::find(asked.vhost, asked.management, settings)?;
                 soon(topology::check(&settings.broker.prefix, &place))
             }
             Command::Topology(asked) => {
@@ -202,14 +221,14 @@ impl Cli {
     }
 }
 
-fn load(config: Option<PathBuf>) -> Result<Settings, Failure> {
+fn load(config: Option<PathBuf>) -> Result<Loaded, Failure> {
     let named = || {
         let file = std::env::var_os(CONFIG_VARIABLE)?;
         // Compose hands on an unset variable as an empty one.
         (!file.is_empty()).then(|| PathBuf::from(file))
     };
     let file = config.or_else(named);
-    Ok(Settings::load(file.as_deref(), settings::environment())?)
+    Ok(Source::new(file, settings::environment()).load()?)
 }
 
 /// Runs what serves until it is stopped, on all cores.

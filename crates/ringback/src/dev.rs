@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use boot::health;
-use boot::settings::{LogSettings, Settings};
+use boot::settings::LogSettings;
+use boot::{Loaded, health};
 use broker::{Broker, State};
 use delivery::Opening;
 use secrecy::ExposeSecret;
@@ -41,19 +41,21 @@ pub(crate) struct Asked {
 ///
 /// # Errors
 /// Settings that cannot be used, a port that is taken, or a part that ended by itself.
-pub(crate) async fn run(mut settings: Settings, asked: Asked) -> Result<(), Failure> {
+pub(crate) async fn run(mut loaded: Loaded, asked: Asked) -> Result<(), Failure> {
+    let settings = &mut loaded.settings;
     settings.ingress.listen = asked.listen;
     if asked.demo {
         settings.retry.schedule = demo::SCHEDULE.to_vec();
     }
-    let directory = Directory::choose(&mut settings, asked.data_dir)?;
+    let directory = Directory::choose(settings, asked.data_dir)?;
     let place = match (&settings.broker.url, &settings.broker.data_dir) {
         (Some(url), _) => format!("RabbitMQ at {}", place_of(url.expose_secret())),
         (None, Some(path)) => format!("the embedded store in {}{directory}", path.display()),
         (None, None) => String::new(), // The broker's opening refuses it.
     };
     tracing::debug!(?settings, "starting");
-    let frame = Frame::begin(&settings, "dev", Links::Both, directory.for_journal())?;
+    let settings = &loaded.settings;
+    let mut frame = Frame::begin(&loaded, "dev", Links::Both, directory.for_journal())?;
 
     let callee_stop = CancellationToken::new();
     let (callee_at, callee) = callee::serve(asked.callee_listen, callee_stop.clone())
@@ -61,8 +63,11 @@ pub(crate) async fn run(mut settings: Settings, asked: Asked) -> Result<(), Fail
     let callee_at = reachable(callee_at);
     let callee = tokio::spawn(callee);
 
-    let guard = frame.equipment.guard([Opening::Socket(callee_at)]);
-    let doors = both::open(&frame, &settings, guard)?;
+    let guard = frame.guard([Opening::Socket(callee_at)]);
+    let doors = both::open(&mut frame, settings, &guard)?;
+    if !asked.demo {
+        frame.follow(); // Else the settings would take the demo's schedule away.
+    }
     let ingress_at = reachable(doors.address);
     let operators_at = reachable(doors.operators.address);
     let (broker, demo) = (frame.broker.clone(), asked.demo);
@@ -72,7 +77,7 @@ pub(crate) async fn run(mut settings: Settings, asked: Asked) -> Result<(), Fail
             demo::run(ingress_at, callee_at).await;
         }
     });
-    let ended = doors.until_stopped(&frame, &settings).await;
+    let ended = doors.until_stopped(&frame, settings).await;
     frame.close().await;
     // The callee last: attempts under way needed it.
     callee_stop.cancel();

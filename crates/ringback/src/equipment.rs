@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use boot::SettingsError;
-use boot::settings::{BrokerSettings, Settings};
+use boot::settings::{AppSettings, AuthMode, BrokerSettings, Settings, resolve};
 use broker::{Broker, embedded, rabbitmq};
+use delivery::callers::{App, Callers, KeyHash, Mode, Secret};
+use delivery::limits::Rate;
 use delivery::{Guard, Opening, Parties, PartyError, PartyFlaw, Schedule};
+use dispatcher::Policy;
 use secrecy::ExposeSecret;
 
+use crate::admin;
 use crate::records::Place;
 
 /// Where Linux tells the machine's name (in a container, the container's).
@@ -16,8 +20,6 @@ const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// What both doors are built from, checked.
 #[derive(Debug)]
 pub(crate) struct Equipment {
-    /// The waits between attempts.
-    pub(crate) schedule: Schedule,
     /// What the address guard lets through.
     pub(crate) openings: Vec<Opening>,
     /// The registry of parties.
@@ -32,8 +34,10 @@ impl Equipment {
     /// The first key whose value cannot be used.
     pub(crate) fn check(settings: &Settings) -> Result<Self, SettingsError> {
         Place::find(settings, None)?;
+        schedule(settings)?;
+        Policy::check(settings)?;
+        admin::check(&settings.admin)?;
         Ok(Self {
-            schedule: schedule(settings)?,
             openings: openings(&settings.guard.allow)?,
             parties: Arc::new(parties(settings)?),
         })
@@ -53,6 +57,68 @@ impl Equipment {
 pub(crate) fn schedule(settings: &Settings) -> Result<Schedule, SettingsError> {
     Schedule::new(settings.retry.schedule.clone())
         .map_err(|error| SettingsError::refused("retry.schedule", error))
+}
+
+/// Who may send callbacks.
+///
+/// # Errors
+/// When `auth.mode` is not chosen, or an app cannot be registered as it is.
+pub(crate) fn callers(settings: &Settings, role: &str) -> Result<Callers, SettingsError> {
+    let mode = match settings.auth.mode {
+        Some(AuthMode::Open) => Mode::Open,
+        Some(AuthMode::Bearer) => Mode::Bearer,
+        Some(AuthMode::Hmac) => Mode::Hmac,
+        // To try it out nobody should need a key.
+        None if role == "dev" => Mode::Open,
+        None => {
+            let reason = format!(
+                "it is not set, and {role} needs it (write hmac or bearer, or open to believe \
+                 everybody who reaches the port)"
+            );
+            return Err(SettingsError::refused("auth.mode", reason));
+        }
+    };
+    let apps = settings.apps.iter().map(|(id, app)| self::app(id, app));
+    let apps: Vec<App> = apps.collect::<Result<_, _>>()?;
+    Callers::new(mode, settings.auth.window, apps)
+        .map_err(|(id, error)| SettingsError::refused(&format!("apps.{id}.secrets"), error))
+}
+
+fn app(id: &str, app: &AppSettings) -> Result<App, SettingsError> {
+    let refused = |key: &str, reason: String| {
+        let key = format!("apps.{id}.{key}");
+        Err(SettingsError::refused(&key, reason))
+    };
+    let mut keys = Vec::new();
+    for text in &app.keys {
+        match KeyHash::parse(text) {
+            Some(hash) => keys.push(hash),
+            None => {
+                let form = "it is no hash of a key (write sha256: and 64 hexadecimal digits; \
+                            `ringback key` makes one)";
+                return refused("keys", form.to_owned());
+            }
+        }
+    }
+    let mut secrets = Vec::new();
+    for text in &app.secrets {
+        let parsed = resolve(text).and_then(|found| {
+            Secret::parse(found.expose_secret()).map_err(|flaw| flaw.to_string())
+        });
+        match parsed {
+            Ok(secret) => secrets.push(secret),
+            Err(reason) => return refused("secrets", reason),
+        }
+    }
+    let burst = if app.burst == 0 { app.rate } else { app.burst };
+    Ok(App {
+        id: id.to_owned(),
+        keys,
+        secrets,
+        disabled: app.disabled,
+        rate: Rate::new(f64::from(app.rate), burst),
+        quota: (app.quota > 0).then_some(app.quota),
+    })
 }
 
 /// How a role reaches the broker; its connections are named after it, the machine and the process.

@@ -7,8 +7,8 @@ mod page;
 
 use std::net::SocketAddr;
 
-use boot::settings::Settings;
-use boot::{health, stop};
+use boot::settings::{AuthMode, Settings};
+use boot::{Loaded, health, stop};
 use dispatcher::Dispatcher;
 
 use crate::equipment;
@@ -23,11 +23,15 @@ use page::Page;
 ///
 /// # Errors
 /// Settings that cannot be used, a port that is taken, or a server that ended by itself.
-pub(crate) async fn ingress(settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn ingress(loaded: &Loaded) -> Result<(), Failure> {
+    let settings = &loaded.settings;
     equipment::shared_broker(&settings.broker, "ingress")?;
-    let frame = Frame::begin(settings, "ingress", Links::Publishing, None)?;
-    let tools = frame.tools_in(settings, frame.equipment.guard([]));
+    let mut frame = Frame::begin(loaded, "ingress", Links::Publishing, None)?;
+    say_if_open(settings);
+    let guard = frame.guard([]);
+    let tools = frame.tools_in(settings, guard);
     let (address, serving) = ingress::serve(&settings.ingress, tools, frame.stop.clone())?;
+    frame.follow();
     let effective = settings.to_toml_redacted();
     tracing::info!(%address, settings = effective, "ingress listens");
     // Ends when the last request is answered: only then may journal and broker go.
@@ -41,13 +45,17 @@ pub(crate) async fn ingress(settings: &Settings) -> Result<(), Failure> {
 /// # Errors
 /// Settings that cannot be used, a port that is taken, a client that cannot be built, or a part
 /// that ended by itself.
-pub(crate) async fn dispatcher(settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn dispatcher(loaded: &Loaded) -> Result<(), Failure> {
+    let settings = &loaded.settings;
     equipment::shared_broker(&settings.broker, "dispatcher")?;
-    let frame = Frame::begin(settings, "dispatcher", Links::Both, None)?;
-    let tools = frame.tools_out(frame.equipment.guard([]));
-    let dispatcher = Dispatcher::new(&settings.dispatcher, tools)?;
+    let mut frame = Frame::begin(loaded, "dispatcher", Links::Both, None)?;
+    let guard = frame.guard([]);
+    let tools = frame.tools_out(&guard);
+    let dispatcher = Dispatcher::new(settings, tools)?;
+    frame.hand_out(dispatcher.policies());
     let operators = frame.operators(settings)?;
     let mut page = Page::open(settings.dispatcher.listen, &frame)?;
+    frame.follow();
     let (address, effective) = (page.address, settings.to_toml_redacted());
     tracing::info!(
         %address, operators = %operators.address, settings = effective,
@@ -69,11 +77,13 @@ pub(crate) async fn dispatcher(settings: &Settings) -> Result<(), Failure> {
 /// # Errors
 /// Settings that cannot be used or name no journal, a port that is taken, or a part that ended by
 /// itself.
-pub(crate) async fn recorder(settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn recorder(loaded: &Loaded) -> Result<(), Failure> {
+    let settings = &loaded.settings;
     equipment::shared_broker(&settings.broker, "recorder")?;
     equipment::shared_journal(settings, "recorder")?;
-    let frame = Frame::begin(settings, "recorder", Links::Both, None)?;
+    let mut frame = Frame::begin(loaded, "recorder", Links::Both, None)?;
     let mut page = Page::open(settings.dispatcher.listen, &frame)?;
+    frame.follow();
     let (address, effective) = (page.address, settings.to_toml_redacted());
     tracing::info!(%address, settings = effective, "recorder works; health and metrics listen");
     let work = async {
@@ -107,11 +117,14 @@ pub(crate) async fn migrate(settings: &Settings) -> Result<(), Failure> {
 /// # Errors
 /// Settings that cannot be used, a data directory that another process uses, a port that is taken,
 /// or a part that ended by itself.
-pub(crate) async fn serve(settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn serve(loaded: &Loaded) -> Result<(), Failure> {
+    let settings = &loaded.settings;
     equipment::own_store(&settings.broker)?;
-    let frame = Frame::begin(settings, "serve", Links::Both, None)?;
-    let guard = frame.equipment.guard([]);
-    let doors = both::open(&frame, settings, guard)?;
+    let mut frame = Frame::begin(loaded, "serve", Links::Both, None)?;
+    say_if_open(settings);
+    let guard = frame.guard([]);
+    let doors = both::open(&mut frame, settings, &guard)?;
+    frame.follow();
     tracing::info!(
         address = %doors.address, operators = %doors.operators.address, ?settings,
         "ringback serves"
@@ -134,6 +147,13 @@ pub(crate) async fn callee(listen: SocketAddr) -> Result<(), Failure> {
     ))?;
     serving.await?;
     stopped("callee", stop.is_cancelled())
+}
+
+/// Whoever chose it knows; whoever comes after should too.
+fn say_if_open(settings: &Settings) {
+    if settings.auth.mode == Some(AuthMode::Open) {
+        tracing::warn!("auth.mode is open: everybody who reaches the port is believed");
+    }
 }
 
 /// A role ends well only because it was told to.

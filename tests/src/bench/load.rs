@@ -132,14 +132,31 @@ pub async fn open(
     times
 }
 
+/// How long each of one callback after the other takes over one connection.
+///
+/// # Panics
+/// When a callback is not accepted.
+pub async fn closed_times(ingress: SocketAddr, body: &str, time: Duration) -> Vec<Duration> {
+    let request = request(ingress, body);
+    let mut line = Line::to(ingress).await.expect("a connection");
+    let (begun, mut times) = (Instant::now(), Vec::new());
+    while begun.elapsed() < time {
+        let sent = Instant::now();
+        let exchanged = line.exchange(&request, br#""code":"000""#).await;
+        exchanged.expect("an accepted callback");
+        times.push(sent.elapsed());
+    }
+    times
+}
+
 /// A connection that is kept.
-struct Line {
+pub(super) struct Line {
     stream: TcpStream,
     bytes: Vec<u8>,
 }
 
 impl Line {
-    async fn to(address: SocketAddr) -> io::Result<Self> {
+    pub(super) async fn to(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let bytes = Vec::with_capacity(1_024);
@@ -148,6 +165,16 @@ impl Line {
 
     /// Sends a request and reads its answer, which must have this code.
     async fn exchange(&mut self, request: &[u8], code: &[u8]) -> io::Result<()> {
+        let answer = self.ask(request).await?;
+        if find(answer, code).is_none() {
+            let answer = String::from_utf8_lossy(answer).into_owned();
+            return Err(io::Error::other(answer));
+        }
+        Ok(())
+    }
+
+    /// Sends a request and reads its answer, whatever it is.
+    pub(super) async fn ask(&mut self, request: &[u8]) -> io::Result<&[u8]> {
         self.stream.write_all(request).await?;
         self.bytes.clear();
         while message_end(&self.bytes).is_none() {
@@ -155,11 +182,7 @@ impl Line {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        if find(&self.bytes, code).is_none() {
-            let answer = String::from_utf8_lossy(&self.bytes).into_owned();
-            return Err(io::Error::other(answer));
-        }
-        Ok(())
+        Ok(&self.bytes)
     }
 }
 
@@ -176,7 +199,7 @@ pub(super) fn message_end(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= end).then_some(end)
 }
 
-fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+pub(super) fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 

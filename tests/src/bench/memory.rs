@@ -139,6 +139,16 @@ async fn fill(directory: &Path, target: SocketAddr) {
 
 /// A callback to `target` as the door in would store it.
 pub(super) fn message(target: SocketAddr) -> broker::Message {
+    first_or_retry(target, None)
+}
+
+/// A callback whose second attempt is due at this moment, since 1970.
+pub(super) fn retry(target: SocketAddr, due: Duration) -> broker::Message {
+    first_or_retry(target, Some(due))
+}
+
+fn first_or_retry(target: SocketAddr, due: Option<Duration>) -> broker::Message {
+    let not_before = due.map(|due| u64::try_from(due.as_millis()).expect("a clock"));
     let request_id = Uuid::now_v7();
     let text = "x".repeat(280);
     let since = SystemTime::now()
@@ -154,9 +164,9 @@ pub(super) fn message(target: SocketAddr) -> broker::Message {
         options: Options::default(),
         accepted_at: u64::try_from(since.as_millis()).expect("a clock"),
         generation: 0,
-        attempt: 1,
+        attempt: if due.is_some() { 2 } else { 1 },
         parked: 0,
-        not_before: None,
+        not_before,
         traceparent: None,
         reply_to: None,
         history: Vec::new(),

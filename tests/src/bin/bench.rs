@@ -1,8 +1,7 @@
 //! What does the gateway carry on this machine, and what does it need? Prints a table.
 //!
-//! `cargo run --release -p tests --bin bench -- embedded|memory|all [--json] [--seconds N]`
-//! `cargo run --release -p tests --bin bench -- journal [--callbacks N]`
-//! The method is in docs/performance.md.
+//! `cargo run --release -p tests --bin bench -- PART...`; the parts are in [`USAGE`], the method is
+//! in docs/performance.md.
 
 #![expect(
     clippy::print_stdout,
@@ -10,60 +9,98 @@
     reason = "a command for people"
 )]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tests::bench::{Asked, Figures, journal, memory, product};
+use tests::bench::rig::Stand;
+use tests::bench::{Asked, Figures, doors, journal, memory, overload, product, weight, whole};
 
-const USAGE: &str = "usage: bench embedded|memory|all [--json] [--seconds N] [--repeats N]\n       bench journal [--json] [--callbacks N]";
+const USAGE: &str = "\
+usage: bench PART... [--seconds N] [--repeats N] [--json]
+
+parts:
+  ingress    the door in beside the bare broker
+  e2e        the most that is delivered on RabbitMQ, without and with the journal, and embedded
+  latency    how long a callback is under way at which load [--plot FILE.svg]
+  overload   twice the most, at least a minute; and embedded
+  storm      100,000 retries due at once
+  weight     memory of callbacks in flight and of waiting callers
+  embedded   the one process beside its own disk
+  memory     the one process idle, starting, and on a backlog of a million
+  journal    millions of callbacks in PostgreSQL [--callbacks N]
+  all        everything but the journal";
+
+/// Parts of `all`, in this order.
+const ALL: [&str; 8] = [
+    "ingress", "e2e", "latency", "overload", "storm", "weight", "embedded", "memory",
+];
 
 struct Command {
-    embedded: bool,
-    memory: bool,
-    /// How many callbacks the journal is to hold, if it is asked for.
-    journal: Option<u64>,
+    parts: Vec<String>,
+    callbacks: u64,
+    plot: Option<PathBuf>,
     json: bool,
     asked: Asked,
 }
 
 impl Command {
     fn parse(mut words: impl Iterator<Item = String>) -> Option<Self> {
-        let what = words.next()?;
-        let (embedded, memory, journal) = match &*what {
-            "embedded" => (true, false, None),
-            "memory" => (false, true, None),
-            "all" => (true, true, None),
-            "journal" => (false, false, Some(10_000_000)),
-            _ => return None,
-        };
-        let asked = Asked {
-            seconds: Duration::from_secs(5),
-            repeats: 3,
-        };
         let mut command = Self {
-            embedded,
-            memory,
-            journal,
+            parts: Vec::new(),
+            callbacks: 10_000_000,
+            plot: None,
             json: false,
-            asked,
+            asked: Asked {
+                seconds: Duration::from_secs(5),
+                repeats: 3,
+            },
         };
         while let Some(word) = words.next() {
+            let mut number = || words.next()?.parse().ok().filter(|it: &u64| *it > 0);
             match &*word {
                 "--json" => command.json = true,
-                "--seconds" => {
-                    let seconds = words.next()?.parse().ok().filter(|it| *it > 0)?;
-                    command.asked.seconds = Duration::from_secs(seconds);
-                }
-                "--repeats" => {
-                    command.asked.repeats = words.next()?.parse().ok().filter(|it| *it > 0)?;
-                }
-                "--callbacks" if command.journal.is_some() => {
-                    command.journal = Some(words.next()?.parse().ok()?);
-                }
+                "--seconds" => command.asked.seconds = Duration::from_secs(number()?),
+                "--repeats" => command.asked.repeats = usize::try_from(number()?).ok()?,
+                "--callbacks" => command.callbacks = number()?,
+                "--plot" => command.plot = Some(words.next()?.into()),
+                "all" => command.parts.extend(ALL.map(str::to_owned)),
+                part if part == "journal" || ALL.contains(&part) => command.parts.push(word),
                 _ => return None,
             }
         }
-        Some(command)
+        (!command.parts.is_empty()).then_some(command)
+    }
+
+    async fn measure(&self, part: &str) -> Figures {
+        const BOTH: [Stand; 2] = [Stand::RabbitMq, Stand::RabbitMqPostgres];
+        const ALL: [Stand; 3] = [Stand::RabbitMq, Stand::RabbitMqPostgres, Stand::Embedded];
+        let asked = self.asked;
+        match part {
+            "ingress" => doors::measure(asked).await,
+            "e2e" => whole::throughput(asked, &ALL).await,
+            "latency" => {
+                let (figures, plot) = whole::latency(asked, &BOTH).await;
+                if let Some(file) = &self.plot
+                    && let Err(error) = std::fs::write(file, plot.svg())
+                {
+                    eprintln!("{}: {error}", file.display());
+                }
+                figures
+            }
+            "overload" => overload::twice(asked, Stand::RabbitMq).await,
+            "storm" => overload::storm(asked).await,
+            "weight" => weight::measure(asked).await,
+            "embedded" => product::measure(asked).await,
+            "memory" => memory::measure(asked).await,
+            _ => {
+                let report = journal::measure(self.callbacks).await;
+                if !self.json {
+                    println!("{}", report.plans);
+                }
+                report.figures
+            }
+        }
     }
 }
 
@@ -78,18 +115,13 @@ async fn main() -> ExitCode {
     }
     let begun = load_average();
     let mut parts = Vec::new();
-    if command.embedded {
-        parts.push(("embedded", product::measure(command.asked).await));
-    }
-    if command.memory {
-        parts.push(("memory", memory::measure(command.asked).await));
-    }
-    if let Some(callbacks) = command.journal {
-        let report = journal::measure(callbacks).await;
+    for part in &command.parts {
+        let figures = command.measure(part).await;
         if !command.json {
-            println!("{}", report.plans);
+            // At once: the whole takes long.
+            println!("\n{part}\n\n{}", figures.table());
         }
-        parts.push(("journal", report.figures));
+        parts.push((part.as_str(), figures));
     }
     let machine = format!(
         "{} cores; {} s each; load average {begun} before, {} after",
@@ -114,9 +146,6 @@ fn show(command: &Command, machine: &str, parts: &[(&str, Figures)]) {
         return;
     }
     println!("{machine}");
-    for (name, part) in parts {
-        println!("\n{name}\n\n{}", part.table());
-    }
 }
 
 /// Over the last minute, five and fifteen.

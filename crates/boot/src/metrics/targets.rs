@@ -29,6 +29,8 @@ pub struct TargetFigures {
     pub parked: u64,
     /// Its breaker: 0 closed, 1 half open, 2 open. None: it stands for several.
     pub breaker: Option<u8>,
+    /// Whether it is paused. None: it stands for several.
+    pub paused: Option<bool>,
     /// Attempts since the start, by how they ended for the target: `success`, `failure`, `neutral`.
     pub attempts: [(&'static str, u64); 3],
 }
@@ -93,6 +95,16 @@ impl Collector for TargetMetrics {
             }
         })?;
 
+        let help = "Whether the target is paused (1) or not (0)";
+        let mut to = encoder.encode_descriptor("target_paused", help, None, MetricType::Gauge)?;
+        self.each(|it| match it.paused {
+            None => Ok(()),
+            Some(paused) => {
+                let labels = [("target", it.target.as_str())];
+                ConstGauge::new(i64::from(paused)).encode(to.encode_family(&labels)?)
+            }
+        })?;
+
         let help = "Attempts ended, by target and what they say of it";
         let mut to =
             encoder.encode_descriptor("target_attempts", help, None, MetricType::Counter)?;
@@ -115,6 +127,7 @@ mod tests {
             in_flight: 3,
             parked: 7,
             breaker: Some(2),
+            paused: Some(true),
             attempts: [("success", 1), ("failure", 5), ("neutral", 0)],
         }
     }
@@ -125,6 +138,7 @@ mod tests {
         metrics.targets(vec![figures("https://gone.example:443")]);
         let other = TargetFigures {
             breaker: None,
+            paused: None,
             ..figures("other")
         };
         metrics.targets(vec![figures("https://a.example:443"), other]);
@@ -133,6 +147,7 @@ mod tests {
             "ringback_target_in_flight{target=\"https://a.example:443\"} 3",
             "ringback_target_parked_total{target=\"other\"} 7",
             "ringback_target_breaker{target=\"https://a.example:443\"} 2",
+            "ringback_target_paused{target=\"https://a.example:443\"} 1",
             "ringback_target_attempts_total{target=\"other\",result=\"failure\"} 5",
         ] {
             assert!(page.lines().any(|it| it == line), "{line}\n{page}");

@@ -1,5 +1,7 @@
 //! Which values that can be read make no sense all the same?
 
+mod callee;
+
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,6 +15,9 @@ use crate::telemetry;
 
 /// The longest callee number, as the contract has it.
 const LONGEST_NUMBER_BYTES: usize = 128;
+
+/// As many keys, or secrets, as an app has at a time: the old one and the new one.
+const MOST_CREDENTIALS: usize = 2;
 
 /// What a request may ask for at most (`options.timeout_seconds`), as the contract has it.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(60);
@@ -38,13 +43,20 @@ pub(super) fn check(settings: &Settings) -> Result<(), Bad> {
     dispatcher(settings)?;
     journal(settings)?;
     admin(settings)?;
+    lasts(
+        "auto_pause.after",
+        settings.auto_pause.after,
+        Duration::ZERO..=30 * 24 * 60 * MINUTE,
+    )?;
     if settings.retry.schedule.is_empty() {
         return Err(bad(
             "retry.schedule",
             "it needs at least one wait (write 5s,30s,2min)",
         ));
     }
-    callees(settings)?;
+    callee::limits(settings)?;
+    callee::callees(settings)?;
+    apps(settings)?;
     telemetry::filter(&settings.log.level)
         .map(drop)
         .map_err(|reason| bad("log.level", reason))
@@ -123,10 +135,63 @@ fn journal(settings: &Settings) -> Result<(), Bad> {
     )
 }
 
+fn apps(settings: &Settings) -> Result<(), Bad> {
+    let day = Duration::from_secs(24 * 60 * 60);
+    lasts(
+        "auth.window",
+        settings.auth.window,
+        Duration::from_secs(1)..=day,
+    )?;
+    for (id, app) in &settings.apps {
+        fits_a_name("apps", id)?;
+        let key = |last: &str| format!("apps.{id}.{last}");
+        for (last, count) in [("keys", app.keys.len()), ("secrets", app.secrets.len())] {
+            if count > MOST_CREDENTIALS {
+                return Err(bad(key(last), format!("it names {count}, not one or two")));
+            }
+        }
+        for (last, number) in [
+            ("rate", app.rate),
+            ("burst", app.burst),
+            ("quota", app.quota),
+        ] {
+            between(&key(last), number, 0..=1_000_000)?;
+        }
+        if app.burst > 0 && app.rate == 0 {
+            return Err(bad(
+                key("burst"),
+                "there is no rate that it could belong to",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Names of callees, apps and tokens alike.
+fn fits_a_name(section: &str, name: &str) -> Result<(), Bad> {
+    if !name.trim().is_empty()
+        && name.len() <= LONGEST_NUMBER_BYTES
+        && !name.contains(char::is_control)
+    {
+        return Ok(());
+    }
+    let what = match section {
+        "callees" => "a callee's number",
+        "apps" => "an app's id",
+        _ => "a token's name",
+    };
+    let reason = format!("{what} is 1 to 128 bytes, not blank, no control characters");
+    let key = format!("{section}.{name}");
+    Err(bad(key.escape_debug().to_string(), reason))
+}
+
 fn admin(settings: &Settings) -> Result<(), Bad> {
     let admin = &settings.admin;
+    for name in admin.tokens.keys() {
+        fits_a_name("admin.tokens", name)?;
+    }
     match &admin.token {
-        None if !admin.listen.ip().is_loopback() => {
+        None if !admin.listen.ip().is_loopback() && admin.tokens.is_empty() => {
             let reason = format!(
                 "it is not set, and admin.listen is {}, which others can reach",
                 admin.listen
@@ -178,29 +243,6 @@ fn dispatcher(settings: &Settings) -> Result<(), Bad> {
         );
         let reason = format!("{grace} is not longer than the longest attempt ({longest})");
         return Err(bad("dispatcher.grace", reason));
-    }
-    Ok(())
-}
-
-fn callees(settings: &Settings) -> Result<(), Bad> {
-    for (number, callee) in &settings.callees {
-        if number.trim().is_empty()
-            || number.len() > LONGEST_NUMBER_BYTES
-            || number.contains(char::is_control)
-        {
-            let reason = "a callee's number is 1 to 128 bytes, not blank, no control characters";
-            return Err(bad(
-                format!("callees.{number}").escape_debug().to_string(),
-                reason,
-            ));
-        }
-        let is_http =
-            |url: &str| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
-        if callee.url.as_deref().is_some_and(|url| !is_http(url)) {
-            // Not shown: what is wrong with it may be a token in the wrong place.
-            let reason = "it is not an http or https URL (write https://host/path)";
-            return Err(bad(format!("callees.{number}.url"), reason));
-        }
     }
     Ok(())
 }

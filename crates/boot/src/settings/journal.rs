@@ -1,12 +1,13 @@
 //! What can be set of the record of callbacks, and of the operators' way to it?
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{read, show};
+use super::{TokenSettings, read, show};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -45,6 +46,9 @@ pub struct AdminSettings {
     /// What every request must show as its bearer token. None: nothing, on loopback alone.
     #[serde(deserialize_with = "read::secret", serialize_with = "show::secret")]
     pub token: Option<SecretString>,
+    /// More tokens, by the name that the audit log shows. Shown in sections of their own.
+    #[serde(skip_serializing)]
+    pub tokens: BTreeMap<String, TokenSettings>,
 }
 
 impl Default for JournalSettings {
@@ -64,6 +68,7 @@ impl Default for AdminSettings {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5109)),
             token: None,
+            tokens: BTreeMap::new(),
         }
     }
 }

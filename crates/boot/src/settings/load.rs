@@ -5,16 +5,21 @@ use std::path::Path;
 
 use config::{Config, ConfigError, File, FileFormat, Source, Value, ValueKind};
 
-use super::{Settings, SettingsError, check};
+use super::{CalleeSettings, Marks, Settings, SettingsError, callers, check};
 
 /// What every environment variable that is a setting begins with.
-const ENV_PREFIX: &str = "RINGBACK__";
+pub(super) const ENV_PREFIX: &str = "RINGBACK__";
 
 /// What stands between the parts of such a variable's name.
 const ENV_SEPARATOR: &str = "__";
 
-/// The one section whose second part is a name of the operator's own choice.
-const CALLEES: &str = "callees";
+/// The sections that hold sections, each under a name of the operator's own choice, which keeps its
+/// case. What the name stands for, as a sentence has it.
+const NAMED: [(&str, &str); 3] = [
+    ("callees", "NUMBER"),
+    ("apps", "APP"),
+    ("admin.tokens", "NAME"),
+];
 
 /// The process's environment as [`Settings::load`] takes it.
 ///
@@ -40,11 +45,18 @@ impl Settings {
         file: Option<&Path>,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
+        Ok(Self::load_marked(file, env)?.0)
+    }
+
+    pub(super) fn load_marked(
+        file: Option<&Path>,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<(Self, Marks), SettingsError> {
         let file_name = file.map(|path| path.display().to_string());
         let text = read(file)?;
         let tree = Config::builder()
             .add_source(File::from_str(&text, FileFormat::Toml))
-            .add_source(Environment::read(env)?)
+            .add_source(Environment::read(env.into_iter())?)
             .build()
             .map_err(|error| not_toml(file_name.as_deref(), &error))?;
         let origins = Origins {
@@ -52,27 +64,35 @@ impl Settings {
             file_name,
         };
         sections_are_tables(&origins)?;
+        let marks = Marks::of(&origins.root);
         let settings: Self = tree
             .try_deserialize()
             .map_err(|error| origins.explain(error))?;
         check::check(&settings).map_err(|bad| origins.refuse(&bad.key, bad.reason))?;
-        Ok(settings)
+        Ok((settings, marks))
+    }
+
+    /// The files that the settings name, whose content counts as theirs.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let secrets = self.apps.values().flat_map(|app| &app.secrets);
+        let callees = self.callees.values().flat_map(CalleeSettings::files);
+        callees.chain(secrets.filter_map(callers::file))
     }
 }
 
 /// The environment variable that sets a dotted key.
 pub(super) fn variable_of(key: &str) -> String {
-    match key
-        .strip_prefix("callees.")
-        .and_then(|rest| rest.rsplit_once('.'))
-    {
-        Some((number, last)) => {
-            format!("{ENV_PREFIX}CALLEES__{number}__{}", last.to_uppercase())
+    let plain = |key: &str| key.to_uppercase().replace('.', ENV_SEPARATOR);
+    let named = NAMED.iter().find_map(|(section, _)| {
+        let rest = key.strip_prefix(section)?.strip_prefix('.')?;
+        Some((section, rest.rsplit_once('.')?))
+    });
+    match named {
+        Some((section, (name, last))) => {
+            let (section, last) = (plain(section), plain(last));
+            format!("{ENV_PREFIX}{section}{ENV_SEPARATOR}{name}{ENV_SEPARATOR}{last}")
         }
-        None => format!(
-            "{ENV_PREFIX}{}",
-            key.to_uppercase().replace('.', ENV_SEPARATOR)
-        ),
+        None => format!("{ENV_PREFIX}{}", plain(key)),
     }
 }
 
@@ -110,10 +130,13 @@ fn sections_are_tables(origins: &Origins) -> Result<(), SettingsError> {
     let ValueKind::Table(sections) = &origins.root.kind else {
         return Ok(());
     };
-    let callees = sections.get(CALLEES).and_then(table).into_iter().flatten();
-    let callees = callees.map(|(number, value)| (format!("{CALLEES}.{number}"), value));
+    let named = NAMED.iter().flat_map(|(section, _)| {
+        let found = find(&origins.root, section).and_then(table);
+        let inside = found.into_iter().flatten();
+        inside.map(move |(name, value)| (format!("{section}.{name}"), value))
+    });
     let tops = sections.iter().map(|(name, value)| (name.clone(), value));
-    for (key, value) in tops.chain(callees) {
+    for (key, value) in tops.chain(named) {
         if table(value).is_none() {
             let reason = format!("no such setting; a section is written [{key}]");
             return Err(origins.refuse(&key, reason));
@@ -159,7 +182,7 @@ impl Source for Environment {
     }
 }
 
-/// Splits a variable's name into section and key, or `callees`, number and key.
+/// Splits a variable's name into section and key, or into a section of named ones, name and key.
 fn path_of(name: &str) -> Result<Vec<String>, SettingsError> {
     let refuse = |shape: &str| SettingsError::Refused {
         place: name.to_owned(),
@@ -170,18 +193,27 @@ fn path_of(name: &str) -> Result<Vec<String>, SettingsError> {
         .split_once(ENV_SEPARATOR)
         .filter(|(section, key)| !section.is_empty() && !key.is_empty())
         .ok_or_else(|| refuse("RINGBACK__SECTION__KEY"))?;
-    if !section.eq_ignore_ascii_case(CALLEES) {
+    let whole = rest.to_lowercase();
+    let named = NAMED.iter().find_map(|(named, shape)| {
+        let begin = format!("{}{ENV_SEPARATOR}", named.replace('.', ENV_SEPARATOR));
+        whole
+            .starts_with(&begin)
+            .then_some((named, shape, begin.len()))
+    });
+    let Some((named, shape, begin)) = named else {
         return Ok(vec![section.to_lowercase(), key.to_lowercase()]);
-    }
-    let (number, key) = key
+    };
+    let shape = format!(
+        "{ENV_PREFIX}{}KEY",
+        whole[..begin].to_uppercase() + shape + ENV_SEPARATOR
+    );
+    let (name, key) = rest[begin..]
         .rsplit_once(ENV_SEPARATOR)
-        .filter(|(number, key)| !number.is_empty() && !key.is_empty())
-        .ok_or_else(|| refuse("RINGBACK__CALLEES__NUMBER__KEY"))?;
-    Ok(vec![
-        CALLEES.to_owned(),
-        number.to_owned(),
-        key.to_lowercase(),
-    ])
+        .filter(|(name, key)| !name.is_empty() && !key.is_empty())
+        .ok_or_else(|| refuse(&shape))?;
+    let key = key.to_lowercase();
+    let path = named.split('.').chain([name, &*key]);
+    Ok(path.map(str::to_owned).collect())
 }
 
 fn put(at: &mut Value, path: &[String], value: Value) {

@@ -3,6 +3,7 @@
 //! One function per kind of value. They are stricter than `config`'s own conversions, which take
 //! 2.7 for 3 and `true` for 1.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,9 +11,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{HttpStatus, LogFormat};
+use super::{Auth, AuthMode, HttpStatus, LogFormat, Reference, Role};
 
 /// Text.
 pub(super) fn plain<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
@@ -36,6 +37,12 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret
     Ok(text.map(|text| SecretString::from(text.trim())))
 }
 
+/// Such texts, as a list or parted by commas.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SecretString>, D::Error> {
+    let items = texts(from)?.into_iter();
+    Ok(items.map(|item| SecretString::from(item.trim())).collect())
+}
+
 /// `true` or `false`.
 pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     match Raw::deserialize(from)? {
@@ -51,19 +58,82 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error>
 
 /// A whole number, not negative. Its range is checked later, but it fits its type.
 pub(super) fn number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(from: D) -> Result<T, D::Error> {
-    let raw = Raw::deserialize(from)?;
-    let number: Option<u64> = match &raw {
-        Raw::Whole(number) => u64::try_from(*number).ok(),
-        Raw::Text(text) => text.trim().parse().ok(),
-        Raw::Flag(_) | Raw::Other(_) | Raw::List(_) => None,
-    };
-    let Some(number) = number else {
-        return Err(D::Error::custom(format!(
-            "{} is not a whole number",
-            raw.shown()
-        )));
-    };
-    T::try_from(number).map_err(|_| D::Error::custom(format!("{number} is too large")))
+    Raw::deserialize(from)?.number()
+}
+
+/// A whole number that may be left out.
+pub(super) fn optional_number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    unless_blank(from, Raw::number)
+}
+
+/// A number, with a point or without.
+pub(super) fn decimal<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Raw::deserialize(from)?.decimal()
+}
+
+/// A number that may be left out.
+pub(super) fn optional_decimal<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<f64>, D::Error> {
+    unless_blank(from, Raw::decimal)
+}
+
+/// A duration that may be left out.
+pub(super) fn optional_duration<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Duration>, D::Error> {
+    unless_blank(from, |raw| match raw {
+        Raw::Text(text) => parse_duration(text),
+        other => Err(not_a_duration(&other.shown())),
+    })
+}
+
+fn unless_blank<'de, D: Deserializer<'de>, T>(
+    from: D,
+    read: impl FnOnce(&Raw) -> Result<T, D::Error>,
+) -> Result<Option<T>, D::Error> {
+    match Raw::deserialize(from)? {
+        Raw::Text(text) if text.trim().is_empty() => Ok(None),
+        raw => read(&raw).map(Some),
+    }
+}
+
+/// A value or where it is, that may be left out.
+pub(super) fn optional_reference<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Reference>, D::Error> {
+    Ok(optional(from)?.map(Reference::new))
+}
+
+/// Values, or where they are, by name.
+pub(super) fn references<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, Reference>, D::Error> {
+    match Raw::deserialize(from)? {
+        Raw::Texts(texts) => {
+            let texts = texts.into_iter();
+            Ok(texts
+                .map(|(name, text)| (name, Reference::new(text)))
+                .collect())
+        }
+        _ => Err(D::Error::custom(
+            "it is no section of texts (write { \"x-key\" = \"env:KEY\" })",
+        )),
+    }
+}
+
+/// `basic` or `bearer`, if anything.
+pub(super) fn optional_auth<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Auth>, D::Error> {
+    match optional(from)?.as_deref() {
+        None => Ok(None),
+        Some("basic") => Ok(Some(Auth::Basic)),
+        Some("bearer") => Ok(Some(Auth::Bearer)),
+        Some(other) => Err(D::Error::custom(format!(
+            "{other:?} is none of basic, bearer"
+        ))),
+    }
 }
 
 /// A duration with its unit: `5s`, `2min`, `1h`.
@@ -112,6 +182,26 @@ impl<'de> Deserialize<'de> for HttpStatus {
             from,
             &[("by_code", Self::ByCode), ("always_200", Self::Always200)],
         )
+    }
+}
+
+/// How callers prove themselves; blank is not chosen.
+pub(super) fn mode<'de, D: Deserializer<'de>>(from: D) -> Result<Option<AuthMode>, D::Error> {
+    match optional(from)?.as_deref() {
+        None => Ok(None),
+        Some("open") => Ok(Some(AuthMode::Open)),
+        Some("bearer") => Ok(Some(AuthMode::Bearer)),
+        Some("hmac") => Ok(Some(AuthMode::Hmac)),
+        Some(text) => Err(D::Error::custom(format!(
+            "{text:?} is none of open, bearer, hmac"
+        ))),
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let choices = [Self::Read, Self::Replay, Self::Configure];
+        one_of(from, &choices.map(|role| (role.as_str(), role)))
     }
 }
 
@@ -164,18 +254,45 @@ enum Raw {
     Text(String),
     Whole(i64),
     Flag(bool),
+    Point(f64),
     List(Vec<Raw>),
+    Texts(BTreeMap<String, String>),
     Other(&'static str),
 }
 
 impl Raw {
+    fn number<T: TryFrom<u64>, E: Error>(&self) -> Result<T, E> {
+        let number: Option<u64> = match self {
+            Self::Whole(number) => u64::try_from(*number).ok(),
+            Self::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let Some(number) = number else {
+            return Err(E::custom(format!("{} is not a whole number", self.shown())));
+        };
+        T::try_from(number).map_err(|_| E::custom(format!("{number} is too large")))
+    }
+
+    fn decimal<E: Error>(&self) -> Result<f64, E> {
+        let number = match self {
+            Self::Whole(number) => number.to_string().parse().ok(),
+            Self::Point(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let number = number.filter(|number: &f64| number.is_finite());
+        number.ok_or_else(|| E::custom(format!("{} is not a number", self.shown())))
+    }
+
     /// What the value looks like in a sentence.
     fn shown(&self) -> String {
         match self {
             Self::Text(text) => format!("{text:?}"),
             Self::Whole(number) => number.to_string(),
             Self::Flag(flag) => flag.to_string(),
+            Self::Point(_) => "a number with a point".to_owned(),
             Self::List(_) => "a list".to_owned(),
+            Self::Texts(_) => "a section".to_owned(),
             Self::Other(kind) => (*kind).to_owned(),
         }
     }
@@ -231,8 +348,8 @@ impl<'de> Visitor<'de> for RawVisitor {
         Ok(Raw::Whole(number)) // TOML knows no larger ones.
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Raw, E> {
-        Ok(Raw::Other("a number with a point"))
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Raw, E> {
+        Ok(Raw::Point(number))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Raw, A::Error> {
@@ -244,7 +361,13 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut section: A) -> Result<Raw, A::Error> {
-        while section.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Raw::Other("a section"))
+        let mut texts = Some(BTreeMap::new());
+        while let Some((name, value)) = section.next_entry::<String, Raw>()? {
+            match (value, &mut texts) {
+                (Raw::Text(text), Some(texts)) => drop(texts.insert(name, text)),
+                _ => texts = None,
+            }
+        }
+        Ok(texts.map_or(Raw::Other("a section"), Raw::Texts))
     }
 }

@@ -8,14 +8,15 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use url::Url;
 
-use super::{HttpStatus, LogFormat, Settings};
+use super::callers::is_reference;
+use super::{Auth, AuthMode, HttpStatus, LogFormat, Role, Settings};
 
 /// What stands in a secret's place. No character of it is escaped in a URL.
 const MASK: &str = "***";
 
 impl Settings {
     /// The effective settings as TOML that can be loaded again, secrets masked as `***`: the
-    /// passwords of the broker's and the journal's URL, the operators' token, and passwords and query strings of callees' URLs.
+    /// passwords of the broker's and the journal's URL, the operators' token, apps' secrets, and passwords and query strings of callees' URLs.
     pub fn to_toml_redacted(&self) -> String {
         // Taken apart by name, so that a new section cannot be forgotten.
         let Self {
@@ -23,8 +24,12 @@ impl Settings {
             ingress,
             dispatcher,
             retry,
+            limits,
+            auth,
+            apps,
             journal,
             admin,
+            auto_pause,
             guard,
             callees,
             log,
@@ -34,8 +39,17 @@ impl Settings {
         section(&mut toml, "ingress", ingress);
         section(&mut toml, "dispatcher", dispatcher);
         section(&mut toml, "retry", retry);
+        section(&mut toml, "limits", limits);
+        section(&mut toml, "auth", auth);
+        for (id, app) in apps {
+            section(&mut toml, &format!("apps.{}", quoted(id)), app);
+        }
         section(&mut toml, "journal", journal);
         section(&mut toml, "admin", admin);
+        for (name, token) in &admin.tokens {
+            section(&mut toml, &format!("admin.tokens.{}", quoted(name)), token);
+        }
+        section(&mut toml, "auto_pause", auto_pause);
         section(&mut toml, "guard", guard);
         for (number, callee) in callees {
             section(&mut toml, &format!("callees.{}", quoted(number)), callee);
@@ -56,6 +70,12 @@ fn section(toml: &mut String, name: &str, settings: &impl Serialize) {
     for (key, value) in &fields {
         let _ = match value {
             Value::Null => writeln!(toml, "# {key} is not set"),
+            Value::Object(inner) => {
+                let items = inner.iter();
+                let items = items.map(|(name, value)| format!("{} = {value}", quoted(name)));
+                let items: Vec<String> = items.collect();
+                writeln!(toml, "{key} = {{ {} }}", without_del(&items.join(", ")))
+            }
             value => writeln!(toml, "{key} = {}", without_del(&value.to_string())),
         };
     }
@@ -124,12 +144,35 @@ pub(super) fn secret<S: Serializer>(
     secret.as_ref().map(|_| MASK).serialize(to)
 }
 
+/// A key's hash opens nothing, but it is nobody's business.
+pub(super) fn hashes<S: Serializer>(hashes: &[String], to: S) -> Result<S::Ok, S::Error> {
+    let texts: Vec<&str> = hashes.iter().map(|_| MASK).collect();
+    texts.serialize(to)
+}
+
+/// Where they stand may be seen, what they are may not.
+pub(super) fn secrets<S: Serializer>(secrets: &[SecretString], to: S) -> Result<S::Ok, S::Error> {
+    let shown = |secret: &SecretString| match secret.expose_secret() {
+        text if is_reference(text) => text.to_owned(),
+        _ => MASK.to_owned(),
+    };
+    let texts: Vec<String> = secrets.iter().map(shown).collect();
+    texts.serialize(to)
+}
+
 pub(super) fn callee_url<S: Serializer>(url: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
     url.as_deref().map(masked_url).serialize(to)
 }
 
 pub(super) fn duration<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&duration_text(*duration))
+}
+
+pub(super) fn optional_duration<S: Serializer>(
+    duration: &Option<Duration>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    duration.map(duration_text).serialize(to)
 }
 
 pub(super) fn durations<S: Serializer>(durations: &[Duration], to: S) -> Result<S::Ok, S::Error> {
@@ -150,12 +193,37 @@ pub(super) fn duration_text(duration: Duration) -> String {
     }
 }
 
+impl Serialize for Auth {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match self {
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+        })
+    }
+}
+
 impl Serialize for HttpStatus {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(match self {
             Self::ByCode => "by_code",
             Self::Always200 => "always_200",
         })
+    }
+}
+
+impl Serialize for AuthMode {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match self {
+            Self::Open => "open",
+            Self::Bearer => "bearer",
+            Self::Hmac => "hmac",
+        })
+    }
+}
+
+impl Serialize for Role {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
     }
 }
 

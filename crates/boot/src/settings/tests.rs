@@ -89,6 +89,19 @@ attempt_timeout = "1min"
 dns_servers = ["10.0.0.53:53", "[fd00::53]:53"]
 [retry]
 schedule = ["1s", "90s"]
+[auth]
+mode = "hmac"
+window = "1min"
+[apps.shop]
+keys = ["sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]
+secrets = ["whsec_c4n4ry-p4ss", "env:SHOP_SECRET"]
+disabled = true
+rate = 10
+burst = 20
+quota = 5
+[admin.tokens."Ann B."]
+hash = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+role = "replay"
 [journal]
 url = "postgres://user:c4n4ry-p4ss@journal.example/ringback?sslmode=require"
 retention = "7d"
@@ -202,6 +215,39 @@ fn a_blank_variable_empties_a_list_and_unsets_what_may_be_left_out() {
     let settings = load(file, &env).unwrap();
     assert!(settings.broker.url.is_none());
     assert!(settings.guard.allow.is_empty());
+}
+
+#[test]
+fn apps_and_tokens_keep_the_case_of_their_names() {
+    let env = [
+        ("RINGBACK__APPS__Shop__KEYS", "a,b"),
+        ("RINGBACK__APPS__shop__RATE", "7"),
+        ("RINGBACK__ADMIN__TOKENS__Ann__ROLE", "configure"),
+        ("RINGBACK__ADMIN__LISTEN", "127.0.0.1:7"),
+        ("RINGBACK__AUTH__MODE", ""),
+    ];
+    let settings = load("", &env).unwrap();
+    assert_eq!(settings.apps["Shop"].keys, ["a", "b"]);
+    assert_eq!(settings.apps["shop"].rate, 7);
+    assert_eq!(settings.admin.tokens["Ann"].role, Role::Configure);
+    assert_eq!(settings.admin.listen.port(), 7);
+    assert_eq!(settings.auth.mode, None);
+    for (name, shape) in [
+        ("RINGBACK__APPS__shop", "RINGBACK__APPS__APP__KEY"),
+        (
+            "RINGBACK__ADMIN__TOKENS__ann",
+            "RINGBACK__ADMIN__TOKENS__NAME__KEY",
+        ),
+    ] {
+        let refusal = refused_variable(name, "x");
+        assert!(refusal.contains(shape), "{refusal}");
+    }
+    let refusal = refused_variable("RINGBACK__APPS__Shop__KEYS", "a,b,c");
+    assert!(
+        refusal.starts_with("RINGBACK__APPS__Shop__KEYS: it names 3"),
+        "{refusal}"
+    );
+    assert!(Role::Read < Role::Replay && Role::Replay < Role::Configure);
 }
 
 #[test]

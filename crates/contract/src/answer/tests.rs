@@ -48,7 +48,7 @@ fn all() -> Vec<(Answer, u16, &'static str, &'static str)> {
             "请求体类型必须是application/json",
         ),
         (
-            Answer::TooManyRequests,
+            Answer::TooManyRequests { retry_after: 1 },
             429,
             "429",
             "请求过于频繁，请稍后再试",

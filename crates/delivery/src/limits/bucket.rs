@@ -35,19 +35,20 @@ impl Rate {
 
 /// When the next call is due by the rate, if calls came evenly.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Bucket {
+pub struct Bucket {
     due: Duration,
 }
 
 impl Bucket {
     /// How long until a call may go; zero: now.
-    pub(super) fn wait(self, rate: Rate, now: Duration) -> Duration {
+    #[must_use]
+    pub fn wait(self, rate: Rate, now: Duration) -> Duration {
         let ahead = rate.interval().saturating_mul(rate.burst - 1);
         self.due.saturating_sub(ahead).saturating_sub(now)
     }
 
     /// Takes the next token, even one of a later moment.
-    pub(super) fn take(&mut self, rate: Rate, now: Duration) {
+    pub fn take(&mut self, rate: Rate, now: Duration) {
         self.due = self.due.max(now).saturating_add(rate.interval());
     }
 

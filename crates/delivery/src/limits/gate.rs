@@ -25,8 +25,14 @@ pub(super) struct Gate {
     /// As they were when it was last asked: a call's end is judged by them.
     rules: BreakerRules,
     cap: u32,
+    /// When a call last ended, or the first one began.
+    moved: Duration,
     pub(super) last_asked: Duration,
 }
+
+/// What is to be let in within such a moment may wait in memory beyond the waiting room: it is gone
+/// sooner than it could be parked, and whoever stands behind it is held up for no longer.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// What a gate says to a message.
 pub(super) enum Answer {
@@ -57,6 +63,7 @@ impl Gate {
             pace: Pace::default(),
             rules: BreakerRules::default(),
             cap: 1,
+            moved: Duration::ZERO,
             last_asked: Duration::ZERO,
         }
     }
@@ -111,6 +118,9 @@ impl Gate {
             }
             self.bucket.take(rate, now);
         }
+        if self.in_flight == [0; 2] {
+            self.moved = now;
+        }
         self.in_flight[at] += 1;
         Answer::Go(self.breaker.go())
     }
@@ -133,6 +143,20 @@ impl Gate {
 
     pub(super) fn waiting(&self, lane: Lane) -> u32 {
         self.waiting[lane.index()]
+    }
+
+    /// How many of a lane would be let in within a [`MOMENT`], by what its calls took lately. None of
+    /// a target that has just stopped to answer, however fast it was.
+    pub(super) fn let_in_soon(&self, lane_cap: u32, now: Duration) -> u32 {
+        if now.saturating_sub(self.moved) > MOMENT {
+            return 0;
+        }
+        let Some(took) = self.latency.quantile(0.5) else {
+            return 0;
+        };
+        let rounds = MOMENT.as_micros() / took.as_micros().max(1);
+        let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
+        rounds.saturating_mul(lane_cap)
     }
 
     /// Counts a message as parked.
@@ -175,6 +199,7 @@ impl Gate {
     ) -> bool {
         let in_flight = &mut self.in_flight[lane.index()];
         *in_flight = in_flight.saturating_sub(1);
+        self.moved = now;
         if let Some(hold) = ended.hold {
             self.held_until = self.held_until.max(now.saturating_add(hold));
         }

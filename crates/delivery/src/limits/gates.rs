@@ -49,6 +49,8 @@ pub struct Place {
     lane: Lane,
     why: Parked,
     turn: Option<Duration>,
+    /// Beyond the waiting room, because the target is fast.
+    brief: bool,
 }
 
 /// What becomes of a message that wants to be attempted.
@@ -86,6 +88,14 @@ impl Place {
     #[must_use]
     pub fn lane(&self) -> Lane {
         self.lane
+    }
+
+    /// How long to wait at most. Brief where the target is to take it within a moment: it may have
+    /// stopped to answer, and then too many wait.
+    #[must_use]
+    pub fn patience(&self, limits: &Limits) -> Duration {
+        let brief = self.brief.then_some(BRIEF);
+        brief.map_or(limits.waiting, |brief| brief.min(limits.waiting))
     }
 
     /// Its turn by the rate: to ask again after this time. `None`: when a call has ended.
@@ -231,20 +241,28 @@ impl Gates {
             Answer::Over { why, turn } => {
                 let cap = limits.in_flight.unwrap_or(lane_caps[index]).max(1);
                 let soon = turn.is_none_or(|turn| turn <= limits.waiting);
-                if !(room_left && soon && gate.waiting(lane) < cap && !limits.waiting.is_zero()) {
+                let has_room = room_left && gate.waiting(lane) < cap;
+                let brief = !has_room && turn.is_none();
+                let may_wait = if brief {
+                    gate.waiting(lane) < gate.let_in_soon(cap, now)
+                } else {
+                    has_room && soon
+                };
+                if !may_wait || limits.waiting.is_zero() {
                     return shut(gate, why, turn.unwrap_or_default().min(MOST_UNTIL));
                 }
                 if turn.is_some() {
                     gate.reserve(limits, now);
                 }
                 gate.begin_waiting(lane);
-                self.waiting[index] += 1;
+                self.waiting[index] += u32::from(!brief);
                 Entry::Wait(Place {
                     gate: GateId(at),
                     lane,
                     // A token that was taken is kept.
                     why: if has_token { Parked::Rate } else { why },
                     turn,
+                    brief,
                 })
             }
         }
@@ -252,7 +270,7 @@ impl Gates {
 
     fn stand_up(&mut self, place: &Place) {
         let taken = &mut self.waiting[place.lane.index()];
-        *taken = taken.saturating_sub(1);
+        *taken = taken.saturating_sub(u32::from(!place.brief));
         if let Some(gate) = self.gate(place.gate.0) {
             gate.end_waiting(place.lane);
         }
@@ -315,6 +333,9 @@ impl Gates {
         }
     }
 }
+
+/// The longest wait beyond the waiting room.
+const BRIEF: Duration = Duration::from_millis(200);
 
 /// Nothing parked for its rate waits longer than this before it is looked at again.
 const MOST_UNTIL: Duration = Duration::from_secs(60);

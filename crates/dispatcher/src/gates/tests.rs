@@ -61,7 +61,7 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 fn gates() -> (Arc<Gates>, Key) {
-    (Gates::new([256, 64]), key("a.example"))
+    (Gates::new([256, 64], Pauses::default()), key("a.example"))
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@ use sqlx::{Error, PgPool};
 const LOCK: i64 = i64::from_be_bytes(*b"Ringback");
 
 /// Every change there ever was, in order. One that was released is never edited.
-const MIGRATIONS: [(i32, &str); 1] = [(1, include_str!("migrations/0001_tables.sql"))];
+const MIGRATIONS: [(i32, &str); 2] = [
+    (1, include_str!("migrations/0001_tables.sql")),
+    (2, include_str!("migrations/0002_pauses.sql")),
+];
 
 /// All or nothing: PostgreSQL makes tables within a transaction.
 pub(super) async fn migrate(pool: &PgPool) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 /// Changes with the tables. A file of a later version is refused.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// The four columns of the rank decide which record is stored over which (`precedence.rs`).
 /// The body comes last, so that a look at the other columns does not read it.
@@ -86,6 +86,18 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
+/// Since version 2.
+const PAUSES: &str = "
+    CREATE TABLE pauses (
+        kind   TEXT NOT NULL, -- callee or target
+        name   TEXT NOT NULL,
+        who    TEXT NOT NULL,
+        at     INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID;
+";
+
 /// Opens the file for writing and makes what is missing.
 pub(super) fn open_writer(file: &Path) -> Result<Connection, String> {
     private(file).map_err(|error| error.to_string())?;
@@ -116,8 +128,13 @@ fn try_open_writer(file: &Path) -> rusqlite::Result<(Connection, i64)> {
     // A log that once grew behind a long read is cut back to 64 MiB.
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     prepare(&connection)?;
-    if version(&connection)? == 0 {
-        let tables = format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;");
+    let missing = match version(&connection)? {
+        0 => format!("{TABLES} {PAUSES}"),
+        1 => PAUSES.to_owned(),
+        _ => String::new(),
+    };
+    if !missing.is_empty() {
+        let tables = format!("BEGIN; {missing} PRAGMA user_version = {VERSION}; COMMIT;");
         connection.execute_batch(&tables)?;
     }
     let version = version(&connection)?;

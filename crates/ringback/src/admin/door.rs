@@ -1,6 +1,6 @@
 //! Who may ask the operators' API?
 //!
-//! With a token: whoever bears it. Without one the API is on loopback alone, where every web page
+//! With tokens: whoever bears one, as far as its role reaches. Without one the API is on loopback alone, where every web page
 //! that somebody on this machine looks at can send requests to it; three checks keep those out. A
 //! page that had its own name resolve to loopback shows that name in `Host`. A page may send a form
 //! or a text to any address, but JSON only with leave, which is never given. And what it may send
@@ -14,13 +14,115 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::{Error, HttpMessage as _, web};
+use boot::SettingsError;
+use boot::settings::{AdminSettings, Role, TokenSettings};
+use delivery::callers::KeyHash;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::refusal::Refusal;
 
-/// The token that is asked for, if any.
-pub(super) struct Door(pub(super) Option<SecretString>);
+/// The tokens that are asked for, if any.
+pub(super) struct Door {
+    token: Option<SecretString>,
+    operators: Vec<Operator>,
+}
+
+/// Whoever bears a token with a name.
+struct Operator {
+    name: String,
+    hash: KeyHash,
+    role: Role,
+}
+
+/// The name of the token that a request bears, beside the request. The token without a name leaves
+/// none.
+#[derive(Clone)]
+pub(super) struct Named(pub(super) String);
+
+impl Door {
+    /// The door that the settings describe.
+    ///
+    /// # Errors
+    /// The first token whose hash is none.
+    pub(super) fn new(settings: &AdminSettings) -> Result<Self, SettingsError> {
+        let operator = |(name, it): (&String, &TokenSettings)| {
+            let hash = KeyHash::parse(&it.hash).ok_or_else(|| {
+                let key = format!("admin.tokens.{name}.hash");
+                let form = "it is no hash of a token (write sha256: and 64 hexadecimal digits; \
+                            `ringback key --admin` makes one)";
+                SettingsError::refused(&key, form)
+            })?;
+            let (name, role) = (name.clone(), it.role);
+            Ok(Operator { name, hash, role })
+        };
+        let operators: Result<_, SettingsError> = settings.tokens.iter().map(operator).collect();
+        Ok(Self {
+            token: settings.token.clone(),
+            operators: operators?,
+        })
+    }
+
+    /// Whether nobody needs a token.
+    pub(super) fn is_open(&self) -> bool {
+        self.token.is_none() && self.operators.is_empty()
+    }
+
+    fn may_enter(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Option<Named>, Refusal> {
+        let named = match self.is_open() {
+            true => comes_from_here(headers).map(|()| None)?,
+            false => self.bearer(method, path, headers)?,
+        };
+        if method == Method::POST && !is_json(headers) {
+            return Err(Refusal::NotJson);
+        }
+        Ok(named)
+    }
+
+    fn bearer(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Option<Named>, Refusal> {
+        let shown = bearer(headers).ok_or(Refusal::NoToken)?;
+        let whole = self.token.as_ref().map(ExposeSecret::expose_secret);
+        if whole.is_some_and(|token| same(shown.as_bytes(), token.as_bytes())) {
+            return Ok(None);
+        }
+        let hash = KeyHash::of(shown.as_bytes());
+        let found = self.operators.iter().find(|it| it.hash.same(&hash));
+        let operator = found.ok_or(Refusal::NoToken)?;
+        let needed = needed(method, path);
+        if operator.role < needed {
+            tracing::warn!(
+                who = operator.name,
+                role = operator.role.as_str(),
+                %method,
+                needed = needed.as_str(),
+                "an operator may not do this"
+            );
+            return Err(Refusal::MayNot(needed.as_str()));
+        }
+        Ok(Some(Named(operator.name.clone())))
+    }
+}
+
+/// What a request needs. What is not named here changes something, and needs the most.
+fn needed(method: &Method, path: &str) -> Role {
+    if method == Method::GET || method == Method::HEAD {
+        Role::Read
+    } else if path.starts_with("/api/dead/") || path.starts_with("/api/callbacks/") {
+        Role::Replay
+    } else {
+        Role::Configure
+    }
+}
 
 /// Lets a request in, or answers why not. The middleware before every route.
 pub(super) async fn admit(
@@ -28,32 +130,16 @@ pub(super) async fn admit(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    may_enter(door.0.as_ref(), request.method(), request.headers())?;
+    let named = door.may_enter(request.method(), request.path(), request.headers())?;
+    if let Some(named) = named {
+        request.extensions_mut().insert(named);
+    }
     next.call(request).await
 }
 
-fn may_enter(
-    token: Option<&SecretString>,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<(), Refusal> {
-    match token {
-        Some(token) if !bears(headers, token.expose_secret()) => return Err(Refusal::NoToken),
-        Some(_) => {}
-        None => comes_from_here(headers)?,
-    }
-    if method == Method::POST && !is_json(headers) {
-        return Err(Refusal::NotJson);
-    }
-    Ok(())
-}
-
-fn bears(headers: &HeaderMap, token: &str) -> bool {
-    let shown = text(headers, &AUTHORIZATION).and_then(|value| {
-        let (scheme, shown) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| shown.trim())
-    });
-    shown.is_some_and(|shown| same(shown.as_bytes(), token.as_bytes()))
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, shown) = text(headers, &AUTHORIZATION)?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| shown.trim())
 }
 
 /// Compares in a time that does not tell where the first difference is.
@@ -117,7 +203,12 @@ mod tests {
             let name = HeaderName::try_from(*name).unwrap();
             headers.insert(name, HeaderValue::from_str(value).unwrap());
         }
-        may_enter(token.map(SecretString::from).as_ref(), method, &headers)
+        let settings = AdminSettings {
+            token: token.map(SecretString::from),
+            ..AdminSettings::default()
+        };
+        let door = Door::new(&settings).unwrap();
+        door.may_enter(method, "/", &headers).map(drop)
     }
 
     fn status(token: Option<&str>, lines: &[(&str, &str)]) -> Option<Refusal> {
@@ -193,5 +284,56 @@ mod tests {
             Some(Refusal::NotJson)
         );
         assert_eq!(post(&[]), Some(Refusal::NotJson));
+    }
+
+    #[test]
+    fn a_role_reaches_as_far_as_it_says_and_a_token_names_its_bearer() {
+        let token = |word: &str, role| TokenSettings {
+            hash: KeyHash::of(word.as_bytes()).to_string(),
+            role,
+        };
+        let all = [Role::Read, Role::Replay, Role::Configure];
+        let tokens = all.map(|role| (role.as_str().to_owned(), token(role.as_str(), role)));
+        let mut settings = AdminSettings {
+            token: Some("whole".into()),
+            tokens: tokens.into(),
+            ..AdminSettings::default()
+        };
+        let door = Door::new(&settings).unwrap();
+        let enter = |word: &str, method: &Method, path: &str| {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_str(&format!("Bearer {word}")).unwrap();
+            headers.insert(AUTHORIZATION, value);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let named = door.may_enter(method, path, &headers);
+            named.map(|named| named.map(|Named(name)| name))
+        };
+        for (method, path, reach) in [
+            (Method::GET, "/api/dead", 0),
+            (Method::GET, "/api/audit", 0),
+            (Method::POST, "/api/dead/replay", 1),
+            (Method::POST, "/api/callbacks/x/cancel", 1),
+            (Method::POST, "/api/targets/x/pause", 2),
+            (Method::PUT, "/api/dead", 2),
+            (Method::DELETE, "/anything", 2),
+        ] {
+            for (place, role) in all.iter().enumerate() {
+                let expected = match place >= reach {
+                    true => Ok(Some(role.as_str().to_owned())),
+                    false => Err(Refusal::MayNot(all[reach].as_str())),
+                };
+                assert_eq!(
+                    enter(role.as_str(), &method, path),
+                    expected,
+                    "{method} {path}"
+                );
+            }
+            assert_eq!(enter("whole", &method, path), Ok(None));
+            assert_eq!(enter("other", &method, path), Err(Refusal::NoToken));
+        }
+        settings
+            .tokens
+            .insert("x".to_owned(), TokenSettings::default());
+        assert!(Door::new(&settings).is_err());
     }
 }

@@ -14,6 +14,8 @@ pub(crate) enum Refusal {
     Bad(String),
     /// No token, or a wrong one.
     NoToken,
+    /// The token is good for less: this needs that role.
+    MayNot(&'static str),
     /// It seems to come from a web page of somebody else's.
     Foreign(&'static str),
     /// There is no such thing.
@@ -37,7 +39,8 @@ impl fmt::Display for Refusal {
             | Self::Unknown(sentence)
             | Self::Conflict(sentence)
             | Self::Away(sentence) => sentence,
-            Self::NoToken => "this needs the bearer token that is set as admin.token",
+            Self::NoToken => "this needs a bearer token: admin.token, or one of admin.tokens",
+            Self::MayNot(role) => return write!(f, "this needs a token with the role {role}"),
             Self::Foreign(sentence) => sentence,
             Self::NotJson => "the content-type must be application/json",
             Self::NoJournal => {
@@ -53,7 +56,7 @@ impl ResponseError for Refusal {
         match self {
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::NoToken => StatusCode::UNAUTHORIZED,
-            Self::Foreign(_) => StatusCode::FORBIDDEN,
+            Self::Foreign(_) | Self::MayNot(_) => StatusCode::FORBIDDEN,
             Self::Unknown(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -2,12 +2,13 @@
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 use journal::{Cursor, Page};
 use serde::Serialize;
 use serde_json::json;
 
 use super::asked::{self, Asked};
+use super::door::Named;
 use super::refusal::Refusal;
 use super::view::{AuditView, CallbackView, PageView};
 use super::wish::{self, Signed, Wish};
@@ -126,8 +127,8 @@ async fn show_dead(desk: Data<Desk>, id: Path<String>) -> Answer {
     answer(&DeadView { callback, message })
 }
 
-async fn replay(desk: Data<Desk>, body: Bytes) -> Answer {
-    let Wish { which, signed } = Wish::read(&body)?;
+async fn replay(desk: Data<Desk>, http: HttpRequest, body: Bytes) -> Answer {
+    let Wish { which, signed } = Wish::read(&body, named(&http).as_deref())?;
     let (broker, journal) = (desk.broker.clone(), desk.journal()?);
     let Some(signed) = signed else {
         let matched = desk.run(async move { Ok(mend::count(&journal, &which).await?) });
@@ -142,8 +143,8 @@ async fn replay(desk: Data<Desk>, body: Bytes) -> Answer {
     answer(&replayed.await?)
 }
 
-async fn discard(desk: Data<Desk>, body: Bytes) -> Answer {
-    let Wish { which, signed } = Wish::read(&body)?;
+async fn discard(desk: Data<Desk>, http: HttpRequest, body: Bytes) -> Answer {
+    let Wish { which, signed } = Wish::read(&body, named(&http).as_deref())?;
     let journal = desk.journal()?;
     let Some(signed) = signed else {
         let matched = desk.run(async move { Ok(mend::count(&journal, &which).await?) });
@@ -165,9 +166,9 @@ async fn sweep(desk: Data<Desk>) -> Answer {
     Ok(HttpResponse::Accepted().json(said))
 }
 
-async fn cancel(desk: Data<Desk>, id: Path<String>, body: Bytes) -> Answer {
+async fn cancel(desk: Data<Desk>, http: HttpRequest, id: Path<String>, body: Bytes) -> Answer {
     let id = asked::id(&id)?;
-    let signed = Signed::read_alone(&body)?;
+    let signed = Signed::read_alone(&body, named(&http).as_deref())?;
     let journal = desk.journal()?;
     let said = desk.run(async move { mend::cancel(&journal, id, signed).await });
     answer(&json!({ "request_id": id, "cancelled": said.await? }))
@@ -187,6 +188,12 @@ async fn audits(desk: Data<Desk>, http: HttpRequest) -> Answer {
         .await?;
     let entries: Vec<AuditView> = audits.into_iter().map(AuditView::from).collect();
     answer(&json!({ "entries": entries }))
+}
+
+/// The name of the token that the request bears, if it has one.
+fn named(http: &HttpRequest) -> Option<String> {
+    let extensions = http.extensions();
+    extensions.get::<Named>().map(|Named(name)| name.clone())
 }
 
 fn answer(body: &impl Serialize) -> Answer {

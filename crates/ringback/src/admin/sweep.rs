@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use boot::Live;
 use broker::{Broker, Consumer, Lane, Received, Settlement};
 use contract::{Message, masked_url};
 use delivery::{Parties, Reason, TargetUrl};
@@ -41,7 +42,7 @@ const UNKNOWN: &str = "unknown";
 pub(super) struct Broom {
     pub(super) broker: Broker,
     pub(super) journal: Journal,
-    pub(super) parties: Arc<Parties>,
+    pub(super) parties: Live<Parties>,
     /// How long the journal keeps what has ended.
     pub(super) retention: Duration,
 }
@@ -182,7 +183,7 @@ impl Broom {
             match decision {
                 Decision::Stale => swept.stale += 1,
                 Decision::Keep => swept.kept += 1,
-                Decision::Record => records.extend(letter.record(&self.parties, reason)),
+                Decision::Record => records.extend(letter.record(&self.parties.get(), reason)),
             }
             settling.push((letter, decision, reason));
         }

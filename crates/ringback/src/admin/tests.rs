@@ -4,9 +4,9 @@ mod ground;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
+use boot::Live;
 use boot::settings::AdminSettings;
 use broker::Lane;
 use delivery::Parties;
@@ -246,11 +246,12 @@ fn a_listener_that_others_can_reach_needs_a_token() {
         let settings = AdminSettings {
             listen: SocketAddr::from(([0, 0, 0, 0], 0)),
             token: None,
+            ..AdminSettings::default()
         };
         let tools = Tools {
             broker: ground.broker.clone(),
             journal: None,
-            parties: Arc::new(Parties::new([]).unwrap()),
+            parties: Live::new(Parties::new([]).unwrap()),
             retention: Duration::from_secs(1),
         };
         let refused = serve(&settings, tools, CancellationToken::new());

@@ -53,11 +53,11 @@ pub(super) struct Signed {
 }
 
 impl Wish {
-    /// Reads the body of a request.
+    /// Reads the body of a request, borne by a token of this name if it has one.
     ///
     /// # Errors
     /// A sentence on what is missing or makes no sense.
-    pub(super) fn read(body: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn read(body: &[u8], named: Option<&str>) -> Result<Self, Refusal> {
         let body: Body = json(body)?;
         let which = match (body.ids, body.filter) {
             (Some(ids), None) => Which::Ids(read_ids(&ids)?),
@@ -76,7 +76,7 @@ impl Wish {
         }
         let signed = match body.dry_run {
             true => None,
-            false => Some(Signed::read(body.who, body.reason)?),
+            false => Some(Signed::read(body.who, body.reason, named)?),
         };
         Ok(Self { which, signed })
     }
@@ -97,7 +97,12 @@ impl Which {
 }
 
 impl Signed {
-    fn read(who: Option<String>, reason: Option<String>) -> Result<Self, Refusal> {
+    /// A token with a name has the word; what its bearer tells beside it is put in brackets.
+    fn read(
+        who: Option<String>,
+        reason: Option<String>,
+        named: Option<&str>,
+    ) -> Result<Self, Refusal> {
         let text = |key: &str, value: Option<String>, most: usize| {
             let value = value.unwrap_or_default().trim().to_owned();
             if value.is_empty() {
@@ -112,7 +117,11 @@ impl Signed {
             Ok(value)
         };
         Ok(Self {
-            who: text("who", who, MOST_WHO)?,
+            who: match (named, who) {
+                (None, who) => text("who", who, MOST_WHO)?,
+                (Some(name), None) => name.to_owned(),
+                (Some(name), who) => format!("{name} ({})", text("who", who, MOST_WHO)?),
+            },
             reason: text("reason", reason, MOST_REASON)?,
         })
     }
@@ -121,7 +130,7 @@ impl Signed {
     ///
     /// # Errors
     /// As [`Wish::read`].
-    pub(super) fn read_alone(body: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn read_alone(body: &[u8], named: Option<&str>) -> Result<Self, Refusal> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Body {
@@ -129,7 +138,7 @@ impl Signed {
             reason: Option<String>,
         }
         let Body { who, reason } = json(body)?;
-        Self::read(who, reason)
+        Self::read(who, reason, named)
     }
 }
 
@@ -178,7 +187,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Wish, String> {
-        Wish::read(body.as_bytes()).map_err(|refused| refused.to_string())
+        Wish::read(body.as_bytes(), None).map_err(|refused| refused.to_string())
     }
 
     #[test]
@@ -192,6 +201,17 @@ mod tests {
         let signed = wish.signed.unwrap();
         assert_eq!((&*signed.who, &*signed.reason), ("me@here", "why"));
         assert_eq!(wish.which.in_words(), "app_id a");
+    }
+
+    #[test]
+    fn a_named_token_signs_for_its_bearer() {
+        let who = |body: &str| {
+            Signed::read_alone(body.as_bytes(), Some("ann"))
+                .unwrap()
+                .who
+        };
+        assert_eq!(who(r#"{"reason":"r"}"#), "ann");
+        assert_eq!(who(r#"{"who":"bob@x","reason":"r"}"#), "ann (bob@x)");
     }
 
     #[test]

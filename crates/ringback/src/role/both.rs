@@ -4,8 +4,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 
+use boot::Live;
 use boot::settings::Settings;
 use delivery::Guard;
 use dispatcher::Dispatcher;
@@ -28,13 +28,14 @@ pub(crate) struct Doors {
 /// # Errors
 /// A client that cannot be built, or a port that is taken.
 pub(crate) fn open(
-    frame: &Frame,
+    frame: &mut Frame,
     settings: &Settings,
-    guard: Arc<Guard>,
+    guard: &Live<Guard>,
 ) -> Result<Doors, Failure> {
-    let tools = frame.tools_out(Arc::clone(&guard));
-    let dispatcher = Dispatcher::new(&settings.dispatcher, tools)?;
-    let tools = frame.tools_in(settings, guard);
+    let tools = frame.tools_out(guard);
+    let dispatcher = Dispatcher::new(settings, tools)?;
+    frame.hand_out(dispatcher.policies());
+    let tools = frame.tools_in(settings, guard.clone());
     let (address, ingress) = ingress::serve(&settings.ingress, tools, frame.stop.clone())?;
     Ok(Doors {
         address,

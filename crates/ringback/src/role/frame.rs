@@ -7,10 +7,14 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use boot::settings::Settings;
-use boot::{Health, Metrics, stop};
+use boot::reload::Commit;
+use boot::settings::{Settings, SettingsError};
+use boot::{Health, Live, Loaded, Metrics, Reload, stop};
 use broker::Broker;
-use delivery::Guard;
+use delivery::callers::Callers;
+use delivery::{Guard, Opening, Parties};
+use dispatcher::Policies;
+use dispatcher::{AutoPause, Pauses};
 use tokio_util::sync::CancellationToken;
 
 use super::broker_watch::{Links, watch};
@@ -19,13 +23,34 @@ use crate::equipment::{self, Equipment};
 use crate::failure::Failure;
 use crate::records::{Place, Records};
 
+/// What a reload can change: sections, and keys. All else needs a restart.
+const LIVE: &[&str] = &[
+    "apps",
+    "auth",
+    "callees",
+    "dispatcher.attempt_timeout",
+    "guard",
+    "limits",
+    "retry",
+];
+
 /// What every role has: a broker that is connecting, a journal if there is one, and how the process
 /// is seen.
 pub(crate) struct Frame {
     pub(crate) equipment: Equipment,
+    /// The registry of parties, as it is now.
+    parties: Live<Parties>,
+    /// Told what follows from new settings, until the role begins to follow them.
+    reload: Option<Reload>,
+    /// What the process opens of the guard by itself.
+    opened: Vec<Opening>,
     pub(crate) broker: Broker,
+    /// Who may send callbacks; nobody in a role without the door in.
+    callers: Live<Callers>,
     /// Where what happened is told to.
     records: Option<Records>,
+    /// Who is not to be called for now.
+    pauses: Pauses,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) health: Arc<Health>,
     /// Cancelled by the first SIGTERM or SIGINT.
@@ -43,14 +68,36 @@ impl Frame {
     /// Checks the settings, then begins: signals, the broker, the journal, and whoever watches them.
     /// A journal that the settings do not name lies in `directory`, if there is one.
     pub(crate) fn begin(
-        settings: &Settings,
+        loaded: &Loaded,
         role: &str,
         links: Links,
         directory: Option<&Path>,
     ) -> Result<Self, Failure> {
+        let settings = &loaded.settings;
         let equipment = Equipment::check(settings)?;
+        let has_door_in = matches!(role, "ingress" | "serve" | "dev");
+        let callers = match has_door_in {
+            true => equipment::callers(settings, role)?,
+            false => Callers::open(),
+        };
+        let callers = Live::new(callers);
         let place = Place::find(settings, directory)?;
         let stop = stop::on_signals()?;
+        // A terminal that is closed must end what somebody tries out in it.
+        let mut reload = Reload::new(loaded, LIVE, role != "dev")?;
+        if has_door_in {
+            let (live, role) = (callers.clone(), role.to_owned());
+            reload.tell(move |settings| {
+                let (live, new) = (live.clone(), equipment::callers(settings, &role)?);
+                Ok(Box::new(move || live.set(new)))
+            });
+        }
+        let parties = Live::new(Arc::clone(&equipment.parties));
+        let live = parties.clone();
+        reload.tell(move |settings| {
+            let (live, new) = (live.clone(), Equipment::check(settings)?.parties);
+            Ok(Box::new(move || live.set(new)))
+        });
         let broker = equipment::open(&settings.broker, role)?;
         let (metrics, health) = (Arc::new(Metrics::new()), Health::new());
         watch(&broker, links, Arc::clone(&health), Arc::clone(&metrics));
@@ -60,21 +107,77 @@ impl Frame {
         if let Some(records) = &records {
             records.watch(Arc::clone(&health), Arc::clone(&metrics));
         }
+        let auto = AutoPause {
+            on_gone: settings.auto_pause.on_gone,
+            after: settings.auto_pause.after,
+        };
+        let journal = records.as_ref().map(|it| it.journal.clone());
         Ok(Self {
             equipment,
+            parties,
+            reload: Some(reload),
+            opened: Vec::new(),
             broker,
+            callers,
             records,
+            pauses: Pauses::new(journal, auto),
             metrics,
             health,
             stop,
         })
     }
 
+    /// The address guard, with `more` openings beside those of the settings.
+    pub(crate) fn guard(&mut self, more: impl IntoIterator<Item = Opening>) -> Live<Guard> {
+        let more: Vec<Opening> = more.into_iter().collect();
+        self.opened.clone_from(&more);
+        let guard = Live::new(self.equipment.guard(more.clone()));
+        let live = guard.clone();
+        self.tell(move |settings| {
+            let guard = Equipment::check(settings)?.guard(more.clone());
+            let live = live.clone();
+            Ok(Box::new(move || live.set(guard)))
+        });
+        guard
+    }
+
+    /// Lets the door out follow from new settings.
+    pub(crate) fn hand_out(&mut self, policies: Policies) {
+        let opened = self.opened.clone();
+        self.tell(move |settings| {
+            let new = Equipment::check(settings)?;
+            let guard = new.guard(opened.clone());
+            let (policy, live) = (
+                policies.prepare(settings, new.parties, guard)?,
+                policies.clone(),
+            );
+            Ok(Box::new(move || live.set(policy)))
+        });
+    }
+
+    /// Adds what must agree to new settings, and follows from them.
+    pub(crate) fn tell(
+        &mut self,
+        user: impl Fn(&Settings) -> Result<Commit, SettingsError> + Send + 'static,
+    ) {
+        if let Some(reload) = &mut self.reload {
+            reload.tell(user);
+        }
+    }
+
+    /// Follows the settings from now on until the stop; call it when all users are told.
+    pub(crate) fn follow(&mut self) {
+        if let Some(reload) = self.reload.take() {
+            tokio::spawn(reload.run(Arc::clone(&self.metrics), self.stop.clone()));
+        }
+    }
+
     /// What the door in works with.
-    pub(crate) fn tools_in(&self, settings: &Settings, guard: Arc<Guard>) -> ingress::Tools {
+    pub(crate) fn tools_in(&self, settings: &Settings, guard: Live<Guard>) -> ingress::Tools {
         ingress::Tools {
             broker: self.broker.clone(),
-            parties: Arc::clone(&self.equipment.parties),
+            callers: self.callers.clone(),
+            parties: self.parties.clone(),
             guard,
             metrics: Arc::clone(&self.metrics),
             health: Arc::clone(&self.health),
@@ -86,12 +189,12 @@ impl Frame {
     }
 
     /// What the door out works with.
-    pub(crate) fn tools_out(&self, guard: Arc<Guard>) -> dispatcher::Tools {
+    pub(crate) fn tools_out(&self, guard: &Live<Guard>) -> dispatcher::Tools {
         dispatcher::Tools {
+            pauses: self.pauses.clone(),
             broker: self.broker.clone(),
-            parties: Arc::clone(&self.equipment.parties),
-            guard,
-            schedule: self.equipment.schedule.clone(),
+            parties: self.parties.get(),
+            guard: guard.get(),
             metrics: Arc::clone(&self.metrics),
             journal: self.records.as_ref().map(|it| it.journal.clone()),
             recorder: self.records.as_ref().map(|it| it.recorder.clone()),
@@ -106,7 +209,7 @@ impl Frame {
         let tools = admin::Tools {
             broker: self.broker.clone(),
             journal: self.records.as_ref().map(|it| it.journal.clone()),
-            parties: Arc::clone(&self.equipment.parties),
+            parties: self.parties.clone(),
             retention: settings.journal.retention,
         };
         let (address, serving) = admin::serve(&settings.admin, tools, self.stop.clone())?;

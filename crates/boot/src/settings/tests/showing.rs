@@ -39,6 +39,21 @@ retry_slots = 64
 [retry]
 schedule = "5s,30s,2min,10min,30min,2h,5h,10h"
 
+[limits]
+breaker_calls = 20
+breaker_open = "15s"
+breaker_open_most = "1min"
+breaker_share = 0.5
+breaker_window = "30s"
+burst = 1
+# in_flight is not set
+# rate is not set
+waiting = "2s"
+
+[auth]
+# mode is not set
+window = "5min"
+
 [journal]
 body_retention = "720h"
 max_backlog = 1000000
@@ -49,6 +64,10 @@ spool = 100000
 [admin]
 listen = "127.0.0.1:5109"
 # token is not set
+
+[auto_pause]
+after = "0s"
+on_gone = false
 
 [guard]
 allow = []

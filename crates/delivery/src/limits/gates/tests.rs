@@ -1,9 +1,10 @@
 //! Are caps, rates, the waiting room and the memory kept within their bounds?
 
+mod steps;
+
 use super::super::{BreakerRules, BreakerState, End, Rate};
 use super::*;
 use crate::target::TargetUrl;
-use proptest::prelude::*;
 use std::sync::Arc;
 
 const SLOTS: [u32; 2] = [80, 20];
@@ -50,7 +51,15 @@ fn end(end: End) -> Ended {
     Ended {
         end,
         hold: None,
+        took: Some(Duration::from_secs(5)),
+    }
+}
+
+/// An end soon after the beginning.
+fn fast() -> Ended {
+    Ended {
         took: Some(Duration::from_millis(5)),
+        ..end(End::Success)
     }
 }
 
@@ -133,6 +142,44 @@ fn one_keys_wait_leaves_room_for_others_and_all_together_have_a_quarter() {
         parked(enter(&mut gates, &callee(no), Lane::First));
     }
     assert_eq!(places.len(), 20);
+}
+
+#[test]
+fn a_fast_target_may_have_as_many_waiting_as_it_takes_within_a_moment_until_it_stops() {
+    let (mut gates, key) = (gates(), callee("EO001"));
+    let ask = |gates: &mut Gates, now| gates.enter(&key, Lane::First, &limits(), false, now);
+    let known = go(ask(&mut gates, NOW));
+    gates.leave(known, &fast(), NOW);
+    let _calls: Vec<Pass> = (0..8).map(|_| go(ask(&mut gates, NOW))).collect();
+    let asked: Vec<Entry> = (0..200).map(|_| ask(&mut gates, NOW)).collect();
+    let mut waiting: Vec<Place> = Vec::new();
+    for entry in asked {
+        match entry {
+            Entry::Wait(place) => waiting.push(place),
+            other => assert_eq!(parked(other).0, Parked::InFlight),
+        }
+    }
+    // 5 ms, rounded up by at most 42 %: 7 to 10 rounds of 8 in 50 ms.
+    assert!((56..=80).contains(&waiting.len()), "{}", waiting.len());
+    // The room is not taken by them: its 8 for this key are, others have theirs.
+    assert_eq!(gates.waiting, [8, 0]);
+    let patience = |place: &Place| place.patience(&limits());
+    assert_eq!(patience(&waiting[0]), Duration::from_secs(2));
+    assert_eq!(patience(&waiting[8]), Duration::from_millis(200));
+    // It has not answered for a moment, fast as it was.
+    let later = NOW + Duration::from_millis(51);
+    let why = |entry| parked(entry).0;
+    assert_eq!(why(ask(&mut gates, later)), Parked::InFlight);
+    for place in waiting {
+        gates.withdraw(place);
+    }
+    assert_eq!(gates.waiting, [0, 0]);
+    let none: Limits = Limits {
+        waiting: Duration::ZERO,
+        ..limits()
+    };
+    let entry = gates.enter(&key, Lane::First, &none, false, NOW);
+    assert_eq!(why(entry), Parked::InFlight, "nobody is to wait");
 }
 
 #[test]
@@ -240,77 +287,6 @@ fn a_hundred_thousand_hosts_are_forgotten_but_not_those_that_are_called_or_left_
     assert_eq!(seen.keys.len(), 20);
     let shown: u64 = seen.keys.iter().map(|it| it.attempts[0]).sum();
     assert_eq!(shown + seen.others.attempts[0], 100_000);
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Enter(u8, bool),
-    Leave(usize, u8),
-    Again(usize),
-    GiveUp(usize),
-    Pass(u64),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        4 => (0_u8..5, any::<bool>()).prop_map(|(key, retry)| Step::Enter(key, retry)),
-        2 => (any::<usize>(), 0_u8..3).prop_map(|(which, end)| Step::Leave(which, end)),
-        1 => any::<usize>().prop_map(Step::Again),
-        1 => any::<usize>().prop_map(Step::GiveUp),
-        1 => (0_u64..5_000).prop_map(Step::Pass),
-    ];
-    prop::collection::vec(step, 0..400)
-}
-
-proptest! {
-    #[test]
-    fn caps_and_room_hold_and_everything_comes_back(steps in steps(), cap in prop::option::of(1_u32..5)) {
-        let mut gates = Gates::new([30, 10], 3);
-        let limits = Limits { in_flight: cap, rate: Rate::new(5.0, 3), ..limits() };
-        let (mut now, mut passes, mut places) = (NOW, Vec::new(), Vec::new());
-        let held = |entry: Entry, passes: &mut Vec<Pass>, places: &mut Vec<Place>| match entry {
-            Entry::Go(pass) => passes.push(pass),
-            Entry::Wait(place) => places.push(place),
-            Entry::Park { .. } => {}
-        };
-        for step in steps {
-            match step {
-                Step::Pass(millis) => now += Duration::from_millis(millis),
-                Step::Enter(key, retry) => {
-                    let lane = if retry { Lane::Retry } else { Lane::First };
-                    let entry = gates.enter(&callee(&key.to_string()), lane, &limits, false, now);
-                    held(entry, &mut passes, &mut places);
-                }
-                Step::Leave(which, kind) if !passes.is_empty() => {
-                    let kind = [End::Success, End::Failure, End::Neutral][usize::from(kind)];
-                    gates.leave(passes.swap_remove(which % passes.len()), &end(kind), now);
-                }
-                Step::Again(which) if !places.is_empty() => {
-                    let entry = gates.again(places.swap_remove(which % places.len()), &limits, false, now);
-                    held(entry, &mut passes, &mut places);
-                }
-                Step::GiveUp(which) if !places.is_empty() => {
-                    gates.give_up(places.swap_remove(which % places.len()));
-                }
-                _ => {}
-            }
-            prop_assert!(gates.waiting[0] <= 7 && gates.waiting[1] <= 2);
-            let waiting: usize = gates.waiting.iter().map(|it| *it as usize).sum();
-            prop_assert_eq!(waiting, places.len());
-            for seen in gates.seen(100, now).keys {
-                let most = cap.unwrap_or(3 + 1);
-                prop_assert!(seen.in_flight <= most, "{}", seen.in_flight);
-            }
-        }
-        for place in places {
-            gates.withdraw(place);
-        }
-        for pass in passes {
-            gates.leave(pass, &Ended::unsaid(), now);
-        }
-        prop_assert_eq!(gates.waiting, [0, 0]);
-        prop_assert!(gates.gates.iter().flatten().all(Gate::is_idle));
-    }
 }
 
 #[test]

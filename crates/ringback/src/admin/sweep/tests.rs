@@ -79,7 +79,7 @@ fn broom(ground: &Ground) -> Broom {
     Broom {
         broker: ground.broker.clone(),
         journal: ground.journal.clone(),
-        parties: Arc::new(Parties::new([]).unwrap()),
+        parties: Live::new(Parties::new([]).unwrap()),
         retention: Duration::from_secs(3_600),
     }
 }

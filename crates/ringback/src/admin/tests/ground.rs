@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
+use boot::Live;
 use boot::settings::AdminSettings;
 use broker::{Broker, Lane, embedded};
 use bytes::Bytes;
@@ -126,11 +126,12 @@ impl Ground {
         let settings = AdminSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: token.map(Into::into),
+            ..AdminSettings::default()
         };
         let tools = Tools {
             broker: self.broker.clone(),
             journal: journal.then(|| self.journal.clone()),
-            parties: Arc::new(Parties::new([]).unwrap()),
+            parties: Live::new(Parties::new([]).unwrap()),
             retention: Duration::from_secs(3_600),
         };
         let (address, serving) = serve(&settings, tools, stop.clone()).unwrap();

@@ -1,0 +1,212 @@
+//! What holds for one registered callee?
+
+use crate::lines::Line;
+use crate::policy::{Policy, rate, schedule};
+use crate::rule::BodyRule;
+use boot::SettingsError;
+use boot::settings::{Auth, CalleeSettings, Reference};
+use delivery::limits::{Key, Limits};
+use delivery::{End, Party, Retrying, Schedule, TargetUrl};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Certificate, Identity};
+use secrecy::{ExposeSecret, SecretString};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A callee, as the settings have it.
+pub(crate) struct Callee {
+    pub(crate) key: Key,
+    pub(crate) url: Option<TargetUrl>,
+    pub(crate) limits: Limits,
+    pub(crate) paused: bool,
+    pub(crate) schedule: Arc<Schedule>,
+    pub(crate) timeout: Duration,
+    pub(crate) line: Arc<Line>,
+    pub(crate) manner: Arc<Manner>,
+}
+
+/// How a callee is spoken to, and understood.
+pub(crate) struct Manner {
+    /// Over those of callers. Each value is marked as sensitive.
+    pub(crate) headers: HeaderMap,
+    pub(crate) rule: Option<BodyRule>,
+    pub(crate) retrying: Retrying,
+}
+
+/// From what a client's TLS is made, as it stands in the files. Never shown: a key is in it.
+#[derive(Default, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// The only roots that are trusted; none: the system's.
+    ca: Option<Vec<u8>>,
+    /// Certificate chain and private key.
+    identity: Option<Vec<u8>>,
+}
+
+fn refused(no: &str, name: &str, reason: impl std::fmt::Display) -> SettingsError {
+    SettingsError::refused(&format!("callees.{no}.{name}"), reason)
+}
+
+impl Callee {
+    /// Checks what needs no secret and no file.
+    pub(crate) fn check(no: &str, settings: &CalleeSettings) -> Result<(), SettingsError> {
+        retrying(no, settings)?;
+        if !settings.schedule.is_empty() {
+            schedule(&format!("callees.{no}.schedule"), &settings.schedule)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn new(
+        party: &Party,
+        settings: &CalleeSettings,
+        policy: &Policy,
+        line: Arc<Line>,
+    ) -> Result<Self, SettingsError> {
+        let no = &*party.no;
+        let own_rate = match settings.rate {
+            Some(_) => rate(
+                &format!("callees.{no}"),
+                settings.rate,
+                settings.burst.unwrap_or(1),
+            )?,
+            None => policy.limits.rate,
+        };
+        let rule = settings.success_pointer.clone();
+        let rule = rule.map(|pointer| BodyRule::new(pointer, settings.success_values.clone()));
+        Ok(Self {
+            key: Key::Callee(no.into()),
+            url: party.url.clone(),
+            limits: Limits {
+                in_flight: settings.in_flight.or(policy.limits.in_flight),
+                rate: own_rate,
+                ..policy.limits
+            },
+            paused: settings.paused,
+            schedule: match &*settings.schedule {
+                [] => Arc::clone(&policy.schedule),
+                own => Arc::new(schedule(&format!("callees.{no}.schedule"), own)?),
+            },
+            timeout: settings.timeout.unwrap_or(policy.timeout),
+            line,
+            manner: Arc::new(Manner {
+                headers: headers(no, settings)?,
+                rule,
+                retrying: retrying(no, settings)?,
+            }),
+        })
+    }
+}
+
+fn retrying(no: &str, settings: &CalleeSettings) -> Result<Retrying, SettingsError> {
+    let ends = |name: &str, texts: &[String]| -> Result<Vec<End>, SettingsError> {
+        let read = |text: &String| text.parse().map_err(|error| refused(no, name, error));
+        texts.iter().map(read).collect()
+    };
+    let retry_on = ends("retry_on", &settings.retry_on)?;
+    let never_retry = ends("never_retry", &settings.never_retry)?;
+    Retrying::new(retry_on, never_retry).map_err(|both| {
+        refused(
+            no,
+            "never_retry",
+            format!("{both} stands in retry_on as well"),
+        )
+    })
+}
+
+fn headers(no: &str, settings: &CalleeSettings) -> Result<HeaderMap, SettingsError> {
+    let mut headers = HeaderMap::with_capacity(settings.headers.len() + 1);
+    for (name, value) in &settings.headers {
+        let key = format!("headers.{name}");
+        let name = HeaderName::try_from(name)
+            .map_err(|_| refused(no, &key, "it is no name of a header"))?;
+        headers.insert(name, sensitive(no, &key, &read(no, &key, value)?)?);
+    }
+    if let (Some(auth), Some(secret)) = (settings.auth, &settings.secret) {
+        let secret = read(no, "secret", secret)?;
+        let value = match (auth, &settings.user) {
+            (Auth::Basic, Some(user)) => basic(&read(no, "user", user)?, &secret),
+            (Auth::Basic | Auth::Bearer, _) => format!("Bearer {}", secret.expose_secret()).into(),
+        };
+        headers.insert(AUTHORIZATION, sensitive(no, "secret", &value)?);
+    }
+    Ok(headers)
+}
+
+fn read(no: &str, name: &str, reference: &Reference) -> Result<SecretString, SettingsError> {
+    reference.read().map_err(|reason| refused(no, name, reason))
+}
+
+fn sensitive(no: &str, name: &str, value: &SecretString) -> Result<HeaderValue, SettingsError> {
+    let mut value = HeaderValue::from_str(value.expose_secret())
+        .map_err(|_| refused(no, name, "its value holds something that no header can"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// RFC 7617, section 2.
+fn basic(user: &SecretString, secret: &SecretString) -> SecretString {
+    let pair = format!("{}:{}", user.expose_secret(), secret.expose_secret());
+    format!("Basic {}", crate::base64::encode(pair.as_bytes())).into()
+}
+
+impl Tls {
+    /// Reads the files that the settings name.
+    pub(crate) fn read(no: &str, settings: &CalleeSettings) -> Result<Self, SettingsError> {
+        let file = |name: &str, path: &Path| {
+            let read = std::fs::read(path);
+            read.map_err(|error| {
+                refused(
+                    no,
+                    name,
+                    format!("{} cannot be read: {error}", path.display()),
+                )
+            })
+        };
+        let ca = settings.ca_file.as_deref();
+        let ca = ca.map(|path| file("ca_file", path)).transpose()?;
+        if let Some(pem) = &ca {
+            let roots = Certificate::from_pem_bundle(pem);
+            if roots.is_ok_and(|roots| roots.is_empty())
+                || Certificate::from_pem_bundle(pem).is_err()
+            {
+                return Err(refused(
+                    no,
+                    "ca_file",
+                    "there is no certificate in it (PEM)",
+                ));
+            }
+        }
+        let identity = match (&settings.cert_file, &settings.key_file) {
+            (Some(cert), Some(key)) => {
+                let mut pem = file("cert_file", cert)?;
+                pem.push(b'\n');
+                pem.extend(file("key_file", key)?);
+                Identity::from_pem(&pem).map_err(|_| {
+                    refused(
+                        no,
+                        "cert_file",
+                        "cert_file and key_file hold no certificate with its key (PEM)",
+                    )
+                })?;
+                Some(pem)
+            }
+            _ => None,
+        };
+        Ok(Self { ca, identity })
+    }
+
+    pub(crate) fn apply(
+        &self,
+        mut to: reqwest::ClientBuilder,
+    ) -> reqwest::Result<reqwest::ClientBuilder> {
+        if let Some(pem) = &self.ca {
+            // Instead of the system's: who names its own means these alone.
+            to = to.tls_certs_only(Certificate::from_pem_bundle(pem)?);
+        }
+        if let Some(pem) = &self.identity {
+            to = to.identity(Identity::from_pem(pem)?);
+        }
+        Ok(to)
+    }
+}

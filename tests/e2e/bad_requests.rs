@@ -1,0 +1,145 @@
+//! Does every bad request get its documented answer, and nothing else?
+//!
+//! Ten thousand and more, made from one seed, with good ones among them.
+
+mod bodies;
+mod framing;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use futures_util::{StreamExt as _, stream};
+use tests::{Callee, GatewayOptions, Role, Trap, World, eventually, http, together};
+
+const SEED: u64 = 20_261_124;
+const KEY: &str = "rbk_corpus";
+/// SHA-256 of [`KEY`] is computed by the test; of another key nobody has it.
+const OTHER_KEY: &str = "rbk_corpus-of-another";
+
+/// A request whose answer is known.
+pub(super) struct Bad {
+    pub(super) kind: &'static str,
+    pub(super) body: Bytes,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) status: u16,
+}
+
+fn hash(key: &str) -> String {
+    delivery::callers::KeyHash::of(key.as_bytes()).to_string()
+}
+
+#[test]
+fn ten_thousand_bad_requests_are_answered_as_documented_and_nothing_comes_of_them() {
+    together(async {
+        let trap = Trap::start().await;
+        let world = World::start(|callee: &Callee| {
+            let url = callee.url("");
+            let address = url.split('/').nth(2).unwrap().to_owned();
+            let options = GatewayOptions {
+                allow: address,
+                ..GatewayOptions::default()
+            };
+            options
+                .with_ingress("RINGBACK__AUTH__MODE", "bearer")
+                .with_ingress("RINGBACK__APPS__app1__KEYS", &hash(KEY))
+                .with_ingress("RINGBACK__APPS__app2__KEYS", &hash(OTHER_KEY))
+                .with_ingress("RINGBACK__INGRESS__BODY_TIMEOUT", "5s")
+        })
+        .await;
+        let mut good = world.callback("/ok");
+        good["app_id"] = "app1".into();
+        let good = good.to_string();
+        let mut rng = Rng::with_seed(SEED);
+        let mut corpus = bodies::all(&good, trap.address(), &mut rng);
+        rng.shuffle(&mut corpus);
+        let framed = framing::all(&good, KEY, &mut rng);
+        let count = corpus.len() + framed.len();
+        assert!(count >= 10_000, "{count}");
+
+        let authorization = format!("Bearer {KEY}");
+        let good_headers = [
+            ("content-type", "application/json"),
+            ("authorization", &*authorization),
+        ];
+        let mut wrong: BTreeMap<String, String> = BTreeMap::new();
+        let mut accepted = 0;
+        let (world, good, good_headers) = (&world, &good, &good_headers);
+        let answers = stream::iter(corpus.iter().enumerate()).map(|(place, bad)| async move {
+            let headers: Vec<_> = bad
+                .headers
+                .iter()
+                .map(|(name, it)| (*name, &**it))
+                .collect();
+            let answer = world.gateway.post_raw(bad.body.clone(), &headers).await;
+            let mut told = Vec::new();
+            if answer.status != bad.status {
+                let body = String::from_utf8_lossy(&bad.body)
+                    .chars()
+                    .take(300)
+                    .collect::<String>();
+                let what = format!("{} instead of {}: {body}", answer.status, bad.status);
+                told.push((bad.kind, what));
+            }
+            if place % 10 == 0 {
+                let answer = world.gateway.post_raw(good.clone(), good_headers).await;
+                answer.accepted();
+            }
+            (told, usize::from(place % 10 == 0))
+        });
+        let mut answers = answers.buffer_unordered(16);
+        while let Some((told, good)) = answers.next().await {
+            accepted += good;
+            wrong.extend(told.into_iter().map(|(kind, what)| (kind.to_owned(), what)));
+        }
+        let address = world.gateway.ingress.address;
+        let framed = stream::iter(&framed).map(|bad| async move {
+            let answer = http::raw(address, &bad.bytes).await;
+            (bad, answer)
+        });
+        let mut framed = framed.buffer_unordered(16);
+        while let Some((bad, answer)) = framed.next().await {
+            let statuses: Vec<&str> = answer
+                .split("HTTP/1.")
+                .skip(1)
+                .map(|it| &it[2..5])
+                .collect();
+            let fine = match statuses.as_slice() {
+                [] => bad.may_be_silent,
+                [one] => bad.statuses.contains(one),
+                _ => false,
+            };
+            if !fine {
+                let sent = bad.bytes.escape_ascii().to_string();
+                let sent: String = sent.chars().take(300).collect();
+                wrong.insert(bad.kind.to_owned(), format!("{statuses:?} for {sent}"));
+            }
+        }
+        assert!(wrong.is_empty(), "seed {SEED}: {wrong:#?}");
+
+        let page = world.gateway.metrics(Role::Ingress).await;
+        let line = format!("ringback_callbacks_accepted_total {accepted}");
+        assert!(page.lines().any(|it| it == line), "{line}\n{page}");
+        assert!(
+            !page.contains("ringback_callbacks_refused_total{code=\"500\"}"),
+            "{page}"
+        );
+        let log = world.gateway.ingress.process.log();
+        assert!(!log.contains("panicked"), "a panic");
+        eventually(
+            "every good one delivered",
+            Duration::from_secs(120),
+            async || {
+                let received = world.callee.book.received().len();
+                if received == accepted {
+                    Ok(())
+                } else {
+                    Err(format!("{received} of {accepted}"))
+                }
+            },
+        )
+        .await;
+        assert_eq!(trap.caught(), (0, 0));
+    });
+}

@@ -1,0 +1,326 @@
+//! Do only those come in who can prove who they are, and see they only what is theirs?
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tests::gateway::Answered;
+use tests::{Callee, GatewayOptions, Process, World, eventually, http, together};
+
+const KEY_A: &str = "rbk_canary-of-a-0123456789abcdef";
+const KEY_A2: &str = "rbk_canary-of-a-second-89abcdef";
+const KEY_B: &str = "rbk_canary-of-b-0123456789abcdef";
+const SECRET: [u8; 32] = [0xC7; 32];
+const PATH: &str = "/api/callback";
+
+fn hash(key: &str) -> String {
+    let digits = Sha256::digest(key.as_bytes());
+    let digits: String = digits.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digits}")
+}
+
+fn whsec(secret: &[u8]) -> String {
+    format!("whsec_{}", STANDARD.encode(secret))
+}
+
+async fn world(mode: &str, more: &[(&str, &str)]) -> World {
+    World::start(|_: &Callee| {
+        let options = GatewayOptions::default().with_journal();
+        let two = format!("{},{}", hash(KEY_A), hash(KEY_A2));
+        let options = options
+            .with_ingress("RINGBACK__AUTH__MODE", mode)
+            .with_ingress("RINGBACK__LOG__LEVEL", "trace")
+            .with_ingress("RINGBACK__APPS__AppA__KEYS", &two)
+            .with_ingress("RINGBACK__APPS__B__KEYS", &hash(KEY_B))
+            .with_ingress("RINGBACK__APPS__AppA__SECRETS", &whsec(&SECRET))
+            .with_ingress("RINGBACK__APPS__B__SECRETS", &whsec(&[7; 32]));
+        let add =
+            |options: GatewayOptions, (key, value): &(&str, &str)| options.with_ingress(key, value);
+        more.iter().fold(options, add)
+    })
+    .await
+}
+
+fn body(world: &World, app: &str) -> String {
+    let mut callback = world.callback("/ok");
+    callback["app_id"] = Value::from(app);
+    callback.to_string()
+}
+
+async fn ask(
+    world: &World,
+    method: &str,
+    path: &str,
+    body: &str,
+    headers: &[(String, String)],
+) -> Answered {
+    let url = format!("http://{}{path}", world.gateway.ingress.address);
+    let method = method.parse().unwrap();
+    let mut request = http::client().request(method, url).body(body.to_owned());
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = response.bytes().await.unwrap();
+    Answered {
+        status,
+        headers,
+        body,
+    }
+}
+
+fn bearer(key: &str) -> Vec<(String, String)> {
+    vec![("authorization".to_owned(), format!("Bearer {key}"))]
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_secs()
+}
+
+fn signed(app: &str, secret: &[u8], id: &str, time: u64, payload: &str) -> Vec<(String, String)> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret).unwrap();
+    mac.update(format!("{id}.{time}.{payload}").as_bytes());
+    let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    [
+        ("x-callback-app-id", app.to_owned()),
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", time.to_string()),
+        ("webhook-signature", signature),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+fn fresh() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// Whether neither log, metrics nor the journal's tables show any of the credentials.
+async fn assert_silent(world: &World) {
+    let mut shown: Vec<String> = world.gateway.doors().map(|it| it.process.log()).collect();
+    shown.push(world.gateway.metrics(tests::Role::Ingress).await);
+    for (_, taken) in world.gateway.take_all().await {
+        shown.push(format!("{taken:?}"));
+    }
+    let canaries = [
+        KEY_A,
+        KEY_A2,
+        KEY_B,
+        &whsec(&SECRET)[6..],
+        &hash(KEY_A)[7..],
+    ];
+    for text in shown {
+        for canary in canaries {
+            assert!(!text.contains(canary), "{canary} shows itself");
+        }
+    }
+}
+
+#[test]
+fn a_key_lets_in_its_own_app_alone_and_shows_it_its_own_callbacks_alone() {
+    together(async {
+        let world = world("bearer", &[("RINGBACK__APPS__B__DISABLED", "false")]).await;
+        for key in [KEY_A, KEY_A2] {
+            let answer = ask(&world, "POST", PATH, &body(&world, "AppA"), &bearer(key)).await;
+            let id = answer.accepted();
+            world.received(&id, 1).await;
+        }
+        let own = ask(&world, "POST", PATH, &body(&world, "AppA"), &bearer(KEY_A)).await;
+        let id = own.accepted();
+        for (headers, app, status) in [
+            (vec![], "AppA", 401),
+            (bearer("rbk_wrong"), "AppA", 401),
+            (bearer(KEY_B), "AppA", 403),
+            (bearer(KEY_A), "B", 403),
+            (bearer(KEY_A), "appa", 403),
+            (bearer(KEY_A), "nobody", 403),
+        ] {
+            let answer = ask(&world, "POST", PATH, &body(&world, app), &headers).await;
+            assert_eq!(answer.status, status, "{app}: {:?}", answer.body);
+            let json: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(json["code"], status.to_string());
+            assert!(json.get("request_id").is_none(), "{json}");
+            let challenge = answer.headers.get("www-authenticate");
+            assert_eq!(challenge.is_some(), status == 401);
+        }
+        // Refused before the body is read or parsed.
+        let answer = ask(&world, "POST", PATH, "no json", &[]).await;
+        assert_eq!(answer.status, 401);
+
+        let at = format!("{PATH}/{id}");
+        eventually("its own query", Duration::from_secs(30), async || {
+            let answer = ask(&world, "GET", &at, "", &bearer(KEY_A)).await;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+        let unknown = format!("{PATH}/{}", uuid::Uuid::from_u128(7));
+        for method in ["GET", "DELETE"] {
+            let foreign = eventually("no 503", Duration::from_secs(60), async || {
+                let answer = ask(&world, method, &at, "", &bearer(KEY_B)).await;
+                (answer.status != 503).then_some(answer)
+            })
+            .await;
+            let none = ask(&world, method, &unknown, "", &bearer(KEY_B)).await;
+            assert_eq!((foreign.status, foreign.body), (404, none.body.clone()));
+            assert_eq!(none.status, 404);
+            assert_eq!(ask(&world, method, &at, "", &[]).await.status, 401);
+        }
+        assert_silent(&world).await;
+    });
+}
+
+#[test]
+fn a_signature_lets_in_one_request_once() {
+    together(async {
+        let world = world("hmac", &[]).await;
+        let text = body(&world, "AppA");
+        let id = fresh();
+        let headers = signed("AppA", &SECRET, &id, now(), &text);
+        let answer = ask(&world, "POST", PATH, &text, &headers).await;
+        let request_id = answer.accepted();
+        world.received(&request_id, 1).await;
+        let again = ask(&world, "POST", PATH, &text, &headers).await;
+        assert_eq!(again.status, 401, "a replay");
+        let later = signed("AppA", &SECRET, &id, now() + 1, &text);
+        assert_eq!(ask(&world, "POST", PATH, &text, &later).await.status, 401);
+
+        for (what, headers) in [
+            ("nothing", vec![]),
+            (
+                "another's secret",
+                signed("AppA", &[7; 32], &fresh(), now(), &text),
+            ),
+            ("another app", signed("B", &SECRET, &fresh(), now(), &text)),
+            (
+                "unknown app",
+                signed("nobody", &SECRET, &fresh(), now(), &text),
+            ),
+            (
+                "too old",
+                signed("AppA", &SECRET, &fresh(), now() - 400, &text),
+            ),
+            (
+                "from to-morrow",
+                signed("AppA", &SECRET, &fresh(), now() + 400, &text),
+            ),
+            (
+                "another body",
+                signed("AppA", &SECRET, &fresh(), now(), "{}"),
+            ),
+        ] {
+            let answer = ask(&world, "POST", PATH, &text, &headers).await;
+            assert_eq!(answer.status, 401, "{what}");
+        }
+        let other = body(&world, "B");
+        let headers = signed("AppA", &SECRET, &fresh(), now(), &other);
+        assert_eq!(
+            ask(&world, "POST", PATH, &other, &headers).await.status,
+            403
+        );
+
+        let at = format!("{PATH}/{request_id}");
+        let get = |method: &str, path: &str| {
+            signed(
+                "AppA",
+                &SECRET,
+                &fresh(),
+                now(),
+                &format!("{method} {path}"),
+            )
+        };
+        eventually("its own query", Duration::from_secs(30), async || {
+            let answer = ask(&world, "GET", &at, "", &get("GET", &at)).await;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+        let question = get("GET", &at);
+        assert_eq!(ask(&world, "DELETE", &at, "", &question).await.status, 401);
+        let elsewhere = get("GET", &format!("{PATH}/{}", fresh()));
+        assert_eq!(ask(&world, "GET", &at, "", &elsewhere).await.status, 401);
+        let foreign = signed("B", &[7; 32], &fresh(), now(), &format!("DELETE {at}"));
+        let foreign = ask(&world, "DELETE", &at, "", &foreign).await;
+        assert!(matches!(foreign.status, 404 | 503), "{}", foreign.status);
+        assert_silent(&world).await;
+    });
+}
+
+#[test]
+fn who_is_over_its_rate_or_quota_hears_429_and_others_nothing() {
+    together(async {
+        let limits = [
+            ("RINGBACK__APPS__AppA__RATE", "1"),
+            ("RINGBACK__APPS__AppA__BURST", "3"),
+            ("RINGBACK__APPS__B__QUOTA", "1"),
+        ];
+        let world = world("bearer", &limits).await;
+        let text = body(&world, "AppA");
+        let mut statuses = Vec::new();
+        for _ in 0..8 {
+            let answer = ask(&world, "POST", PATH, &text, &bearer(KEY_A)).await;
+            if answer.status == 429 {
+                assert_eq!(answer.headers["retry-after"], "1");
+            }
+            statuses.push(answer.status);
+        }
+        assert_eq!(statuses[..3], [200; 3]);
+        assert!(statuses.contains(&429), "{statuses:?}");
+
+        let text = body(&world, "B");
+        let mut held = bearer(KEY_B);
+        held.push(("prefer".to_owned(), "wait=20".to_owned()));
+        let mut slow = world.callback("/slow/4000");
+        slow["app_id"] = Value::from("B");
+        let slow = slow.to_string();
+        // The other one may have the place at first.
+        let waiting = async {
+            loop {
+                let answer = ask(&world, "POST", PATH, &slow, &held).await;
+                if answer.status != 429 {
+                    return answer;
+                }
+            }
+        };
+        let meanwhile = async {
+            eventually("a full quota", Duration::from_secs(10), async || {
+                let answer = ask(&world, "POST", PATH, &text, &bearer(KEY_B)).await;
+                (answer.status == 429).then_some(())
+            })
+            .await;
+        };
+        let (waited, ()) = futures_util::join!(waiting, meanwhile);
+        assert!(matches!(waited.status, 200 | 202), "{}", waited.status);
+        let after = ask(&world, "POST", PATH, &text, &bearer(KEY_B)).await;
+        assert_eq!(after.status, 200, "the place came back");
+        let page = world.gateway.metrics(tests::Role::Ingress).await;
+        for limit in ["rate", "quota"] {
+            let series = format!("ringback_callers_limited_total{{limit=\"{limit}\"}}");
+            assert!(page.contains(&series), "{page}");
+        }
+    });
+}
+
+#[test]
+fn no_door_opens_until_somebody_has_chosen_who_may_come_in() {
+    together(async {
+        for role in ["ingress", "serve"] {
+            let mut variables = vec![("RINGBACK__AUTH__MODE", "")];
+            variables.push(match role {
+                "serve" => ("RINGBACK__BROKER__DATA_DIR", "/nowhere/ringback"),
+                _ => ("RINGBACK__BROKER__URL", "amqp://127.0.0.1:9"),
+            });
+            let mut process = Process::ringback(&[role], variables);
+            let ended = process.wait_exit(Duration::from_secs(20)).await;
+            assert_ne!(ended.code(), Some(0));
+            let said = process.log();
+            assert!(
+                said.contains("auth.mode (RINGBACK__AUTH__MODE): it is not set"),
+                "{said}"
+            );
+        }
+    });
+}

@@ -1,0 +1,179 @@
+//! Does a callee get what the operator set for it, and nobody else?
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Value, json};
+use tests::nest::Nest;
+use tests::{Gateway, GatewayOptions, Ground, callback, eventually};
+
+use super::moody::{Arrived, Mood, Moody};
+use super::{IN_TIME, all_taken};
+
+/// A gateway with these callees in its settings file, beside retries after an hour for the rest, and
+/// a breaker that opens soon and for long.
+async fn start(nest: &Nest, callees: &str) -> Gateway<'static> {
+    let file = nest.directory().join("settings.toml");
+    fs::write(&file, callees).unwrap();
+    let options = GatewayOptions {
+        schedule: "3600s".to_owned(),
+        ..GatewayOptions::default()
+    };
+    let options = options
+        .with("RINGBACK_CONFIG", &file.display().to_string())
+        .with("RINGBACK__LIMITS__BREAKER_CALLS", "5")
+        .with("RINGBACK__LIMITS__BREAKER_OPEN", "60s")
+        .with("TEST_EO001_SECRET", "open sesame");
+    Gateway::start(Ground::shared().await, options).await
+}
+
+fn to_callee(no: &str) -> Value {
+    json!({
+        "callee_no": no,
+        "app_id": "a",
+        "message_type": "t",
+        "request_message": {},
+    })
+}
+
+async fn send(gateway: &Gateway<'_>, callback: &Value) -> String {
+    gateway.post(callback).await.accepted()
+}
+
+async fn arrived(target: &Moody, id: &str, count: usize) -> Vec<Arrived> {
+    eventually("the attempts", IN_TIME, async || {
+        let mut arrived = target.arrived();
+        arrived.retain(|it| it.id == id);
+        let seen = arrived.len();
+        (seen >= count).then_some(arrived).ok_or(format!("{seen}"))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_callees_headers_and_credentials_reach_it_and_nobody_else() {
+    let nest = Nest::new("settings");
+    let target = Moody::start(Mood::Status(200)).await;
+    let url = target.url();
+    let settings = format!(
+        r#"
+        [callees.EO001]
+        url = "{url}"
+        headers = {{ "x-tenant" = "seven", "x-key" = "env:TEST_EO001_SECRET" }}
+        auth = "basic"
+        user = "ringback"
+        secret = "env:TEST_EO001_SECRET"
+        [callees.EO002]
+        url = "{url}"
+        auth = "bearer"
+        secret = "env:TEST_EO001_SECRET"
+        "#
+    );
+    let gateway = start(&nest, &settings).await;
+    let basic = send(&gateway, &to_callee("EO001")).await;
+    let bearer = send(&gateway, &to_callee("EO002")).await;
+    // A caller's URL to the very same place, with the callee's number as a label.
+    let mut labelled = callback(&url);
+    labelled["callee_no"] = json!("EO001");
+    let plain = send(&gateway, &labelled).await;
+
+    let basic = &arrived(&target, &basic, 1).await[0].headers;
+    assert_eq!(basic["x-tenant"], "seven");
+    assert_eq!(basic["x-key"], "open sesame");
+    // RFC 7617: base64 of `ringback:open sesame`.
+    assert_eq!(basic["authorization"], "Basic cmluZ2JhY2s6b3BlbiBzZXNhbWU=");
+    let bearer = &arrived(&target, &bearer, 1).await[0].headers;
+    assert_eq!(bearer["authorization"], "Bearer open sesame");
+    assert!(!bearer.contains_key("x-key"));
+    let plain = &arrived(&target, &plain, 1).await[0].headers;
+    for name in ["x-tenant", "x-key", "authorization"] {
+        assert!(!plain.contains_key(name), "{name} leaks to a caller's URL");
+    }
+}
+
+#[tokio::test]
+async fn a_body_rule_asks_for_more_than_a_200() {
+    let nest = Nest::new("settings");
+    let target = Moody::start(Mood::Status(200)).await;
+    target.say(r#"{"code": "500"}"#);
+    let settings = format!(
+        r#"
+        [callees.EO001]
+        url = "{}"
+        schedule = ["1s", "1s", "1s", "1s", "1s"]
+        success_pointer = "/code"
+        success_values = ["000", "0"]
+        "#,
+        target.url()
+    );
+    let gateway = start(&nest, &settings).await;
+    let id = send(&gateway, &to_callee("EO001")).await;
+    arrived(&target, &id, 2).await;
+    target.say("no JSON at all");
+    arrived(&target, &id, 3).await;
+    target.say(r#"{"code": 0}"#);
+    arrived(&target, &id, 4).await;
+    // No fifth: one more callback that must arrive shows it.
+    let next = send(&gateway, &to_callee("EO001")).await;
+    arrived(&target, &next, 1).await;
+    eventually("nothing left", IN_TIME, async || {
+        let waiting = gateway.depths().await?;
+        waiting
+            .is_empty()
+            .then_some(())
+            .ok_or(format!("{waiting:?}"))
+    })
+    .await;
+    assert_eq!(arrived(&target, &id, 4).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_callees_schedule_and_statuses_are_its_own() {
+    let nest = Nest::new("settings");
+    let target = Moody::start(Mood::Status(400)).await;
+    let settings = format!(
+        r#"
+        [callees.EO001]
+        url = "{url}"
+        schedule = ["1s", "1s", "1s"]
+        retry_on = ["4xx"]
+        never_retry = ["503"]
+        "#,
+        url = target.url()
+    );
+    let gateway = start(&nest, &settings).await;
+    // 400 would be dead at once by the usual rules, and the usual schedule would take an hour.
+    let retried = send(&gateway, &to_callee("EO001")).await;
+    let seen = arrived(&target, &retried, 3).await;
+    assert_eq!(
+        seen.iter().map(|it| it.attempt).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    target.be(Mood::Status(200));
+    all_taken(&target, &BTreeSet::from([retried])).await;
+    // 503 would be retried.
+    target.be(Mood::Status(503));
+    let dead = send(&gateway, &to_callee("EO001")).await;
+    let letter = eventually("the dead letter", IN_TIME, async || {
+        gateway.get_dead().await
+    })
+    .await;
+    let letter = contract::Message::decode(&letter.body).unwrap();
+    assert_eq!(letter.request_id.to_string(), dead);
+    assert_eq!(letter.history.len(), 1);
+}
+
+#[tokio::test]
+async fn a_callers_failing_url_does_not_open_a_callees_breaker_at_the_same_host() {
+    let nest = Nest::new("settings");
+    let target = Moody::start(Mood::Status(500)).await;
+    let settings = format!("[callees.EO001]\nurl = \"{}\"\n", target.url());
+    let gateway = start(&nest, &settings).await;
+    super::send(&gateway, &target.url(), 10).await;
+    super::breaker_is(&gateway, &target, 2).await;
+    target.be(Mood::Status(200));
+    let id = send(&gateway, &to_callee("EO001")).await;
+    // Within the 60 s for which the other one is open.
+    let seen = arrived(&target, &id, 1).await;
+    assert_eq!((seen[0].attempt, seen[0].status), (1, Some(200)));
+}

@@ -31,6 +31,7 @@ mod journal;
 mod load;
 mod no_journal;
 mod operators;
+mod pauses;
 mod query;
 mod record;
 mod reload;

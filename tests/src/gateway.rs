@@ -47,6 +47,7 @@ pub struct Gateway<'a> {
     pub dispatchers: Vec<Door>,
     prefix: String,
     queues: Queues<'a>,
+    environment: BTreeMap<String, String>,
     ingress_environment: BTreeMap<String, String>,
     client: reqwest::Client,
 }
@@ -98,6 +99,7 @@ impl<'a> Gateway<'a> {
             dispatchers,
             prefix,
             queues,
+            environment,
             ingress_environment,
             client,
         };
@@ -139,6 +141,16 @@ impl<'a> Gateway<'a> {
         let (role, address) = (self.ingress.role(), self.ingress.address);
         self.ingress = Door::open(role, address, &self.ingress_environment);
         self.ingress.wait_until_ready(&self.client).await;
+    }
+
+    /// Kills a dispatcher, starts another in its place, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn restart_dispatcher(&mut self, place: usize) {
+        let door = Door::open("dispatcher", free_address(), &self.environment);
+        self.dispatchers[place] = door;
+        self.dispatchers[place].wait_until_ready(&self.client).await;
     }
 
     /// Where callers POST.

@@ -1,6 +1,7 @@
 //! What can be seen of the targets that this process calls?
 
 use crate::gates::Gates;
+use crate::pauses::Pauses;
 use boot::Metrics;
 use delivery::limits::{Busiest, Key};
 use std::sync::Arc;
@@ -14,6 +15,13 @@ const SHOW_EVERY: Duration = Duration::from_secs(2);
 /// The targets and callees that a dispatcher knows. Cheap to clone.
 #[derive(Clone)]
 pub struct Targets(Arc<Gates>);
+
+impl Default for Targets {
+    /// Of a process that calls nobody.
+    fn default() -> Self {
+        Self(Gates::new([1, 1], Pauses::default()))
+    }
+}
 
 impl Targets {
     pub(crate) fn of(gates: &Arc<Gates>) -> Self {

@@ -8,6 +8,7 @@ pub(crate) mod asked;
 mod door;
 pub(crate) mod mend;
 pub(crate) mod moment;
+pub(crate) mod pauses;
 mod refusal;
 mod republish;
 mod routes;
@@ -31,6 +32,7 @@ use boot::settings::AdminSettings;
 use boot::{Live, health};
 use broker::Broker;
 use delivery::Parties;
+use dispatcher::{Pauses, Targets};
 use journal::Journal;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -51,12 +53,18 @@ pub(crate) struct Tools {
     pub(crate) parties: Live<Parties>,
     /// How long the journal keeps what has ended (`journal.retention`).
     pub(crate) retention: Duration,
+    pub(crate) pauses: Pauses,
+    /// Of this process's own door out.
+    pub(crate) targets: Targets,
 }
 
 /// What a request handler sees.
 struct Desk {
     broker: Broker,
     journal: Option<Journal>,
+    parties: Live<Parties>,
+    pauses: Pauses,
+    targets: Targets,
     /// Rung for a sweep.
     bell: Arc<Notify>,
     /// The process's own runtime: the server's end with it, and with them the connections made on
@@ -116,12 +124,17 @@ pub(crate) fn serve(
         journal,
         parties,
         retention,
+        pauses,
+        targets,
     } = tools;
     let bell = Arc::new(Notify::new());
     let door = Data::new(door);
     let desk = Data::new(Desk {
         broker: broker.clone(),
         journal: journal.clone(),
+        parties: parties.clone(),
+        pauses,
+        targets,
         bell: Arc::clone(&bell),
         runtime: Handle::current(),
     });

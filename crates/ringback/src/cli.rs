@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::equipment::Equipment;
 use crate::failure::Failure;
-use crate::operators::{self, Callback, Dead};
+use crate::operators::{self, Callback, Dead, Place, Where, Whom};
 use crate::say::say;
 use crate::{ask, dev, equipment, key, role, schedule, topology};
 
@@ -91,6 +91,14 @@ enum Command {
         #[arg(long)]
         admin: bool,
     },
+    /// Leave a callee or a target alone: its callbacks wait, nothing is lost.
+    Pause(Whom),
+    /// End a pause: what waits for it comes back within minutes, spread out.
+    Resume(Whom),
+    /// List the pauses in force.
+    Pauses(Place),
+    /// Show how a dispatcher's busiest callees and targets are doing.
+    Targets(Where),
     /// Check the settings and print the effective ones, secrets masked. Contacts nobody.
     Config,
     /// Print when failed attempts are made again.
@@ -188,6 +196,10 @@ impl Cli {
             }
             Command::Dead(asked) => soon(operators::dead(asked, settings)),
             Command::Callback(asked) => soon(operators::callback(asked, settings)),
+            Command::Pause(asked) => soon(operators::pause(asked, settings)),
+            Command::Resume(asked) => soon(operators::resume(asked, settings)),
+            Command::Pauses(place) => soon(operators::pauses(place, settings)),
+            Command::Targets(asked) => soon(operators::targets(asked, settings)),
             Command::Key { name, hmac, admin } => Ok(say(&key::new(&name, hmac, admin)?)?),
             Command::Config => {
                 Equipment::check(settings)?;

@@ -53,7 +53,7 @@ pub(crate) async fn run(mut loaded: Loaded, asked: Asked) -> Result<(), Failure>
         (None, Some(path)) => format!("the embedded store in {}{directory}", path.display()),
         (None, None) => String::new(), // The broker's opening refuses it.
     };
-    tracing::debug!(?settings, "starting");
+    tracing::debug!(settings = settings.to_toml_redacted(), "starting");
     let settings = &loaded.settings;
     let mut frame = Frame::begin(&loaded, "dev", Links::Both, directory.for_journal())?;
 

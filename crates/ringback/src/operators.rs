@@ -6,6 +6,7 @@
 mod api;
 mod args;
 mod paced;
+mod pauses;
 mod story;
 mod table;
 
@@ -19,9 +20,10 @@ use crate::admin::view::{AuditView, CallbackView, PageView};
 use crate::failure::Failure;
 use crate::say::say;
 use api::{Api, read};
-pub(crate) use args::{Callback, Dead};
+pub(crate) use args::{Callback, Dead, Place};
 use args::{Cancel, List, Log, One};
 use paced::Deed;
+pub(crate) use pauses::{Where, Whom, pause, pauses, resume, targets};
 
 /// The most that is asked for in one page.
 const PAGE: u64 = 1_000;

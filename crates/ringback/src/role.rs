@@ -53,7 +53,7 @@ pub(crate) async fn dispatcher(loaded: &Loaded) -> Result<(), Failure> {
     let tools = frame.tools_out(&guard);
     let dispatcher = Dispatcher::new(settings, tools)?;
     frame.hand_out(dispatcher.policies());
-    let operators = frame.operators(settings)?;
+    let operators = frame.operators(settings, dispatcher.targets())?;
     let mut page = Page::open(settings.dispatcher.listen, &frame)?;
     frame.follow();
     let (address, effective) = (page.address, settings.to_toml_redacted());
@@ -126,7 +126,8 @@ pub(crate) async fn serve(loaded: &Loaded) -> Result<(), Failure> {
     let doors = both::open(&mut frame, settings, &guard)?;
     frame.follow();
     tracing::info!(
-        address = %doors.address, operators = %doors.operators.address, ?settings,
+        address = %doors.address, operators = %doors.operators.address,
+        settings = settings.to_toml_redacted(),
         "ringback serves"
     );
     doors.until_stopped(&frame, settings).await?;

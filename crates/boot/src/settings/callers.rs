@@ -61,7 +61,7 @@ pub struct AppSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct TokenSettings {
     /// The hash of the token (`sha256:...`).
-    #[serde(deserialize_with = "read::plain")]
+    #[serde(deserialize_with = "read::plain", serialize_with = "show::hash")]
     pub hash: String,
     /// What it is good for.
     pub role: Role,

@@ -144,6 +144,10 @@ pub(super) fn secret<S: Serializer>(
     secret.as_ref().map(|_| MASK).serialize(to)
 }
 
+pub(super) fn hash<S: Serializer>(_: &str, to: S) -> Result<S::Ok, S::Error> {
+    MASK.serialize(to)
+}
+
 /// A key's hash opens nothing, but it is nobody's business.
 pub(super) fn hashes<S: Serializer>(hashes: &[String], to: S) -> Result<S::Ok, S::Error> {
     let texts: Vec<&str> = hashes.iter().map(|_| MASK).collect();

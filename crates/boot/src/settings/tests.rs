@@ -111,6 +111,9 @@ max_backlog = 20
 [admin]
 listen = "0.0.0.0:9"
 token = "c4n4ry-p4ss"
+[auto_pause]
+on_gone = true
+after = "1h"
 [guard]
 allow = ["10.0.0.0/8", "192.0.2.1:8080"]
 [callees.EO001]
@@ -143,6 +146,8 @@ fn a_file_can_set_everything() {
     assert_eq!((journal.spool, journal.max_backlog), (1_000, 20));
     assert_eq!(settings.admin.token.unwrap().expose_secret(), CANARY);
     assert_eq!(settings.ingress.default_wait, Duration::from_secs(3));
+    let auto = &settings.auto_pause;
+    assert_eq!((auto.on_gone, auto.after), (true, day / 24));
     assert_eq!(settings.guard.allow, ["10.0.0.0/8", "192.0.2.1:8080"]);
     assert_eq!(settings.callees["EO001"].name.as_deref(), Some("乐居新房"));
     assert!(

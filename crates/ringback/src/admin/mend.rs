@@ -110,7 +110,14 @@ pub(super) async fn replay(
     };
     let Published { done, pending } = republish::publish(broker, journal, &replays).await;
     (result.replayed, result.pending) = (done, pending);
-    sign(journal, "replay", which.in_words(), signed, replays.len()).await;
+    sign(
+        Some(journal),
+        "replay",
+        which.in_words(),
+        signed,
+        replays.len(),
+    )
+    .await;
     Ok(result)
 }
 
@@ -170,7 +177,7 @@ pub(super) async fn discard(
         }
     }
     let count = usize::try_from(result.discarded).unwrap_or(usize::MAX);
-    sign(journal, "discard", which.in_words(), signed, count).await;
+    sign(Some(journal), "discard", which.in_words(), signed, count).await;
     Ok(result)
 }
 
@@ -190,7 +197,7 @@ pub(super) async fn cancel(
         }
         Cancelled::Unknown => return Err(unknown(request_id)),
     };
-    sign(journal, "cancel", request_id.to_string(), signed, 1).await;
+    sign(Some(journal), "cancel", request_id.to_string(), signed, 1).await;
     Ok(said)
 }
 
@@ -200,7 +207,13 @@ pub(super) fn unknown(request_id: Uuid) -> Refusal {
 }
 
 /// Writes down who did what. What is done is done: when that fails, the process's log has it.
-async fn sign(journal: &Journal, action: &str, subject: String, signed: Signed, count: usize) {
+pub(super) async fn sign(
+    journal: Option<&Journal>,
+    action: &str,
+    subject: String,
+    signed: Signed,
+    count: usize,
+) {
     let Signed { who, reason } = signed;
     tracing::info!(
         who,
@@ -218,7 +231,9 @@ async fn sign(journal: &Journal, action: &str, subject: String, signed: Signed, 
         reason,
         count: u64::try_from(count).unwrap_or(u64::MAX),
     };
-    if let Err(error) = journal.audit(&audit).await {
+    if let Some(journal) = journal
+        && let Err(error) = journal.audit(&audit).await
+    {
         tracing::error!(%error, ?audit, "the audit log lacks an entry");
     }
 }

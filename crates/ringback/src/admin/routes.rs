@@ -12,12 +12,12 @@ use super::door::Named;
 use super::refusal::Refusal;
 use super::view::{AuditView, CallbackView, PageView};
 use super::wish::{self, Signed, Wish};
-use super::{Desk, mend, moment};
+use super::{Desk, mend, moment, pauses};
 
 /// The largest body of a request: a thousand ids, with room.
 const MOST_BYTES: usize = 128 * 1024;
 
-type Answer = Result<HttpResponse, Refusal>;
+pub(super) type Answer = Result<HttpResponse, Refusal>;
 
 /// All routes.
 pub(super) fn routes(service: &mut ServiceConfig) {
@@ -31,6 +31,10 @@ pub(super) fn routes(service: &mut ServiceConfig) {
         .route("/api/dead/discard", web::post().to(discard))
         .route("/api/dead/sweep", web::post().to(sweep))
         .route("/api/dead/{id}", web::get().to(show_dead))
+        .route("/api/pauses", web::get().to(pauses::list))
+        .route("/api/pauses", web::post().to(pauses::pause))
+        .route("/api/pauses", web::delete().to(pauses::resume))
+        .route("/api/targets", web::get().to(pauses::targets))
         .route("/api/audit", web::get().to(audits))
         .default_service(web::to(nothing_here));
 }
@@ -191,12 +195,12 @@ async fn audits(desk: Data<Desk>, http: HttpRequest) -> Answer {
 }
 
 /// The name of the token that the request bears, if it has one.
-fn named(http: &HttpRequest) -> Option<String> {
+pub(super) fn named(http: &HttpRequest) -> Option<String> {
     let extensions = http.extensions();
     extensions.get::<Named>().map(|Named(name)| name.clone())
 }
 
-fn answer(body: &impl Serialize) -> Answer {
+pub(super) fn answer(body: &impl Serialize) -> Answer {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((CACHE_CONTROL, "no-store"));
     Ok(answer.json(body))

@@ -10,6 +10,7 @@ use boot::Live;
 use boot::settings::AdminSettings;
 use broker::Lane;
 use delivery::Parties;
+use dispatcher::{Pauses, Targets};
 use journal::{State, Status};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -253,6 +254,8 @@ fn a_listener_that_others_can_reach_needs_a_token() {
             journal: None,
             parties: Live::new(Parties::new([]).unwrap()),
             retention: Duration::from_secs(1),
+            pauses: Pauses::default(),
+            targets: Targets::default(),
         };
         let refused = serve(&settings, tools, CancellationToken::new());
         let sentence = refused.err().unwrap().to_string();

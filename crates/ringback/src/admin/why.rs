@@ -101,6 +101,19 @@ fn set_aside_because(word: &str) -> String {
     match word {
         "not_due" => "it came out of the queue before its time (not_due)".to_owned(),
         "resolver_down" => "no name server answers (resolver_down)".to_owned(),
+        "paused" => {
+            "an operator (or auto_pause) has paused its target; it goes on some minutes after \
+                     `ringback resume` (paused)"
+                .to_owned()
+        }
+        "in_flight" => "its target has as many calls in flight as it may (in_flight)".to_owned(),
+        "rate" => "its target has had its calls for this moment (rate)".to_owned(),
+        "breaker_open" => {
+            "its target fails and is left alone, but for probes (breaker_open)".to_owned()
+        }
+        "asked_to_wait" => {
+            "its target asked to be left alone for a while (asked_to_wait)".to_owned()
+        }
         "failed" => "the gateway itself could not make the call (failed)".to_owned(),
         other => one_line(other),
     }

@@ -97,8 +97,12 @@ impl Which {
 }
 
 impl Signed {
-    /// A token with a name has the word; what its bearer tells beside it is put in brackets.
-    fn read(
+    /// Reads who and why. A token with a name has the word; what its bearer tells beside it is put in
+    /// brackets.
+    ///
+    /// # Errors
+    /// When one is missing, or more than a line.
+    pub(super) fn read(
         who: Option<String>,
         reason: Option<String>,
         named: Option<&str>,
@@ -170,7 +174,8 @@ fn read_ids(texts: &[String]) -> Result<Vec<Uuid>, Refusal> {
     Ok(ids)
 }
 
-fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+/// Reads a body that is a JSON object.
+pub(super) fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
     // serde takes a list for a struct, its members in order.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(bad("the body cannot be read: it is no JSON object"));

@@ -86,6 +86,20 @@ impl Api {
         self.send(request.body(body.to_string())).await
     }
 
+    /// Deletes what these parameters mean.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub(crate) async fn delete<K: AsRef<str>, V: AsRef<str>>(
+        &self,
+        path: &str,
+        parameters: &[(K, V)],
+    ) -> Result<Vec<u8>, Failure> {
+        let mut url = self.at(path);
+        url.query_pairs_mut().extend_pairs(parameters);
+        self.send(self.client.delete(url)).await
+    }
+
     fn at(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         let before = url.path().trim_end_matches('/').to_owned();

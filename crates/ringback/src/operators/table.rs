@@ -1,5 +1,6 @@
 //! How does a list look on a terminal?
 
+use crate::admin::pauses::{PauseView, TargetView};
 use crate::admin::view::{AuditView, CallbackView};
 use crate::admin::why::one_line;
 
@@ -51,6 +52,63 @@ pub(crate) fn audits(entries: &[AuditView]) -> String {
         ]
     });
     table(&head, rows)
+}
+
+/// Pauses, one a line.
+pub(crate) fn pauses(pauses: &[PauseView]) -> String {
+    let head = ["since", "callee or target", "who", "why"];
+    let rows = pauses.iter().map(|it| {
+        [
+            contract::rfc3339(it.at),
+            name(it.callee_no.as_ref(), it.target.as_ref()),
+            it.who.clone(),
+            it.reason.clone(),
+        ]
+    });
+    table(&head, rows)
+}
+
+/// Targets, one a line.
+pub(crate) fn targets(targets: &[TargetView]) -> String {
+    let head = [
+        "callee or target",
+        "in flight",
+        "waiting",
+        "parked",
+        "calls",
+        "success",
+        "p50 ms",
+        "p99 ms",
+        "breaker",
+        "state",
+    ];
+    let number = |it: Option<f64>| it.map_or_else(|| "-".to_owned(), |it| format!("{it:.0}"));
+    let rows = targets.iter().map(|it| {
+        let state = match (it.paused, it.probe_in_s, it.held_for_s) {
+            (true, _, _) => "paused".to_owned(),
+            (_, Some(wait), _) => format!("probes in {wait:.0} s"),
+            (_, _, Some(wait)) => format!("asked for quiet for {wait:.0} s"),
+            _ => String::new(),
+        };
+        let share = it.success_share.map(|it| it * 100.0);
+        [
+            name(it.callee_no.as_ref(), it.target.as_ref()),
+            it.in_flight.to_string(),
+            it.waiting.to_string(),
+            it.parked.to_string(),
+            it.calls.to_string(),
+            share.map_or_else(|| "-".to_owned(), |it| format!("{it:.1} %")),
+            number(it.p50_ms),
+            number(it.p99_ms),
+            it.breaker.clone(),
+            state,
+        ]
+    });
+    table(&head, rows)
+}
+
+fn name(callee_no: Option<&String>, target: Option<&String>) -> String {
+    callee_no.or(target).cloned().unwrap_or_default()
 }
 
 /// Columns under one another; the last one is as long as it is.

@@ -37,11 +37,12 @@ pub(crate) fn open(
     frame.hand_out(dispatcher.policies());
     let tools = frame.tools_in(settings, guard.clone());
     let (address, ingress) = ingress::serve(&settings.ingress, tools, frame.stop.clone())?;
+    let targets = dispatcher.targets();
     Ok(Doors {
         address,
         ingress: Box::pin(ingress),
         dispatcher,
-        operators: frame.operators(settings)?,
+        operators: frame.operators(settings, targets)?,
     })
 }
 

@@ -13,8 +13,7 @@ use boot::{Health, Live, Loaded, Metrics, Reload, stop};
 use broker::Broker;
 use delivery::callers::Callers;
 use delivery::{Guard, Opening, Parties};
-use dispatcher::Policies;
-use dispatcher::{AutoPause, Pauses};
+use dispatcher::{AutoPause, Pauses, Policies, Targets};
 use tokio_util::sync::CancellationToken;
 
 use super::broker_watch::{Links, watch};
@@ -191,26 +190,32 @@ impl Frame {
     /// What the door out works with.
     pub(crate) fn tools_out(&self, guard: &Live<Guard>) -> dispatcher::Tools {
         dispatcher::Tools {
-            pauses: self.pauses.clone(),
             broker: self.broker.clone(),
             parties: self.parties.get(),
             guard: guard.get(),
             metrics: Arc::clone(&self.metrics),
             journal: self.records.as_ref().map(|it| it.journal.clone()),
             recorder: self.records.as_ref().map(|it| it.recorder.clone()),
+            pauses: self.pauses.clone(),
         }
     }
 
-    /// Opens the operators' listener.
+    /// Opens the operators' listener, which shows these targets.
     ///
     /// # Errors
     /// A port that is taken.
-    pub(crate) fn operators(&self, settings: &Settings) -> Result<Operators, Failure> {
+    pub(crate) fn operators(
+        &self,
+        settings: &Settings,
+        targets: Targets,
+    ) -> Result<Operators, Failure> {
         let tools = admin::Tools {
             broker: self.broker.clone(),
             journal: self.records.as_ref().map(|it| it.journal.clone()),
             parties: self.parties.clone(),
             retention: settings.journal.retention,
+            pauses: self.pauses.clone(),
+            targets,
         };
         let (address, serving) = admin::serve(&settings.admin, tools, self.stop.clone())?;
         Ok(Operators {

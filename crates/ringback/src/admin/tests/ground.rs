@@ -10,6 +10,7 @@ use broker::{Broker, Lane, embedded};
 use bytes::Bytes;
 use contract::Message;
 use delivery::Parties;
+use dispatcher::{Pauses, Targets};
 use journal::{Journal, Origin, Record, State};
 use reqwest::{Client, Method};
 use serde_json::Value;
@@ -133,6 +134,8 @@ impl Ground {
             journal: journal.then(|| self.journal.clone()),
             parties: Live::new(Parties::new([]).unwrap()),
             retention: Duration::from_secs(3_600),
+            pauses: Pauses::default(),
+            targets: Targets::default(),
         };
         let (address, serving) = serve(&settings, tools, stop.clone()).unwrap();
         tokio::spawn(serving);

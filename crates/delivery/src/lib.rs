@@ -12,6 +12,7 @@ mod parties;
 mod retry_after;
 mod retrying;
 mod schedule;
+pub mod signature;
 mod target;
 mod verdict;
 

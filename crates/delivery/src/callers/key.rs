@@ -116,7 +116,7 @@ impl Secret {
         format!("{SECRET_PREFIX}{}", STANDARD.encode(bytes))
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.0.expose_secret()
     }
 

@@ -78,7 +78,7 @@ impl<'a> Signed<'a> {
 
     /// Whether one of its signatures is made with this secret, over this payload; in a time that
     /// depends on lengths alone.
-    pub(super) fn made_with(&self, secret: &Secret, payload: &[u8]) -> bool {
+    pub(crate) fn made_with(&self, secret: &Secret, payload: &[u8]) -> bool {
         // HMAC takes keys of every length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.bytes()) else {
             return false;

@@ -1,7 +1,7 @@
 //! What holds for one registered callee?
 
 use crate::lines::Line;
-use crate::policy::{Policy, rate, schedule};
+use crate::policy::{Policy, schedule};
 use crate::rule::BodyRule;
 use boot::SettingsError;
 use boot::settings::{Auth, CalleeSettings, Reference};
@@ -60,28 +60,17 @@ impl Callee {
     pub(crate) fn new(
         party: &Party,
         settings: &CalleeSettings,
+        limits: Limits,
         policy: &Policy,
         line: Arc<Line>,
     ) -> Result<Self, SettingsError> {
         let no = &*party.no;
-        let own_rate = match settings.rate {
-            Some(_) => rate(
-                &format!("callees.{no}"),
-                settings.rate,
-                settings.burst.unwrap_or(1),
-            )?,
-            None => policy.limits.rate,
-        };
         let rule = settings.success_pointer.clone();
         let rule = rule.map(|pointer| BodyRule::new(pointer, settings.success_values.clone()));
         Ok(Self {
             key: Key::Callee(no.into()),
             url: party.url.clone(),
-            limits: Limits {
-                in_flight: settings.in_flight.or(policy.limits.in_flight),
-                rate: own_rate,
-                ..policy.limits
-            },
+            limits,
             paused: settings.paused,
             schedule: match &*settings.schedule {
                 [] => Arc::clone(&policy.schedule),

@@ -81,7 +81,7 @@ impl Policy {
     /// # Errors
     /// The first key whose value cannot be used.
     pub fn check(settings: &Settings) -> Result<(), SettingsError> {
-        limits(&settings.limits)?;
+        limits("limits", &settings.limits)?;
         settings
             .callees
             .iter()
@@ -111,7 +111,7 @@ impl Policy {
             guard,
             schedule: Arc::new(schedule("retry.schedule", &settings.retry.schedule)?),
             timeout: settings.dispatcher.attempt_timeout,
-            limits: limits(&settings.limits)?,
+            limits: limits("limits", &settings.limits)?,
             guarded,
             callees: HashMap::new(),
             lines: Vec::new(),
@@ -129,7 +129,8 @@ impl Policy {
             let tls = Tls::read(no, callee)?;
             let line = policy.line(tls, makes, before);
             let line = line.map_err(unbuilt(&format!("callees.{no}.cert_file")))?;
-            let callee = Callee::new(party, callee, &policy, line)?;
+            let own = limits(&format!("callees.{no}"), &settings.limits.of(callee))?;
+            let callee = Callee::new(party, callee, own, &policy, line)?;
             policy.callees.insert(party.no.clone(), callee);
         }
         Ok(policy)
@@ -161,10 +162,10 @@ pub(crate) fn schedule(key: &str, waits: &[Duration]) -> Result<Schedule, Settin
     Schedule::new(waits.to_vec()).map_err(|error| SettingsError::refused(key, error))
 }
 
-fn limits(settings: &LimitsSettings) -> Result<Limits, SettingsError> {
+fn limits(section: &str, settings: &LimitsSettings) -> Result<Limits, SettingsError> {
     Ok(Limits {
         in_flight: settings.in_flight,
-        rate: rate("limits", settings.rate, settings.burst)?,
+        rate: rate(section, settings.rate, settings.burst)?,
         breaker: BreakerRules {
             share: settings.breaker_share,
             calls: settings.breaker_calls,
@@ -176,11 +177,7 @@ fn limits(settings: &LimitsSettings) -> Result<Limits, SettingsError> {
     })
 }
 
-pub(crate) fn rate(
-    section: &str,
-    per_second: Option<f64>,
-    burst: u32,
-) -> Result<Option<Rate>, SettingsError> {
+fn rate(section: &str, per_second: Option<f64>, burst: u32) -> Result<Option<Rate>, SettingsError> {
     per_second.map_or(Ok(None), |per_second| {
         let refused = || {
             let key = format!("{section}.rate");

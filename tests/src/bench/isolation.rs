@@ -76,7 +76,12 @@ async fn gateway(ground: Ground<'_>, dispatchers: usize) -> Gateway<'_> {
         ..GatewayOptions::default()
     };
     // Logs of tens of thousands of failures would cost more than the attempts.
-    Gateway::start(ground, options.with("RINGBACK__LOG__LEVEL", "error")).await
+    let options = options.with("RINGBACK__LOG__LEVEL", "error");
+    // The limits as shipped: elsewhere one target stands for many.
+    let options = options
+        .with("RINGBACK__LIMITS__IN_FLIGHT", "")
+        .with("RINGBACK__LIMITS__BREAKER_CALLS", "20");
+    Gateway::start(ground, options).await
 }
 
 /// A callback with this number. [`Target`] reads it back.

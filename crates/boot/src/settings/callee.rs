@@ -59,6 +59,24 @@ impl Default for LimitsSettings {
     }
 }
 
+impl LimitsSettings {
+    /// What holds for one callee: its own, else as for all.
+    #[must_use]
+    pub fn of(&self, callee: &CalleeSettings) -> Self {
+        Self {
+            in_flight: callee.in_flight.or(self.in_flight),
+            rate: callee.rate.or(self.rate),
+            burst: callee.burst.unwrap_or(self.burst),
+            waiting: callee.waiting.unwrap_or(self.waiting),
+            breaker_share: callee.breaker_share.unwrap_or(self.breaker_share),
+            breaker_calls: callee.breaker_calls.unwrap_or(self.breaker_calls),
+            breaker_window: callee.breaker_window.unwrap_or(self.breaker_window),
+            breaker_open: callee.breaker_open.unwrap_or(self.breaker_open),
+            breaker_open_most: callee.breaker_open_most.unwrap_or(self.breaker_open_most),
+        }
+    }
+}
+
 /// One registered callee. What is `None` is as for all.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -93,6 +111,36 @@ pub struct CalleeSettings {
     /// How many calls at once after a quiet time.
     #[serde(deserialize_with = "read::optional_number")]
     pub burst: Option<u32>,
+    /// How long a callback may wait in memory for its turn.
+    #[serde(
+        deserialize_with = "read::optional_duration",
+        serialize_with = "show::optional_duration"
+    )]
+    pub waiting: Option<Duration>,
+    /// The share of failures from which on its breaker opens.
+    #[serde(deserialize_with = "read::optional_decimal")]
+    pub breaker_share: Option<f64>,
+    /// The least number of calls to judge by; 0: its breaker never opens.
+    #[serde(deserialize_with = "read::optional_number")]
+    pub breaker_calls: Option<u32>,
+    /// How far back calls count.
+    #[serde(
+        deserialize_with = "read::optional_duration",
+        serialize_with = "show::optional_duration"
+    )]
+    pub breaker_window: Option<Duration>,
+    /// How long its breaker stays open at first.
+    #[serde(
+        deserialize_with = "read::optional_duration",
+        serialize_with = "show::optional_duration"
+    )]
+    pub breaker_open: Option<Duration>,
+    /// How long it stays open at most.
+    #[serde(
+        deserialize_with = "read::optional_duration",
+        serialize_with = "show::optional_duration"
+    )]
+    pub breaker_open_most: Option<Duration>,
     /// Statuses (`503`, `4xx`) and outcomes (`timeout`) that are retried on the whole schedule.
     #[serde(deserialize_with = "read::texts")]
     pub retry_on: Vec<String>,

@@ -1,5 +1,6 @@
 //! Do the layers win in their order, and does every value arrive as it was meant?
 
+mod callees;
 mod refusals;
 mod showing;
 
@@ -89,6 +90,16 @@ attempt_timeout = "1min"
 dns_servers = ["10.0.0.53:53", "[fd00::53]:53"]
 [retry]
 schedule = ["1s", "90s"]
+[limits]
+in_flight = 30
+rate = 100.5
+burst = 200
+waiting = "3s"
+breaker_share = 0.9
+breaker_calls = 0
+breaker_window = "2min"
+breaker_open = "1s"
+breaker_open_most = "2min"
 [auth]
 mode = "hmac"
 window = "1min"
@@ -119,6 +130,29 @@ allow = ["10.0.0.0/8", "192.0.2.1:8080"]
 [callees.EO001]
 name = "乐居新房"
 url = "https://user:c4n4ry-p4ss@callee.example/hook?token=c4n4ry-p4ss#c4n4ry-p4ss"
+schedule = "1s,90s"
+timeout = "20s"
+in_flight = 7
+rate = 2.5
+burst = 3
+waiting = "1s"
+breaker_share = 0.75
+breaker_calls = 9
+breaker_window = "1min"
+breaker_open = "5s"
+breaker_open_most = "20s"
+retry_on = ["404", "timeout"]
+never_retry = "503"
+success_pointer = "/result/code"
+success_values = ["0", "ok"]
+headers = { "x-key" = "c4n4ry-p4ss", "x-other" = "env:EO001_OTHER" }
+auth = "basic"
+user = "file:/run/secrets/eo001-user"
+secret = "env:EO001_SECRET"
+ca_file = "/etc/ringback/ca.pem"
+cert_file = "/etc/ringback/cert.pem"
+key_file = "/etc/ringback/key.pem"
+paused = true
 [callees."二.\"手\" 房[1]"]
 name = "x\u007Fy"
 [log]
@@ -253,22 +287,4 @@ fn apps_and_tokens_keep_the_case_of_their_names() {
         "{refusal}"
     );
     assert!(Role::Read < Role::Replay && Role::Replay < Role::Configure);
-}
-
-#[test]
-fn a_callee_keeps_the_case_of_its_number() {
-    let file = "[callees.EO001]\nname = \"one\"\n[callees.eo001]\nname = \"small\"\n";
-    let env = [
-        ("RINGBACK__CALLEES__EO001__URL", "http://one.example/"),
-        ("RINGBACK__CALLEES__A__B__NAME", "two underscores inside"),
-    ];
-    let callees = load(file, &env).unwrap().callees;
-    assert_eq!(callees["EO001"].name.as_deref(), Some("one"));
-    assert_eq!(callees["EO001"].url.as_deref(), Some("http://one.example/"));
-    assert_eq!(callees["eo001"].url, None);
-    assert_eq!(
-        callees["A__B"].name.as_deref(),
-        Some("two underscores inside")
-    );
-    assert_eq!(callees.len(), 3);
 }

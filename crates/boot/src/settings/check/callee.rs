@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::super::{Auth, CalleeSettings, Settings};
+use super::super::{Auth, CalleeSettings, LimitsSettings, Settings};
 use super::{Bad, MINUTE, MOMENT, bad, between, fits_a_name, lasts};
 
 /// The slowest and the fastest rate: a call a day, more than anybody makes.
@@ -28,48 +28,43 @@ const NOT_THEIRS: [&str; 13] = [
 ];
 
 pub(super) fn limits(settings: &Settings) -> Result<(), Bad> {
-    let limits = &settings.limits;
-    numbers("limits", limits.in_flight, limits.rate, Some(limits.burst))?;
-    lasts("limits.waiting", limits.waiting, Duration::ZERO..=MINUTE)?;
-    between("limits.breaker_share", limits.breaker_share, 0.01..=1.0)?;
-    between("limits.breaker_calls", limits.breaker_calls, 0..=1_000_000)?;
-    lasts(
-        "limits.breaker_window",
-        limits.breaker_window,
-        Duration::from_secs(1)..=60 * MINUTE,
-    )?;
-    lasts(
-        "limits.breaker_open",
-        limits.breaker_open,
-        MOMENT..=60 * MINUTE,
-    )?;
-    lasts(
-        "limits.breaker_open_most",
-        limits.breaker_open_most,
-        limits.breaker_open..=60 * MINUTE,
-    )
+    limits_of("limits", &settings.limits)
 }
 
-fn numbers(
-    section: &str,
-    in_flight: Option<u32>,
-    rate: Option<f64>,
-    burst: Option<u32>,
-) -> Result<(), Bad> {
+fn limits_of(section: &str, limits: &LimitsSettings) -> Result<(), Bad> {
     let key = |name| format!("{section}.{name}");
-    if let Some(in_flight) = in_flight {
+    let second = Duration::from_secs(1);
+    if let Some(in_flight) = limits.in_flight {
         between(&key("in_flight"), in_flight, 1..=65_535)?;
     }
-    if let Some(rate) = rate {
+    if let Some(rate) = limits.rate {
         between(&key("rate"), rate, RATES)?;
     }
-    burst.map_or(Ok(()), |burst| between(&key("burst"), burst, 1..=1_000_000))
+    between(&key("burst"), limits.burst, 1..=1_000_000)?;
+    lasts(&key("waiting"), limits.waiting, Duration::ZERO..=MINUTE)?;
+    between(&key("breaker_share"), limits.breaker_share, 0.01..=1.0)?;
+    between(&key("breaker_calls"), limits.breaker_calls, 0..=1_000_000)?;
+    let window = second..=60 * MINUTE;
+    lasts(&key("breaker_window"), limits.breaker_window, window)?;
+    let open = MOMENT..=60 * MINUTE;
+    lasts(&key("breaker_open"), limits.breaker_open, open)?;
+    let most = limits.breaker_open..=60 * MINUTE;
+    lasts(&key("breaker_open_most"), limits.breaker_open_most, most)
 }
 
 pub(super) fn callees(settings: &Settings) -> Result<(), Bad> {
     for (number, callee) in &settings.callees {
         fits_a_name("callees", number)?;
-        callee_of(&format!("callees.{number}"), callee)?;
+        let section = format!("callees.{number}");
+        let limits = settings.limits.of(callee);
+        limits_of(&section, &limits)?;
+        if callee.burst.is_some() && limits.rate.is_none() {
+            return Err(bad(
+                format!("{section}.burst"),
+                "there is no rate that it could belong to",
+            ));
+        }
+        callee_of(&section, callee)?;
     }
     Ok(())
 }
@@ -85,7 +80,6 @@ fn callee_of(section: &str, callee: &CalleeSettings) -> Result<(), Bad> {
             "it is not an http or https URL (write https://host/path)",
         );
     }
-    numbers(section, callee.in_flight, callee.rate, callee.burst)?;
     if let Some(timeout) = callee.timeout {
         let within = Duration::from_secs(1)..=MINUTE;
         lasts(&format!("{section}.timeout"), timeout, within)?;

@@ -281,7 +281,7 @@ fn bodies(parts: &Parts<'_>) -> Vec<Case> {
             ),
             &["415", "200"],
         ),
-        // Its end is not waited for, nor what stands behind it looked at.
+        // The end is not waited for, nor what stands there looked at.
         (
             "too large",
             format!("{head}content-length: 300000\r\n\r\n{large}{poison}"),
@@ -290,10 +290,25 @@ fn bodies(parts: &Parts<'_>) -> Vec<Case> {
         (
             "too large in pieces",
             format!(
-                "{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{large}{poison}\r\n0\r\n\r\n{LAST}",
-                large.len() + poison.len()
+                "{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{large}{poison}",
+                2 * large.len()
             ),
-            &["413", "200"],
+            &["413"],
+        ),
+        // Its pieces never end, and nobody reads them.
+        (
+            "another type's pieces",
+            format!(
+                "{head}content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\nfff\r\n{poison}"
+            ),
+            &["415"],
+        ),
+        (
+            "pieces of a question",
+            format!(
+                "GET /healthz HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nfff\r\n{poison}"
+            ),
+            &["200"],
         ),
         (
             "too large by its word alone",

@@ -163,6 +163,11 @@ impl<'a> Gateway<'a> {
         self.dispatchers.push(door);
     }
 
+    /// The variables that the ingress (or the one process) is given.
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.ingress_environment
+    }
+
     /// Where callers POST.
     pub fn callback_url(&self) -> String {
         format!("http://{}/api/callback", self.ingress.address)

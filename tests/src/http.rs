@@ -41,10 +41,12 @@ pub fn chunked(body: &[u8], piece: usize) -> reqwest::Body {
 pub async fn raw(address: SocketAddr, request: &[u8]) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        // The other side may answer and close before it has read everything.
-        let _ = stream.write_all(request).await;
+        let (mut reader, mut writer) = stream.split();
         let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
+        // The other side may answer and close before it has read everything: a reset then takes the
+        // answer along that was not read at once.
+        let both = (writer.write_all(request), reader.read_to_end(&mut answer));
+        let _ = tokio::join!(both.0, both.1);
         String::from_utf8_lossy(&answer).into_owned()
     };
     let answer = tokio::time::timeout(Duration::from_secs(30), exchange).await;

@@ -165,7 +165,7 @@ impl Drop for Nest {
 }
 
 /// Sends a signal to a process that we started and have not waited for.
-pub(crate) fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     send(name, &pid.to_string());
 }
 

@@ -17,6 +17,11 @@ pub struct Taken {
 }
 
 impl Taken {
+    /// All its headers, each as text.
+    pub fn headers(&self) -> &BTreeMap<String, String> {
+        &self.headers
+    }
+
     /// The header of this name as text: numbers and booleans spelt out.
     pub fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name).cloned()

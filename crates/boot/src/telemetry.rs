@@ -18,8 +18,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::settings::{LogFormat, LogSettings};
 
 /// Libraries that tell too much at `info`. A directive in the settings overrules each of them. lapin
-/// is silent and sqlx nearly: what they tell, we tell once, with its consequence.
+/// is silent and sqlx nearly: what they tell, we tell once, with its consequence. Of what is no HTTP
+/// actix tells as of an error, and any stranger could fill the log with it.
 const QUIET: &str = "lapin=off,amq_protocol=warn,actix_server=warn,actix_web=warn,actix_http=warn,\
+                     actix_http::h1::dispatcher=off,\
                      hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,hickory_resolver=warn,\
                      hickory_proto=warn,mio=warn,sqlx=error";
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::{Attempt, Message, Options, Request, Rules};
+use crate::{Attempt, Language, Message, Options, Reply, Request, Rules, prefer_wait};
 
 /// A JSON object with odd spacing, odd numbers, odd escapes and repeated keys.
 fn object() -> impl Strategy<Value = String> {
@@ -157,7 +157,41 @@ fn mutate(body: &mut Vec<u8>, mutations: &[(prop::sample::Index, u8, u8)]) {
     }
 }
 
+/// A preference that is not `wait`, with or without a value, in or out of quotes.
+fn other_preference() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-v][a-z-]{0,8}",
+        "[a-v][a-z-]{0,8}=[a-z0-9]{0,8}",
+        r#"[a-v][a-z-]{0,8}="([a-z,;= ]|\\\\|\\"|wait=7){0,8}""#,
+        "[a-v][a-z-]{0,8}; *wait=7",
+    ]
+}
+
 proptest! {
+    #[test]
+    fn any_header_is_read_without_a_panic(text in any::<String>(), near in r#"(wait|[=",; \\0-9a-z]){0,40}"#) {
+        for header in [&text, &near] {
+            let _ = prefer_wait(header);
+            let _ = Language::from_accept_language(Some(header));
+            let _ = Reply::decode(header.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_wait_is_found_wherever_it_stands_among_others(
+        before in prop::collection::vec(other_preference(), 0..4),
+        after in prop::collection::vec(other_preference(), 0..4),
+        wait in any::<u32>(),
+        quoted in any::<bool>(),
+        gap in "[ \t]{0,2}",
+    ) {
+        let own = if quoted { format!("wait=\"{wait}\"") } else { format!("Wait={wait}") };
+        let all = [before.clone(), vec![own], after.clone()].concat();
+        prop_assert_eq!(prefer_wait(&all.join(&format!("{gap},{gap}"))), Some(wait));
+        let none = [before, after].concat();
+        prop_assert_eq!(prefer_wait(&none.join(",")), None);
+    }
+
     #[test]
     fn any_bytes_are_answered_without_a_panic(bytes in any::<Vec<u8>>()) {
         let bytes = Bytes::from(bytes);

@@ -104,6 +104,19 @@ mod tests {
 
     proptest! {
         #[test]
+        fn what_is_asked_in_either_form_is_what_is_told(now in any::<u32>(), seconds in any::<u64>()) {
+            let now = UNIX_EPOCH + Duration::from_secs(now.into());
+            let told = Duration::from_secs(seconds.min(MOST_SECONDS));
+            prop_assert_eq!(retry_after(&seconds.to_string(), now), Some(told));
+            // Years of four digits are all that a date can tell.
+            let asked = Duration::from_secs(seconds % (200 * 365 * 24 * 3_600));
+            let date = httpdate::fmt_http_date(now + asked);
+            let told = asked.min(Duration::from_secs(MOST_SECONDS));
+            prop_assert_eq!(retry_after(&date, now), Some(told));
+            prop_assert_eq!(retry_after(&date, now + asked), Some(Duration::ZERO));
+        }
+
+        #[test]
         fn nothing_that_a_target_says_brings_us_down(value in ".{0,80}", now in any::<u32>()) {
             let now = UNIX_EPOCH + Duration::from_secs(now.into());
             let _ = retry_after(&value, now);

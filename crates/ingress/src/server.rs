@@ -4,9 +4,10 @@ use crate::accept::accept;
 use crate::body::Limits;
 use crate::callers::Register;
 use crate::query::{Records, query, withdraw};
-use crate::reply;
 use crate::waiting::Listening;
+use crate::{reply, unread};
 use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::middleware::from_fn;
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use boot::settings::{HttpStatus, IngressSettings};
@@ -173,6 +174,7 @@ pub(crate) fn open(
     let mut server = HttpServer::new(move || {
         App::new()
             .app_data(door.clone())
+            .wrap(from_fn(unread::hold))
             .configure(paths)
             .configure(routes.clone())
     })

@@ -241,6 +241,25 @@ proptest! {
     }
 
     #[test]
+    fn no_retry_after_keeps_a_callback_longer_than_an_hour_or_its_schedule(
+        status in prop_oneof![Just(429_u16), Just(503)],
+        said in "[0-9]{1,30}|[A-Z][a-z]{2}, [0-3][0-9] (Jan|Feb|Dec) [0-9]{4} [0-2][0-9]:[0-5][0-9]:[0-5][0-9] GMT|.{0,70}",
+        attempt in 1_u32..9,
+        chance in 0.0..1.0_f64,
+    ) {
+        let schedule = Schedule::default();
+        let retry_after = crate::retry_after(&said, std::time::UNIX_EPOCH);
+        let outcome = Outcome::Answered { status, retry_after };
+        let circumstances = Circumstances { attempt, chance, ..first(&schedule) };
+        let own = schedule.waits()[usize::try_from(attempt).unwrap() - 1];
+        let most = own.max(seconds(3_600));
+        match decide(&outcome, &circumstances) {
+            Verdict::Retry { after } => prop_assert!(own <= after && after <= most + most / 5),
+            other => prop_assert!(false, "{other:?}"),
+        }
+    }
+
+    #[test]
     fn there_is_a_verdict_whatever_the_numbers(
         status in any::<u16>(),
         asked in proptest::option::of(any::<u64>()),

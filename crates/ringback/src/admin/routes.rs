@@ -1,8 +1,9 @@
 //! What can operators ask over HTTP, and what is answered?
 
+use actix_web::http::Method;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, Route};
 use journal::{Cursor, Page};
 use serde::Serialize;
 use serde_json::json;
@@ -19,24 +20,33 @@ const MOST_BYTES: usize = 128 * 1024;
 
 pub(super) type Answer = Result<HttpResponse, Refusal>;
 
+/// Everything that can be asked: a new route stands here, and the tests of who may ask find it. Of
+/// two paths that fit, the first one counts.
+pub(super) fn table() -> Vec<(Method, &'static str, Route)> {
+    vec![
+        (Method::GET, "/api/callbacks", web::to(list)),
+        (Method::GET, "/api/callbacks/{id}", web::to(show)),
+        (Method::POST, "/api/callbacks/{id}/cancel", web::to(cancel)),
+        (Method::GET, "/api/dead", web::to(list_dead)),
+        (Method::POST, "/api/dead/replay", web::to(replay)),
+        (Method::POST, "/api/dead/discard", web::to(discard)),
+        (Method::POST, "/api/dead/sweep", web::to(sweep)),
+        (Method::GET, "/api/dead/{id}", web::to(show_dead)),
+        (Method::GET, "/api/pauses", web::to(pauses::list)),
+        (Method::POST, "/api/pauses", web::to(pauses::pause)),
+        (Method::DELETE, "/api/pauses", web::to(pauses::resume)),
+        (Method::GET, "/api/targets", web::to(pauses::targets)),
+        (Method::GET, "/api/audit", web::to(audits)),
+    ]
+}
+
 /// All routes.
 pub(super) fn routes(service: &mut ServiceConfig) {
-    service
-        .app_data(web::PayloadConfig::new(MOST_BYTES))
-        .route("/api/callbacks", web::get().to(list))
-        .route("/api/callbacks/{id}", web::get().to(show))
-        .route("/api/callbacks/{id}/cancel", web::post().to(cancel))
-        .route("/api/dead", web::get().to(list_dead))
-        .route("/api/dead/replay", web::post().to(replay))
-        .route("/api/dead/discard", web::post().to(discard))
-        .route("/api/dead/sweep", web::post().to(sweep))
-        .route("/api/dead/{id}", web::get().to(show_dead))
-        .route("/api/pauses", web::get().to(pauses::list))
-        .route("/api/pauses", web::post().to(pauses::pause))
-        .route("/api/pauses", web::delete().to(pauses::resume))
-        .route("/api/targets", web::get().to(pauses::targets))
-        .route("/api/audit", web::get().to(audits))
-        .default_service(web::to(nothing_here));
+    service.app_data(web::PayloadConfig::new(MOST_BYTES));
+    for (method, path, route) in table() {
+        service.route(path, route.method(method));
+    }
+    service.default_service(web::to(nothing_here));
 }
 
 async fn nothing_here(http: HttpRequest) -> Answer {

@@ -1,6 +1,7 @@
 //! Do the operators' routes do what they say, on a real journal and a real queue?
 
 mod ground;
+mod who;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

@@ -123,11 +123,19 @@ impl Ground {
 
     /// Opens the operators' listener on it.
     pub(super) fn open(&self, token: Option<&str>, journal: bool) -> Asking {
+        let settings = AdminSettings {
+            token: token.map(Into::into),
+            ..AdminSettings::default()
+        };
+        self.open_with(settings, journal)
+    }
+
+    /// Opens it with these settings, wherever it may.
+    pub(super) fn open_with(&self, settings: AdminSettings, journal: bool) -> Asking {
         let stop = CancellationToken::new();
         let settings = AdminSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            token: token.map(Into::into),
-            ..AdminSettings::default()
+            ..settings
         };
         let tools = Tools {
             broker: self.broker.clone(),

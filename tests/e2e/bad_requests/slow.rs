@@ -1,0 +1,85 @@
+//! Who takes too long is told so, and when?
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// A head has so long, and in this test a body as well.
+const LIMIT: Duration = Duration::from_secs(5);
+/// Beyond it, for a busy machine.
+const SLACK: Duration = Duration::from_secs(5);
+/// Between two bytes of what drips.
+const DRIP: Duration = Duration::from_millis(200);
+/// So many of each kind.
+const EACH: usize = 20;
+
+/// Sends what is whole at once and then a byte now and then, until there is an end: the answers'
+/// statuses, and when they ended.
+async fn drip(address: SocketAddr, whole: &str, drops: &str) -> (Vec<String>, Duration) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let begun = Instant::now();
+    stream.write_all(whole.as_bytes()).await.unwrap();
+    let (mut drops, mut answer, mut buffer) = (drops.bytes(), Vec::new(), [0; 4096]);
+    while begun.elapsed() < LIMIT + SLACK {
+        match timeout(DRIP, stream.read(&mut buffer)).await {
+            Ok(Ok(read @ 1..)) => answer.extend_from_slice(&buffer[..read]),
+            Ok(_) => break,
+            Err(_) => {
+                if let Some(drop) = drops.next() {
+                    // The other side may just have closed.
+                    let _ = stream.write_all(&[drop]).await;
+                }
+            }
+        }
+    }
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let statuses = answer.split("HTTP/1.1 ").skip(1);
+    (
+        statuses.map(|it| it[..3].to_owned()).collect(),
+        begun.elapsed(),
+    )
+}
+
+/// Each gets its 408 and the end of its connection, all at the same time.
+pub(super) async fn all(address: SocketAddr, key: &str) -> usize {
+    let head = format!(
+        "POST /api/callback HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         authorization: Bearer {key}\r\ncontent-length: 1000\r\n"
+    );
+    let body = format!("{head}\r\n{{");
+    let before = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n{body}");
+    let spaces = " ".repeat(100);
+    let cases: [(&str, &str, &str, &[&str]); 7] = [
+        ("nothing", "", "", &["408"]),
+        ("a head that stops", &head, "", &["408"]),
+        ("a head that drips", "", &head, &["408"]),
+        (
+            "a header that drips",
+            &format!("{head}x: "),
+            &spaces,
+            &["408"],
+        ),
+        ("a body that stops", &body, "", &["408"]),
+        ("a body that drips", &body, &spaces, &["408"]),
+        (
+            "a second body that drips",
+            &before,
+            &spaces,
+            &["200", "408"],
+        ),
+    ];
+    let asked = cases.iter().flat_map(|case| [case; EACH]);
+    join_all(asked.map(async |(kind, whole, drops, expected)| {
+        let (statuses, took) = drip(address, whole, drops).await;
+        assert_eq!(statuses, *expected, "{kind}");
+        // Dates of the server's timers are a second coarse.
+        let early = LIMIT - Duration::from_millis(1_500);
+        assert!((early..LIMIT + SLACK).contains(&took), "{kind}: {took:?}");
+    }))
+    .await;
+    cases.len() * EACH
+}

@@ -43,4 +43,5 @@ mod retry;
 mod shared;
 mod startup;
 mod stop;
+mod tls;
 mod wait;

@@ -54,12 +54,15 @@ fn from_cause(cause: &(dyn Error + 'static)) -> Option<Outcome> {
 }
 
 fn from_io(error: &io::Error) -> Option<Outcome> {
-    // rustls hides inside an io::Error, which does not name it as its source.
-    if error
-        .get_ref()
-        .is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>)
-    {
-        return Some(Outcome::Tls);
+    // rustls hides inside an io::Error, or inside one within another: none of them names what it
+    // holds as its source.
+    if let Some(held) = error.get_ref() {
+        if held.is::<rustls::Error>() {
+            return Some(Outcome::Tls);
+        }
+        if let Some(inner) = held.downcast_ref::<io::Error>() {
+            return from_io(inner);
+        }
     }
     if error
         .raw_os_error()

@@ -1,0 +1,102 @@
+//! Who vouches for whom? An authority of the test's own, and the certificates that it signs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, slice};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+/// A certificate authority that no system knows.
+pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key.
+pub(super) struct Papers {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl Authority {
+    pub(super) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    /// Papers for this host, good now.
+    pub(super) fn papers(&self, host: &str) -> Papers {
+        self.sign(&CertificateParams::new(vec![host.to_owned()]).unwrap())
+    }
+
+    /// Papers for this host that were good once.
+    pub(super) fn old_papers(&self, host: &str) -> Papers {
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2019, 1, 1);
+        params.not_after = date_time_ymd(2020, 1, 1);
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Papers {
+        let key = KeyPair::generate().unwrap();
+        Papers {
+            certificate: params.signed_by(&key, &self.0).unwrap(),
+            key,
+        }
+    }
+
+    /// Writes its certificate.
+    pub(super) fn write(&self, directory: &Path, name: &str) -> PathBuf {
+        written(directory, name, &self.0.pem())
+    }
+}
+
+impl Papers {
+    /// Papers that nobody vouches for but their bearer.
+    pub(super) fn of_nobody(host: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        Self {
+            certificate: params.self_signed(&key).unwrap(),
+            key,
+        }
+    }
+
+    /// Writes the certificate and the key.
+    pub(super) fn write(&self, directory: &Path, name: &str) -> [PathBuf; 2] {
+        let certificate = written(directory, &format!("{name}.crt"), &self.certificate.pem());
+        let key = written(directory, &format!("{name}.key"), &self.key.serialize_pem());
+        [certificate, key]
+    }
+
+    /// How a server shows them; it asks for papers of `visitors`' if that is given.
+    pub(super) fn server(&self, visitors: Option<&Authority>) -> ServerConfig {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = ServerConfig::builder();
+        let builder = match visitors {
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.0.der().clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder(Arc::new(roots));
+                builder.with_client_cert_verifier(verifier.build().unwrap())
+            }
+            None => builder.with_no_client_auth(),
+        };
+        let chain = slice::from_ref(self.certificate.der()).to_vec();
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        builder.with_single_cert(chain, key).unwrap()
+    }
+}
+
+fn written(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, text).unwrap();
+    path
+}

@@ -1,0 +1,99 @@
+//! What does a target behind TLS see? Requests, connections, and the client's certificate.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// A target at `https://127.0.0.1:PORT/` that takes everything, until dropped.
+pub(super) struct Server {
+    address: SocketAddr,
+    seen: Arc<Seen>,
+    _stop: DropGuard,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    /// Whole requests: their heads.
+    heads: Mutex<Vec<String>>,
+    /// Bytes of requests, whole or not.
+    bytes: AtomicUsize,
+}
+
+impl Server {
+    pub(super) async fn start(config: ServerConfig) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (seen, stop) = (Arc::<Seen>::default(), CancellationToken::new());
+        let (of_all, all) = (Arc::clone(&seen), stop.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                of_all.connections.fetch_add(1, Ordering::Relaxed);
+                let (acceptor, seen) = (acceptor.clone(), Arc::clone(&of_all));
+                tokio::spawn(all.clone().run_until_cancelled_owned(async move {
+                    // A client that turns away is what some tests are about.
+                    let _ = serve(acceptor.accept(stream).await?, &seen).await;
+                    std::io::Result::Ok(())
+                }));
+            }
+        }));
+        Self {
+            address,
+            seen,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("https://{}/in", self.address)
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.seen.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether a whole request came under this id.
+    pub(super) fn took(&self, id: &str) -> bool {
+        let heads = self.seen.heads.lock().unwrap();
+        heads.iter().any(|head| head.contains(id))
+    }
+}
+
+async fn serve(mut stream: TlsStream<TcpStream>, seen: &Seen) -> std::io::Result<()> {
+    let mut held = Vec::new();
+    loop {
+        let count = stream.read_buf(&mut held).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        seen.bytes.fetch_add(count, Ordering::Relaxed);
+        while let Some((head, length)) = whole(&held) {
+            seen.heads.lock().unwrap().push(head);
+            held.drain(..length);
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+            stream.flush().await?;
+        }
+    }
+}
+
+/// The head of the first request and its length in all, once it is there.
+fn whole(held: &[u8]) -> Option<(String, usize)> {
+    let end = held.windows(4).position(|it| it == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&held[..end]).to_ascii_lowercase();
+    let mut lines = head.lines();
+    let body = lines.find_map(|line| line.strip_prefix("content-length:"));
+    let length = end + body.map_or(0, |body| body.trim().parse().unwrap());
+    (held.len() >= length).then_some((head, length))
+}

@@ -3,6 +3,8 @@
 use crate::lines::Line;
 use crate::policy::{Policy, schedule};
 use crate::rule::BodyRule;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use boot::SettingsError;
 use boot::settings::{Auth, CalleeSettings, Reference};
 use delivery::limits::{Key, Limits};
@@ -136,7 +138,7 @@ fn sensitive(no: &str, name: &str, value: &SecretString) -> Result<HeaderValue, 
 /// RFC 7617, section 2.
 fn basic(user: &SecretString, secret: &SecretString) -> SecretString {
     let pair = format!("{}:{}", user.expose_secret(), secret.expose_secret());
-    format!("Basic {}", crate::base64::encode(pair.as_bytes())).into()
+    format!("Basic {}", STANDARD.encode(pair)).into()
 }
 
 impl Tls {

@@ -11,7 +11,6 @@
 //! bring records into the journal, and out of it again.
 
 mod attempt;
-mod base64;
 mod board;
 mod call;
 mod callee;

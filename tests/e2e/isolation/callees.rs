@@ -177,3 +177,28 @@ async fn a_callers_failing_url_does_not_open_a_callees_breaker_at_the_same_host(
     let seen = arrived(&target, &id, 1).await;
     assert_eq!((seen[0].attempt, seen[0].status), (1, Some(200)));
 }
+
+#[tokio::test]
+async fn a_callees_cap_and_breaker_are_its_own() {
+    let nest = Nest::new("settings");
+    let slow = Moody::start(Mood::Slow(std::time::Duration::from_millis(200))).await;
+    let failing = Moody::start(Mood::Status(500)).await;
+    let settings = format!(
+        "[callees.EO001]\nurl = \"{}\"\nin_flight = 2\n\
+         [callees.EO002]\nurl = \"{}\"\nbreaker_calls = 0\n",
+        slow.url(),
+        failing.url()
+    );
+    let gateway = start(&nest, &settings).await;
+    let mut ids = BTreeSet::new();
+    for _ in 0..8 {
+        ids.insert(send(&gateway, &to_callee("EO001")).await);
+    }
+    // The breaker of all would have opened at the fifth.
+    for _ in 0..8 {
+        let id = send(&gateway, &to_callee("EO002")).await;
+        arrived(&failing, &id, 1).await;
+    }
+    all_taken(&slow, &ids).await;
+    assert_eq!(slow.most_in_flight(), 2);
+}

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use auto_pause::AutoPauseSettings;
 pub use callee::{Auth, CalleeSettings, LimitsSettings};
-pub use callers::{AppSettings, AuthMode, AuthSettings, Role, TokenSettings, resolve};
+pub use callers::{AppSettings, AuthMode, AuthSettings, Role, TokenSettings};
 pub use error::SettingsError;
 pub use journal::{AdminSettings, JournalSettings};
 pub use load::environment;
@@ -62,7 +62,7 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// When a dispatcher pauses a target by itself.
     pub auto_pause: AutoPauseSettings,
-    /// What the address guard lets through beside the public internet.
+    /// Where callers' URLs may go.
     pub guard: GuardSettings,
     /// Registered callees by number. Numbers keep their case, in the environment too.
     pub callees: BTreeMap<String, CalleeSettings>,
@@ -155,6 +155,9 @@ pub struct DispatcherSettings {
     /// The name servers to ask. Empty: the system's.
     #[serde(deserialize_with = "read::addresses")]
     pub dns_servers: Vec<SocketAddr>,
+    /// PEM: roots that vouch for targets beside the system's.
+    #[serde(deserialize_with = "read::path")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// When failed attempts are made again.
@@ -169,13 +172,20 @@ pub struct RetrySettings {
     pub schedule: Vec<Duration>,
 }
 
-/// What the address guard lets through beside the public internet.
+/// Where callers' URLs may go.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GuardSettings {
-    /// Networks (`10.0.0.0/8`), addresses, or addresses with a port. The guard checks them.
+    /// What is open beside the public internet: networks (`10.0.0.0/8`), addresses, addresses with a
+    /// port, hosts (`hooks.internal`, `*.internal`). The guard checks them.
     #[serde(deserialize_with = "read::texts")]
     pub allow: Vec<String>,
+    /// Whether `http` is refused.
+    #[serde(deserialize_with = "read::flag")]
+    pub https_only: bool,
+    /// Ports that are closed whatever is open: `25`, `6000-6063`.
+    #[serde(deserialize_with = "read::ports")]
+    pub closed_ports: Vec<String>,
 }
 
 /// What is logged, and how.
@@ -250,6 +260,7 @@ impl Default for DispatcherSettings {
             connect_timeout: Duration::from_secs(3),
             attempt_timeout: Duration::from_secs(15),
             dns_servers: Vec::new(),
+            ca_file: None,
         }
     }
 }

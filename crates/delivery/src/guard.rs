@@ -1,58 +1,45 @@
 //! Which addresses may be called?
 //!
 //! Refuses every address that is not ordinary public unicast, unless an operator has opened it. It
-//! judges addresses, never names: ask after name resolution, for every address, at every attempt.
+//! judges addresses, never what names promise: ask after name resolution, for every address, at
+//! every attempt. What an operator forbids of a URL itself (scheme, port) is judged here too.
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::str::FromStr;
-
-use ipnet::{IpNet, Ipv4Net};
-use thiserror::Error;
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::TargetUrl;
 
+mod apps;
+mod entry;
+mod list;
+mod ports;
 mod refusal;
 mod table;
 
+pub use apps::Guards;
+pub use entry::{Entry, EntryError};
+pub use list::AllowList;
+pub use ports::{Ports, PortsError};
 pub use refusal::Refusal;
+
+use list::Place;
 
 /// The address guard: closed to non-public addresses but for its openings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Guard {
-    nets: Vec<IpNet>,
-    sockets: Vec<(IpAddr, u16)>,
+    allow: AllowList,
+    only: Option<Arc<AllowList>>,
+    https_only: bool,
+    closed_ports: Vec<Ports>,
 }
 
-/// An exception that an operator makes: `127.0.0.0/8`, `10.1.2.3`, `127.0.0.1:5107`, `[::1]:80`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Opening {
-    /// A range, on every port.
-    Net(IpNet),
-    /// One address, on one port.
-    Socket(SocketAddr),
-}
-
-/// Why a text opens nothing. The sentence repeats the text: settings are the operator's own.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum OpeningError {
-    /// It is neither a range, an address nor an address with its port.
-    #[error(
-        "{0:?} opens nothing: write a range like 10.0.0.0/8, an address like 10.1.2.3, or an \
-         address with a port like 127.0.0.1:5107 or [::1]:80"
-    )]
-    Malformed(String),
-    /// Its address has bits beyond its prefix: more would be opened than is seen.
-    #[error("{text:?} has bits beyond its prefix: write {meant} to open that range")]
-    HostBits {
-        /// The text as given.
-        text: String,
-        /// The range that the prefix stands for.
-        meant: IpNet,
-    },
-    /// Port 0 cannot be called.
-    #[error("{0:?} opens nothing: port 0 cannot be called")]
-    Port(String),
+/// By what an address is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission<'a> {
+    /// It is public.
+    Public,
+    /// It is not public, but the operator has opened it.
+    Opened(&'a Entry),
 }
 
 impl Guard {
@@ -66,121 +53,124 @@ impl Guard {
     ///
     /// - An opening of IPv4 opens the IPv4-mapped IPv6 spelling too (`::ffff:10.0.0.1` *is*
     ///   10.0.0.1), and the other way round; no other embedding of IPv4 in IPv6.
+    /// - An opening by name opens whatever the name resolves to, but for metadata services.
     /// - A metadata service is opened only by naming its very address: who opens 100.64.0.0/10
     ///   does not mean the cloud's credentials.
     /// - Where NAT64's 64:ff9b::/96 is opened, the IPv4 address inside must be admitted as well.
     #[must_use]
-    pub fn new(allow: Vec<Opening>) -> Self {
-        let mut guard = Self::closed();
-        for opening in allow {
-            match opening {
-                Opening::Net(net) => guard.nets.push(canonical(net)),
-                Opening::Socket(socket) => {
-                    guard
-                        .sockets
-                        .push((socket.ip().to_canonical(), socket.port()));
-                }
-            }
-        }
-        guard
-    }
-
-    /// Admits an address on any port, or says why not.
-    ///
-    /// # Errors
-    /// The rule that refuses the address, where no range is open for it.
-    pub fn admit(&self, address: IpAddr) -> Result<(), Refusal> {
-        let address = address.to_canonical();
-        let Some(refusal) = table::refusal(address) else {
-            return Ok(());
-        };
-        let opened = self.nets.iter().any(|net| {
-            net.contains(&address)
-                && (refusal != Refusal::Metadata || net.prefix_len() == net.max_prefix_len())
-        });
-        if !opened {
-            return Err(refusal);
-        }
-        match table::carried_by_nat64(address) {
-            Some(carried) => self.admit(carried.into()),
-            None => Ok(()),
+    pub fn new(allow: Vec<Entry>) -> Self {
+        Self {
+            allow: AllowList::new(allow),
+            ..Self::default()
         }
     }
 
-    /// Admits an address on one port: what [`Guard::admit`] admits, and what is open on that port.
-    ///
-    /// # Errors
-    /// The rule that refuses the address, where nothing is open for it.
-    pub fn admit_socket(&self, address: IpAddr, port: u16) -> Result<(), Refusal> {
-        if self.sockets.contains(&(address.to_canonical(), port)) {
-            return Ok(());
-        }
-        self.admit(address)
+    /// The same guard, closed to everything that is not on the list. An empty list closes nothing.
+    #[must_use]
+    pub fn only(mut self, list: Vec<Entry>) -> Self {
+        self.only = (!list.is_empty()).then(|| Arc::new(AllowList::new(list)));
+        self
     }
 
-    /// Admits a URL as far as it tells its own address. A name is `Ok`: only its resolution tells.
+    /// The same guard, closed to `http` where `https_only` says so.
+    #[must_use]
+    pub fn https_only(mut self, https_only: bool) -> Self {
+        self.https_only = https_only;
+        self
+    }
+
+    /// The same guard, closed to these ports, on open addresses too.
+    #[must_use]
+    pub fn closed_ports(mut self, ports: Vec<Ports>) -> Self {
+        self.closed_ports = ports;
+        self
+    }
+
+    /// Admits a URL as far as it tells by itself: scheme, port, and host where that is an address.
+    /// A name may be `Ok`: only its resolution tells.
     ///
     /// HTTP clients never ask their resolver for a literal, so this must be asked as well as the
     /// guard inside the resolver.
     ///
     /// # Errors
-    /// The rule that refuses the literal address, where nothing is open for it.
-    pub fn admit_literal(&self, url: &TargetUrl) -> Result<(), Refusal> {
+    /// The rule that refuses the URL.
+    pub fn admit_url(&self, url: &TargetUrl) -> Result<(), Refusal> {
+        self.judge_url(url).map(drop)
+    }
+
+    /// Like [`Guard::admit_url`], and by what a literal address is admitted. `None`: the host is a
+    /// name.
+    ///
+    /// # Errors
+    /// The rule that refuses the URL.
+    pub fn judge_url(&self, url: &TargetUrl) -> Result<Option<Admission<'_>>, Refusal> {
+        let target = url.target_ref();
+        if self.https_only && target.scheme() != "https" {
+            return Err(Refusal::Scheme);
+        }
+        let port = target.port();
+        if self.closed_ports.iter().any(|closed| closed.contains(port)) {
+            return Err(Refusal::Port);
+        }
         match url.literal() {
-            Some(address) => self.admit_socket(address, url.target().port()),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Turns a range of IPv4-mapped addresses into the IPv4 range that it is.
-fn canonical(net: IpNet) -> IpNet {
-    if let IpNet::V6(v6) = net
-        && let Some(v4) = v6.addr().to_ipv4_mapped()
-        && let Some(prefix) = v6.prefix_len().checked_sub(96)
-        && let Ok(v4) = Ipv4Net::new(v4, prefix)
-    {
-        return v4.into();
-    }
-    net
-}
-
-impl FromStr for Opening {
-    type Err = OpeningError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
-        if let Ok(net) = text.parse::<IpNet>() {
-            if net != net.trunc() {
-                return Err(OpeningError::HostBits {
-                    text: text.to_owned(),
-                    meant: net.trunc(),
-                });
+            Some(address) => self.judge(Place::literal(address, port)).map(Some),
+            None if self
+                .only
+                .as_ref()
+                .is_some_and(|only| only.excludes(target.host())) =>
+            {
+                Err(Refusal::NotListed)
             }
-            return Ok(Self::Net(net));
-        }
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Self::Net(address.into()));
-        }
-        match text.parse::<SocketAddr>() {
-            Ok(socket) if socket.port() == 0 => Err(OpeningError::Port(text.to_owned())),
-            Ok(socket) => Ok(Self::Socket(socket)),
-            Err(_) => Err(OpeningError::Malformed(text.to_owned())),
+            None => Ok(None),
         }
     }
-}
 
-impl fmt::Display for Opening {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Net(net) => net.fmt(formatter),
-            Self::Socket(socket) => socket.fmt(formatter),
+    /// Admits an address that the host `name` of a URL resolves to, on any port.
+    ///
+    /// # Errors
+    /// The rule that refuses the address, where nothing is open for it.
+    pub fn admit(&self, name: &str, address: IpAddr) -> Result<(), Refusal> {
+        self.judge_name(name, address).map(drop)
+    }
+
+    /// Like [`Guard::admit`], and by what the address is admitted.
+    ///
+    /// # Errors
+    /// The rule that refuses the address.
+    pub fn judge_name(&self, name: &str, address: IpAddr) -> Result<Admission<'_>, Refusal> {
+        self.judge(Place::resolved(name, address))
+    }
+
+    fn judge(&self, place: Place<'_>) -> Result<Admission<'_>, Refusal> {
+        if let Some(only) = &self.only {
+            only.admit_place(place)?;
         }
+        self.opened(place)
+    }
+
+    fn opened(&self, place: Place<'_>) -> Result<Admission<'_>, Refusal> {
+        let Some(refusal) = table::refusal(place.address) else {
+            return Ok(Admission::Public);
+        };
+        let by = self.allow.entries().find(|entry| {
+            entry.covers(place) && (refusal != Refusal::Metadata || entry.is_one_address())
+        });
+        let by = by.ok_or(refusal)?;
+        // Who names address and port has looked at it; who opens a range has not.
+        match table::carried_by_nat64(place.address) {
+            Some(carried) if !matches!(by, Entry::Socket(_)) => {
+                self.opened(place.at(carried.into()))?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(Admission::Opened(by))
     }
 }
 
 #[cfg(test)]
-mod opening_tests;
+mod entry_tests;
+#[cfg(test)]
+mod list_tests;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]

@@ -16,7 +16,9 @@ pub mod signature;
 mod target;
 mod verdict;
 
-pub use guard::{Guard, Opening, OpeningError, Refusal};
+pub use guard::{
+    Admission, AllowList, Entry, EntryError, Guard, Guards, Ports, PortsError, Refusal,
+};
 pub use outcome::Outcome;
 pub use parties::{Parties, Party, PartyError, PartyFlaw};
 pub use retry_after::retry_after;

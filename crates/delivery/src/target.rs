@@ -124,6 +124,10 @@ impl TargetUrl {
         self.target.clone()
     }
 
+    pub(crate) fn target_ref(&self) -> &Target {
+        &self.target
+    }
+
     /// The URL for logs and records: the query string is replaced by `?…`.
     #[must_use]
     pub fn masked(&self) -> String {
@@ -198,7 +202,7 @@ impl fmt::Display for Target {
 /// Whether a name can be asked of a resolver and written into a request: labels of 1 to 63 letters,
 /// digits, `-` or `_`, 253 bytes in all (RFC 1035, 2.3.4; `_` as found in the wild). `url` also lets
 /// through what neither can take, such as `a{b}.example` or `a..example`.
-fn is_host_name(name: &str) -> bool {
+pub(crate) fn is_host_name(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(fits);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::guard::Refusal;
 use crate::outcome::Outcome;
 use crate::schedule::{Schedule, jittered};
 
@@ -114,8 +115,10 @@ pub fn decide(outcome: &Outcome, circumstances: &Circumstances) -> Verdict {
             }
             _ => retry_briefly(circumstances),
         },
-        // An operator can give the callee its URL while the callback waits, or mend its body rule.
+        // An operator can give the callee its URL while the callback waits, or mend its body rule,
+        // or a list that has not followed a move.
         Outcome::CalleeWithoutUrl
+        | Outcome::AddressRefused(Refusal::NotListed)
         | Outcome::BodyRefused { .. }
         | Outcome::ConnectionRefused
         | Outcome::ConnectionReset

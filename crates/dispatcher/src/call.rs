@@ -37,11 +37,12 @@ impl Calls {
         }
         let manner = plan.manner.as_deref();
         let operators = manner.map(|manner| &manner.headers);
+        let signing = plan.signing.as_deref();
         let now = SystemTime::now();
         let request = line
             .client
             .post(url.url().clone())
-            .headers(headers(message, operators, now, fastrand::u64(..)))
+            .headers(headers(message, operators, signing, now, fastrand::u64(..)))
             .timeout(plan.timeout)
             .body(message.request_message.clone());
         match request.send().await {

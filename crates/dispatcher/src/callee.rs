@@ -3,16 +3,16 @@
 use crate::lines::Line;
 use crate::policy::{Policy, schedule};
 use crate::rule::BodyRule;
+use crate::signing;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use boot::SettingsError;
 use boot::settings::{Auth, CalleeSettings, Reference};
 use delivery::limits::{Key, Limits};
-use delivery::{End, Party, Retrying, Schedule, TargetUrl};
+use delivery::signature::Signing;
+use delivery::{AllowList, End, Entry, Party, Retrying, Schedule, TargetUrl};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Certificate, Identity};
 use secrecy::{ExposeSecret, SecretString};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(crate) struct Callee {
     pub(crate) timeout: Duration,
     pub(crate) line: Arc<Line>,
     pub(crate) manner: Arc<Manner>,
+    /// What signs its callbacks; none: what the app has.
+    pub(crate) signing: Option<Arc<Signing>>,
 }
 
 /// How a callee is spoken to, and understood.
@@ -36,15 +38,6 @@ pub(crate) struct Manner {
     pub(crate) retrying: Retrying,
 }
 
-/// From what a client's TLS is made, as it stands in the files. Never shown: a key is in it.
-#[derive(Default, PartialEq, Eq)]
-pub(crate) struct Tls {
-    /// The only roots that are trusted; none: the system's.
-    ca: Option<Vec<u8>>,
-    /// Certificate chain and private key.
-    identity: Option<Vec<u8>>,
-}
-
 fn refused(no: &str, name: &str, reason: impl std::fmt::Display) -> SettingsError {
     SettingsError::refused(&format!("callees.{no}.{name}"), reason)
 }
@@ -53,6 +46,7 @@ impl Callee {
     /// Checks what needs no secret and no file.
     pub(crate) fn check(no: &str, settings: &CalleeSettings) -> Result<(), SettingsError> {
         retrying(no, settings)?;
+        only(no, settings)?;
         if !settings.schedule.is_empty() {
             schedule(&format!("callees.{no}.schedule"), &settings.schedule)?;
         }
@@ -85,8 +79,37 @@ impl Callee {
                 rule,
                 retrying: retrying(no, settings)?,
             }),
+            signing: signing::read(&format!("callees.{no}"), &settings.signing_secrets)?,
         })
     }
+}
+
+/// The only places where a callee may be, if the settings name some.
+///
+/// # Errors
+/// A text that is no entry, or a URL that leads elsewhere by itself.
+pub(crate) fn only(
+    no: &str,
+    settings: &CalleeSettings,
+) -> Result<Option<Arc<AllowList>>, SettingsError> {
+    let read = |text: &String| text.parse().map_err(|error| refused(no, "only", error));
+    let entries: Vec<Entry> = settings.only.iter().map(read).collect::<Result<_, _>>()?;
+    if entries.is_empty() {
+        return Ok(None);
+    }
+    let list = AllowList::new(entries);
+    let url = settings.url.as_deref();
+    // A URL that is none is refused where parties are registered.
+    if let Some(Ok(url)) = url.map(TargetUrl::parse)
+        && list.admit_url(&url).is_err()
+    {
+        return Err(refused(
+            no,
+            "url",
+            "its host is not on the list of its `only`",
+        ));
+    }
+    Ok(Some(Arc::new(list)))
 }
 
 fn retrying(no: &str, settings: &CalleeSettings) -> Result<Retrying, SettingsError> {
@@ -139,65 +162,4 @@ fn sensitive(no: &str, name: &str, value: &SecretString) -> Result<HeaderValue, 
 fn basic(user: &SecretString, secret: &SecretString) -> SecretString {
     let pair = format!("{}:{}", user.expose_secret(), secret.expose_secret());
     format!("Basic {}", STANDARD.encode(pair)).into()
-}
-
-impl Tls {
-    /// Reads the files that the settings name.
-    pub(crate) fn read(no: &str, settings: &CalleeSettings) -> Result<Self, SettingsError> {
-        let file = |name: &str, path: &Path| {
-            let read = std::fs::read(path);
-            read.map_err(|error| {
-                refused(
-                    no,
-                    name,
-                    format!("{} cannot be read: {error}", path.display()),
-                )
-            })
-        };
-        let ca = settings.ca_file.as_deref();
-        let ca = ca.map(|path| file("ca_file", path)).transpose()?;
-        if let Some(pem) = &ca {
-            let roots = Certificate::from_pem_bundle(pem);
-            if roots.is_ok_and(|roots| roots.is_empty())
-                || Certificate::from_pem_bundle(pem).is_err()
-            {
-                return Err(refused(
-                    no,
-                    "ca_file",
-                    "there is no certificate in it (PEM)",
-                ));
-            }
-        }
-        let identity = match (&settings.cert_file, &settings.key_file) {
-            (Some(cert), Some(key)) => {
-                let mut pem = file("cert_file", cert)?;
-                pem.push(b'\n');
-                pem.extend(file("key_file", key)?);
-                Identity::from_pem(&pem).map_err(|_| {
-                    refused(
-                        no,
-                        "cert_file",
-                        "cert_file and key_file hold no certificate with its key (PEM)",
-                    )
-                })?;
-                Some(pem)
-            }
-            _ => None,
-        };
-        Ok(Self { ca, identity })
-    }
-
-    pub(crate) fn apply(
-        &self,
-        mut to: reqwest::ClientBuilder,
-    ) -> reqwest::Result<reqwest::ClientBuilder> {
-        if let Some(pem) = &self.ca {
-            // Instead of the system's: who names its own means these alone.
-            to = to.tls_certs_only(Certificate::from_pem_bundle(pem)?);
-        }
-        if let Some(pem) = &self.identity {
-            to = to.identity(Identity::from_pem(pem)?);
-        }
-        Ok(to)
-    }
 }

@@ -1,6 +1,7 @@
 //! What does a target learn beside the body?
 
 use contract::Message;
+use delivery::signature::Signing;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
@@ -15,6 +16,7 @@ const AGENT: &str = concat!("ringback/", env!("CARGO_PKG_VERSION"));
 pub(crate) fn headers(
     message: &Message,
     operators: Option<&HeaderMap>,
+    signing: Option<&Signing>,
     now: SystemTime,
     span: u64,
 ) -> HeaderMap {
@@ -37,12 +39,16 @@ pub(crate) fn headers(
         .entry(ACCEPT)
         .or_insert(HeaderValue::from_static("*/*"));
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    put(
-        &mut headers,
-        "webhook-id",
-        &message.request_id.hyphenated().to_string(),
-    );
+    let id = message.request_id.hyphenated().to_string();
+    put(&mut headers, "webhook-id", &id);
     headers.insert("webhook-timestamp", HeaderValue::from(seconds));
+    if let Some(signing) = signing {
+        // Not by `put`: the spaces between two signatures are the standard's.
+        let signature = signing.sign(&id, seconds, &message.request_message);
+        if let Ok(value) = HeaderValue::try_from(signature) {
+            headers.insert("webhook-signature", value);
+        }
+    }
     put(&mut headers, "x-callback-app-id", &message.app_id);
     put(
         &mut headers,
@@ -94,6 +100,7 @@ mod tests {
     fn of(message: &Message) -> HeaderMap {
         headers(
             message,
+            None,
             None,
             UNIX_EPOCH + Duration::from_secs(1_700_000_000),
             7,
@@ -175,11 +182,33 @@ mod tests {
             )
         })
         .collect();
-        let headers = headers(&message, Some(&operators), UNIX_EPOCH, 7);
+        let headers = headers(&message, Some(&operators), None, UNIX_EPOCH, 7);
         let all: Vec<_> = headers.get_all("authorization").iter().collect();
         assert_eq!(all, ["Bearer real"]);
         assert_eq!(headers.get("x-tenant").unwrap(), "seven");
         assert_ne!(headers.get("webhook-id").unwrap(), "never");
+    }
+
+    #[test]
+    fn a_signature_is_there_exactly_where_something_signs() {
+        assert!(!of(&message()).contains_key("webhook-signature"));
+        let new = Signing::parse(["whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH"]).unwrap();
+        let both = Signing::parse([
+            "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH",
+            "whsec_CAgICAgICAgICAgICAgICAgICAgICAgI",
+        ]);
+        let signed = |signing: &Signing| {
+            let headers = headers(&message(), None, Some(signing), UNIX_EPOCH, 7);
+            let value = headers.get("webhook-signature").unwrap();
+            value.to_str().unwrap().to_owned()
+        };
+        let (one, two) = (signed(&new), signed(&both.unwrap()));
+        assert_eq!(
+            one,
+            new.sign("00000000-0000-0000-0000-000000000001", 0, b"{}")
+        );
+        assert_eq!(two.split(' ').next(), Some(&*one));
+        assert_eq!(two.split(' ').count(), 2);
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! `graves.rs` reads the queues that no attempt reads. `sinks.rs`, `writer.rs` and `retention.rs`
 //! bring records into the journal, and out of it again.
 
+mod app;
 mod attempt;
 mod board;
 mod call;
@@ -32,16 +33,19 @@ mod record;
 mod resolve;
 mod retention;
 mod rule;
+mod signing;
 mod sinks;
 mod slots;
 mod targets;
 mod tell;
+mod tls;
 mod work;
 mod writer;
 
 pub use follow_up::same_again;
 pub use pauses::{AutoPause, Pauses};
 pub use policy::{Policies, Policy};
+pub use resolve::addresses_of;
 pub use retention::retain;
 pub use sinks::{ByQueue, Straight};
 pub use targets::Targets;

@@ -4,8 +4,8 @@
 //! opened to an operator's internal callee must never serve a caller's URL to the same host, nor
 //! one that was opened with a client certificate anybody without it.
 
-use crate::callee::Tls;
 use crate::resolve::{Names, Policy};
+use crate::tls::Tls;
 use boot::settings::DispatcherSettings;
 use reqwest::{Client, ClientBuilder};
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use std::time::Duration;
 
 const IDLE_WITHIN: Duration = Duration::from_secs(30);
 
-/// A client and the policy under which all its connections were opened.
+/// A client and the policy and TLS under which all its connections were opened.
 pub(crate) struct Line {
     pub(crate) client: Client,
     pub(crate) policy: Policy,
+    pub(crate) tls: Tls,
 }
 
 /// Makes lines.
@@ -36,13 +37,13 @@ impl Lines {
     }
 
     /// A new line, with no connections yet.
-    pub(crate) fn line(&self, policy: Policy, tls: Option<&Tls>) -> reqwest::Result<Arc<Line>> {
-        let mut client = self.client(&policy);
-        if let Some(tls) = tls {
-            client = tls.apply(client)?;
-        }
-        let client = client.build()?;
-        Ok(Arc::new(Line { client, policy }))
+    pub(crate) fn line(&self, policy: Policy, tls: Tls) -> reqwest::Result<Arc<Line>> {
+        let client = tls.apply(self.client(&policy))?.build()?;
+        Ok(Arc::new(Line {
+            client,
+            policy,
+            tls,
+        }))
     }
 
     fn client(&self, policy: &Policy) -> ClientBuilder {

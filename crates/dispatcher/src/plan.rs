@@ -2,11 +2,13 @@
 //!
 //! Looked up anew at each attempt, so that what an operator has mended holds for what waits.
 
+use crate::app::App;
 use crate::callee::Manner;
 use crate::lines::Line;
 use crate::policy::{Policies, Policy};
 use contract::Message;
 use delivery::limits::{Key, Limits};
+use delivery::signature::Signing;
 use delivery::{Outcome, Schedule, TargetUrl};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     /// For a registered callee: how it is spoken to.
     pub(crate) manner: Option<Arc<Manner>>,
+    /// What signs the call, if anything does.
+    pub(crate) signing: Option<Arc<Signing>>,
     /// Where it goes, or how it ends without going anywhere.
     pub(crate) way: Result<Way, Outcome>,
 }
@@ -48,10 +52,13 @@ impl Plans {
 
     pub(crate) fn plan(&self, message: &Message) -> Plan {
         let policy = self.0.get();
+        let app = policy.app(&message.app_id);
         let mut plan = match &message.callback_url {
-            Some(url) => callers(&policy, url),
+            Some(url) => callers(&policy, app, url),
             None => callees(&policy, message.callee_no.as_deref().unwrap_or_default()),
         };
+        // A callee that has no secret of its own knows its callers by theirs.
+        plan.signing = plan.signing.or_else(|| app.signing.clone());
         if let Some(seconds) = message.options.timeout_seconds {
             plan.timeout = Duration::from_secs(seconds.into());
         }
@@ -60,7 +67,7 @@ impl Plans {
 }
 
 /// The plan for a caller's URL.
-fn callers(policy: &Policy, url: &str) -> Plan {
+fn callers(policy: &Policy, app: &App, url: &str) -> Plan {
     // Parsed at the door already: what fails here was never written by it.
     let Ok(url) = TargetUrl::parse(url) else {
         return nobody(policy, Outcome::Failed);
@@ -68,7 +75,7 @@ fn callers(policy: &Policy, url: &str) -> Plan {
     let target = url.target();
     let name = target.to_string();
     // The client never asks its resolver about a literal address, so that is judged here.
-    if let Err(refusal) = policy.guard.admit_literal(&url) {
+    if let Err(refusal) = app.guard.admit_url(&url) {
         return Plan {
             target: name,
             ..nobody(policy, Outcome::AddressRefused(refusal))
@@ -79,7 +86,7 @@ fn callers(policy: &Policy, url: &str) -> Plan {
         target: name,
         way: Ok(Way {
             url,
-            line: Arc::clone(&policy.guarded),
+            line: Arc::clone(&app.line),
         }),
         ..nobody(policy, Outcome::Failed)
     }
@@ -103,6 +110,7 @@ fn callees(policy: &Policy, no: &str) -> Plan {
         schedule: Arc::clone(&callee.schedule),
         timeout: callee.timeout,
         manner: Some(Arc::clone(&callee.manner)),
+        signing: callee.signing.clone(),
         way: match url {
             None => Err(Outcome::CalleeWithoutUrl),
             Some(url) => Ok(Way {
@@ -123,6 +131,7 @@ fn nobody(policy: &Policy, outcome: Outcome) -> Plan {
         schedule: Arc::clone(&policy.schedule),
         timeout: policy.timeout,
         manner: None,
+        signing: None,
         way: Err(outcome),
     }
 }

@@ -3,30 +3,33 @@
 //! A snapshot, made of the settings as a whole and replaced as a whole. Clients go on from one to
 //! the next where what they were built from is the same: a reload does not close connections.
 
-use crate::callee::{Callee, Tls};
+use crate::app::{self, App};
+use crate::callee::{self, Callee};
 use crate::lines::{Line, Lines};
 use crate::resolve;
+use crate::tls::Tls;
 use boot::settings::{LimitsSettings, Settings};
 use boot::{Live, SettingsError};
 use delivery::limits::{BreakerRules, Limits, Rate};
-use delivery::{Guard, Parties, Schedule};
+use delivery::{Guards, Parties, Schedule};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that a plan is made from.
 pub struct Policy {
-    pub(crate) guard: Arc<Guard>,
     pub(crate) parties: Arc<Parties>,
     pub(crate) schedule: Arc<Schedule>,
     pub(crate) timeout: Duration,
     pub(crate) limits: Limits,
-    /// For callers' URLs: every address is vetted.
-    pub(crate) guarded: Arc<Line>,
+    /// What holds for apps with nothing of their own.
+    every_app: App,
+    /// By id: those with something of their own.
+    apps: HashMap<String, App>,
     /// For registered callees, the operator's word: by number as registered.
     pub(crate) callees: HashMap<String, Callee>,
-    /// One line for each TLS profile among them.
-    lines: Vec<(Tls, Arc<Line>)>,
+    /// One line for each guard policy and TLS profile among all of them.
+    lines: Vec<Arc<Line>>,
 }
 
 /// The policy that holds now, and what new ones are made with. Cheap to clone.
@@ -40,10 +43,10 @@ impl Policies {
     pub(crate) fn new(
         settings: &Settings,
         parties: Arc<Parties>,
-        guard: Arc<Guard>,
+        guards: &Guards,
         lines: Lines,
     ) -> Result<Self, SettingsError> {
-        let policy = Policy::new(settings, parties, guard, &lines, None)?;
+        let policy = Policy::new(settings, parties, guards, &lines, None)?;
         Ok(Self {
             live: Live::new(policy),
             lines: Arc::new(lines),
@@ -62,10 +65,10 @@ impl Policies {
         &self,
         settings: &Settings,
         parties: Arc<Parties>,
-        guard: Arc<Guard>,
+        guards: &Guards,
     ) -> Result<Policy, SettingsError> {
         let before = self.live.get();
-        Policy::new(settings, parties, guard, &self.lines, Some(&before))
+        Policy::new(settings, parties, guards, &self.lines, Some(&before))
     }
 
     /// Lets this policy hold for all plans from now on.
@@ -88,31 +91,42 @@ impl Policy {
             .try_for_each(|(no, callee)| Callee::check(no, callee))
     }
 
+    /// What holds for the callbacks of an app.
+    pub(crate) fn app(&self, id: &str) -> &App {
+        self.apps.get(id).unwrap_or(&self.every_app)
+    }
+
     fn new(
         settings: &Settings,
         parties: Arc<Parties>,
-        guard: Arc<Guard>,
+        guards: &Guards,
         makes: &Lines,
         before: Option<&Self>,
     ) -> Result<Self, SettingsError> {
         Self::check(settings)?;
-        let unbuilt = |key: &str| {
-            let refused = "no HTTP client can be built with it";
-            let key = key.to_owned();
-            move |_| SettingsError::refused(&key, refused)
+        let mut lines = Known {
+            makes,
+            before: before.map(|before| &*before.lines).unwrap_or_default(),
+            lines: Vec::new(),
         };
-        let guarded = match before.filter(|before| before.guard == guard) {
-            Some(before) => Arc::clone(&before.guarded),
-            None => makes
-                .line(resolve::Policy::Guarded(Arc::clone(&guard)), None)
-                .map_err(unbuilt("guard.allow"))?,
+        let tls = Tls::of_all(settings)?;
+        let mut app = |id: &str| {
+            let guard = guards.of(id);
+            let policy = resolve::Policy::Guarded(Arc::clone(guard));
+            let line = lines.line(policy, tls.clone(), "dispatcher.ca_file")?;
+            App::new(id, settings, guard, line)
         };
+        let own = app::own(settings, guards).into_iter();
+        let own = own.map(|id| Ok((id.to_owned(), app(id)?)));
+        let apps = own.collect::<Result<_, SettingsError>>()?;
+        // No app has an empty id.
+        let every_app = app("")?;
         let mut policy = Self {
-            guard,
             schedule: Arc::new(schedule("retry.schedule", &settings.retry.schedule)?),
             timeout: settings.dispatcher.attempt_timeout,
             limits: limits("limits", &settings.limits)?,
-            guarded,
+            every_app,
+            apps,
             callees: HashMap::new(),
             lines: Vec::new(),
             parties,
@@ -126,34 +140,46 @@ impl Policy {
             if party.no != *no && settings.callees.contains_key(&party.no) {
                 continue;
             }
-            let tls = Tls::read(no, callee)?;
-            let line = policy.line(tls, makes, before);
-            let line = line.map_err(unbuilt(&format!("callees.{no}.cert_file")))?;
+            let only = resolve::Policy::Registered(callee::only(no, callee)?);
+            let tls = tls.of_callee(no, callee)?;
+            let line = lines.line(only, tls, &format!("callees.{no}.cert_file"))?;
             let own = limits(&format!("callees.{no}"), &settings.limits.of(callee))?;
             let callee = Callee::new(party, callee, own, &policy, line)?;
             policy.callees.insert(party.no.clone(), callee);
         }
+        policy.lines = lines.lines;
         Ok(policy)
     }
+}
 
-    /// The line of a TLS profile: one that is there already, or a new one.
+/// The lines that a policy needs, each made once.
+struct Known<'a> {
+    makes: &'a Lines,
+    /// Of the policy that held until now.
+    before: &'a [Arc<Line>],
+    lines: Vec<Arc<Line>>,
+}
+
+impl Known<'_> {
+    /// The line under this policy, with this TLS: one that is there already, or a new one.
     fn line(
         &mut self,
+        policy: resolve::Policy,
         tls: Tls,
-        makes: &Lines,
-        before: Option<&Self>,
-    ) -> reqwest::Result<Arc<Line>> {
-        let before = before.map(|before| &*before.lines).unwrap_or_default();
-        let mut known = self.lines.iter().chain(before);
-        if let Some((_, line)) = known.find(|(known, _)| *known == tls) {
-            let line = Arc::clone(line);
-            if self.lines.iter().all(|(known, _)| *known != tls) {
-                self.lines.push((tls, Arc::clone(&line)));
-            }
-            return Ok(line);
+        key: &str,
+    ) -> Result<Arc<Line>, SettingsError> {
+        let fits = |line: &&Arc<Line>| line.policy == policy && line.tls == tls;
+        if let Some(line) = self.lines.iter().find(fits) {
+            return Ok(Arc::clone(line));
         }
-        let line = makes.line(resolve::Policy::Registered, Some(&tls))?;
-        self.lines.push((tls, Arc::clone(&line)));
+        let line = match self.before.iter().find(fits) {
+            Some(line) => Arc::clone(line),
+            None => self
+                .makes
+                .line(policy, tls)
+                .map_err(|_| SettingsError::refused(key, "no HTTP client can be built with it"))?,
+        };
+        self.lines.push(Arc::clone(&line));
         Ok(line)
     }
 }

@@ -3,7 +3,8 @@
 //! The client dials the very addresses that are vetted here, so that a name cannot point elsewhere
 //! between the look and the call.
 
-use delivery::{Guard, Outcome, Refusal};
+use boot::settings::DispatcherSettings;
+use delivery::{AllowList, Guard, Outcome, Refusal};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::DnsError;
@@ -57,12 +58,13 @@ impl From<Undialled> for Outcome {
 }
 
 /// Whose word counts for the addresses behind a name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Policy {
     /// A caller's URL: each address must be admitted, or none is dialled.
     Guarded(Arc<Guard>),
-    /// A registered callee: the operator's.
-    Registered,
+    /// A registered callee: the operator's, and where the operator has named the only places, each
+    /// address must be one of them.
+    Registered(Option<Arc<AllowList>>),
 }
 
 /// The resolver, with its cache.
@@ -76,6 +78,22 @@ struct Resolver {
     ask_within: Duration,
     /// When it was last asked whether it is up, and the answer. One asks, the others wait for it.
     up: Mutex<Option<(Instant, bool)>>,
+}
+
+/// The addresses that the host of a caller's URL resolves to, as an attempt would ask for them;
+/// nothing is judged. Call it inside a Tokio runtime.
+///
+/// # Errors
+/// Why there are none, in a sentence without a full stop.
+pub async fn addresses_of(
+    settings: &DispatcherSettings,
+    host: &str,
+) -> Result<Vec<IpAddr>, String> {
+    let names = Names::new(&settings.dns_servers, settings.connect_timeout);
+    let names = names.map_err(|error| format!("the resolver cannot be built: {error}"))?;
+    let callers = Policy::Guarded(Arc::default());
+    let found = names.resolve(host, &callers).await;
+    found.map_err(|error| error.to_string())
 }
 
 /// The resolver under one policy, in the form that the HTTP client asks.
@@ -117,7 +135,7 @@ impl Names {
         policy: &Policy,
     ) -> Result<Vec<IpAddr>, Undialled> {
         let addresses = self.resolve(host, policy).await?;
-        policy.admit(&addresses)?;
+        policy.admit(host, &addresses)?;
         Ok(addresses)
     }
 
@@ -125,7 +143,7 @@ impl Names {
         // A caller's name means what it says to everybody: no search domain is tried.
         let rooted = match policy {
             Policy::Guarded(_) if !host.ends_with('.') => format!("{host}."),
-            Policy::Guarded(_) | Policy::Registered => host.to_owned(),
+            Policy::Guarded(_) | Policy::Registered(_) => host.to_owned(),
         };
         let Ok(name) = DnsName::from_utf8(&rooted) else {
             return Err(NameError::NotFound);
@@ -187,12 +205,14 @@ impl Resolver {
 
 impl Policy {
     /// Any refused address refuses the name: a mixed answer is how rebinding looks.
-    fn admit(&self, addresses: &[IpAddr]) -> Result<(), Refusal> {
+    fn admit(&self, host: &str, addresses: &[IpAddr]) -> Result<(), Refusal> {
+        let mut addresses = addresses.iter();
         match self {
-            Self::Guarded(guard) => addresses
-                .iter()
-                .try_for_each(|address| guard.admit(*address)),
-            Self::Registered => Ok(()),
+            Self::Guarded(guard) => addresses.try_for_each(|address| guard.admit(host, *address)),
+            Self::Registered(Some(only)) => {
+                addresses.try_for_each(|address| only.admit(host, *address))
+            }
+            Self::Registered(None) => Ok(()),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{graves, targets};
 use boot::settings::Settings;
 use boot::{Metrics, SettingsError};
 use broker::{Broker, Lane};
-use delivery::{Guard, Parties};
+use delivery::{Guards, Parties};
 use journal::{Journal, Recorder};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,8 @@ pub struct Tools {
     pub broker: Broker,
     /// The registry of parties, as at the start.
     pub parties: Arc<Parties>,
-    /// Decides on the addresses of callers' URLs, as at the start.
-    pub guard: Arc<Guard>,
+    /// Decide on callers' URLs and their addresses, as at the start.
+    pub guards: Arc<Guards>,
     /// Counts attempts and what followed from them.
     pub metrics: Arc<Metrics>,
     /// Asked before each retry what was decided elsewhere; if there is one.
@@ -76,7 +76,7 @@ impl Dispatcher {
         let Tools {
             broker,
             parties,
-            guard,
+            guards,
             metrics,
             journal,
             recorder,
@@ -85,7 +85,7 @@ impl Dispatcher {
         let names = Names::new(&settings.dns_servers, settings.connect_timeout)
             .map_err(|error| StartError::Resolver(error.to_string()))?;
         let lines = Lines::new(settings, names.clone());
-        let plans = Plans::new(Policies::new(all, parties, guard, lines)?);
+        let plans = Plans::new(Policies::new(all, parties, &guards, lines)?);
         let gates = Gates::new([settings.first_slots, settings.retry_slots], pauses);
         Ok(Self {
             bench: Bench {

@@ -55,7 +55,7 @@ async fn take_in(
     let key = idempotency_key(door, http)?;
     let request = Request::parse(&body, &door.rules)?;
     let caller = caller.speaks_for(door, &request.app_id)?;
-    let admitted = admit::admit(request, &door.parties.get(), &door.guard.get())?;
+    let admitted = admit::admit(request, &door.parties.get(), &door.guards.get())?;
     let key = key.map(|(key, journal)| (Key::new(&admitted.request.app_id, key, &body), journal));
     let wish = Wish {
         admitted,

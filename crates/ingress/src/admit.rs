@@ -4,7 +4,7 @@ use crate::reply::Turned;
 use crate::server::Door;
 use broker::Depths;
 use contract::{Answer, Flaw, Invalid, Param, Request};
-use delivery::{Guard, Parties, Target, TargetUrl, UrlFlaw};
+use delivery::{Guard, Guards, Parties, Target, TargetUrl, UrlFlaw};
 
 /// A request whose target may be called, as far as that can be known before an attempt.
 #[derive(Debug)]
@@ -14,14 +14,15 @@ pub(crate) struct Admitted {
     pub(crate) target: String,
 }
 
-/// Checks the target: the URL's form and its literal address, or the callee's entry in the registry.
+/// Checks the target: the URL's form and what it tells by itself, or the callee's entry in the registry.
 ///
 /// A name is not resolved here: what it resolves to is checked at every attempt, when it counts.
 pub(crate) fn admit(
     request: Request,
     parties: &Parties,
-    guard: &Guard,
+    guards: &Guards,
 ) -> Result<Admitted, Invalid> {
+    let guard = guards.of(&request.app_id);
     let checked = match (&request.callback_url, &request.callee_no) {
         // The URL wins; the callee's number is then only a label, and an unknown one is no error.
         (Some(url), _) => check_url(url, guard).map_err(|flaw| (Param::CallbackUrl, flaw)),
@@ -36,7 +37,7 @@ pub(crate) fn admit(
 fn check_url(url: &str, guard: &Guard) -> Result<Target, Flaw> {
     let url = TargetUrl::parse(url).map_err(flaw)?;
     guard
-        .admit_literal(&url)
+        .admit_url(&url)
         .map_err(|refusal| Flaw::AddressRefused {
             rule: refusal.as_str(),
         })?;
@@ -98,7 +99,7 @@ mod tests {
             format!(r#"{{{target},"app_id":"a","message_type":"m","request_message":{{}}}}"#);
         let rules = contract::Rules::default();
         let request = Request::parse(&Bytes::from(body), &rules).unwrap();
-        admit(request, &parties(), &Guard::closed()).map(drop)
+        admit(request, &parties(), &Guards::default()).map(drop)
     }
 
     #[test]

@@ -15,7 +15,7 @@ use boot::{Health, Live, Metrics, health};
 use broker::{Broker, Depths};
 use contract::{Answer, Rules};
 use delivery::callers::Callers;
-use delivery::{Guard, Parties};
+use delivery::{Guards, Parties};
 use journal::{Journal, Recorder};
 use std::io;
 use std::net::SocketAddr;
@@ -41,8 +41,8 @@ pub struct Tools {
     pub callers: Live<Callers>,
     /// The registry of parties.
     pub parties: Live<Parties>,
-    /// Decides on the literal addresses of callers' URLs.
-    pub guard: Live<Guard>,
+    /// Decides on callers' URLs, as far as they tell by themselves.
+    pub guards: Live<Guards>,
     /// Counts what is accepted and refused.
     pub metrics: Arc<Metrics>,
     /// Says whether the process is ready.
@@ -63,7 +63,7 @@ pub(crate) struct Door {
     pub(crate) depths: watch::Receiver<Depths>,
     pub(crate) register: Register,
     pub(crate) parties: Live<Parties>,
-    pub(crate) guard: Live<Guard>,
+    pub(crate) guards: Live<Guards>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) rules: Rules,
     pub(crate) limits: Limits,
@@ -88,7 +88,7 @@ impl Door {
             broker,
             callers,
             parties,
-            guard,
+            guards,
             metrics,
             health: _,
             journal,
@@ -104,7 +104,7 @@ impl Door {
             broker,
             register: Register::new(callers, Arc::clone(&metrics)),
             parties,
-            guard,
+            guards,
             metrics,
             rules: Rules {
                 accept_blank_message_type: settings.accept_blank_message_type,

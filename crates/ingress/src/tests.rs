@@ -12,7 +12,7 @@ use boot::{Health, Live, Metrics};
 use broker::{Broker, Consumer, Lane, Settlement, embedded};
 use contract::{Message, Reply, ReplyCode};
 use delivery::callers::Callers;
-use delivery::{Guard, Parties};
+use delivery::{Guards, Parties};
 use journal::{Journal, Recorder};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -73,7 +73,7 @@ impl World {
             broker: broker.clone(),
             callers: Live::new(Callers::open()),
             parties: Live::new(Parties::new([]).unwrap()),
-            guard: Live::new(Guard::closed()),
+            guards: Live::new(Guards::default()),
             metrics: Arc::new(Metrics::new()),
             health: Arc::clone(&health),
             journal: Some(journal.clone()),

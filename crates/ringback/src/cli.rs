@@ -13,9 +13,10 @@ use url::Url;
 
 use crate::equipment::Equipment;
 use crate::failure::Failure;
+use crate::key::Kind;
 use crate::operators::{self, Callback, Dead, Place, Where, Whom};
 use crate::say::say;
-use crate::{ask, dev, equipment, key, role, schedule, topology};
+use crate::{ask, dev, equipment, guard, key, role, schedule, topology};
 
 /// Names the settings file where `--config` does not.
 const CONFIG_VARIABLE: &str = "RINGBACK_CONFIG";
@@ -87,6 +88,9 @@ enum Command {
         /// A secret to sign requests with (auth.mode = "hmac"), in place of a key.
         #[arg(long, conflicts_with = "admin")]
         hmac: bool,
+        /// A secret that signs what its targets get, in place of a key.
+        #[arg(long, conflicts_with_all = ["admin", "hmac"])]
+        signing: bool,
         /// A token for the operators' API, in place of an app's key.
         #[arg(long)]
         admin: bool,
@@ -99,6 +103,10 @@ enum Command {
     Pauses(Place),
     /// Show how a dispatcher's busiest callees and targets are doing.
     Targets(Where),
+    /// Say whether a URL or a callee would be called, and by which rule: exit code 1 if not.
+    ///
+    /// Its name is resolved as an attempt would resolve it; nothing is called.
+    Guard(guard::Asked),
     /// Check the settings and print the effective ones, secrets masked. Contacts nobody.
     Config,
     /// Print when failed attempts are made again.
@@ -200,7 +208,21 @@ impl Cli {
             Command::Resume(asked) => soon(operators::resume(asked, settings)),
             Command::Pauses(place) => soon(operators::pauses(place, settings)),
             Command::Targets(asked) => soon(operators::targets(asked, settings)),
-            Command::Key { name, hmac, admin } => Ok(say(&key::new(&name, hmac, admin)?)?),
+            Command::Key {
+                name,
+                hmac,
+                signing,
+                admin,
+            } => {
+                let kind = match (hmac, signing, admin) {
+                    (true, _, _) => Kind::Hmac,
+                    (_, true, _) => Kind::Signing,
+                    (_, _, true) => Kind::Admin,
+                    (false, false, false) => Kind::Bearer,
+                };
+                Ok(say(&key::new(&name, kind)?)?)
+            }
+            Command::Guard(asked) => soon(guard::explain(asked, settings)),
             Command::Config => {
                 Equipment::check(settings)?;
                 if settings.auth.mode.is_some() {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use boot::settings::LogSettings;
 use boot::{Loaded, health};
 use broker::{Broker, State};
-use delivery::Opening;
+use delivery::Entry;
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -63,8 +63,8 @@ pub(crate) async fn run(mut loaded: Loaded, asked: Asked) -> Result<(), Failure>
     let callee_at = reachable(callee_at);
     let callee = tokio::spawn(callee);
 
-    let guard = frame.guard([Opening::Socket(callee_at)]);
-    let doors = both::open(&mut frame, settings, &guard)?;
+    let guards = frame.guards(vec![Entry::Socket(callee_at)]);
+    let doors = both::open(&mut frame, settings, &guards)?;
     if !asked.demo {
         frame.follow(); // Else the settings would take the demo's schedule away.
     }

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use boot::SettingsError;
-use boot::settings::{AppSettings, AuthMode, BrokerSettings, Settings, resolve};
+use boot::settings::{AppSettings, AuthMode, BrokerSettings, Settings};
 use broker::{Broker, embedded, rabbitmq};
 use delivery::callers::{App, Callers, KeyHash, Mode, Secret};
 use delivery::limits::Rate;
-use delivery::{Guard, Opening, Parties, PartyError, PartyFlaw, Schedule};
+use delivery::{Entry, Guards, Parties, PartyError, PartyFlaw, Schedule};
 use dispatcher::Policy;
 use secrecy::ExposeSecret;
 
 use crate::admin;
+use crate::equipment::guards::GuardRules;
 use crate::records::Place;
+
+mod guards;
+
+pub(crate) use guards::parsed;
 
 /// Where Linux tells the machine's name (in a container, the container's).
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
@@ -20,8 +25,8 @@ const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// What both doors are built from, checked.
 #[derive(Debug)]
 pub(crate) struct Equipment {
-    /// What the address guard lets through.
-    pub(crate) openings: Vec<Opening>,
+    /// What the address guards let through.
+    pub(crate) rules: GuardRules,
     /// The registry of parties.
     pub(crate) parties: Arc<Parties>,
 }
@@ -38,15 +43,14 @@ impl Equipment {
         Policy::check(settings)?;
         admin::check(&settings.admin)?;
         Ok(Self {
-            openings: openings(&settings.guard.allow)?,
+            rules: GuardRules::read(settings)?,
             parties: Arc::new(parties(settings)?),
         })
     }
 
-    /// The address guard, with `more` openings beside those of the settings.
-    pub(crate) fn guard(&self, more: impl IntoIterator<Item = Opening>) -> Arc<Guard> {
-        let openings = self.openings.iter().copied().chain(more).collect();
-        Arc::new(Guard::new(openings))
+    /// The address guards, with `more` openings beside those of the settings.
+    pub(crate) fn guards(&self, more: &[Entry]) -> Arc<Guards> {
+        Arc::new(self.rules.guards(more))
     }
 }
 
@@ -78,6 +82,9 @@ pub(crate) fn callers(settings: &Settings, role: &str) -> Result<Callers, Settin
             return Err(SettingsError::refused("auth.mode", reason));
         }
     };
+    if mode == Mode::Open {
+        guards::need_proof(settings)?;
+    }
     let apps = settings.apps.iter().map(|(id, app)| self::app(id, app));
     let apps: Vec<App> = apps.collect::<Result<_, _>>()?;
     Callers::new(mode, settings.auth.window, apps)
@@ -102,7 +109,7 @@ fn app(id: &str, app: &AppSettings) -> Result<App, SettingsError> {
     }
     let mut secrets = Vec::new();
     for text in &app.secrets {
-        let parsed = resolve(text).and_then(|found| {
+        let parsed = text.read().and_then(|found| {
             Secret::parse(found.expose_secret()).map_err(|flaw| flaw.to_string())
         });
         match parsed {
@@ -213,14 +220,6 @@ pub(crate) fn host_name() -> String {
     told.map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
-fn openings(allow: &[String]) -> Result<Vec<Opening>, SettingsError> {
-    let refused = |error| SettingsError::refused("guard.allow", error);
-    allow
-        .iter()
-        .map(|text| text.parse().map_err(refused))
-        .collect()
-}
-
 fn parties(settings: &Settings) -> Result<Parties, SettingsError> {
     let configured = settings
         .callees
@@ -238,7 +237,7 @@ fn parties(settings: &Settings) -> Result<Parties, SettingsError> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use delivery::{Refusal, TargetUrl};
 
     use super::*;
 
@@ -254,7 +253,10 @@ mod tests {
         for (key, value, named) in [
             ("RETRY__SCHEDULE", "100ms", "retry.schedule"),
             ("GUARD__ALLOW", "10.0.0.1/8", "guard.allow"),
-            ("GUARD__ALLOW", "localhost", "guard.allow"),
+            ("GUARD__ALLOW", "local host", "guard.allow"),
+            ("GUARD__CLOSED_PORTS", "0", "guard.closed_ports"),
+            ("APPS__shop__ALLOW", "10.0.0.1/8", "apps.shop.allow"),
+            ("APPS__shop__ONLY", "*", "apps.shop.only"),
             (
                 "CALLEES__EO001__URL",
                 "http://user:word@host/",
@@ -270,14 +272,52 @@ mod tests {
 
     #[test]
     fn the_guard_opens_what_the_settings_and_the_process_open() {
-        let equipment = Equipment::check(&settings(&[("GUARD__ALLOW", "10.0.0.0/8")])).unwrap();
-        let loopback: IpAddr = [127, 0, 0, 1].into();
-        assert!(equipment.guard([]).admit([10, 1, 2, 3].into()).is_ok());
-        assert!(equipment.guard([]).admit_socket(loopback, 5107).is_err());
-        let opened = equipment.guard([Opening::Socket((loopback, 5107).into())]);
-        assert!(opened.admit([10, 1, 2, 3].into()).is_ok());
-        assert!(opened.admit_socket(loopback, 5107).is_ok());
-        assert!(opened.admit_socket(loopback, 5108).is_err());
+        let equipment = Equipment::check(&settings(&[
+            ("GUARD__ALLOW", "10.0.0.0/8"),
+            ("GUARD__CLOSED_PORTS", "25"),
+            ("APPS__shop__ALLOW", "172.16.0.0/12"),
+            ("APPS__shop__HTTPS_ONLY", "true"),
+            ("APPS__bank__ONLY", "bank.example"),
+        ]))
+        .unwrap();
+        let practice = Entry::Socket(([127, 0, 0, 1], 5107).into());
+        let (closed, opened) = (equipment.guards(&[]), equipment.guards(&[practice]));
+        let table = [
+            ("other", "http://10.1.2.3/", None),
+            ("other", "http://10.1.2.3:25/", Some(Refusal::Port)),
+            ("other", "http://172.16.0.1/", Some(Refusal::Private)),
+            ("shop", "https://172.16.0.1/", None),
+            ("shop", "https://10.1.2.3/", None),
+            ("shop", "http://10.1.2.3/", Some(Refusal::Scheme)),
+            ("shop", "https://10.1.2.3:25/", Some(Refusal::Port)),
+            ("bank", "http://other.example/", Some(Refusal::NotListed)),
+            ("bank", "http://bank.example/", None),
+        ];
+        for (app, url, refusal) in table {
+            let url = TargetUrl::parse(url).unwrap();
+            for guards in [&closed, &opened] {
+                let found = guards.of(app).admit_url(&url).err();
+                assert_eq!(found, refusal, "{app} {url:?}");
+            }
+        }
+        let url = |port| TargetUrl::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
+        assert!(closed.of("other").admit_url(&url(5107)).is_err());
+        assert!(opened.of("other").admit_url(&url(5107)).is_ok());
+        assert!(opened.of("other").admit_url(&url(5108)).is_err());
+    }
+
+    #[test]
+    fn where_nobody_proves_anything_no_app_has_openings_of_its_own() {
+        let app = ("APPS__shop__ALLOW", "10.0.0.0/8");
+        let open = settings(&[app, ("AUTH__MODE", "open")]);
+        let refused = Equipment::check(&open).unwrap_err().to_string();
+        assert!(refused.starts_with("apps.shop.allow"), "{refused}");
+        let unset = settings(&[app]);
+        assert!(Equipment::check(&unset).is_ok());
+        let refused = callers(&unset, "dev").unwrap_err().to_string();
+        assert!(refused.starts_with("apps.shop.allow"), "{refused}");
+        let bearer = settings(&[app, ("AUTH__MODE", "bearer")]);
+        assert!(Equipment::check(&bearer).is_ok());
     }
 
     #[test]

@@ -5,51 +5,78 @@ use delivery::callers::{KeyHash, Secret};
 
 use crate::failure::Failure;
 
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Shown by an app with each request.
+    Bearer,
+    /// Signs an app's requests.
+    Hmac,
+    /// Signs what an app's targets get.
+    Signing,
+    /// Shown by an operator.
+    Admin,
+}
+
 /// A key, token or secret of 256 random bits, and its settings.
 ///
 /// # Errors
 /// When the system gives no random bytes.
-pub(crate) fn new(name: &str, hmac: bool, admin: bool) -> Result<String, Failure> {
+pub(crate) fn new(name: &str, kind: Kind) -> Result<String, Failure> {
     let bytes: [u8; 32] = secret_bytes()?;
     let name = serde_json::Value::from(name);
-    if hmac {
-        let secret = Secret::text(&bytes);
-        return Ok(format!(
-            "# For the caller, and into the settings (or a file that only the gateway can read: file:/path)\n\
-             [apps.{name}]\nsecrets = [\"{secret}\"]"
-        ));
-    }
+    let (whom, key, inside) = match kind {
+        Kind::Hmac => ("caller", "secrets", format!("[apps.{name}]")),
+        Kind::Signing => ("targets", "signing_secrets", format!("[apps.{name}]")),
+        Kind::Bearer | Kind::Admin => return Ok(shown(&name, &bytes, kind)),
+    };
+    let secret = Secret::text(&bytes);
+    let also = match kind {
+        Kind::Signing => " # of a callee: [callees.NUMBER]",
+        _ => "",
+    };
+    Ok(format!(
+        "# For the {whom}, and into the settings (or a file that only the gateway can read: file:/path)\n\
+         {inside}{also}\n{key} = [\"{secret}\"]"
+    ))
+}
+
+/// What is shown as it is, and known by its hash.
+fn shown(name: &serde_json::Value, bytes: &[u8], kind: Kind) -> String {
     let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let key = format!("rbk_{digits}");
     let hash = KeyHash::of(key.as_bytes());
-    let settings = if admin {
+    let settings = if kind == Kind::Admin {
         format!("[admin.tokens.{name}]\nhash = \"{hash}\"\nrole = \"read\" # or replay, configure")
     } else {
         format!("[apps.{name}]\nkeys = [\"{hash}\"]")
     };
-    Ok(format!(
-        "# For its bearer alone: {key}\n# Into the settings:\n{settings}"
-    ))
+    format!("# For its bearer alone: {key}\n# Into the settings:\n{settings}")
 }
 
 #[cfg(test)]
 mod tests {
     use boot::Settings;
+    use secrecy::ExposeSecret;
 
     use super::*;
 
     #[test]
     fn what_is_printed_can_be_put_into_the_settings_as_it_is() {
         let file = std::env::temp_dir().join(format!("ringback-key-{}.toml", std::process::id()));
-        for (hmac, admin) in [(false, false), (true, false), (false, true)] {
-            let printed = new("a \"b\"", hmac, admin).unwrap();
+        for kind in [Kind::Bearer, Kind::Hmac, Kind::Signing, Kind::Admin] {
+            let printed = new("a \"b\"", kind).unwrap();
             std::fs::write(&file, format!("[auth]\nmode = \"bearer\"\n{printed}")).unwrap();
             let settings = Settings::load(Some(&file), std::iter::empty()).unwrap();
             let callers = crate::equipment::callers(&settings, "test").unwrap();
-            if !hmac && !admin {
+            if kind == Kind::Bearer {
                 let (_, key) = printed.lines().next().unwrap().split_once(": ").unwrap();
                 let bearer = format!("Bearer {key}");
                 assert_eq!(callers.bearer(Some(&bearer)).unwrap().id, "a \"b\"");
+            }
+            if kind == Kind::Signing {
+                let secret = settings.apps["a \"b\""].signing_secrets[0].read().unwrap();
+                assert!(Secret::parse(secret.expose_secret()).is_ok());
             }
         }
         std::fs::remove_file(file).unwrap();

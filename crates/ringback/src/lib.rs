@@ -11,6 +11,7 @@ mod cli;
 mod dev;
 mod equipment;
 mod failure;
+mod guard;
 mod key;
 mod operators;
 mod reach;

@@ -28,8 +28,8 @@ pub(crate) async fn ingress(loaded: &Loaded) -> Result<(), Failure> {
     equipment::shared_broker(&settings.broker, "ingress")?;
     let mut frame = Frame::begin(loaded, "ingress", Links::Publishing, None)?;
     say_if_open(settings);
-    let guard = frame.guard([]);
-    let tools = frame.tools_in(settings, guard);
+    let guards = frame.guards(Vec::new());
+    let tools = frame.tools_in(settings, guards);
     let (address, serving) = ingress::serve(&settings.ingress, tools, frame.stop.clone())?;
     frame.follow();
     let effective = settings.to_toml_redacted();
@@ -49,8 +49,8 @@ pub(crate) async fn dispatcher(loaded: &Loaded) -> Result<(), Failure> {
     let settings = &loaded.settings;
     equipment::shared_broker(&settings.broker, "dispatcher")?;
     let mut frame = Frame::begin(loaded, "dispatcher", Links::Both, None)?;
-    let guard = frame.guard([]);
-    let tools = frame.tools_out(&guard);
+    let guards = frame.guards(Vec::new());
+    let tools = frame.tools_out(&guards);
     let dispatcher = Dispatcher::new(settings, tools)?;
     frame.hand_out(dispatcher.policies());
     let operators = frame.operators(settings, dispatcher.targets())?;
@@ -122,8 +122,8 @@ pub(crate) async fn serve(loaded: &Loaded) -> Result<(), Failure> {
     equipment::own_store(&settings.broker)?;
     let mut frame = Frame::begin(loaded, "serve", Links::Both, None)?;
     say_if_open(settings);
-    let guard = frame.guard([]);
-    let doors = both::open(&mut frame, settings, &guard)?;
+    let guards = frame.guards(Vec::new());
+    let doors = both::open(&mut frame, settings, &guards)?;
     frame.follow();
     tracing::info!(
         address = %doors.address, operators = %doors.operators.address,

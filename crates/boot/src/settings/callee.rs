@@ -174,6 +174,13 @@ pub struct CalleeSettings {
     /// PEM: that certificate's private key.
     #[serde(deserialize_with = "read::path")]
     pub key_file: Option<PathBuf>,
+    /// What its callbacks are signed with, newest first; two while they are being changed. Empty:
+    /// with those of the app that sent them.
+    #[serde(deserialize_with = "read::secrets")]
+    pub signing_secrets: Vec<Reference>,
+    /// The only places where it may be. Empty: wherever its URL leads.
+    #[serde(deserialize_with = "read::texts")]
+    pub only: Vec<String>,
     /// Whether it is not to be called for now: its callbacks are parked.
     #[serde(deserialize_with = "read::flag")]
     pub paused: bool,
@@ -195,6 +202,7 @@ impl CalleeSettings {
         let pem = pem.into_iter().flatten().map(PathBuf::as_path);
         let secrets = [&self.user, &self.secret].into_iter().flatten();
         let secrets = secrets.chain(self.headers.values());
+        let secrets = secrets.chain(&self.signing_secrets);
         pem.chain(secrets.filter_map(Reference::file))
     }
 }

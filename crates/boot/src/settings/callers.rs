@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::reference::Reference;
 use super::{read, show};
 
 /// How callers prove who they are.
@@ -40,8 +40,21 @@ pub struct AppSettings {
     pub keys: Vec<String>,
     /// With `hmac`: its secrets (`whsec_...`), or where they stand (`env:NAME`, `file:/path`); two
     /// while they are being changed.
-    #[serde(deserialize_with = "read::secrets", serialize_with = "show::secrets")]
-    pub secrets: Vec<SecretString>,
+    #[serde(deserialize_with = "read::secrets")]
+    pub secrets: Vec<Reference>,
+    /// What its callbacks are signed with for their targets, newest first; two while they are being
+    /// changed.
+    #[serde(deserialize_with = "read::secrets")]
+    pub signing_secrets: Vec<Reference>,
+    /// What is open to its URLs beside what is open to all.
+    #[serde(deserialize_with = "read::texts")]
+    pub allow: Vec<String>,
+    /// The only places that its URLs may name. Empty: all that are open.
+    #[serde(deserialize_with = "read::texts")]
+    pub only: Vec<String>,
+    /// Whether `http` is refused for its URLs.
+    #[serde(deserialize_with = "read::flag")]
+    pub https_only: bool,
     /// Whether it is turned away.
     #[serde(deserialize_with = "read::flag")]
     pub disabled: bool,
@@ -100,57 +113,10 @@ impl Default for AuthSettings {
     }
 }
 
-/// Where a secret stands that is not written in the settings itself.
-pub(super) fn is_reference(text: &str) -> bool {
-    text.starts_with("env:") || text.starts_with("file:")
-}
-
-/// The file that a secret stands in, if it does.
-pub(super) fn file(secret: &SecretString) -> Option<&Path> {
-    secret.expose_secret().strip_prefix("file:").map(Path::new)
-}
-
-/// The secret itself: `env:NAME` is the variable's value, `file:/path` the file's content without
-/// blanks around it, everything else stands for itself.
-///
-/// # Errors
-/// A sentence that names the variable or the file, and shows no secret.
-pub fn resolve(secret: &SecretString) -> Result<SecretString, String> {
-    let text = secret.expose_secret();
-    let found = if let Some(name) = text.strip_prefix("env:") {
-        std::env::var(name).map_err(|_| format!("there is no variable {name} with text in it"))?
-    } else if let Some(path) = text.strip_prefix("file:") {
-        std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?
-    } else {
-        return Ok(secret.clone());
-    };
-    match found.trim() {
-        "" => Err(format!("{text} is empty")),
-        found => Ok(SecretString::from(found)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_found_where_the_settings_say() {
-        let of = |text: &str| {
-            let found = resolve(&SecretString::from(text));
-            found.map(|it| it.expose_secret().to_owned())
-        };
-        assert_eq!(of("whsec_abc"), Ok("whsec_abc".to_owned()));
-        let path = std::env::temp_dir().join(format!("ringback-secret-{}", std::process::id()));
-        let named = format!("file:{}", path.display());
-        assert!(of(&named).unwrap_err().starts_with("cannot read /"));
-        std::fs::write(&path, " whsec_def\n").unwrap();
-        assert_eq!(of(&named), Ok("whsec_def".to_owned()));
-        std::fs::write(&path, "\n").unwrap();
-        assert!(of(&named).unwrap_err().ends_with("is empty"));
-        std::fs::remove_file(path).unwrap();
-        let missing = of("env:RINGBACK_NO_SUCH_VARIABLE").unwrap_err();
-        assert!(missing.contains("RINGBACK_NO_SUCH_VARIABLE"), "{missing}");
-        assert!(of("env:CARGO_MANIFEST_DIR").is_ok());
+impl AppSettings {
+    /// The files that it names.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let secrets = self.secrets.iter().chain(&self.signing_secrets);
+        secrets.filter_map(Reference::file)
     }
 }

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::Settings;
+use super::reference::Reference;
 use super::show::duration_text;
 use crate::telemetry;
 
@@ -145,7 +146,11 @@ fn apps(settings: &Settings) -> Result<(), Bad> {
     for (id, app) in &settings.apps {
         fits_a_name("apps", id)?;
         let key = |last: &str| format!("apps.{id}.{last}");
-        for (last, count) in [("keys", app.keys.len()), ("secrets", app.secrets.len())] {
+        for (last, count) in [
+            ("keys", app.keys.len()),
+            ("secrets", app.secrets.len()),
+            ("signing_secrets", app.signing_secrets.len()),
+        ] {
             if count > MOST_CREDENTIALS {
                 return Err(bad(key(last), format!("it names {count}, not one or two")));
             }
@@ -162,6 +167,26 @@ fn apps(settings: &Settings) -> Result<(), Bad> {
                 key("burst"),
                 "there is no rate that it could belong to",
             ));
+        }
+    }
+    signing(settings)
+}
+
+/// What signs callbacks for targets must not be what lets callers in: each side could then speak
+/// for the other.
+fn signing(settings: &Settings) -> Result<(), Bad> {
+    let inward: Vec<&Reference> = settings.apps.values().flat_map(|it| &it.secrets).collect();
+    let apps = settings.apps.iter();
+    let apps = apps.map(|(id, app)| (format!("apps.{id}"), &app.signing_secrets));
+    let callees = settings.callees.iter();
+    let callees = callees.map(|(no, callee)| (format!("callees.{no}"), &callee.signing_secrets));
+    for (section, secrets) in apps.chain(callees) {
+        if secrets
+            .iter()
+            .any(|it| inward.iter().any(|own| own.same(it)))
+        {
+            let reason = "an app signs its requests with it: write another one for what goes out";
+            return Err(bad(format!("{section}.signing_secrets"), reason));
         }
     }
     Ok(())

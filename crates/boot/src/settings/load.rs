@@ -5,7 +5,7 @@ use std::path::Path;
 
 use config::{Config, ConfigError, File, FileFormat, Source, Value, ValueKind};
 
-use super::{CalleeSettings, Marks, Settings, SettingsError, callers, check};
+use super::{AppSettings, CalleeSettings, Marks, Settings, SettingsError, check};
 
 /// What every environment variable that is a setting begins with.
 pub(super) const ENV_PREFIX: &str = "RINGBACK__";
@@ -74,9 +74,10 @@ impl Settings {
 
     /// The files that the settings name, whose content counts as theirs.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
-        let secrets = self.apps.values().flat_map(|app| &app.secrets);
+        let apps = self.apps.values().flat_map(AppSettings::files);
         let callees = self.callees.values().flat_map(CalleeSettings::files);
-        callees.chain(secrets.filter_map(callers::file))
+        apps.chain(callees)
+            .chain(self.dispatcher.ca_file.as_deref())
     }
 }
 

@@ -40,10 +40,27 @@ pub(super) fn secret<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Secret
     Ok(text.map(|text| SecretString::from(text.trim())))
 }
 
-/// Such texts, as a list or parted by commas.
-pub(super) fn secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SecretString>, D::Error> {
+/// Such texts, or where they are, as a list or parted by commas.
+pub(super) fn secrets<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Reference>, D::Error> {
     let items = texts(from)?.into_iter();
-    Ok(items.map(|item| SecretString::from(item.trim())).collect())
+    Ok(items
+        .map(|item| Reference::new(item.trim().to_owned()))
+        .collect())
+}
+
+/// Ports and ranges of them, as a list of numbers and texts, or parted by commas.
+pub(super) fn ports<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    match Raw::deserialize(from)? {
+        Raw::Whole(number) => Ok(vec![number.to_string()]),
+        Raw::List(items) => {
+            let item = |item| match item {
+                Raw::Whole(number) => Ok(number.to_string()),
+                other => other.text(),
+            };
+            items.into_iter().map(item).collect()
+        }
+        other => other.items(),
+    }
 }
 
 /// `true` or `false`.

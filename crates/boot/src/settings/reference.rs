@@ -6,6 +6,8 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 
+use super::show::MASK;
+
 /// A value, or where it is: `env:NAME`, `file:/path`. Never shown but for where it is.
 #[derive(Clone)]
 pub struct Reference(SecretString);
@@ -18,6 +20,12 @@ impl Reference {
     /// The file that it is in, if it is in one.
     pub(super) fn file(&self) -> Option<&Path> {
         self.0.expose_secret().strip_prefix("file:").map(Path::new)
+    }
+
+    /// Whether two stand for the same, as far as the settings tell: those that were printed do not.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        let [own, other] = [self, other].map(|it| it.0.expose_secret());
+        own == other && own != MASK
     }
 
     /// Whether it only says where the value is.
@@ -55,7 +63,7 @@ impl Reference {
     fn shown(&self) -> &str {
         match self.is_elsewhere() {
             true => self.0.expose_secret(),
-            false => "***",
+            false => MASK,
         }
     }
 }
@@ -69,5 +77,30 @@ impl fmt::Debug for Reference {
 impl Serialize for Reference {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(self.shown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_where_the_settings_say() {
+        let of = |text: &str| {
+            let found = Reference::new(text.to_owned()).read();
+            found.map(|it| it.expose_secret().to_owned())
+        };
+        assert_eq!(of("whsec_abc"), Ok("whsec_abc".to_owned()));
+        let path = std::env::temp_dir().join(format!("ringback-secret-{}", std::process::id()));
+        let named = format!("file:{}", path.display());
+        assert!(of(&named).unwrap_err().contains("cannot be read"));
+        std::fs::write(&path, "whsec_def\r\n").unwrap();
+        assert_eq!(of(&named), Ok("whsec_def".to_owned()));
+        std::fs::write(&path, "\n").unwrap();
+        assert!(of(&named).unwrap_err().ends_with("is empty"));
+        std::fs::remove_file(path).unwrap();
+        let missing = of("env:RINGBACK_NO_SUCH_VARIABLE").unwrap_err();
+        assert!(missing.contains("RINGBACK_NO_SUCH_VARIABLE"), "{missing}");
+        assert!(of("env:CARGO_MANIFEST_DIR").is_ok());
     }
 }

@@ -8,11 +8,10 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use url::Url;
 
-use super::callers::is_reference;
 use super::{Auth, AuthMode, HttpStatus, LogFormat, Role, Settings};
 
 /// What stands in a secret's place. No character of it is escaped in a URL.
-const MASK: &str = "***";
+pub(super) const MASK: &str = "***";
 
 impl Settings {
     /// The effective settings as TOML that can be loaded again, secrets masked as `***`: the
@@ -151,16 +150,6 @@ pub(super) fn hash<S: Serializer>(_: &str, to: S) -> Result<S::Ok, S::Error> {
 /// A key's hash opens nothing, but it is nobody's business.
 pub(super) fn hashes<S: Serializer>(hashes: &[String], to: S) -> Result<S::Ok, S::Error> {
     let texts: Vec<&str> = hashes.iter().map(|_| MASK).collect();
-    texts.serialize(to)
-}
-
-/// Where they stand may be seen, what they are may not.
-pub(super) fn secrets<S: Serializer>(secrets: &[SecretString], to: S) -> Result<S::Ok, S::Error> {
-    let shown = |secret: &SecretString| match secret.expose_secret() {
-        text if is_reference(text) => text.to_owned(),
-        _ => MASK.to_owned(),
-    };
-    let texts: Vec<String> = secrets.iter().map(shown).collect();
     texts.serialize(to)
 }
 

@@ -88,6 +88,7 @@ grace = "61s"
 connect_timeout = "1s"
 attempt_timeout = "1min"
 dns_servers = ["10.0.0.53:53", "[fd00::53]:53"]
+ca_file = "/etc/ringback/roots.pem"
 [retry]
 schedule = ["1s", "90s"]
 [limits]
@@ -106,6 +107,10 @@ window = "1min"
 [apps.shop]
 keys = ["sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]
 secrets = ["whsec_c4n4ry-p4ss", "env:SHOP_SECRET"]
+signing_secrets = ["file:/run/secrets/shop-signing", "whsec_c4n4ry-p4ss-2"]
+allow = ["10.7.0.0/16", "*.shop.internal"]
+only = ["*.shop.internal"]
+https_only = true
 disabled = true
 rate = 10
 burst = 20
@@ -127,6 +132,8 @@ on_gone = true
 after = "1h"
 [guard]
 allow = ["10.0.0.0/8", "192.0.2.1:8080"]
+https_only = true
+closed_ports = [25, "6000-6063"]
 [callees.EO001]
 name = "乐居新房"
 url = "https://user:c4n4ry-p4ss@callee.example/hook?token=c4n4ry-p4ss#c4n4ry-p4ss"
@@ -152,6 +159,8 @@ secret = "env:EO001_SECRET"
 ca_file = "/etc/ringback/ca.pem"
 cert_file = "/etc/ringback/cert.pem"
 key_file = "/etc/ringback/key.pem"
+signing_secrets = ["env:EO001_SIGNING", "whsec_c4n4ry-p4ss-3"]
+only = ["10.2.0.0/16"]
 paused = true
 [callees."二.\"手\" 房[1]"]
 name = "x\u007Fy"
@@ -178,11 +187,26 @@ fn a_file_can_set_everything() {
         (7 * day, 2 * day)
     );
     assert_eq!((journal.spool, journal.max_backlog), (1_000, 20));
-    assert_eq!(settings.admin.token.unwrap().expose_secret(), CANARY);
+    assert_eq!(
+        settings.admin.token.as_ref().unwrap().expose_secret(),
+        CANARY
+    );
     assert_eq!(settings.ingress.default_wait, Duration::from_secs(3));
     let auto = &settings.auto_pause;
     assert_eq!((auto.on_gone, auto.after), (true, day / 24));
     assert_eq!(settings.guard.allow, ["10.0.0.0/8", "192.0.2.1:8080"]);
+    assert_eq!(settings.guard.closed_ports, ["25", "6000-6063"]);
+    let (shop, callee) = (&settings.apps["shop"], &settings.callees["EO001"]);
+    assert_eq!(shop.allow, ["10.7.0.0/16", "*.shop.internal"]);
+    assert_eq!((&*shop.only[0], shop.https_only), ("*.shop.internal", true));
+    assert_eq!(
+        (&*callee.only[0], callee.signing_secrets.len()),
+        ("10.2.0.0/16", 2)
+    );
+    let files: Vec<_> = settings.files().map(|it| it.to_str().unwrap()).collect();
+    for file in ["/run/secrets/shop-signing", "/etc/ringback/roots.pem"] {
+        assert!(files.contains(&file), "{files:?}");
+    }
     assert_eq!(settings.callees["EO001"].name.as_deref(), Some("乐居新房"));
     assert!(
         settings.callees.contains_key("二.\"手\" 房[1]"),
@@ -221,6 +245,7 @@ fn every_kind_of_value_can_be_given_as_text() {
             ),
             ("RINGBACK__RETRY__SCHEDULE", "1s, 2min,1h"),
             ("RINGBACK__GUARD__ALLOW", "127.0.0.0/8,10.0.0.1:80"),
+            ("RINGBACK__GUARD__CLOSED_PORTS", "25, 6000-6063"),
             ("RINGBACK__LOG__FORMAT", "human"),
             ("RINGBACK_CONFIG", "not a setting"),
             ("RINGBACK_INGRESS_PORT", "not one either"),
@@ -241,6 +266,7 @@ fn every_kind_of_value_can_be_given_as_text() {
         [1, 120, 3600].map(Duration::from_secs)
     );
     assert_eq!(settings.guard.allow, ["127.0.0.0/8", "10.0.0.1:80"]);
+    assert_eq!(settings.guard.closed_ports, ["25", "6000-6063"]);
     assert_eq!(settings.log.format, LogFormat::Human);
 }
 

@@ -84,7 +84,7 @@ pub struct Secret(SecretSlice<u8>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretFlaw {
     /// Another form.
-    #[error("it is no secret (write whsec_ and base64; `ringback key new` makes one)")]
+    #[error("it is no secret (write whsec_ and base64; `ringback key` makes one)")]
     Form,
     /// Too short to be safe, or longer than the libraries take.
     #[error("it has {0} bytes, not 24 to 64")]

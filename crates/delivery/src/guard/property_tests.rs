@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::tests::HOST;
 use super::*;
+use ipnet::Ipv4Net;
 
 /// Forbidden IPv4 ranges, written down apart from the guard's own table.
 const FORBIDDEN: &[(u32, u32)] = &[
@@ -126,7 +128,7 @@ proptest! {
             if let Ok(url) = url {
                 let literal = url.literal().map(|found| found.to_canonical());
                 prop_assert_eq!(literal, Some(address.into()), "{}", text);
-                prop_assert!(Guard::closed().admit_literal(&url).is_err(), "{text}");
+                prop_assert!(Guard::closed().admit_url(&url).is_err(), "{text}");
             }
         }
     }
@@ -138,11 +140,11 @@ proptest! {
     ) {
         let everything = Guard::new(vec!["0.0.0.0/0".parse().unwrap()]);
         for embedded in embeddings(address, filling) {
-            prop_assert!(Guard::closed().admit(embedded.into()).is_err(), "{embedded}");
-            prop_assert!(everything.admit(embedded.into()).is_err(), "{embedded}");
+            prop_assert!(Guard::closed().admit(HOST, embedded.into()).is_err(), "{embedded}");
+            prop_assert!(everything.admit(HOST, embedded.into()).is_err(), "{embedded}");
             let url = TargetUrl::parse(&format!("https://[{embedded}]:8443/")).unwrap();
             prop_assert_eq!(url.literal(), Some(IpAddr::from(embedded).to_canonical()));
-            prop_assert!(everything.admit_literal(&url).is_err(), "{embedded}");
+            prop_assert!(everything.admit_url(&url).is_err(), "{embedded}");
         }
     }
 
@@ -150,8 +152,8 @@ proptest! {
     fn the_mapped_spelling_is_judged_as_the_address_that_it_is(number in any::<u32>()) {
         let address = Ipv4Addr::from(number);
         for guard in [Guard::closed(), Guard::new(vec!["10.0.0.0/8".parse().unwrap()])] {
-            let mapped = guard.admit(address.to_ipv6_mapped().into());
-            prop_assert_eq!(mapped, guard.admit(address.into()));
+            let mapped = guard.admit(HOST, address.to_ipv6_mapped().into());
+            prop_assert_eq!(mapped, guard.admit(HOST, address.into()));
         }
     }
 
@@ -165,7 +167,7 @@ proptest! {
         let addresses =
             [IpAddr::from(Ipv4Addr::from(v4)), Ipv6Addr::from(v6).into(), v6_global.into()];
         for address in addresses {
-            if Guard::closed().admit(address).is_ok() {
+            if Guard::closed().admit(HOST, address).is_ok() {
                 prop_assert!(!known_to_be_closed(address), "{address}");
             }
         }
@@ -174,11 +176,11 @@ proptest! {
     #[test]
     fn an_opening_never_closes_anything(v4 in any::<u32>(), prefix in 0_u8..=32, net in any::<u32>()) {
         let net = Ipv4Net::new(net.into(), prefix).unwrap();
-        let opened = Guard::new(vec![Opening::Net(net.into())]);
+        let opened = Guard::new(vec![Entry::Net(net.into())]);
         let address = Ipv4Addr::from(v4);
-        if Guard::closed().admit(address.into()).is_ok() {
-            prop_assert_eq!(opened.admit(address.into()), Ok(()));
-        } else if opened.admit(address.into()).is_ok() {
+        if Guard::closed().admit(HOST, address.into()).is_ok() {
+            prop_assert_eq!(opened.admit(HOST, address.into()), Ok(()));
+        } else if opened.admit(HOST, address.into()).is_ok() {
             prop_assert!(net.contains(&address), "{net} opened {address}");
         }
     }

@@ -1,8 +1,8 @@
-//! By which rule is an address refused?
+//! By which rule is a URL or an address refused?
 
 use std::fmt;
 
-/// Why the guard does not admit an address. It names the rule, never the address: a caller must
+/// Why the guard does not admit a URL or an address. It names the rule, never the address: a caller must
 /// not learn from it what a name resolves to inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Refusal {
@@ -30,6 +30,12 @@ pub enum Refusal {
     Benchmarking,
     /// An IPv4 address dressed as IPv6: which machine answers is a gateway's choice.
     Ipv4InIpv6,
+    /// The operator wants `https`.
+    Scheme,
+    /// The operator has closed the port.
+    Port,
+    /// The operator has a list of what may be called, and it is not on it.
+    NotListed,
 }
 
 impl Refusal {
@@ -49,6 +55,9 @@ impl Refusal {
             Self::Documentation => "documentation",
             Self::Benchmarking => "benchmarking",
             Self::Ipv4InIpv6 => "ipv4_in_ipv6",
+            Self::Scheme => "scheme",
+            Self::Port => "closed_port",
+            Self::NotListed => "not_listed",
         }
     }
 }
@@ -69,6 +78,9 @@ impl fmt::Display for Refusal {
             Self::Documentation => "the address is in a documentation range",
             Self::Benchmarking => "the address is in a benchmarking range",
             Self::Ipv4InIpv6 => "the address is an IPv4 address embedded in IPv6",
+            Self::Scheme => "the URL is not https, and https is asked for",
+            Self::Port => "the port is closed",
+            Self::NotListed => "neither host nor address is on the list of what may be called",
         })
     }
 }
@@ -96,6 +108,9 @@ mod tests {
             Refusal::Documentation,
             Refusal::Benchmarking,
             Refusal::Ipv4InIpv6,
+            Refusal::Scheme,
+            Refusal::Port,
+            Refusal::NotListed,
         ];
         let names: BTreeSet<_> = all.iter().map(|refusal| refusal.as_str()).collect();
         let sentences: BTreeSet<_> = all.iter().map(ToString::to_string).collect();

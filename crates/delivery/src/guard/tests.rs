@@ -7,6 +7,9 @@ use Refusal::{
 
 use super::*;
 
+/// A name that no list holds.
+pub(super) const HOST: &str = "name.example";
+
 pub(super) fn ip(text: &str) -> IpAddr {
     text.parse()
         .unwrap_or_else(|_| panic!("{text:?} is no address"))
@@ -200,7 +203,7 @@ fn every_range_is_closed_from_its_first_address_to_its_last() {
     for &(first, last, refusal) in CLOSED {
         for address in [first, last] {
             assert_eq!(
-                Guard::closed().admit(ip(address)),
+                Guard::closed().admit(HOST, ip(address)),
                 Err(refusal),
                 "{address}"
             );
@@ -212,7 +215,11 @@ fn every_range_is_closed_from_its_first_address_to_its_last() {
 fn the_addresses_beside_the_ranges_are_public() {
     for &(before, after) in OPEN {
         for address in [before, after] {
-            assert_eq!(Guard::closed().admit(ip(address)), Ok(()), "{address}");
+            assert_eq!(
+                Guard::closed().admit(HOST, ip(address)),
+                Ok(()),
+                "{address}"
+            );
         }
     }
 }

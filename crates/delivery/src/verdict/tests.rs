@@ -113,6 +113,10 @@ fn every_transport_outcome_gets_the_verdict_of_the_design() {
             Outcome::AddressRefused(Refusal::Metadata),
             Promise::DeadAtOnce(Reason::AddressRefused),
         ),
+        (
+            Outcome::AddressRefused(Refusal::NotListed),
+            Promise::Retried,
+        ),
         (Outcome::ResolverDown, Promise::Parked),
         (Outcome::Failed, Promise::Parked),
     ];

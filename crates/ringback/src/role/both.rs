@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use boot::Live;
 use boot::settings::Settings;
-use delivery::Guard;
+use delivery::Guards;
 use dispatcher::Dispatcher;
 
 use super::frame::Operators;
@@ -30,12 +30,12 @@ pub(crate) struct Doors {
 pub(crate) fn open(
     frame: &mut Frame,
     settings: &Settings,
-    guard: &Live<Guard>,
+    guards: &Live<Guards>,
 ) -> Result<Doors, Failure> {
-    let tools = frame.tools_out(guard);
+    let tools = frame.tools_out(guards);
     let dispatcher = Dispatcher::new(settings, tools)?;
     frame.hand_out(dispatcher.policies());
-    let tools = frame.tools_in(settings, guard.clone());
+    let tools = frame.tools_in(settings, guards.clone());
     let (address, ingress) = ingress::serve(&settings.ingress, tools, frame.stop.clone())?;
     let targets = dispatcher.targets();
     Ok(Doors {

@@ -12,7 +12,7 @@ use boot::settings::{Settings, SettingsError};
 use boot::{Health, Live, Loaded, Metrics, Reload, stop};
 use broker::Broker;
 use delivery::callers::Callers;
-use delivery::{Guard, Opening, Parties};
+use delivery::{Entry, Guards, Parties};
 use dispatcher::{AutoPause, Pauses, Policies, Targets};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,7 @@ const LIVE: &[&str] = &[
     "auth",
     "callees",
     "dispatcher.attempt_timeout",
+    "dispatcher.ca_file",
     "guard",
     "limits",
     "retry",
@@ -42,7 +43,7 @@ pub(crate) struct Frame {
     /// Told what follows from new settings, until the role begins to follow them.
     reload: Option<Reload>,
     /// What the process opens of the guard by itself.
-    opened: Vec<Opening>,
+    opened: Vec<Entry>,
     pub(crate) broker: Broker,
     /// Who may send callbacks; nobody in a role without the door in.
     callers: Live<Callers>,
@@ -126,18 +127,17 @@ impl Frame {
         })
     }
 
-    /// The address guard, with `more` openings beside those of the settings.
-    pub(crate) fn guard(&mut self, more: impl IntoIterator<Item = Opening>) -> Live<Guard> {
-        let more: Vec<Opening> = more.into_iter().collect();
+    /// The address guards, with `more` openings beside those of the settings.
+    pub(crate) fn guards(&mut self, more: Vec<Entry>) -> Live<Guards> {
+        let guards = Live::new(self.equipment.guards(&more));
         self.opened.clone_from(&more);
-        let guard = Live::new(self.equipment.guard(more.clone()));
-        let live = guard.clone();
+        let live = guards.clone();
         self.tell(move |settings| {
-            let guard = Equipment::check(settings)?.guard(more.clone());
+            let guards = Equipment::check(settings)?.guards(&more);
             let live = live.clone();
-            Ok(Box::new(move || live.set(guard)))
+            Ok(Box::new(move || live.set(guards)))
         });
-        guard
+        guards
     }
 
     /// Lets the door out follow from new settings.
@@ -145,9 +145,9 @@ impl Frame {
         let opened = self.opened.clone();
         self.tell(move |settings| {
             let new = Equipment::check(settings)?;
-            let guard = new.guard(opened.clone());
+            let guards = new.guards(&opened);
             let (policy, live) = (
-                policies.prepare(settings, new.parties, guard)?,
+                policies.prepare(settings, new.parties, &guards)?,
                 policies.clone(),
             );
             Ok(Box::new(move || live.set(policy)))
@@ -172,12 +172,12 @@ impl Frame {
     }
 
     /// What the door in works with.
-    pub(crate) fn tools_in(&self, settings: &Settings, guard: Live<Guard>) -> ingress::Tools {
+    pub(crate) fn tools_in(&self, settings: &Settings, guards: Live<Guards>) -> ingress::Tools {
         ingress::Tools {
             broker: self.broker.clone(),
             callers: self.callers.clone(),
             parties: self.parties.clone(),
-            guard,
+            guards,
             metrics: Arc::clone(&self.metrics),
             health: Arc::clone(&self.health),
             journal: self.records.as_ref().map(|it| it.journal.clone()),
@@ -188,11 +188,11 @@ impl Frame {
     }
 
     /// What the door out works with.
-    pub(crate) fn tools_out(&self, guard: &Live<Guard>) -> dispatcher::Tools {
+    pub(crate) fn tools_out(&self, guards: &Live<Guards>) -> dispatcher::Tools {
         dispatcher::Tools {
             broker: self.broker.clone(),
             parties: self.parties.get(),
-            guard: guard.get(),
+            guards: guards.get(),
             metrics: Arc::clone(&self.metrics),
             journal: self.records.as_ref().map(|it| it.journal.clone()),
             recorder: self.records.as_ref().map(|it| it.recorder.clone()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::super::{Auth, CalleeSettings, LimitsSettings, Settings};
-use super::{Bad, MINUTE, MOMENT, bad, between, fits_a_name, lasts};
+use super::{Bad, MINUTE, MOMENT, MOST_CREDENTIALS, bad, between, fits_a_name, lasts};
 
 /// The slowest and the fastest rate: a call a day, more than anybody makes.
 const RATES: std::ops::RangeInclusive<f64> = 0.000_012..=1_000_000.0;
@@ -89,6 +89,9 @@ fn callee_of(section: &str, callee: &CalleeSettings) -> Result<(), Bad> {
             "cert_file",
             "cert_file and key_file go together: set both, or none",
         );
+    }
+    if callee.signing_secrets.len() > MOST_CREDENTIALS {
+        return refuse("signing_secrets", "it names more than two");
     }
     if callee.success_pointer.is_some() == callee.success_values.is_empty() {
         let reason = "success_pointer and success_values go together: set both, or none";

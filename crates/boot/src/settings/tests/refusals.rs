@@ -197,7 +197,7 @@ fn an_unknown_key_is_named_with_where_it_came_from() {
             "{refusal}"
         );
     }
-    assert!(refused_variable("RINGBACK__GUARD__DENY", "x").ends_with("(expected allow)"));
+    assert!(refused_variable("RINGBACK__RETRY__DENY", "x").ends_with("(expected schedule)"));
 }
 
 #[test]
@@ -264,6 +264,25 @@ fn settings_that_mix_rabbitmq_and_the_embedded_store_are_refused() {
         settings.broker.data_dir.unwrap().to_str(),
         Some("/var/lib/ringback")
     );
+}
+
+#[test]
+fn what_lets_an_app_in_never_signs_for_targets() {
+    let file = |section: &str| {
+        format!(
+            "[apps.shop]\nsecrets = [\"file:/in\", \"whsec_c4n4ry-p4ss\"]\n\
+             [{section}]\nsigning_secrets = [\"env:OUT\", \"whsec_c4n4ry-p4ss\"]\n"
+        )
+    };
+    for section in ["apps.other", "callees.EO001"] {
+        let refusal = refused_file(&file(section));
+        let begin = format!("{section}.signing_secrets in FILE: an app signs its requests");
+        assert!(refusal.starts_with(&begin), "{refusal}");
+        assert!(!refusal.contains(CANARY), "{refusal}");
+        let three = format!("[{section}]\nsigning_secrets = \"env:A,env:B,env:C\"\n");
+        let refusal = refused_file(&three);
+        assert!(refusal.contains("signing_secrets"), "{refusal}");
+    }
 }
 
 #[test]

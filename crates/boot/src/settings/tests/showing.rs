@@ -29,6 +29,7 @@ workers = 0
 
 [dispatcher]
 attempt_timeout = "15s"
+# ca_file is not set
 connect_timeout = "3s"
 dns_servers = []
 first_slots = 256
@@ -71,6 +72,8 @@ on_gone = false
 
 [guard]
 allow = []
+closed_ports = []
+https_only = false
 
 [log]
 format = "auto"
@@ -107,6 +110,8 @@ fn no_secret_is_ever_printed() {
         assert!(!printed.contains(CANARY), "{printed}");
     }
     assert!(toml.contains("token = \"***\"\n"), "{toml}");
+    let secrets = "signing_secrets = [\"file:/run/secrets/shop-signing\",\"***\"]\n";
+    assert!(toml.contains(secrets), "{toml}");
     let url = "url = \"postgres://user:***@journal.example/ringback?sslmode=require\"\n";
     assert!(toml.contains(url), "{toml}");
     let url = "url = \"amqps://user:***@broker.example:5671/%2f?heartbeat=10\"\n";

@@ -1,12 +1,18 @@
-//! Does an opening open what its words say, and nothing else?
+//! Does an entry open what its words say, and nothing else?
 
 use Refusal::{Ipv4InIpv6, Loopback, Metadata, Private};
 
-use super::tests::{CLOSED, ip};
+use std::net::SocketAddr;
+
+use super::tests::{CLOSED, HOST, ip};
 use super::*;
 
 fn guard(openings: &[&str]) -> Guard {
     Guard::new(openings.iter().map(|text| text.parse().unwrap()).collect())
+}
+
+fn socket(guard: &Guard, address: IpAddr, port: u16) -> Result<(), Refusal> {
+    guard.judge(Place::literal(address, port)).map(drop)
 }
 
 #[test]
@@ -26,9 +32,9 @@ fn an_opening_admits_its_range_and_nothing_beside_it() {
         ("8.8.8.8", Ok(())),
     ];
     for (address, expected) in table {
-        assert_eq!(guard.admit(ip(address)), expected, "{address}");
+        assert_eq!(guard.admit(HOST, ip(address)), expected, "{address}");
         assert_eq!(
-            guard.admit_socket(ip(address), 80),
+            socket(&guard, ip(address), 80),
             expected,
             "{address} port 80"
         );
@@ -49,24 +55,24 @@ fn an_ipv4_opening_admits_the_mapped_spelling_and_no_other_embedding() {
         ("::1", Err(Loopback)),
     ];
     for (address, expected) in table {
-        assert_eq!(guard.admit(ip(address)), expected, "{address}");
+        assert_eq!(guard.admit(HOST, ip(address)), expected, "{address}");
     }
 }
 
 #[test]
 fn a_mapped_opening_is_the_ipv4_opening_that_it_spells() {
     let nets = guard(&["::ffff:10.0.0.0/104", "[::ffff:127.0.0.1]:80"]);
-    assert_eq!(nets.admit(ip("10.255.0.1")), Ok(()));
-    assert_eq!(nets.admit(ip("::ffff:10.0.0.1")), Ok(()));
-    assert_eq!(nets.admit(ip("11.0.0.1")), Ok(()));
-    assert_eq!(nets.admit(ip("172.16.0.1")), Err(Private));
-    assert_eq!(nets.admit_socket(ip("127.0.0.1"), 80), Ok(()));
+    assert_eq!(nets.admit(HOST, ip("10.255.0.1")), Ok(()));
+    assert_eq!(nets.admit(HOST, ip("::ffff:10.0.0.1")), Ok(()));
+    assert_eq!(nets.admit(HOST, ip("11.0.0.1")), Ok(()));
+    assert_eq!(nets.admit(HOST, ip("172.16.0.1")), Err(Private));
+    assert_eq!(socket(&nets, ip("127.0.0.1"), 80), Ok(()));
     // All of IPv6 is not IPv4.
     assert_eq!(
-        guard(&["::/0"]).admit(ip("::ffff:127.0.0.1")),
+        guard(&["::/0"]).admit(HOST, ip("::ffff:127.0.0.1")),
         Err(Loopback)
     );
-    assert_eq!(guard(&["::/0"]).admit(ip("::1")), Ok(()));
+    assert_eq!(guard(&["::/0"]).admit(HOST, ip("::1")), Ok(()));
 }
 
 #[test]
@@ -83,36 +89,39 @@ fn a_socket_opening_admits_one_address_on_one_port() {
     ];
     for (address, port, expected) in table {
         assert_eq!(
-            guard.admit_socket(ip(address), port),
+            socket(&guard, ip(address), port),
             expected,
             "{address} {port}"
         );
     }
-    assert_eq!(guard.admit(ip("127.0.0.1")), Err(Loopback));
+    assert_eq!(guard.admit(HOST, ip("127.0.0.1")), Err(Loopback));
 }
 
 #[test]
 fn a_metadata_service_is_opened_by_its_own_address_alone() {
     let wide = guard(&["0.0.0.0/0", "::/0"]);
-    assert_eq!(wide.admit(ip("169.254.1.1")), Ok(()));
+    assert_eq!(wide.admit(HOST, ip("169.254.1.1")), Ok(()));
     for &(address, _, refusal) in CLOSED.iter().filter(|(_, _, refusal)| *refusal == Metadata) {
-        assert_eq!(wide.admit(ip(address)), Err(refusal), "{address}");
+        assert_eq!(wide.admit(HOST, ip(address)), Err(refusal), "{address}");
         let address = ip(address).to_canonical();
-        assert_eq!(guard(&[&address.to_string()]).admit(address), Ok(()));
-        let socket = SocketAddr::new(address, 80).to_string();
-        assert_eq!(guard(&[&socket]).admit_socket(address, 80), Ok(()));
-        assert_eq!(guard(&[&socket]).admit_socket(address, 81), Err(Metadata));
+        assert_eq!(guard(&[&address.to_string()]).admit(HOST, address), Ok(()));
+        let text = SocketAddr::new(address, 80).to_string();
+        assert_eq!(socket(&guard(&[&text]), address, 80), Ok(()));
+        assert_eq!(socket(&guard(&[&text]), address, 81), Err(Metadata));
     }
 }
 
 #[test]
 fn an_opened_nat64_admits_what_the_ipv4_inside_would_be() {
     let nat64 = guard(&["64:ff9b::/96"]);
-    assert_eq!(nat64.admit(ip("64:ff9b::8.8.8.8")), Ok(()));
-    assert_eq!(nat64.admit(ip("64:ff9b::127.0.0.1")), Err(Loopback));
-    assert_eq!(nat64.admit(ip("64:ff9b::169.254.169.254")), Err(Metadata));
+    assert_eq!(nat64.admit(HOST, ip("64:ff9b::8.8.8.8")), Ok(()));
+    assert_eq!(nat64.admit(HOST, ip("64:ff9b::127.0.0.1")), Err(Loopback));
+    assert_eq!(
+        nat64.admit(HOST, ip("64:ff9b::169.254.169.254")),
+        Err(Metadata)
+    );
     let both = guard(&["64:ff9b::/96", "10.0.0.0/8"]);
-    assert_eq!(both.admit(ip("64:ff9b::10.0.0.1")), Ok(()));
+    assert_eq!(both.admit(HOST, ip("64:ff9b::10.0.0.1")), Ok(()));
 }
 
 #[test]
@@ -134,7 +143,7 @@ fn a_literal_in_a_url_is_judged_and_a_name_is_left_to_resolution() {
     ];
     for (text, expected) in table {
         assert_eq!(
-            guard.admit_literal(&TargetUrl::parse(text).unwrap()),
+            guard.admit_url(&TargetUrl::parse(text).unwrap()),
             expected,
             "{text}"
         );
@@ -150,16 +159,28 @@ fn an_opening_is_read_as_it_is_written_or_refused_in_one_sentence() {
         "[::1]:80",
         "fd00::/8",
         "::/0",
+        "localhost",
+        "hooks.internal",
+        "*.hooks.internal",
+        "*.internal",
+        "a_b.internal",
     ] {
-        assert_eq!(text.parse::<Opening>().unwrap().to_string(), text);
+        assert_eq!(text.parse::<Entry>().unwrap().to_string(), text);
     }
-    assert_eq!("10.1.2.3".parse(), "10.1.2.3/32".parse::<Opening>());
-    assert_eq!(" ::1 ".parse(), "::1/128".parse::<Opening>());
-    let malformed = |text: &str| OpeningError::Malformed(text.to_owned());
+    assert_eq!("10.1.2.3".parse(), "10.1.2.3/32".parse::<Entry>());
+    assert_eq!(" ::1 ".parse(), "::1/128".parse::<Entry>());
+    let malformed = |text: &str| EntryError::Malformed(text.to_owned());
     let bad = [
         "",
         "*",
-        "localhost",
+        "*.",
+        "*.*.internal",
+        "a.*.internal",
+        "a b.internal",
+        "a..internal",
+        "*.10.0.0.1",
+        "http://hooks.internal",
+        "hooks.internal:80",
         "10.0.0.0/33",
         "10.1",
         "010.0.0.1",
@@ -167,14 +188,14 @@ fn an_opening_is_read_as_it_is_written_or_refused_in_one_sentence() {
         "1.2.3.4:99999",
     ];
     for text in bad {
-        assert_eq!(text.parse::<Opening>(), Err(malformed(text)));
+        assert_eq!(text.parse::<Entry>(), Err(malformed(text)));
     }
     assert_eq!(
-        "[::1]:0".parse::<Opening>(),
-        Err(OpeningError::Port("[::1]:0".to_owned()))
+        "[::1]:0".parse::<Entry>(),
+        Err(EntryError::Port("[::1]:0".to_owned()))
     );
     assert_eq!(
-        "10.1.2.3/8".parse::<Opening>().unwrap_err().to_string(),
-        "\"10.1.2.3/8\" has bits beyond its prefix: write 10.0.0.0/8 to open that range"
+        "10.1.2.3/8".parse::<Entry>().unwrap_err().to_string(),
+        "\"10.1.2.3/8\" has bits beyond its prefix: write 10.0.0.0/8 to mean that range"
     );
 }

@@ -1,6 +1,7 @@
 //! Is no address called that the guard has not admitted? Here literals, `localhost`, registered
 //! callees and proxies; names in `guard/names.rs`.
 
+mod apps;
 mod names;
 
 use serde_json::json;

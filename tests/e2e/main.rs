@@ -41,6 +41,7 @@ mod reload;
 mod replay;
 mod retry;
 mod shared;
+mod signing;
 mod startup;
 mod stop;
 mod tls;

@@ -155,3 +155,39 @@ async fn connections_outlive_a_reload_that_leaves_their_certificates_alone() {
     taken(&server, &id).await;
     assert_eq!(server.connections(), 1);
 }
+
+#[tokio::test]
+async fn roots_for_all_are_trusted_beside_the_systems_and_not_where_a_callee_names_its_own() {
+    let nest = Nest::new("tls");
+    let [ours, systems, own] = ["ours", "the system's", "its own"].map(Authority::new);
+    let ca = ours.write(nest.directory(), "ours.crt");
+    let system_ca = systems.write(nest.directory(), "system.crt");
+    let own_ca = own.write(nest.directory(), "own.crt");
+    let inside = Server::start(ours.papers(HOST).server(None)).await;
+    let public = Server::start(systems.papers(HOST).server(None)).await;
+    let nobody = Server::start(Papers::of_nobody(HOST).server(None)).await;
+    let file = nest.directory().join("settings.toml");
+    let callees = [
+        format!("[dispatcher]\nca_file = \"{}\"\n", ca.display()),
+        section("INSIDE", &inside, &[]),
+        section("OWN", &inside, &[("ca_file", &own_ca)]),
+    ];
+    fs::write(&file, callees.concat()).unwrap();
+    let world = World::start(|_| {
+        GatewayOptions::default()
+            .with("RINGBACK_CONFIG", &file.display().to_string())
+            .with("SSL_CERT_FILE", &system_ca.display().to_string())
+    })
+    .await;
+    for server in [&inside, &public] {
+        let id = world.send(&once(callback(&server.url()))).await;
+        taken(server, &id).await;
+    }
+    let id = world.send(&to_callee("INSIDE")).await;
+    taken(&inside, &id).await;
+    let id = world.send(&to_callee("OWN")).await;
+    assert_eq!(world.dead_letter(&id).await.outcomes(), ["tls"]);
+    let id = world.send(&once(callback(&nobody.url()))).await;
+    assert_eq!(world.dead_letter(&id).await.outcomes(), ["tls"]);
+    assert_eq!(nobody.bytes(), 0);
+}

@@ -26,6 +26,7 @@ const JSON: &str = "application/json";
 const KEY: &str = "rbk_canary-key";
 const WRONG: &str = "rbk_canary-of-a-wrong-key";
 const HMAC: &[u8; 32] = b"canary-of-the-signing-secret-001";
+const SIGNING: &[u8; 32] = b"canary-that-signs-for-targets-01";
 const ADMIN: &str = "canary-admin-token";
 const WRONG_ADMIN: &str = "canary-wrong-admin-token";
 const BROKER: &str = "canary-broker-password";
@@ -67,9 +68,10 @@ impl Site {
         let world = World::start(|callee| {
             let url = callee.url(&format!("/status/503?token={OWN_QUERY}"));
             let hash = KeyHash::of(KEY.as_bytes());
-            let secret = Secret::text(HMAC);
+            let (secret, signing) = (Secret::text(HMAC), Secret::text(SIGNING));
             let settings = format!(
                 "[apps.A]\nkeys = [\"{hash}\"]\nsecrets = [\"{secret}\"]\n\
+                 signing_secrets = [\"{signing}\"]\n\
                  [callees.EO001]\nurl = \"{url}\"\nauth = \"bearer\"\nsecret = \"file:{}\"\n\
                  headers = {{ x-own = \"env:CANARY_HEADER\" }}\n",
                 bearer.display()
@@ -281,7 +283,7 @@ fn no_secret_and_no_payload_is_ever_shown() {
         }
 
         let hash = KeyHash::of(KEY.as_bytes()).to_string();
-        let secret = Secret::text(HMAC);
+        let (secret, signing) = (Secret::text(HMAC), Secret::text(SIGNING));
         let nowhere = [
             KEY,
             WRONG,
@@ -294,14 +296,17 @@ fn no_secret_and_no_payload_is_ever_shown() {
             OWN_QUERY,
             USER_INFO,
             &secret[6..],
+            &signing[6..],
             &hash[7..],
             std::str::from_utf8(HMAC).unwrap(),
+            std::str::from_utf8(SIGNING).unwrap(),
         ];
         places.hold_none_of(&nowhere, &[QUERY, FIELD, PAYLOAD]);
         // What is searched is not nothing: the target was told all of it.
         let received = site.world.callee.book.received();
         let told = |of: &str| received.iter().any(|it| format!("{it:?}").contains(of));
         assert!(told(BEARER) && told(HEADER) && told(OWN_QUERY) && told(QUERY) && told(FIELD));
+        assert!(told("\"webhook-signature\": \"v1,"));
         drop(site.nest);
     });
 }

@@ -4,6 +4,7 @@
 
 mod bodies;
 mod framing;
+mod kept;
 mod slow;
 
 use std::collections::BTreeMap;

@@ -145,6 +145,12 @@ impl Process {
             .expect("a number");
         kib * 1024
     }
+
+    /// How many files and sockets it has open.
+    pub fn open_files(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
+        open.count()
+    }
 }
 
 /// The processor time that a running process has used, user and system, all threads together.

@@ -1,5 +1,6 @@
 //! How is a request's body read without trusting the one who sends it?
 
+use crate::head::Progress;
 use crate::reply::Turned;
 use actix_web::HttpRequest;
 use actix_web::error::PayloadError;
@@ -24,10 +25,12 @@ pub(crate) async fn read(
     limits: &Limits,
 ) -> Result<Bytes, Turned> {
     check_head(http.headers(), limits)?;
-    match tokio::time::timeout(limits.time, collect(payload, limits.bytes)).await {
-        Ok(body) => body,
-        Err(_) => Err(Answer::SlowBody.into()),
+    let body = tokio::time::timeout(limits.time, collect(payload, limits.bytes)).await;
+    let body = body.map_err(|_| Turned::from(Answer::SlowBody))??;
+    if let Some(progress) = http.conn_data::<Progress>() {
+        progress.whole(&body);
     }
+    Ok(body)
 }
 
 fn check_head(headers: &HeaderMap, limits: &Limits) -> Result<(), Turned> {

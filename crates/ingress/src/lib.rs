@@ -2,7 +2,7 @@
 //!
 //! Start reading at `accept.rs`, the main path, and `queue.rs`, its middle. `callers.rs` tells who asks, `admit.rs` what is
 //! refused, `compose.rs` the message, `reply.rs` how an answer looks, `server.rs` the HTTP server
-//! around it all, `unread.rs` what it does not see to.
+//! around it all, `head.rs` and `unread.rs` what it does not see to.
 //!
 //! - `wishes.rs`: the headers that ask for more; `waiting.rs`: who waits for the first attempt;
 //!   `claim.rs`: which request of an idempotency key publishes.
@@ -16,6 +16,7 @@ mod callers;
 mod claim;
 mod compose;
 mod freshness;
+mod head;
 mod moment;
 mod query;
 mod queue;

@@ -3,13 +3,17 @@
 use crate::accept::accept;
 use crate::body::Limits;
 use crate::callers::Register;
+use crate::head::{self, Connection};
 use crate::query::{Records, query, withdraw};
 use crate::waiting::Listening;
 use crate::{reply, unread};
+use actix_http::HttpService;
+use actix_service::{ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::dev::{AppConfig, Server};
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::middleware::from_fn;
 use actix_web::web::ServiceConfig;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, web};
 use boot::settings::{HttpStatus, IngressSettings};
 use boot::{Health, Live, Metrics, health};
 use broker::{Broker, Depths};
@@ -17,18 +21,20 @@ use contract::{Answer, Rules};
 use delivery::callers::Callers;
 use delivery::{Guards, Parties};
 use journal::{Journal, Recorder};
+use std::future::ready;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// An idle connection is kept this long. Longer than the usual balancer's 60 s, so that the balancer
 /// closes first and never writes a request into a closing connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// To send the head of a request.
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// So many connections wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// To take the farewell of a connection.
 const DISCONNECT_WITHIN: Duration = Duration::from_secs(1);
 
@@ -170,28 +176,43 @@ pub(crate) fn open(
     SocketAddr,
     impl Future<Output = io::Result<()>> + Send + 'static,
 )> {
+    let listener =
+        listen(settings.listen).map_err(|error| health::cannot_listen(settings.listen, &error))?;
+    let address = listener.local_addr()?;
     let routes = health::routes(Arc::clone(&door.metrics), Arc::clone(&health));
-    let mut server = HttpServer::new(move || {
-        App::new()
+    let stopping = stop.clone();
+    // What `HttpServer` does, which serves nothing but bare TCP streams.
+    let service = move || {
+        let app = App::new()
             .app_data(door.clone())
             .wrap(from_fn(unread::hold))
             .configure(paths)
-            .configure(routes.clone())
-    })
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(HEAD_WITHIN)
-    .client_disconnect_timeout(DISCONNECT_WITHIN)
-    .shutdown_timeout(settings.grace.as_secs())
-    // A caller that hangs up is not waited for.
-    .h1_allow_half_closed(false)
-    .disable_signals();
+            .configure(routes.clone());
+        let stopping = stopping.clone();
+        let http = HttpService::build()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(head::WITHIN)
+            .client_disconnect_timeout(DISCONNECT_WITHIN)
+            // A caller that hangs up is not waited for.
+            .h1_allow_half_closed(false)
+            .graceful_shutdown_signal(move || stopping.clone().cancelled_owned())
+            .on_connect_ext(|it: &Connection, known| {
+                known.insert(it.progress());
+            })
+            .h1(map_config(app, |()| AppConfig::default()));
+        fn_service(|stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            ready(Ok((Connection::new(stream), peer)))
+        })
+        .and_then(http)
+    };
+    let mut server = Server::build()
+        .shutdown_timeout(settings.grace.as_secs())
+        .disable_signals();
     if settings.workers > 0 {
         server = server.workers(settings.workers);
     }
-    let server = server
-        .bind(settings.listen)
-        .map_err(|error| health::cannot_listen(settings.listen, &error))?;
-    let address = server.addrs().first().copied().unwrap_or(settings.listen);
+    let server = server.listen("ingress", listener, service)?;
     let running = server.run();
     let handle = running.handle();
     tokio::spawn(async move {
@@ -200,6 +221,17 @@ pub(crate) fn open(
         handle.stop(true).await;
     });
     Ok((address, running))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // The port of a process that has just ended can be taken.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 async fn not_found(door: web::Data<Door>, http: HttpRequest) -> HttpResponse {

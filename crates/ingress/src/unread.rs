@@ -4,6 +4,7 @@
 //! away whatever comes, and no limit of time holds meanwhile. So such a body is held until its
 //! answer is out.
 
+use crate::head::{self, Answering};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
@@ -25,13 +26,15 @@ struct Shared(Rc<RefCell<Payload>>);
 struct Holding<B> {
     body: Pin<Box<B>>,
     _request: Option<Shared>,
+    _answering: Option<Answering>,
 }
 
-/// Has the answer hold the body of a request that came in chunks.
+/// Has the answer hold the body of a request that came in chunks, and the connection know of both.
 pub(crate) async fn hold(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let answering = head::taken(&request);
     let chunks = request.headers().contains_key(TRANSFER_ENCODING);
     let held = chunks.then(|| Shared(Rc::new(RefCell::new(request.take_payload()))));
     if let Some(held) = &held {
@@ -42,6 +45,7 @@ pub(crate) async fn hold(
     Ok(response.map_body(|_, body| Holding {
         body: Box::pin(body),
         _request: held,
+        _answering: answering,
     }))
 }
 

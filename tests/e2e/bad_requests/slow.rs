@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// A head has so long, and in this test a body as well.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// Beyond it, for a busy machine.
-const SLACK: Duration = Duration::from_secs(5);
+pub(super) const SLACK: Duration = Duration::from_secs(5);
 /// Between two bytes of what drips.
 const DRIP: Duration = Duration::from_millis(200);
 /// So many of each kind.
@@ -19,7 +19,7 @@ const EACH: usize = 20;
 
 /// Sends what is whole at once and then a byte now and then, until there is an end: the answers'
 /// statuses, and when they ended.
-async fn drip(address: SocketAddr, whole: &str, drops: &str) -> (Vec<String>, Duration) {
+pub(super) async fn drip(address: SocketAddr, whole: &str, drops: &str) -> (Vec<String>, Duration) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let begun = Instant::now();
     stream.write_all(whole.as_bytes()).await.unwrap();
@@ -51,9 +51,11 @@ pub(super) async fn all(address: SocketAddr, key: &str) -> usize {
          authorization: Bearer {key}\r\ncontent-length: 1000\r\n"
     );
     let body = format!("{head}\r\n{{");
-    let before = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n{body}");
+    let first = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let before = format!("{first}{body}");
+    let refused = format!("{}\r\n{}", head.replace("1000", "10"), "{\"a\": \"b\"}");
     let spaces = " ".repeat(100);
-    let cases: [(&str, &str, &str, &[&str]); 7] = [
+    let cases: [(&str, &str, &str, &[&str]); 13] = [
         ("nothing", "", "", &["408"]),
         ("a head that stops", &head, "", &["408"]),
         ("a head that drips", "", &head, &["408"]),
@@ -70,6 +72,32 @@ pub(super) async fn all(address: SocketAddr, key: &str) -> usize {
             &before,
             &spaces,
             &["200", "408"],
+        ),
+        (
+            "a second head that stops",
+            &format!("{first}{head}"),
+            "",
+            &["200", "408"],
+        ),
+        ("a second head of one byte", first, "P", &["200", "408"]),
+        ("a second head that drips", first, &head, &["200", "408"]),
+        (
+            "a second head of an empty line",
+            first,
+            "\r\n",
+            &["200", "408"],
+        ),
+        (
+            "a second head behind a body",
+            &format!("{refused}{head}"),
+            "",
+            &["400", "408"],
+        ),
+        (
+            "a third head that drips",
+            &format!("{first}{refused}"),
+            &head,
+            &["200", "400", "408"],
         ),
     ];
     let asked = cases.iter().flat_map(|case| [case; EACH]);

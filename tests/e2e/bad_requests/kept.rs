@@ -1,0 +1,211 @@
+//! Does every head of a kept connection have its time, and nothing else lose its own?
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tests::{GatewayOptions, World, eventually, together};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::slow::{LIMIT, SLACK, drip};
+use crate::shared::shared;
+
+/// Longer than a head may take, and shorter than a body may (10 s).
+const LONG: Duration = Duration::from_millis(6_500);
+/// So that what was written is also read.
+const SHORT: Duration = Duration::from_millis(50);
+const SOON: Duration = Duration::from_secs(10);
+/// Connections that drip.
+const DRIPPING: usize = 200;
+/// What a request takes that is not held up, on a busy machine.
+const PROMPT: Duration = Duration::from_secs(2);
+
+const GET: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+const HEAD: &str = "POST /api/callback HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+
+fn post(body: &str) -> String {
+    format!("{HEAD}content-length: {}\r\n\r\n{body}", body.len())
+}
+
+fn post_in_chunks(body: &str) -> String {
+    let length = body.len();
+    format!("{HEAD}transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n")
+}
+
+/// A connection that its caller keeps.
+struct Kept {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+impl Kept {
+    async fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
+    }
+
+    async fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The status of the next answer.
+    async fn status(&mut self) -> u16 {
+        loop {
+            let text = String::from_utf8_lossy(&self.unread).to_ascii_lowercase();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.split("content-length: ").nth(1);
+                let length = length.map_or(0, |it| it.lines().next().unwrap().parse().unwrap());
+                if body.len() >= length {
+                    let status = head[9..12].parse().unwrap();
+                    self.unread.drain(..head.len() + 4 + length);
+                    return status;
+                }
+            }
+            let read = timeout(SOON, self.stream.read_buf(&mut self.unread)).await;
+            assert_ne!(read.unwrap().unwrap(), 0, "{text}");
+        }
+    }
+
+    async fn exchange(&mut self, request: &str) {
+        self.send(request).await;
+        assert_eq!(self.status().await, 200);
+    }
+
+    /// Answers may come meanwhile, but no end.
+    async fn stays(&mut self, this_long: Duration) {
+        let begun = Instant::now();
+        while let Some(left) = this_long.checked_sub(begun.elapsed()) {
+            if let Ok(read) = timeout(left, self.stream.read_buf(&mut self.unread)).await {
+                assert_ne!(read.unwrap(), 0, "it ended after {:?}", begun.elapsed());
+            }
+        }
+    }
+
+    /// Nothing is on its way, the connection is kept that long, and then still good.
+    async fn idles(mut self) {
+        self.stays(LONG).await;
+        assert!(self.unread.is_empty(), "{:?}", self.unread);
+        self.exchange(GET).await;
+    }
+}
+
+#[test]
+fn the_time_of_heads_is_not_that_of_bodies_or_of_idleness_wherever_what_is_sent_is_cut() {
+    together(async {
+        let world = shared().await;
+        let address = world.gateway.ingress.address;
+        let body = world.callback("/ok").to_string();
+        let (first, second) = body.split_at(20);
+
+        let slow_body = async {
+            let mut kept = Kept::to(address).await;
+            kept.exchange(GET).await;
+            let length = body.len();
+            kept.send(&format!("{HEAD}content-length: {length}\r\n\r\n{first}"))
+                .await;
+            kept.stays(LONG).await;
+            kept.exchange(second).await;
+            kept.idles().await;
+        };
+        let slow_body_when_told_to_go_on = async {
+            let mut kept = Kept::to(address).await;
+            kept.exchange(GET).await;
+            let length = body.len();
+            kept.send(&format!(
+                "{HEAD}expect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+            ))
+            .await;
+            assert_eq!(kept.status().await, 100);
+            kept.stays(LONG).await;
+            kept.exchange(&body).await;
+            kept.idles().await;
+        };
+        // As old callers do.
+        let empty_line_behind_a_body = async {
+            let mut kept = Kept::to(address).await;
+            kept.exchange(&format!("{}\r\n", post(&body))).await;
+            kept.idles().await;
+        };
+        let empty_line_before_a_head = async {
+            let mut kept = Kept::to(address).await;
+            kept.exchange(GET).await;
+            kept.send("\r\n").await;
+            kept.stays(SHORT).await;
+            kept.exchange(GET).await;
+            kept.idles().await;
+        };
+        let all = [
+            post(&body),
+            GET.to_owned(),
+            post_in_chunks(&body),
+            post(&body),
+        ];
+        let all = all.concat();
+        let cut = join_all((0..all.len()).step_by(3).map(async |at| {
+            let (before, behind) = all.split_at(at);
+            let mut kept = Kept::to(address).await;
+            kept.send(before).await;
+            kept.stays(SHORT).await;
+            kept.send(behind).await;
+            for _ in 0..4 {
+                assert_eq!(kept.status().await, 200, "{behind}");
+            }
+            kept.idles().await;
+        }));
+        tokio::join!(
+            slow_body,
+            slow_body_when_told_to_go_on,
+            empty_line_behind_a_body,
+            empty_line_before_a_head,
+            cut
+        );
+    });
+}
+
+#[test]
+fn hundreds_of_further_heads_that_drip_hold_nobody_up_and_leave_nothing_open() {
+    together(async {
+        let world = World::start(|_| GatewayOptions::default()).await;
+        let ingress = &world.gateway.ingress;
+        let body = world.callback("/ok").to_string();
+        let mut client = Kept::to(ingress.address).await;
+        client.exchange(GET).await;
+        let open = ingress.process.open_files();
+
+        let dripping = join_all((0..DRIPPING).map(|_| drip(ingress.address, GET, HEAD)));
+        let client = async {
+            let (begun, mut slowest) = (Instant::now(), Duration::ZERO);
+            while begun.elapsed() < LIMIT {
+                for request in [GET, &post(&body)] {
+                    let asked = Instant::now();
+                    client.exchange(request).await;
+                    slowest = slowest.max(asked.elapsed());
+                }
+                client.stays(SHORT).await;
+            }
+            slowest
+        };
+        let (ended, slowest) = tokio::join!(dripping, client);
+        for (statuses, took) in ended {
+            assert_eq!(statuses, ["200", "408"]);
+            assert!(took < LIMIT + SLACK, "{took:?}");
+        }
+        assert!(slowest < PROMPT, "{slowest:?}");
+        eventually("all closed", SOON, async || {
+            let now = ingress.process.open_files();
+            // Some are the callee's.
+            if now < open + DRIPPING / 4 {
+                Ok(())
+            } else {
+                Err(format!("{now} files open, and {open} before"))
+            }
+        })
+        .await;
+    });
+}

@@ -1,4 +1,8 @@
-//! Do only those come in who can prove who they are, and see they only what is theirs?
+//! Do only those come in who can prove who they are, and see they only what is theirs? What a
+//! refusal tells in `callers/alike.rs`, what limits mean for others in `callers/neighbours.rs`.
+
+mod alike;
+mod neighbours;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

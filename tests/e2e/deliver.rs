@@ -102,6 +102,51 @@ fn every_header_of_the_contract_arrives_percent_encoded() {
 }
 
 #[test]
+fn a_target_gets_these_headers_once_each_and_no_other() {
+    together(async {
+        let world = shared().await;
+        let plain = world.callback("/ok");
+        let mut full = plain.clone();
+        for field in ["app_id", "message_type", "caller_no", "callee_no"] {
+            full[field] = json!("a\u{2028}b\u{105}%0d%0aX-Evil: 1\u{202e}");
+        }
+        let encoded = "a%E2%80%A8b%C4%85%250d%250aX-Evil:%201%E2%80%AE";
+        let host = world.callee.address.to_string();
+        let agent = concat!("ringback/", env!("CARGO_PKG_VERSION"));
+        for (callback, app, kind, numbers) in [
+            (plain, "5SV4BVSY0OXQ3ZSA", "order.paid", None),
+            (full, encoded, encoded, Some(encoded)),
+        ] {
+            let id = world.send(&callback).await;
+            let received = world.received(&id, 1).await;
+            // Repeated ones would be joined by commas.
+            let mut headers = received[0].headers.clone();
+            for of_the_time in ["webhook-timestamp", "traceparent"] {
+                assert!(headers.remove(of_the_time).is_some(), "{of_the_time}");
+            }
+            let mut expected = vec![
+                ("accept", "*/*"),
+                ("accept-encoding", "identity"),
+                ("content-length", "12"),
+                ("content-type", "application/json"),
+                ("host", &host),
+                ("user-agent", agent),
+                ("webhook-id", &id),
+                ("x-callback-app-id", app),
+                ("x-callback-attempt", "1"),
+                ("x-callback-message-type", kind),
+            ];
+            for name in ["x-callback-caller-no", "x-callback-callee-no"] {
+                expected.extend(numbers.map(|it| (name, it)));
+            }
+            let expected = expected.into_iter();
+            let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(headers, expected.collect());
+        }
+    });
+}
+
+#[test]
 fn what_was_not_given_is_not_told() {
     together(async {
         let world = shared().await;

@@ -1,8 +1,9 @@
 //! Is no address called that the guard has not admitted? Here literals, `localhost`, registered
-//! callees and proxies; names in `guard/names.rs`.
+//! callees and proxies; names in `guard/names.rs`, a reload in `guard/narrowed.rs`.
 
 mod apps;
 mod names;
+mod narrowed;
 
 use serde_json::json;
 use tests::{GatewayOptions, Trap, Visit, World, callback, together};
@@ -23,9 +24,20 @@ async fn closed() -> (Visit<'static>, &'static Trap) {
     (closed.world.visit(), &closed.proxy)
 }
 
+/// These options, in an environment that recommends a proxy for everything.
+fn recommend(proxy: &Trap, options: GatewayOptions) -> GatewayOptions {
+    let url = format!("http://{}", proxy.address());
+    ["http_proxy", "https_proxy", "all_proxy"]
+        .iter()
+        .fold(options, |options, name| {
+            options.with(name, &url).with(&name.to_uppercase(), &url)
+        })
+        .with("no_proxy", "")
+        .with("NO_PROXY", "")
+}
+
 async fn start() -> Closed {
     let proxy = Trap::start().await;
-    let proxy_url = format!("http://{}", proxy.address());
     let world = World::start(|callee| {
         let options = GatewayOptions {
             allow: String::new(),
@@ -33,15 +45,7 @@ async fn start() -> Closed {
             ..GatewayOptions::default()
         };
         let by_name = format!("http://localhost:{}/ok/by-name", callee.address.port());
-        ["http_proxy", "https_proxy", "all_proxy"]
-            .iter()
-            .fold(options, |options, name| {
-                options
-                    .with(name, &proxy_url)
-                    .with(&name.to_uppercase(), &proxy_url)
-            })
-            .with("no_proxy", "")
-            .with("NO_PROXY", "")
+        recommend(&proxy, options)
             .with("RINGBACK__CALLEES__EO001__URL", &by_name)
             .with(
                 "RINGBACK__CALLEES__EO002__URL",
@@ -161,6 +165,38 @@ fn a_proxy_in_the_environment_is_ignored() {
             by_number["callee_no"] = json!(no);
             let id = world.send(&by_number).await;
             world.received(&id, 1).await;
+        }
+        assert_eq!(proxy.caught(), (0, 0));
+    });
+}
+
+#[test]
+fn a_proxy_in_the_environment_is_ignored_for_a_callers_url_too() {
+    together(async {
+        let (proxy, silent) = (Trap::start().await, Trap::start().await);
+        let world = World::start(|_| {
+            let options = GatewayOptions {
+                allow: "127.0.0.0/8,localhost".to_owned(),
+                ..GatewayOptions::default()
+            };
+            recommend(&proxy, options)
+        })
+        .await;
+        let world = world.visit();
+        let port = world.callee.address.port();
+        for host in ["127.0.0.1", "localhost"] {
+            let id = world
+                .send(&callback(&format!("http://{host}:{port}/ok")))
+                .await;
+            world.received(&id, 1).await;
+            // A client would ask its proxy to CONNECT; without one the target hears its hello.
+            let before = silent.caught();
+            let mut secret = callback(&format!("https://{host}:{}/", silent.address().port()));
+            secret["options"] = json!({ "max_attempts": 1, "timeout_seconds": 2 });
+            let id = world.send(&secret).await;
+            world.dead_letter(&id).await;
+            let now = silent.caught();
+            assert!(now.0 > before.0 && now.1 > before.1, "{host}: {now:?}");
         }
         assert_eq!(proxy.caught(), (0, 0));
     });

@@ -3,7 +3,7 @@
 //! Two hundred calls at a time to targets of every kind: each ends as documented, memory stays
 //! flat, nothing is followed to where it points, and the next healthy target is called at once.
 
-mod sink;
+pub(crate) mod sink;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,7 +2,7 @@
 //! operator sets for one callee in `isolation/callees.rs`.
 
 mod callees;
-mod moody;
+pub(crate) mod moody;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -133,6 +133,31 @@ async fn a_target_never_sees_more_than_its_cap_at_a_time() {
     let arrived = target.arrived();
     assert_eq!(arrived.len(), ids.len(), "nothing twice");
     assert!(arrived.iter().all(|it| it.attempt == 1), "none was spent");
+}
+
+#[tokio::test]
+async fn apps_that_call_one_target_share_its_cap() {
+    // The second has a list of its own, and with it connections that no other app uses.
+    let options = options()
+        .with("RINGBACK__LIMITS__IN_FLIGHT", "3")
+        .with("RINGBACK__APPS__second__ONLY", "127.0.0.0/8");
+    let gateway = Gateway::start(Ground::shared().await, options).await;
+    let target = Moody::start(Mood::Slow(Duration::from_millis(50))).await;
+    let posts = (0..60).map(async |place| {
+        let mut callback = callback(&target.url());
+        callback["app_id"] = ["first", "second", "third"][place % 3].into();
+        gateway.post(&callback).await.accepted()
+    });
+    let ids = join_all(posts).await.into_iter().collect();
+    all_taken(&target, &ids).await;
+    assert_eq!(target.most_in_flight(), 3);
+    let arrived = target.arrived();
+    assert_eq!(arrived.len(), ids.len(), "nothing twice");
+    let apps = ["first", "second", "third"].map(|app| {
+        let of = |it: &&moody::Arrived| it.headers["x-callback-app-id"] == *app;
+        arrived.iter().filter(of).count()
+    });
+    assert_eq!(apps, [20; 3]);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Can an operator find what was given up, bring it back, and put away what nobody wants, by
 //! command?
 
+mod door;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;

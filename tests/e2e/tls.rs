@@ -60,6 +60,7 @@ async fn a_callee_is_trusted_by_its_own_authority_alone() {
     let good = Server::start(ours.papers(HOST).server(None)).await;
     let elsewhere = Server::start(ours.papers("elsewhere.test").server(None)).await;
     let old = Server::start(ours.old_papers(HOST).server(None)).await;
+    let young = Server::start(ours.young_papers(HOST).server(None)).await;
     let nobody = Server::start(Papers::of_nobody(HOST).server(None)).await;
     let unknown = Server::start(ours.papers(HOST).server(None)).await;
     let callees = [
@@ -68,12 +69,13 @@ async fn a_callee_is_trusted_by_its_own_authority_alone() {
         section("OTHER", &unknown, &[("ca_file", &other_ca)]),
         section("ELSEWHERE", &elsewhere, &[("ca_file", &ca)]),
         section("OLD", &old, &[("ca_file", &ca)]),
+        section("YOUNG", &young, &[("ca_file", &ca)]),
         section("NOBODY", &nobody, &[("ca_file", &ca)]),
     ];
     let world = world(&nest, &callees.concat()).await;
     let id = world.send(&to_callee("GOOD")).await;
     taken(&good, &id).await;
-    for no in ["PLAIN", "OTHER", "ELSEWHERE", "OLD", "NOBODY"] {
+    for no in ["PLAIN", "OTHER", "ELSEWHERE", "OLD", "YOUNG", "NOBODY"] {
         let id = world.send(&to_callee(no)).await;
         assert_eq!(world.dead_letter(&id).await.outcomes(), ["tls"], "{no}");
     }
@@ -82,10 +84,27 @@ async fn a_callee_is_trusted_by_its_own_authority_alone() {
     let id = world.send(&once(callback(&good.url()))).await;
     assert_eq!(world.dead_letter(&id).await.outcomes(), ["tls"]);
     assert_eq!(good.bytes(), before);
-    for server in [&elsewhere, &old, &nobody, &unknown] {
+    for server in [&elsewhere, &old, &young, &nobody, &unknown] {
         assert!(server.connections() > 0);
         assert_eq!(server.bytes(), 0, "nothing is said before trust");
     }
+}
+
+#[tokio::test]
+async fn a_server_of_tls_is_not_called_by_its_other_name() {
+    let nest = Nest::new("tls");
+    let world = world(&nest, "").await;
+    let server = Server::start(Papers::of_nobody(HOST).server(None)).await;
+    let url = server.url().replace("https:", "http:");
+    let id = world.send(&once(callback(&url))).await;
+    let letter = world.dead_letter(&id).await;
+    let outcome = letter.outcomes()[0];
+    // It says that this is no hello and leaves; what it has not read may reset the connection.
+    assert!(
+        ["malformed_answer", "connection_reset"].contains(&outcome),
+        "{outcome}"
+    );
+    assert_eq!((server.connections(), server.bytes()), (1, 0));
 }
 
 #[tokio::test]

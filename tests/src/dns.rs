@@ -1,8 +1,8 @@
 //! How does a test decide what a name resolves to? By a name server of its own (RFC 1035, over
-//! UDP), which knows loopback addresses alone: no packet of a test may leave the machine.
+//! UDP), which knows addresses of this machine alone: no packet of a test may leave it.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::UdpSocket;
@@ -10,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 const HEADER: usize = 12;
 const TYPE_A: u16 = 1;
+const TYPE_AAAA: u16 = 28;
 /// An answer, recursion desired and available, no error.
 const NO_ERROR: u16 = 0x8180;
 const NO_SUCH_NAME: u16 = 0x8183;
@@ -17,8 +18,11 @@ const NO_SUCH_NAME: u16 = 0x8183;
 /// What the server says when it is asked for a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Says {
-    /// These IPv4 addresses, with a time to live of 0.
-    Addresses(Vec<Ipv4Addr>),
+    /// These addresses, with a time to live of 0: to each type of question those of its kind.
+    Addresses(Vec<IpAddr>),
+    /// The first of these to the first question of a type, the second to the second, and so on
+    /// round and round: how a name looks that changes between two questions.
+    Turns(Vec<Vec<IpAddr>>),
     /// NXDOMAIN, as for every name that it was not told of.
     NoSuchName,
     /// Nothing at all.
@@ -36,7 +40,8 @@ pub struct Dns {
 #[derive(Debug, Default)]
 struct Zone {
     says: HashMap<String, Says>,
-    asked: HashMap<String, u64>,
+    /// By name and type of record.
+    asked: HashMap<(String, u16), u64>,
 }
 
 impl Dns {
@@ -65,20 +70,49 @@ impl Dns {
         self.address
     }
 
-    /// From now on it says this of the name.
+    /// From now on it says this of the name; turns begin with the first.
     ///
     /// # Panics
-    /// When an address is not a loopback address.
+    /// When an address could lead a packet out of this machine.
     pub fn set(&self, name: &str, says: Says) {
-        if let Says::Addresses(addresses) = &says {
-            assert!(addresses.iter().all(Ipv4Addr::is_loopback), "{addresses:?}");
+        let addresses: Vec<IpAddr> = match &says {
+            Says::Addresses(addresses) => addresses.clone(),
+            Says::Turns(turns) => turns.concat(),
+            Says::NoSuchName | Says::Silence => Vec::new(),
+        };
+        assert!(addresses.iter().all(stays_here), "{addresses:?}");
+        let mut zone = open(&self.zone);
+        if let Says::Turns(_) = says {
+            zone.asked.retain(|(asked, _), _| asked != name);
         }
-        open(&self.zone).says.insert(name.to_owned(), says);
+        zone.says.insert(name.to_owned(), says);
     }
 
     /// How often it was asked for the name, for all types of record together.
     pub fn asked(&self, name: &str) -> u64 {
-        open(&self.zone).asked.get(name).copied().unwrap_or(0)
+        let zone = open(&self.zone);
+        let of_name = zone.asked.iter().filter(|((asked, _), _)| asked == name);
+        of_name.map(|(_, count)| count).sum()
+    }
+
+    /// How often it was asked for the name's IPv4 addresses.
+    pub fn asked_for_ipv4(&self, name: &str) -> u64 {
+        let key = (name.to_owned(), TYPE_A);
+        open(&self.zone).asked.get(&key).copied().unwrap_or(0)
+    }
+}
+
+/// Loopback, or IPv6 that carries such an address: mapped, or by NAT64 or 6to4, to which no packet
+/// finds a way unless somebody takes it there.
+fn stays_here(address: &IpAddr) -> bool {
+    let inside = |high: u16| high >> 8 == 127;
+    match address {
+        IpAddr::V4(address) => address.is_loopback(),
+        IpAddr::V6(address) => match address.segments() {
+            [0, 0, 0, 0, 0, 0xffff, high, _] | [0x64, 0xff9b, 0, 0, 0, 0, high, _] => inside(high),
+            [0x2002, high, ..] => inside(high),
+            _ => *address == Ipv6Addr::LOCALHOST,
+        },
     }
 }
 
@@ -103,13 +137,19 @@ async fn serve(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
 fn answer(query: &[u8], zone: &mut Zone) -> Option<Vec<u8>> {
     let (name, record_type, question) = read(query)?;
     let says = zone.says.get(&name).cloned().unwrap_or(Says::NoSuchName);
-    *zone.asked.entry(name).or_default() += 1;
-    let (flags, addresses) = match says {
+    let asked = zone.asked.entry((name, record_type)).or_default();
+    let turn = *asked;
+    *asked += 1;
+    let (flags, mut addresses) = match says {
         Says::Silence => return None,
         Says::NoSuchName => (NO_SUCH_NAME, Vec::new()),
-        Says::Addresses(addresses) if record_type == TYPE_A => (NO_ERROR, addresses),
-        Says::Addresses(_) => (NO_ERROR, Vec::new()),
+        Says::Addresses(addresses) => (NO_ERROR, addresses),
+        Says::Turns(mut turns) => {
+            let turn = usize::try_from(turn).ok()?.checked_rem(turns.len())?;
+            (NO_ERROR, turns.swap_remove(turn))
+        }
     };
+    addresses.retain(|address| kind(address) == record_type);
     let count = u16::try_from(addresses.len()).ok()?;
     let mut reply = query[..2].to_vec();
     for number in [flags, 1, count, 0, 0] {
@@ -117,11 +157,26 @@ fn answer(query: &[u8], zone: &mut Zone) -> Option<Vec<u8>> {
     }
     reply.extend(question);
     for address in addresses {
-        // The name by pointer to the question, A, IN, time to live 0, 4 bytes.
-        reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
-        reply.extend(address.octets());
+        let octets = match address {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        // The name by pointer to the question, the type, IN, time to live 0, so many bytes.
+        reply.extend([0xc0, 12]);
+        reply.extend(record_type.to_be_bytes());
+        reply.extend([0, 1, 0, 0, 0, 0]);
+        reply.extend(u16::try_from(octets.len()).ok()?.to_be_bytes());
+        reply.extend(octets);
     }
     Some(reply)
+}
+
+/// The type of record that holds such an address.
+fn kind(address: &IpAddr) -> u16 {
+    match address {
+        IpAddr::V4(_) => TYPE_A,
+        IpAddr::V6(_) => TYPE_AAAA,
+    }
 }
 
 /// The name asked for (lower case, no final dot), the type of record, and the question's bytes.

@@ -86,6 +86,7 @@ impl<'a> Gateway<'a> {
         set("RINGBACK__LIMITS__BREAKER_CALLS", "0".to_owned());
         set("RINGBACK__LIMITS__IN_FLIGHT", "256".to_owned());
         environment.extend(options.environment);
+        environment.retain(|key, _| !options.absent.contains(key));
         // Both roles at once: each may be the first to declare the topology.
         let mut ingress_environment = environment.clone();
         ingress_environment.extend(options.ingress_environment);

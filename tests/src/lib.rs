@@ -12,11 +12,13 @@
 )]
 
 pub mod bench;
+pub mod blunt;
 pub mod callee;
 pub mod callers;
 pub mod cut;
 pub mod dns;
 pub mod eventually;
+pub mod full;
 pub mod gateway;
 pub mod ground;
 pub mod http;
@@ -36,11 +38,13 @@ pub mod together;
 pub mod trap;
 pub mod world;
 
+pub use blunt::Blunt;
 pub use callee::Callee;
 pub use callers::Callers;
 pub use cut::{Cut, Line};
 pub use dns::{Dns, Says};
 pub use eventually::eventually;
+pub use full::Full;
 pub use gateway::{Gateway, GatewayOptions, Role};
 pub use ground::{Ground, Turn};
 pub use kind::Kind;

@@ -257,3 +257,6 @@ fn name_server(socket: &SocketAddr) -> NameServerConfig {
     }
     server
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use crate::freshness::{Freshness, View, is_unknown};
 use crate::moment::{millis, unix_ms};
 use crate::reply::{self, Turned};
 use crate::server::Door;
+use crate::waiting::until_end;
 use crate::watching::{Goal, Watching};
 use crate::wishes::Wait;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -113,17 +114,22 @@ async fn find(
 ) -> Result<Callback, Turned> {
     let caller = authenticate_question(door, http)?;
     let (records, request_id) = asked_for(door, request_id)?;
-    let mut found = look(door, records, &caller, request_id).await?;
+    let found = look(door, records, &caller, request_id).await?;
     let ended = |it: &Option<Callback>| it.as_ref().is_some_and(|it| it.status.is_final());
-    if let Some(until) = until
-        && !ended(&found)
-    {
-        let news = records
-            .watching
-            .status(request_id, Goal::Final, until, &door.stop);
-        news.await;
-        found = look(door, records, &caller, request_id).await?;
+    let Some(until) = until.filter(|_| !ended(&found)) else {
+        return found.ok_or_else(|| not_yet(request_id));
+    };
+    let news = records
+        .watching
+        .status(request_id, Goal::Final, until, &door.stop);
+    if news.await.is_some() {
+        if let Ok(Some(callback)) = look(door, records, &caller, request_id).await {
+            return Ok(callback);
+        }
+        // The news was of another app's callback, and an answer now would say that there is one.
+        until_end(until, &door.stop).await;
     }
+    let found = look(door, records, &caller, request_id).await?;
     found.ok_or_else(|| not_yet(request_id))
 }
 

@@ -3,7 +3,7 @@
 //! In these gateways 127.0.0.1 is admitted and stands for the public internet; all other addresses,
 //! 127.0.0.2 among them, are refused.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tests::{
@@ -13,8 +13,8 @@ use tests::{
 use tokio::sync::OnceCell;
 
 const SOON: Duration = Duration::from_secs(30);
-const PUBLIC: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
-const INSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 struct Named {
     world: World,
@@ -94,6 +94,61 @@ fn a_name_that_turns_inwards_is_refused_at_the_next_attempt() {
         assert_eq!(letter.reason(), "address_refused");
         assert_eq!(inside.caught(), (0, 0));
         assert_eq!(target.connections(), 1);
+    });
+}
+
+#[test]
+fn a_name_that_turns_inwards_between_the_look_and_the_call_is_not_called_there() {
+    together(async {
+        let (world, dns) = named().await;
+        for (name, then) in [
+            ("turns.ringback.test", vec![INSIDE]),
+            ("turns-too.ringback.test", vec![PUBLIC, INSIDE]),
+            ("turns-back.ringback.test", vec![INSIDE, PUBLIC]),
+        ] {
+            let admitted = Trap::start().await;
+            let port = admitted.address().port();
+            let inside = Trap::start_on(SocketAddr::from((INSIDE, port))).await;
+            // A pair for each attempt: the first is vetted, the second would be dialled.
+            dns.set(name, Says::Turns(vec![vec![PUBLIC], then]));
+            let id = world
+                .send(&callback(&format!("http://{name}:{port}/")))
+                .await;
+            let letter = world.dead_letter(&id).await;
+            assert_eq!(letter.outcomes(), ["address_refused"], "{name}");
+            // Else it would be the case of the test before.
+            assert_eq!(dns.asked_for_ipv4(name), 2, "{name}: asked once more");
+            assert_eq!((admitted.caught(), inside.caught()), ((0, 0), (0, 0)));
+        }
+    });
+}
+
+#[test]
+fn an_inside_address_dressed_as_ipv6_refuses_the_name() {
+    together(async {
+        let (world, dns) = named().await;
+        let port = world.callee.address.port();
+        let inside = Trap::start_on(SocketAddr::from((INSIDE, port))).await;
+        let name = "six.ringback.test";
+        let dressed = [
+            "::1",
+            "::ffff:127.0.0.2",
+            "64:ff9b::7f00:2",
+            "2002:7f00:2::1",
+        ];
+        for dressed in dressed.map(|it| it.parse().unwrap()) {
+            for answer in [vec![dressed], vec![PUBLIC, dressed]] {
+                let what = format!("{answer:?}");
+                dns.set(name, Says::Addresses(answer));
+                let id = world
+                    .send(&callback(&format!("http://{name}:{port}/ok")))
+                    .await;
+                let letter = world.dead_letter(&id).await;
+                assert_eq!(letter.outcomes(), ["address_refused"], "{what}");
+                assert_eq!(world.callee.book.for_id(&id).len(), 0, "{what}");
+            }
+        }
+        assert_eq!(inside.caught(), (0, 0));
     });
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What it answers to every request.
 #[derive(Debug, Clone)]
-pub(super) enum Attack {
+pub(crate) enum Attack {
     /// These bytes, then it closes.
     Says(Vec<u8>),
     /// The first once, the second without end.
@@ -24,8 +24,8 @@ pub(super) enum Attack {
 
 /// A target that attacks, until dropped.
 #[derive(Debug)]
-pub(super) struct Sink {
-    pub(super) address: SocketAddr,
+pub(crate) struct Sink {
+    pub(crate) address: SocketAddr,
     counts: Arc<Counts>,
     _stop: DropGuard,
 }
@@ -38,7 +38,7 @@ struct Counts {
 }
 
 impl Sink {
-    pub(super) async fn start(attack: impl FnOnce(SocketAddr) -> Attack) -> Self {
+    pub(crate) async fn start(attack: impl FnOnce(SocketAddr) -> Attack) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let attack = Arc::new(attack(address));
@@ -67,17 +67,17 @@ impl Sink {
     }
 
     /// How many requests it got.
-    pub(super) fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.counts.requests.load(Ordering::SeqCst)
     }
 
     /// How many connections are open.
-    pub(super) fn open(&self) -> u64 {
+    pub(crate) fn open(&self) -> u64 {
         self.counts.open.load(Ordering::SeqCst)
     }
 
     /// The most bytes that anybody took in one answer, and the kernels' buffers.
-    pub(super) fn most_sent(&self) -> u64 {
+    pub(crate) fn most_sent(&self) -> u64 {
         self.counts.most_sent.load(Ordering::SeqCst)
     }
 }

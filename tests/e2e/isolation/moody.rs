@@ -47,6 +47,7 @@ struct State {
     mood: Mood,
     body: &'static str,
     arrived: Vec<Arrived>,
+    connections: usize,
     in_flight: usize,
     most_in_flight: usize,
 }
@@ -59,6 +60,7 @@ impl Moody {
             mood,
             body: "{}",
             arrived: Vec::new(),
+            connections: 0,
             in_flight: 0,
             most_in_flight: 0,
         }));
@@ -109,6 +111,11 @@ impl Moody {
         taken.map(|it| it.id.clone()).collect()
     }
 
+    /// How many connections were made to it.
+    pub(crate) fn connections(&self) -> usize {
+        self.state().connections
+    }
+
     /// The most requests that were here at a time.
     pub(crate) fn most_in_flight(&self) -> usize {
         self.state().most_in_flight
@@ -119,6 +126,7 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>, stop: Cancellat
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let state = state.clone();
+        state.lock().unwrap().connections += 1;
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             // That the client leaves is how it ends.
             let _ = serve(stream, &state).await;

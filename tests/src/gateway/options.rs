@@ -1,6 +1,6 @@
 //! What differs from one test's gateway to another's?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What differs from one test's gateway to another's.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct GatewayOptions {
     pub environment: BTreeMap<String, String>,
     /// More variables for the ingress alone (or the one process); they win over all others.
     pub ingress_environment: BTreeMap<String, String>,
+    /// Variables that none of the processes is given, whatever the others say.
+    pub absent: BTreeSet<String>,
 }
 
 impl Default for GatewayOptions {
@@ -29,6 +31,7 @@ impl Default for GatewayOptions {
             journal: false,
             environment: BTreeMap::new(),
             ingress_environment: BTreeMap::new(),
+            absent: BTreeSet::new(),
         }
     }
 }
@@ -53,6 +56,13 @@ impl GatewayOptions {
     pub fn with_ingress(mut self, key: &str, value: &str) -> Self {
         let entry = (key.to_owned(), value.to_owned());
         self.ingress_environment.extend([entry]);
+        self
+    }
+
+    /// The same without this variable, so that the settings file has the word.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.absent.insert(key.to_owned());
         self
     }
 }

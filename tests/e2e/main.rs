@@ -36,6 +36,7 @@ mod no_journal;
 mod operators;
 mod pauses;
 mod query;
+mod rabbitmq;
 mod record;
 mod reload;
 mod replay;

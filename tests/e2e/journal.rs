@@ -2,6 +2,7 @@
 
 mod outage;
 mod partitions;
+mod tls;
 
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};

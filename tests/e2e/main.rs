@@ -37,6 +37,7 @@ mod no_journal;
 mod operators;
 mod pauses;
 mod query;
+mod rabbitmq;
 mod record;
 mod redirects;
 mod reload;

@@ -1,6 +1,5 @@
 //! Whom does the gateway trust, and how does it show who it is, where the call is HTTPS?
 
-mod papers;
 mod server;
 
 use std::fs;
@@ -9,9 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::nest::Nest;
+use tests::papers::{Authority, Papers};
 use tests::{GatewayOptions, Role, World, callback, eventually};
 
-use papers::{Authority, Papers};
 use server::Server;
 
 const IN_TIME: Duration = Duration::from_secs(60);

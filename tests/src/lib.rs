@@ -25,6 +25,7 @@ pub mod http;
 pub mod kind;
 pub mod ledger;
 pub mod nest;
+pub mod papers;
 pub mod ports;
 pub mod postgres;
 pub mod process;

@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 
 use crate::eventually;
 use crate::nest::{self, Chick, Nest};
+use crate::papers::Papers;
 use crate::ports::free_port;
 
 use install::Install;
@@ -51,6 +52,18 @@ impl Postgres {
     /// # Panics
     /// As [`Postgres::start`].
     pub async fn start_with(settings: &[&str]) -> Self {
+        Self::begin(settings, None).await
+    }
+
+    /// A server that shows these papers to whoever asks for TLS, and takes others without.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub async fn start_with_tls(papers: &Papers) -> Self {
+        Self::begin(&["ssl=on"], Some(papers)).await
+    }
+
+    async fn begin(settings: &[&str], papers: Option<&Papers>) -> Self {
         let postgres = Self {
             install: Install::find(),
             port: free_port(),
@@ -60,6 +73,9 @@ impl Postgres {
             nest: Nest::new("postgres"),
         };
         postgres.make_cluster().await;
+        if let Some(papers) = papers {
+            postgres.take(papers);
+        }
         postgres.restart().await;
         postgres
     }
@@ -212,6 +228,16 @@ impl Postgres {
         ]);
         command.current_dir(self.nest.directory());
         run(command).await;
+    }
+
+    /// Lays the papers where the server looks for them. It takes no key that others can read.
+    fn take(&self, papers: &Papers) {
+        for path in papers.write(&self.data(), "server") {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a file of ours");
+            if let Some((user, group)) = self.install.owner() {
+                chown(&path, Some(user), Some(group)).expect("root gives a file away");
+            }
+        }
     }
 
     fn still_runs(&self) {

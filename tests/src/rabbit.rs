@@ -3,6 +3,7 @@
 mod install;
 mod node;
 mod queues;
+mod tls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::nest::{self, Chick, Nest};
 use crate::ports::free_port;
 
 use node::Ports;
+use tls::Shown;
 
 /// A node starts in about 6 s on an idle machine.
 const START: Duration = Duration::from_secs(120);
@@ -42,7 +44,7 @@ impl Rabbit {
     /// # Panics
     /// When RabbitMQ is not installed or does not start, or in a run on the embedded store.
     pub async fn start() -> Self {
-        Self::start_on(None).await
+        Self::start_on(Ports::free(), None).await
     }
 
     /// Starts a node with the management API (see [`Rabbit::management_url`]).
@@ -50,7 +52,12 @@ impl Rabbit {
     /// # Panics
     /// As [`Rabbit::start`].
     pub async fn start_with_management() -> Self {
-        Self::start_on(Some(free_port())).await
+        let management = Some(free_port());
+        let ports = Ports {
+            management,
+            ..Ports::free()
+        };
+        Self::start_on(ports, None).await
     }
 
     /// The one node that all tests of this binary share, each under a prefix of its own.
@@ -62,17 +69,12 @@ impl Rabbit {
         SHARED.get_or_init(Self::start).await
     }
 
-    async fn start_on(management: Option<u16>) -> Self {
+    async fn start_on(ports: Ports, tls: Option<Shown<'_>>) -> Self {
         Kind::must_be_rabbitmq();
         let scripts = install::scripts();
-        let ports = Ports {
-            amqp: free_port(),
-            distribution: free_port(),
-            epmd: free_port(),
-            management,
-        };
         let nest = Nest::new("rabbit");
-        node::furnish(nest.directory(), &ports);
+        let more = tls.map(|tls| tls.settings(nest.directory(), &ports));
+        node::furnish(nest.directory(), &ports, &more.unwrap_or_default());
         let epmd = nest.start("epmd", &node::epmd(&ports));
         let rabbit = Self {
             scripts,
@@ -197,9 +199,9 @@ impl Rabbit {
     async fn takes_connections(&self) {
         eventually("RabbitMQ to take connections", START, async || {
             self.still_runs();
-            if let Some(port) = self.ports.management {
+            for port in self.ports.beside_amqp() {
                 let listens = TcpStream::connect(("127.0.0.1", port)).await;
-                listens.map_err(|error| format!("management: {error}"))?;
+                listens.map_err(|error| format!("port {port}: {error}"))?;
             }
             self.connect().await
         })

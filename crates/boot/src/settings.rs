@@ -80,6 +80,15 @@ pub struct BrokerSettings {
     /// Where the embedded store lies, for a process that needs no RabbitMQ. Never set with `url`.
     #[serde(deserialize_with = "read::path")]
     pub data_dir: Option<PathBuf>,
+    /// PEM: the only roots that vouch for the broker over `amqps://`. None: the system's.
+    #[serde(deserialize_with = "read::path")]
+    pub ca_file: Option<PathBuf>,
+    /// PEM: the certificate, with its chain, that a broker is shown which asks for one.
+    #[serde(deserialize_with = "read::path")]
+    pub cert_file: Option<PathBuf>,
+    /// PEM: that certificate's private key.
+    #[serde(deserialize_with = "read::path")]
+    pub key_file: Option<PathBuf>,
     /// What all names in the broker begin with: 1 to 40 of `a-z`, `0-9`, `.`, `_`, `-`.
     #[serde(deserialize_with = "read::plain")]
     pub prefix: String,
@@ -224,6 +233,9 @@ impl Default for BrokerSettings {
         Self {
             url: None,
             data_dir: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             prefix: "ringback".to_owned(),
             declare: true,
             publish_timeout: Duration::from_secs(5),

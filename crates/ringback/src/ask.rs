@@ -1,10 +1,11 @@
 //! How does a command ask something over HTTP, and what does it make of silence?
 
 use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 use url::Url;
 
 use crate::failure::Failure;
@@ -16,20 +17,21 @@ const HEALTH_WITHIN: Duration = Duration::from_secs(3);
 /// How much of a sick process's answer is shown, in characters.
 const SHOWN_CHARACTERS: usize = 300;
 
-/// Asks `url` once, within this time, body included. User and password in it become basic
-/// authentication. Neither redirects nor a proxy of the environment are followed: the answer must
-/// be that of the address asked.
-///
-/// # Errors
-/// When there is no answer; the sentence names the address, without password and query.
-pub(crate) async fn get(url: &Url, within: Duration) -> Result<Response, Failure> {
-    let client = Client::builder()
+/// A client that gives up after this time, body included. Neither redirects nor a proxy of the
+/// environment are followed: the answer must be that of the address asked.
+pub(crate) fn client(within: Duration) -> ClientBuilder {
+    Client::builder()
         .timeout(within)
         .redirect(Policy::none())
         .no_proxy()
-        .build();
-    let answer = async { client?.get(url.clone()).send().await };
-    answer.await.map_err(|error| {
+}
+
+/// Asks `url` once. User and password in it become basic authentication.
+///
+/// # Errors
+/// When there is no answer; the sentence names the address, without password and query.
+pub(crate) async fn get(client: &Client, url: &Url) -> Result<Response, Failure> {
+    client.get(url.clone()).send().await.map_err(|error| {
         let reason = reason(&error);
         Failure::Found(format!("{} does not answer: {reason}", shown(url)))
     })
@@ -62,7 +64,8 @@ pub(crate) fn shown(url: &Url) -> String {
 /// # Errors
 /// No answer within 3 s, or another status; the sentence holds the beginning of the body.
 pub(crate) async fn health(url: &Url) -> Result<(), Failure> {
-    let mut answer = get(url, HEALTH_WITHIN).await?;
+    let client = client(HEALTH_WITHIN).build().map_err(io::Error::other)?;
+    let mut answer = get(&client, url).await?;
     let status = answer.status();
     if status.is_success() {
         return Ok(say(&status.to_string())?);

@@ -16,8 +16,10 @@ use crate::equipment::guards::GuardRules;
 use crate::records::Place;
 
 mod guards;
+mod tls;
 
 pub(crate) use guards::parsed;
+pub(crate) use tls::{refused_file, tls};
 
 /// Where Linux tells the machine's name (in a container, the container's).
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
@@ -149,6 +151,7 @@ pub(crate) fn broker(
     found.publish_timeout = settings.publish_timeout;
     found.publish_channels = settings.publish_channels.into();
     found.connection_name = format!("ringback-{role}@{}:{}", host_name(), std::process::id());
+    found.tls = tls(settings);
     Ok(found)
 }
 
@@ -160,7 +163,9 @@ pub(crate) fn broker(
 pub(crate) fn open(settings: &BrokerSettings, role: &str) -> Result<Broker, SettingsError> {
     let Some(directory) = &settings.data_dir else {
         let refused = |reason| SettingsError::refused("broker.url", reason);
-        return Broker::start(broker(settings, role)?).map_err(refused);
+        let broker = broker(settings, role)?;
+        broker.tls.check().map_err(|error| refused_file(&error))?;
+        return Broker::start(broker).map_err(refused);
     };
     let (directory, publish_timeout) = (directory.clone(), settings.publish_timeout);
     Broker::open(&embedded::Settings {
@@ -352,6 +357,7 @@ mod tests {
             ("BROKER__PUBLISH_CHANNELS", "3"),
         ]);
         let found = broker(&settings.broker, "ingress").unwrap();
+        assert_eq!(found.tls, rabbitmq::Tls::default());
         assert_eq!(found.prefix, "mine");
         assert!(!found.declare);
         assert_eq!(found.publish_timeout.as_secs(), 7);

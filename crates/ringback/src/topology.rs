@@ -5,11 +5,12 @@ mod management;
 
 use boot::SettingsError;
 use boot::settings::{BrokerSettings, Settings};
-use broker::rabbitmq::Topology;
+use broker::rabbitmq::{Tls, Topology};
 use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
 use url::Url;
 
+use crate::equipment;
 use crate::failure::Failure;
 use crate::say::say;
 
@@ -30,6 +31,7 @@ pub(crate) fn definitions(prefix: &str, vhost: &str) -> String {
 pub(crate) struct Place {
     vhost: String,
     management: Url,
+    tls: Tls,
 }
 
 impl Place {
@@ -48,7 +50,11 @@ impl Place {
             let reason = "it is not set; set it, or name the API with --management URL";
             SettingsError::refused("broker.url", reason)
         })?;
-        Ok(Self { vhost, management })
+        Ok(Self {
+            vhost,
+            management,
+            tls: equipment::tls(&settings.broker),
+        })
     }
 }
 
@@ -86,7 +92,7 @@ fn management_of(settings: &BrokerSettings) -> Option<Url> {
 /// The API cannot be asked, or the broker lacks something or has it otherwise.
 pub(crate) async fn check(prefix: &str, place: &Place) -> Result<(), Failure> {
     let wanted = Topology::new(prefix).definitions(&place.vhost);
-    let found = management::read(&place.management, &place.vhost).await?;
+    let found = management::read(&place.management, &place.vhost, &place.tls).await?;
     let compare::Findings { faults, warnings } = compare::compare(&wanted, &found);
     for fault in &faults {
         say(fault)?;
@@ -151,6 +157,7 @@ mod tests {
         let expected = Place {
             vhost: "w".to_owned(),
             management: told,
+            tls: Tls::default(),
         };
         assert_eq!(place.unwrap(), expected);
     }

@@ -1,21 +1,25 @@
 //! The line to the broker falls silent without being cut: nobody is told, so somebody must notice.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::callers::{Answer, Wire, ask};
 use tests::ledger::Told;
-use tests::{Cut, GatewayOptions, Line, Rabbit, Role, Scene};
+use tests::{Cut, GatewayOptions, Line, Rabbit, Role, Scene, eventually};
 
 use super::{NOTICED, SLACK};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 const SENT: usize = 40;
 
+/// Where the broker is over a line that can be broken.
+fn url(line: &Cut) -> String {
+    format!("amqp://guest:guest@{}/%2f?heartbeat=2", line.address)
+}
+
 /// A gateway whose ingress reaches the broker over a line that can be broken.
 async fn scene<'a>(rabbit: &'a Rabbit, line: &Cut) -> Scene<'a> {
-    let url = format!("amqp://guest:guest@{}/%2f?heartbeat=2", line.address);
     let options = GatewayOptions::default()
-        .with_ingress("RINGBACK__BROKER__URL", &url)
+        .with_ingress("RINGBACK__BROKER__URL", &url(line))
         .with_ingress("RINGBACK__BROKER__PUBLISH_TIMEOUT", "2s");
     Scene::start(rabbit, options).await
 }
@@ -82,15 +86,30 @@ async fn a_confirm_that_never_comes_leaves_it_open_and_says_so() {
 async fn a_silent_line_is_noticed_without_any_traffic() {
     let rabbit = Rabbit::shared().await;
     let line = Cut::before(rabbit.port()).await;
-    let scene = scene(rabbit, &line).await;
+    let options = GatewayOptions::default().with("RINGBACK__BROKER__URL", &url(&line));
+    let scene = Scene::start(rabbit, options).await;
+    let (ingress, dispatcher) = (Role::Ingress, Role::Dispatcher(0));
     line.set(Line::BlackHole);
-    // Two beats of two seconds, and what busy cores add.
-    let noticed = Duration::from_secs(8);
-    scene
-        .broker_is(Role::Ingress, "disconnected", noticed)
+    let began = Instant::now();
+    for (role, connection) in [
+        (ingress, "publish"),
+        (dispatcher, "publish"),
+        (dispatcher, "consume"),
+    ] {
+        let series = format!("ringback_broker_up{{connection=\"{connection}\"}} 0");
+        eventually(&series, NOTICED, async || {
+            let page = scene.metrics(role).await;
+            page.lines().any(|line| line == series).then_some(())
+        })
         .await;
+    }
+    // Two beats of two seconds, half a one until the next look, and what busy cores add.
+    let noticed = began.elapsed();
+    assert!(noticed < Duration::from_secs(5) + SLACK, "{noticed:?}");
     line.set(Line::Pass);
-    scene.broker_is(Role::Ingress, "connected", NOTICED).await;
+    for role in [ingress, dispatcher] {
+        scene.broker_is(role, "connected", NOTICED).await;
+    }
     let mut wire = Wire::to(scene.ingress.address);
     let first = ask(&mut wire, 0, &scene.callee.url("/ok")).await;
     assert!(first.accepted(), "{first:?}");

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use tests::nest::Nest;
 use tests::ports::free_port;
 use tests::{Kind, Process, callback, eventually, http, together};
 
-use super::{SOON, no_broker, printed};
+use super::{SOON, errors_of, no_broker, printed, sentence};
 
 #[test]
 fn a_role_without_a_broker_stays_and_says_that_it_is_not_ready() {
@@ -91,5 +92,66 @@ fn the_topology_is_printed_as_definitions_to_import() {
             assert!(names("queues").contains(&queue), "{queue}");
         }
         assert!(names("exchanges").contains(&"gate.in"));
+    });
+}
+
+#[test]
+fn a_file_for_tls_that_cannot_be_used_stops_the_start() {
+    Kind::must_be_rabbitmq();
+    together(async {
+        let nest = Nest::new("startup");
+        let blank = nest.directory().join("blank.pem").display().to_string();
+        std::fs::write(&blank, "no certificate").unwrap();
+        let (plain, tls) = (no_broker(), no_broker().replacen("amqp:", "amqps:", 1));
+        for (url, files, named, reason) in [
+            (
+                &tls,
+                &[("CA_FILE", "/no/such/ca.pem")][..],
+                "broker.ca_file (RINGBACK__BROKER__CA_FILE)",
+                "/no/such/ca.pem cannot be read",
+            ),
+            (
+                &tls,
+                &[("CA_FILE", &*blank)],
+                "broker.ca_file (RINGBACK__BROKER__CA_FILE)",
+                "there is no certificate in it (PEM)",
+            ),
+            (
+                &tls,
+                &[("CERT_FILE", &*blank), ("KEY_FILE", &*blank)],
+                "broker.cert_file (RINGBACK__BROKER__CERT_FILE)",
+                "there is no certificate in it (PEM)",
+            ),
+            (
+                &tls,
+                &[("CERT_FILE", &*blank)],
+                "RINGBACK__BROKER__CERT_FILE",
+                "cert_file and key_file go together",
+            ),
+            (
+                &plain,
+                &[("CA_FILE", &*blank)],
+                "RINGBACK__BROKER__CA_FILE",
+                "broker.url begins with amqp:// (write amqps://)",
+            ),
+        ] {
+            let files: Vec<_> = files
+                .iter()
+                .map(|(key, path)| (format!("RINGBACK__BROKER__{key}"), *path))
+                .collect();
+            let mut variables = vec![("RINGBACK__BROKER__URL", &**url)];
+            variables.extend(files.iter().map(|(key, path)| (&**key, *path)));
+            for role in ["ingress", "dispatcher"] {
+                let mut process = errors_of(&nest, role, &variables);
+                let ended = process.wait_exit(SOON).await;
+                let said = process.log();
+                assert!(!ended.success(), "{role} {files:?}: {said}");
+                let sentence = sentence(&said);
+                let begin = format!("{named}: ");
+                assert!(sentence.contains(&begin), "{role} {files:?}: {said}");
+                assert!(sentence.contains(reason), "{role} {files:?}: {said}");
+                assert!(!said.contains("s3cret"), "{said}");
+            }
+        }
     });
 }

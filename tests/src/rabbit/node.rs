@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::Rabbit;
+use crate::ports::free_port;
 
 #[derive(Debug)]
 pub(super) struct Ports {
@@ -13,6 +14,33 @@ pub(super) struct Ports {
     pub(super) distribution: u16,
     pub(super) epmd: u16,
     pub(super) management: Option<u16>,
+    pub(super) tls: Option<TlsPorts>,
+}
+
+/// Where a node listens under TLS.
+#[derive(Debug)]
+pub(super) struct TlsPorts {
+    pub(super) amqp: u16,
+    pub(super) management: u16,
+}
+
+impl Ports {
+    /// What every node needs.
+    pub(super) fn free() -> Self {
+        Self {
+            amqp: free_port(),
+            distribution: free_port(),
+            epmd: free_port(),
+            management: None,
+            tls: None,
+        }
+    }
+
+    /// Where it listens as well, once it is up.
+    pub(super) fn beside_amqp(&self) -> impl Iterator<Item = u16> {
+        let tls = self.tls.iter().flat_map(|tls| [tls.amqp, tls.management]);
+        self.management.into_iter().chain(tls)
+    }
 }
 
 impl Rabbit {
@@ -51,8 +79,8 @@ pub(super) fn epmd(ports: &Ports) -> Command {
     command
 }
 
-/// Writes the files that the node reads at its start.
-pub(super) fn furnish(directory: &Path, ports: &Ports) {
+/// Writes the files that the node reads at its start; `more` are lines of its settings.
+pub(super) fn furnish(directory: &Path, ports: &Ports, more: &str) {
     let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
     let mut settings = format!(
         "listeners.tcp.default = 127.0.0.1:{}\n\
@@ -63,7 +91,11 @@ pub(super) fn furnish(directory: &Path, ports: &Ports) {
          disk_free_limit.absolute = 1MB\n",
         ports.amqp
     );
+    settings += more;
     let mut plugins = "[].\n";
+    if ports.tls.is_some() {
+        plugins = "[rabbitmq_management].\n";
+    }
     if let Some(port) = ports.management {
         plugins = "[rabbitmq_management].\n";
         settings += &format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");

@@ -1,5 +1,6 @@
 //! Which values that can be read make no sense all the same?
 
+mod broker;
 mod callee;
 
 use std::fmt::Display;
@@ -39,7 +40,7 @@ fn bad(key: impl Into<String>, reason: impl Into<String>) -> Bad {
 
 /// Checks what one value's reader cannot see: ranges, forms, and values against one another.
 pub(super) fn check(settings: &Settings) -> Result<(), Bad> {
-    broker(settings)?;
+    broker::broker(settings)?;
     ingress(settings)?;
     dispatcher(settings)?;
     journal(settings)?;
@@ -61,32 +62,6 @@ pub(super) fn check(settings: &Settings) -> Result<(), Bad> {
     telemetry::filter(&settings.log.level)
         .map(drop)
         .map_err(|reason| bad("log.level", reason))
-}
-
-fn broker(settings: &Settings) -> Result<(), Bad> {
-    let broker = &settings.broker;
-    if let Some(url) = &broker.url {
-        amqp(url.expose_secret()).map_err(|reason| bad("broker.url", reason))?;
-    }
-    if broker.url.is_some() && broker.data_dir.is_some() {
-        let reason =
-            "it is for the embedded store, but broker.url names a RabbitMQ (set one of them)";
-        return Err(bad("broker.data_dir", reason));
-    }
-    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-    if !(1..=40).contains(&broker.prefix.len()) || !broker.prefix.bytes().all(fits) {
-        let reason = format!(
-            "{:?} is not 1 to 40 of a-z, 0-9, \".\", \"_\", \"-\"",
-            broker.prefix
-        );
-        return Err(bad("broker.prefix", reason));
-    }
-    lasts(
-        "broker.publish_timeout",
-        broker.publish_timeout,
-        MOMENT..=MINUTE,
-    )?;
-    between("broker.publish_channels", broker.publish_channels, 1..=8)
 }
 
 fn ingress(settings: &Settings) -> Result<(), Bad> {
@@ -272,17 +247,7 @@ fn dispatcher(settings: &Settings) -> Result<(), Bad> {
     Ok(())
 }
 
-/// Refuses what the AMQP client could not use, and what would hide a password from the masking.
-fn amqp(text: &str) -> Result<(), &'static str> {
-    let no_url = "it is not a broker's URL (write amqp://user:password@host:5672/%2f)";
-    let url = Url::parse(text).map_err(|_| no_url)?;
-    if !matches!(url.scheme(), "amqp" | "amqps") || url.host_str().is_none_or(str::is_empty) {
-        return Err(no_url);
-    }
-    whole_password(&url)
-}
-
-/// The same for the journal's client. A socket's directory may stand in the query's `host`.
+/// Refuses what the journal's client could not use. A socket's directory may stand in the query's `host`.
 fn postgres(text: &str) -> Result<(), &'static str> {
     let no_url = "it is not a PostgreSQL URL (write postgres://user:password@host:5432/ringback)";
     let url = Url::parse(text).map_err(|_| no_url)?;

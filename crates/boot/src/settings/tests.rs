@@ -65,6 +65,9 @@ fn refused_variable(name: &str, value: &str) -> String {
 const EVERYTHING: &str = r#"
 [broker]
 url = "amqps://user:c4n4ry-p4ss@broker.example:5671/%2f?heartbeat=10"
+ca_file = "/etc/ringback/broker-ca.pem"
+cert_file = "/etc/ringback/broker-cert.pem"
+key_file = "/etc/ringback/broker-key.pem"
 prefix = "b-2.x_y"
 declare = false
 publish_timeout = "250ms"

@@ -4,14 +4,15 @@
 //! connection and begins again, for ever. lapin's own recovery is not used: it gives up after some
 //! attempts and was the source of its last ten bugs.
 
-use super::Settings;
 use super::reconnect::Reconnect;
 use super::topology::Topology;
+use super::{Settings, tls};
 use crate::State;
 use futures_util::StreamExt as _;
-use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
+use lapin::tcp::AsyncTcpStream;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, Event};
+use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, OnceLock};
@@ -187,7 +188,7 @@ impl Keeper {
 
     async fn connect(&self) -> Result<Arc<Live>, String> {
         let socket = Arc::new(OnceLock::<TcpStream>::new());
-        let kept = Arc::clone(&socket);
+        let (kept, tls) = (Arc::clone(&socket), self.settings.tls.clone());
         let connecting = async {
             let name = format!(
                 "{} {}",
@@ -210,8 +211,10 @@ impl Keeper {
                     match uri.scheme {
                         AMQPScheme::AMQP => Ok(stream),
                         AMQPScheme::AMQPS => {
-                            let tls = OwnedTLSConfig::default();
-                            Ok(stream.into_tls(&uri.authority.host, tls.as_ref()).await?)
+                            let named = |error: io::Error| tls::named(&error);
+                            let connector = tls.connector().map_err(named)?;
+                            let encrypted = stream.into_rustls(&connector, &uri.authority.host);
+                            Ok(encrypted.await.map_err(named)?)
                         }
                     }
                 },

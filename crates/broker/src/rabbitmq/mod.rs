@@ -1,7 +1,8 @@
 //! How does RabbitMQ (3.10 to 4.x, no plugin) keep the promises of the seam?
 //!
 //! - `topology.rs`: every exchange, queue and binding. `ladder.rs`: delays.
-//! - `link.rs`: a connection that stays up; `reconnect.rs`: the waits in between.
+//! - `link.rs`: a connection that stays up; `reconnect.rs`: the waits in between; `tls.rs`: whom it
+//!   trusts.
 //! - `publisher.rs`, `channel.rs`: published means confirmed.
 //! - `replies.rs`: answers to those who wait, which may be lost.
 //! - `consumer.rs`, `receipt.rs`: taking messages and letting them go. `depth.rs`: looking.
@@ -15,6 +16,7 @@ mod publisher;
 mod receipt;
 mod reconnect;
 mod replies;
+mod tls;
 mod topology;
 
 use crate::route::Route;
@@ -31,9 +33,10 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use consumer::Consumer;
 pub use ladder::LONGEST_DELAY;
 pub(crate) use receipt::Receipt;
+pub use tls::{Identity, Tls, TlsError};
 pub use topology::Topology;
 
-/// Detects a dead peer within two beats. Seconds.
+/// A peer that says nothing for two beats is dead (lapin looks twice in a beat). Seconds.
 const HEARTBEAT: u16 = 10;
 
 /// Bytes in a name. A longer one would break the frame that it is written into.
@@ -43,6 +46,8 @@ const LONGEST_NAME: usize = 255;
 #[derive(Clone)]
 pub struct Settings {
     uri: AMQPUri,
+    /// Whom an `amqps://` connection trusts. Not used for `amqp://`.
+    pub tls: Tls,
     /// All names in the broker begin with it.
     pub prefix: String,
     /// Whether to declare the topology, or only to check that it is there.
@@ -65,8 +70,12 @@ impl Settings {
             .parse()
             .map_err(|error| format!("the broker's URL is not usable: {error}"))?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        // The brackets belong to the URL (RFC 3986, 3.2.2), not to the address.
+        let host = uri.authority.host.trim_start_matches('[');
+        uri.authority.host = host.trim_end_matches(']').to_owned();
         Ok(Self {
             uri,
+            tls: Tls::default(),
             prefix: "ringback".to_owned(),
             declare: true,
             publish_timeout: Duration::from_secs(5),
@@ -191,5 +200,37 @@ impl RabbitMq {
             link.close().await;
         }
         self.0.publish_link.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_of_the_urls_own_wins() {
+        for (url, seconds) in [
+            ("amqp://h", 10),
+            ("amqps://u:p@h/v?connection_timeout=5", 10),
+            ("amqps://u:p@h/v?heartbeat=3", 3),
+            ("amqp://h?heartbeat=0", 0),
+            ("amqp://h?heartbeat=600", 600),
+        ] {
+            let settings = Settings::new(url).unwrap();
+            assert_eq!(settings.uri.query.heartbeat, Some(seconds), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_what_a_resolver_and_a_certificate_call_it() {
+        for (url, host, port) in [
+            ("amqps://broker.example", "broker.example", 5671),
+            ("amqps://u:p@[::1]/v", "::1", 5671),
+            ("amqp://[fd00::7]:5673", "fd00::7", 5673),
+            ("amqp://127.0.0.1", "127.0.0.1", 5672),
+        ] {
+            let authority = Settings::new(url).unwrap().uri.authority;
+            assert_eq!((&*authority.host, authority.port), (host, port), "{url}");
+        }
     }
 }

@@ -1,11 +1,15 @@
 //! What does a running broker say that it has?
 
 use std::time::Duration;
+use std::{fs, io};
 
+use broker::rabbitmq::Tls;
+use reqwest::{Certificate, Client};
 use serde_json::Value;
 use url::Url;
 
 use crate::ask;
+use crate::equipment::refused_file;
 use crate::failure::Failure;
 
 /// How long each list may take. A broker with many queues needs a while.
@@ -24,22 +28,42 @@ pub(super) struct Found {
     pub(super) bindings: Vec<Value>,
 }
 
-/// Asks the management API at `base` for all that is in `vhost`.
+/// Asks the management API at `base` for all that is in `vhost`. Over HTTPS the API is trusted as
+/// the broker is, and shown the same certificate.
 ///
 /// # Errors
-/// No answer, or one that is no list: wrong password, no such virtual host.
-pub(super) async fn read(base: &Url, vhost: &str) -> Result<Found, Failure> {
+/// No answer, or one that is no list: wrong password, no such virtual host. A file for TLS that
+/// cannot be used.
+pub(super) async fn read(base: &Url, vhost: &str, tls: &Tls) -> Result<Found, Failure> {
+    let client = client(tls)?;
     Ok(Found {
-        exchanges: list(base, "exchanges", vhost).await?,
-        queues: list(base, "queues", vhost).await?,
-        bindings: list(base, "bindings", vhost).await?,
+        exchanges: list(&client, base, "exchanges", vhost).await?,
+        queues: list(&client, base, "queues", vhost).await?,
+        bindings: list(&client, base, "bindings", vhost).await?,
     })
 }
 
-async fn list(base: &Url, kind: &str, vhost: &str) -> Result<Vec<Value>, Failure> {
+fn client(tls: &Tls) -> Result<Client, Failure> {
+    tls.check().map_err(|error| refused_file(&error))?;
+    let mut client = ask::client(LIST_WITHIN);
+    let unusable = io::Error::other::<reqwest::Error>;
+    if let Some(file) = &tls.ca_file {
+        let roots = Certificate::from_pem_bundle(&fs::read(file)?).map_err(unusable)?;
+        client = client.tls_certs_only(roots);
+    }
+    if let Some(identity) = &tls.identity {
+        let mut pem = fs::read(&identity.cert_file)?;
+        pem.push(b'\n');
+        pem.extend(fs::read(&identity.key_file)?);
+        client = client.identity(reqwest::Identity::from_pem(&pem).map_err(unusable)?);
+    }
+    Ok(client.build().map_err(unusable)?)
+}
+
+async fn list(client: &Client, base: &Url, kind: &str, vhost: &str) -> Result<Vec<Value>, Failure> {
     let url = list_url(base, kind, vhost)
         .ok_or_else(|| Failure::Found(format!("{} is not an HTTP address", ask::shown(base))))?;
-    let answer = ask::get(&url, LIST_WITHIN).await?;
+    let answer = ask::get(client, &url).await?;
     let (status, shown) = (answer.status(), ask::shown(&url));
     if !status.is_success() {
         let meaning = match status.as_u16() {

@@ -286,6 +286,34 @@ fn what_lets_an_app_in_never_signs_for_targets() {
 }
 
 #[test]
+fn files_for_tls_need_a_url_with_tls_and_come_whole() {
+    let url = |scheme: &str| format!("[broker]\nurl = \"{scheme}://a:b@broker.example\"\n");
+    for name in ["ca_file", "cert_file", "key_file"] {
+        let file = format!("{}{name} = \"/x.pem\"\n", url("amqp"));
+        let reason = "it is for TLS, but broker.url begins with amqp:// (write amqps://)";
+        assert_eq!(
+            refused_file(&file),
+            format!("broker.{name} in FILE: {reason}")
+        );
+        let blank = format!("{}{name} = \"\"\n", url("amqp"));
+        assert!(load(&blank, &[]).is_ok());
+    }
+    for name in ["cert_file", "key_file"] {
+        let file = format!("{}{name} = \"/x.pem\"\n", url("amqps"));
+        assert_eq!(
+            refused_file(&file),
+            "broker.cert_file in FILE: cert_file and key_file go together: set both, or none"
+        );
+    }
+    let env = [("RINGBACK__BROKER__CA_FILE", "/ca.pem")];
+    let settings = load(&url("amqps"), &env).unwrap();
+    assert_eq!(settings.broker.ca_file, Some(PathBuf::from("/ca.pem")));
+    let refused = load(&url("amqp"), &env).unwrap_err();
+    let begin = "RINGBACK__BROKER__CA_FILE: it is for TLS";
+    assert!(refused.starts_with(begin), "{refused}");
+}
+
+#[test]
 fn operators_elsewhere_need_a_token() {
     let env = [("RINGBACK__ADMIN__LISTEN", "0.0.0.0:5109")];
     assert_eq!(

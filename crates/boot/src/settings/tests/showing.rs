@@ -8,8 +8,11 @@ fn nothing_set_gives_the_defaults() {
     assert_eq!(
         settings.to_toml_redacted(),
         r#"[broker]
+# ca_file is not set
+# cert_file is not set
 # data_dir is not set
 declare = true
+# key_file is not set
 prefix = "ringback"
 publish_channels = 2
 publish_timeout = "5s"

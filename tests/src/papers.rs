@@ -1,4 +1,4 @@
-//! Who vouches for whom? An authority of the test's own, and the certificates that it signs.
+//! Who vouches for whom in a test? An authority of its own, and the certificates that it signs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,16 +13,22 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// A certificate authority that no system knows.
-pub(super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+#[derive(Debug)]
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key.
-pub(super) struct Papers {
+#[derive(Debug)]
+pub struct Papers {
     certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Self {
+    /// A new one of this name.
+    ///
+    /// # Panics
+    /// When no certificate can be made.
+    pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -32,12 +38,18 @@ impl Authority {
     }
 
     /// Papers for this host, good now.
-    pub(super) fn papers(&self, host: &str) -> Papers {
+    ///
+    /// # Panics
+    /// When none can be made.
+    pub fn papers(&self, host: &str) -> Papers {
         self.sign(&CertificateParams::new(vec![host.to_owned()]).unwrap())
     }
 
     /// Papers for this host that were good once.
-    pub(super) fn old_papers(&self, host: &str) -> Papers {
+    ///
+    /// # Panics
+    /// When none can be made.
+    pub fn old_papers(&self, host: &str) -> Papers {
         let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2019, 1, 1);
         params.not_after = date_time_ymd(2020, 1, 1);
@@ -60,15 +72,26 @@ impl Authority {
         }
     }
 
+    /// Its certificate.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
     /// Writes its certificate.
-    pub(super) fn write(&self, directory: &Path, name: &str) -> PathBuf {
-        written(directory, name, &self.0.pem())
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn write(&self, directory: &Path, name: &str) -> PathBuf {
+        written(directory, name, &self.pem())
     }
 }
 
 impl Papers {
     /// Papers that nobody vouches for but their bearer.
-    pub(super) fn of_nobody(host: &str) -> Self {
+    ///
+    /// # Panics
+    /// When none can be made.
+    pub fn of_nobody(host: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         Self {
@@ -78,14 +101,20 @@ impl Papers {
     }
 
     /// Writes the certificate and the key.
-    pub(super) fn write(&self, directory: &Path, name: &str) -> [PathBuf; 2] {
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn write(&self, directory: &Path, name: &str) -> [PathBuf; 2] {
         let certificate = written(directory, &format!("{name}.crt"), &self.certificate.pem());
         let key = written(directory, &format!("{name}.key"), &self.key.serialize_pem());
         [certificate, key]
     }
 
     /// How a server shows them; it asks for papers of `visitors`' if that is given.
-    pub(super) fn server(&self, visitors: Option<&Authority>) -> ServerConfig {
+    ///
+    /// # Panics
+    /// When it cannot show them.
+    pub fn server(&self, visitors: Option<&Authority>) -> ServerConfig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = ServerConfig::builder();
         let builder = match visitors {

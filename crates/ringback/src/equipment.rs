@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use boot::SettingsError;
-use boot::settings::{AppSettings, AuthMode, BrokerSettings, Settings};
-use broker::{Broker, embedded, rabbitmq};
+use boot::settings::{AppSettings, AuthMode, Settings};
 use delivery::callers::{App, Callers, KeyHash, Mode, Secret};
 use delivery::limits::Rate;
 use delivery::{Entry, Guards, Parties, PartyError, PartyFlaw, Schedule};
@@ -16,13 +15,10 @@ use crate::equipment::guards::GuardRules;
 use crate::records::Place;
 
 mod guards;
-mod tls;
+mod to_broker;
 
 pub(crate) use guards::parsed;
-pub(crate) use tls::{refused_file, tls};
-
-/// Where Linux tells the machine's name (in a container, the container's).
-const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
+pub(crate) use to_broker::{broker, host_name, open, own_store, refused_file, shared_broker, tls};
 
 /// What both doors are built from, checked.
 #[derive(Debug)]
@@ -130,66 +126,6 @@ fn app(id: &str, app: &AppSettings) -> Result<App, SettingsError> {
     })
 }
 
-/// How a role reaches the broker; its connections are named after it, the machine and the process.
-///
-/// # Errors
-/// When `broker.url` is missing or cannot be used.
-pub(crate) fn broker(
-    settings: &BrokerSettings,
-    role: &str,
-) -> Result<rabbitmq::Settings, SettingsError> {
-    let refused = |reason: String| SettingsError::refused("broker.url", reason);
-    let url = settings.url.as_ref().ok_or_else(|| {
-        let example = "amqp://user:password@host:5672/%2f";
-        refused(format!(
-            "it is not set, and {role} needs it (write {example})"
-        ))
-    })?;
-    let mut found = rabbitmq::Settings::new(url.expose_secret()).map_err(refused)?;
-    found.prefix.clone_from(&settings.prefix);
-    found.declare = settings.declare;
-    found.publish_timeout = settings.publish_timeout;
-    found.publish_channels = settings.publish_channels.into();
-    found.connection_name = format!("ringback-{role}@{}:{}", host_name(), std::process::id());
-    found.tls = tls(settings);
-    Ok(found)
-}
-
-/// Opens the broker that the settings name: RabbitMQ at `broker.url`, or else the embedded store in
-/// `broker.data_dir`.
-///
-/// # Errors
-/// When neither is set, or what is set cannot be used.
-pub(crate) fn open(settings: &BrokerSettings, role: &str) -> Result<Broker, SettingsError> {
-    let Some(directory) = &settings.data_dir else {
-        let refused = |reason| SettingsError::refused("broker.url", reason);
-        let broker = broker(settings, role)?;
-        broker.tls.check().map_err(|error| refused_file(&error))?;
-        return Broker::start(broker).map_err(refused);
-    };
-    let (directory, publish_timeout) = (directory.clone(), settings.publish_timeout);
-    Broker::open(&embedded::Settings {
-        directory,
-        publish_timeout,
-    })
-    .map_err(|reason| SettingsError::refused("broker.data_dir", reason))
-}
-
-/// Refuses the embedded store for a role that shares its queue with other processes.
-///
-/// # Errors
-/// When `broker.data_dir` is set.
-pub(crate) fn shared_broker(settings: &BrokerSettings, role: &str) -> Result<(), SettingsError> {
-    if settings.data_dir.is_none() {
-        return Ok(());
-    }
-    let reason = format!(
-        "{role} shares its queue with other processes and needs broker.url \
-         (one process with the embedded store is `ringback serve`)"
-    );
-    Err(SettingsError::refused("broker.data_dir", reason))
-}
-
 /// Refuses to go without a journal that several processes share.
 ///
 /// # Errors
@@ -201,28 +137,6 @@ pub(crate) fn shared_journal(settings: &Settings, role: &str) -> Result<(), Sett
     let example = "postgres://user:password@host:5432/ringback";
     let reason = format!("it is not set, and {role} needs it (write {example})");
     Err(SettingsError::refused("journal.url", reason))
-}
-
-/// Refuses anything but the embedded store.
-///
-/// # Errors
-/// When `broker.url` is set, or `broker.data_dir` is not.
-pub(crate) fn own_store(settings: &BrokerSettings) -> Result<(), SettingsError> {
-    if settings.url.is_some() {
-        let reason = "serve runs on the embedded store in broker.data_dir \
-                      (with RabbitMQ, run `ringback ingress` and `ringback dispatcher`)";
-        return Err(SettingsError::refused("broker.url", reason));
-    }
-    if settings.data_dir.is_none() {
-        let reason = "it is not set, and serve needs it (write /var/lib/ringback)";
-        return Err(SettingsError::refused("broker.data_dir", reason));
-    }
-    Ok(())
-}
-
-pub(crate) fn host_name() -> String {
-    let told = std::fs::read_to_string(HOST_NAME_FILE).or_else(|_| std::env::var("HOSTNAME"));
-    told.map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned())
 }
 
 fn parties(settings: &Settings) -> Result<Parties, SettingsError> {
@@ -326,16 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_broker_url_is_told_by_its_variable() {
-        let refused = broker(&settings(&[]).broker, "ingress").unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "broker.url (RINGBACK__BROKER__URL): it is not set, and ingress needs it \
-             (write amqp://user:password@host:5672/%2f)"
-        );
-    }
-
-    #[test]
     fn a_missing_journal_url_is_told_by_its_variable() {
         let refused = shared_journal(&settings(&[]), "migrate").unwrap_err();
         assert_eq!(
@@ -345,28 +249,5 @@ mod tests {
         );
         let url = ("JOURNAL__URL", "postgres://a:b@journal.example/ringback");
         assert!(shared_journal(&settings(&[url]), "migrate").is_ok());
-    }
-
-    #[test]
-    fn the_broker_is_reached_as_the_settings_say() {
-        let settings = settings(&[
-            ("BROKER__URL", "amqp://a:b@broker.example:5673/v"),
-            ("BROKER__PREFIX", "mine"),
-            ("BROKER__DECLARE", "false"),
-            ("BROKER__PUBLISH_TIMEOUT", "7s"),
-            ("BROKER__PUBLISH_CHANNELS", "3"),
-        ]);
-        let found = broker(&settings.broker, "ingress").unwrap();
-        assert_eq!(found.tls, rabbitmq::Tls::default());
-        assert_eq!(found.prefix, "mine");
-        assert!(!found.declare);
-        assert_eq!(found.publish_timeout.as_secs(), 7);
-        assert_eq!(found.publish_channels, 3);
-        let name = found.connection_name;
-        assert!(name.starts_with("ringback-ingress@"), "{name}");
-        assert!(
-            name.ends_with(&format!(":{}", std::process::id())),
-            "{name}"
-        );
     }
 }

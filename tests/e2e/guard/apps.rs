@@ -2,7 +2,7 @@
 //!
 //! In these gateways nothing is open to all. Names are answered by the test's own server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use delivery::callers::KeyHash;
@@ -12,8 +12,8 @@ use tests::{Dns, GatewayOptions, Says, Trap, Visit, World, callback, eventually,
 use tokio::sync::OnceCell;
 
 const IN_TIME: Duration = Duration::from_secs(60);
-const HERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 struct Ruled {
     world: World,

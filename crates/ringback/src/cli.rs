@@ -13,7 +13,6 @@ use url::Url;
 
 use crate::equipment::Equipment;
 use crate::failure::Failure;
-use crate::key::Kind;
 use crate::operators::{self, Callback, Dead, Place, Where, Whom};
 use crate::say::say;
 use crate::{ask, dev, equipment, guard, key, role, schedule, topology};
@@ -82,19 +81,7 @@ enum Command {
     /// Make a key or a signing secret, and print it with the settings that let it in.
     ///
     /// Nothing is kept of it: what is printed is the only copy.
-    Key {
-        /// Whose it is: an app's id, or with --admin the name of an operator.
-        name: String,
-        /// A secret to sign requests with (auth.mode = "hmac"), in place of a key.
-        #[arg(long, conflicts_with = "admin")]
-        hmac: bool,
-        /// A secret that signs what its targets get, in place of a key.
-        #[arg(long, conflicts_with_all = ["admin", "hmac"])]
-        signing: bool,
-        /// A token for the operators' API, in place of an app's key.
-        #[arg(long)]
-        admin: bool,
-    },
+    Key(key::Asked),
     /// Leave a callee or a target alone: its callbacks wait, nothing is lost.
     Pause(Whom),
     /// End a pause: what waits for it comes back within minutes, spread out.
@@ -208,20 +195,7 @@ impl Cli {
             Command::Resume(asked) => soon(operators::resume(asked, settings)),
             Command::Pauses(place) => soon(operators::pauses(place, settings)),
             Command::Targets(asked) => soon(operators::targets(asked, settings)),
-            Command::Key {
-                name,
-                hmac,
-                signing,
-                admin,
-            } => {
-                let kind = match (hmac, signing, admin) {
-                    (true, _, _) => Kind::Hmac,
-                    (_, true, _) => Kind::Signing,
-                    (_, _, true) => Kind::Admin,
-                    (false, false, false) => Kind::Bearer,
-                };
-                Ok(say(&key::new(&name, kind)?)?)
-            }
+            Command::Key(asked) => Ok(say(&key::new(&asked.name, asked.kind())?)?),
             Command::Guard(asked) => soon(guard::explain(asked, settings)),
             Command::Config => {
                 Equipment::check(settings)?;

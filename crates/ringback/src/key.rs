@@ -5,6 +5,34 @@ use delivery::callers::{KeyHash, Secret};
 
 use crate::failure::Failure;
 
+/// What `ringback key` was asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Asked {
+    /// Whose it is: an app's id, or with --admin the name of an operator.
+    pub(crate) name: String,
+    /// A secret to sign requests with (auth.mode = "hmac"), in place of a key.
+    #[arg(long, conflicts_with = "admin")]
+    hmac: bool,
+    /// A secret that signs what its targets get, in place of a key.
+    #[arg(long, conflicts_with_all = ["admin", "hmac"])]
+    signing: bool,
+    /// A token for the operators' API, in place of an app's key.
+    #[arg(long)]
+    admin: bool,
+}
+
+impl Asked {
+    /// What is to be made.
+    pub(crate) fn kind(&self) -> Kind {
+        match self {
+            Self { hmac: true, .. } => Kind::Hmac,
+            Self { signing: true, .. } => Kind::Signing,
+            Self { admin: true, .. } => Kind::Admin,
+            _ => Kind::Bearer,
+        }
+    }
+}
+
 /// What a key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

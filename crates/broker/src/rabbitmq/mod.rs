@@ -26,6 +26,7 @@ use lapin::uri::AMQPUri;
 use link::{Link, Purpose};
 use publisher::Publisher;
 use replies::Addressed;
+use std::net::Ipv6Addr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -70,9 +71,9 @@ impl Settings {
             .parse()
             .map_err(|error| format!("the broker's URL is not usable: {error}"))?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
-        // The brackets belong to the URL (RFC 3986, 3.2.2), not to the address.
-        let host = uri.authority.host.trim_start_matches('[');
-        uri.authority.host = host.trim_end_matches(']').to_owned();
+        if let Some(address) = ipv6(url) {
+            uri.authority.host = address.to_owned();
+        }
         Ok(Self {
             uri,
             tls: Tls::default(),
@@ -83,6 +84,16 @@ impl Settings {
             connection_name: "ringback".to_owned(),
         })
     }
+}
+
+/// The IPv6 address that is the URL's host (RFC 3986, 3.2.2), without its brackets. lapin's parser
+/// passes over it and takes `localhost` in its place.
+fn ipv6(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (_, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (address, _) = place.strip_prefix('[')?.split_once(']')?;
+    address.parse::<Ipv6Addr>().is_ok().then_some(address)
 }
 
 impl std::fmt::Debug for Settings {
@@ -227,6 +238,8 @@ mod tests {
             ("amqps://broker.example", "broker.example", 5671),
             ("amqps://u:p@[::1]/v", "::1", 5671),
             ("amqp://[fd00::7]:5673", "fd00::7", 5673),
+            ("amqp://u:%5B%3A%3A1%5D@h/%2f?heartbeat=5", "h", 5672),
+            ("amqp://h/[::1]", "h", 5672),
             ("amqp://127.0.0.1", "127.0.0.1", 5672),
         ] {
             let authority = Settings::new(url).unwrap().uri.authority;

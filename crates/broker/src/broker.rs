@@ -84,16 +84,6 @@ impl Broker {
         }
     }
 
-    /// Says that the calling thread publishes often, and that its runtime is its alone: over RabbitMQ
-    /// it gets a confirm channel whose task runs on it, as soon as there is a connection. Call it
-    /// once on each such thread.
-    pub fn publish_from_here(&self) {
-        match &self.0 {
-            Adapter::RabbitMq(rabbit) => rabbit.publish_from_here(),
-            Adapter::Embedded(_) => {} // Its thread is its own.
-        }
-    }
-
     /// Reads a lane with at most `prefetch` messages in hand at a time.
     pub fn consume(&self, lane: Lane, prefetch: u16) -> Consumer {
         Consumer(match &self.0 {

@@ -215,3 +215,6 @@ fn rate(section: &str, per_second: Option<f64>, burst: u32) -> Result<Option<Rat
         Rate::new(per_second, burst).ok_or_else(refused).map(Some)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,14 @@ enum Place {
 
 /// The place of a connection, as its reads and its requests tell it.
 #[derive(Clone, Debug)]
-pub(crate) struct Progress(Rc<Cell<(Place, [u8; TAIL])>>);
+pub(crate) struct Progress(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    place: Cell<(Place, [u8; TAIL])>,
+    /// How many heads were taken: a deadline is for one head, and not for the next.
+    heads: Cell<u64>,
+}
 
 /// The request whose head was taken is not answered to the end, as long as this is there.
 pub(crate) struct Answering(Progress);
@@ -61,11 +68,14 @@ pub(crate) fn taken(request: &ServiceRequest) -> Option<Answering> {
 
 impl Progress {
     fn start() -> Self {
-        Self(Rc::new(Cell::new((Place::Request, [0; TAIL]))))
+        Self(Rc::new(Inner {
+            place: Cell::new((Place::Request, [0; TAIL])),
+            heads: Cell::new(0),
+        }))
     }
 
     fn read(&self, bytes: &[u8]) {
-        let (place, mut tail) = self.0.get();
+        let (place, mut tail) = self.0.place.get();
         let last = &bytes[bytes.len().saturating_sub(TAIL)..];
         tail.rotate_left(last.len());
         tail[TAIL - last.len()..].copy_from_slice(last);
@@ -75,10 +85,11 @@ impl Progress {
             Place::Idle if !bytes.is_empty() => Place::Head,
             place => place,
         };
-        self.0.set((place, tail));
+        self.0.place.set((place, tail));
     }
 
     fn taken(&self) -> Answering {
+        self.0.heads.set(self.0.heads.get() + 1);
         self.go_to(Place::Request);
         Answering(self.clone())
     }
@@ -86,20 +97,22 @@ impl Progress {
     /// A request has come to its end, with this body. Something came behind it, unless what came
     /// last is the end of this body, or an empty line: that of its head, or of its last chunk.
     pub(crate) fn whole(&self, body: &[u8]) {
-        let (place, tail) = self.0.get();
+        let (place, tail) = self.0.place.get();
         if place != Place::Request {
             return;
         }
+        let all = &body[body.len().saturating_sub(TAIL)..];
         let (came, body) = (tail.trim_ascii_end(), body.trim_ascii_end());
         let last = &body[body.len().saturating_sub(came.len())..];
         let at_end = tail.ends_with(b"\n\r\n")
             || tail.ends_with(b"\n\n")
+            || (!all.is_empty() && tail.ends_with(all))
             || (!last.is_empty() && came.ends_with(last));
         self.go_to(if at_end { Place::Behind } else { Place::Ahead });
     }
 
     fn answered(&self) {
-        let (place, _) = self.0.get();
+        let (place, _) = self.0.place.get();
         self.go_to(match place {
             Place::Ahead => Place::Head,
             Place::Request | Place::Behind | Place::Idle | Place::Head => Place::Idle,
@@ -107,11 +120,11 @@ impl Progress {
     }
 
     fn is_in_head(&self) -> bool {
-        self.0.get().0 == Place::Head
+        self.0.place.get().0 == Place::Head
     }
 
     fn go_to(&self, place: Place) {
-        self.0.set((place, self.0.get().1));
+        self.0.place.set((place, self.0.place.get().1));
     }
 }
 
@@ -125,8 +138,8 @@ impl Drop for Answering {
 pub(crate) struct Connection {
     stream: TcpStream,
     progress: Progress,
-    /// Ends the head that the connection is in.
-    deadline: Option<Pin<Box<Sleep>>>,
+    /// Ends the head that the connection is in: so many were taken before it.
+    deadline: Option<(u64, Pin<Box<Sleep>>)>,
     /// The other side has not room for all that was written.
     unsent: bool,
 }
@@ -149,18 +162,21 @@ impl Connection {
     /// parses it and then writes and flushes, even nothing; so a request that comes in one piece,
     /// as nearly all do, costs no timer.
     fn watch(&mut self, cx: &mut Context<'_>) {
+        let heads = self.progress.0.heads.get();
         if !self.progress.is_in_head() {
             self.deadline = None;
-        } else if self.deadline.is_none() {
-            let deadline = self.deadline.insert(Box::pin(sleep(WITHIN)));
+        } else if self.deadline.as_ref().is_none_or(|(of, _)| *of != heads) {
+            let (_, deadline) = self.deadline.insert((heads, Box::pin(sleep(WITHIN))));
             // Asked once, it wakes the connection.
             let _ = deadline.as_mut().poll(cx);
         }
     }
 
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
-        let deadline = self.deadline.as_mut();
-        deadline.is_some_and(|it| it.as_mut().poll(cx).is_ready()) && self.progress.is_in_head()
+        let heads = self.progress.0.heads.get();
+        let deadline = self.deadline.as_mut().filter(|(of, _)| *of == heads);
+        deadline.is_some_and(|(_, it)| it.as_mut().poll(cx).is_ready())
+            && self.progress.is_in_head()
     }
 
     /// What actix says of a first head that is late, unless it would get into another answer.

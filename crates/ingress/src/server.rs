@@ -183,8 +183,6 @@ pub(crate) fn open(
     let stopping = stop.clone();
     // What `HttpServer` does, which serves nothing but bare TCP streams.
     let service = move || {
-        // Runs once on each worker's thread.
-        door.broker.publish_from_here();
         let app = App::new()
             .app_data(door.clone())
             .wrap(from_fn(unread::hold))

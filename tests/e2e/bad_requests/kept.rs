@@ -142,6 +142,26 @@ fn the_time_of_heads_is_not_that_of_bodies_or_of_idleness_wherever_what_is_sent_
             kept.exchange(GET).await;
             kept.idles().await;
         };
+        let blank_body = async {
+            let mut kept = Kept::to(address).await;
+            kept.send(&format!("{HEAD}content-length: 3\r\n\r\n   "))
+                .await;
+            assert_eq!(kept.status().await, 400);
+            kept.idles().await;
+        };
+        // Each head takes a moment, but one is always under way.
+        let one_behind_the_other = async {
+            let mut kept = Kept::to(address).await;
+            let (first, rest) = GET.split_at(9);
+            kept.send(first).await;
+            let begun = Instant::now();
+            while begun.elapsed() < LONG {
+                kept.send(&format!("{rest}{first}")).await;
+                assert_eq!(kept.status().await, 200);
+                kept.stays(SHORT).await;
+            }
+            kept.exchange(rest).await;
+        };
         // The second body is not cut: an answer that goes out while a body is on its way ends the
         // connection, be it another request's body.
         let (post, chunks, get) = (post(&body), post_in_chunks(&body), GET.to_owned());
@@ -175,6 +195,8 @@ fn the_time_of_heads_is_not_that_of_bodies_or_of_idleness_wherever_what_is_sent_
             slow_body_when_told_to_go_on,
             empty_line_behind_a_body,
             empty_line_before_a_head,
+            blank_body,
+            one_behind_the_other,
             cut
         );
     });

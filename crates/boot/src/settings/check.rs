@@ -81,7 +81,8 @@ fn ingress(settings: &Settings) -> Result<(), Bad> {
         ingress.max_backlog,
         1..=1_000_000_000,
     )?;
-    between("ingress.workers", ingress.workers, 0..=1024)?;
+    // More are a panic of actix-server's.
+    between("ingress.workers", ingress.workers, 0..=512)?;
     lasts(
         "ingress.max_wait",
         ingress.max_wait,

@@ -162,10 +162,6 @@ impl RabbitMq {
         self.0.publisher.publish(route, message).await
     }
 
-    pub(crate) fn publish_from_here(&self) {
-        self.0.publisher.publish_from_here();
-    }
-
     pub(crate) fn consume(&self, lane: Lane, prefetch: u16) -> Consumer {
         let (link, publisher) = (self.consume_link().clone(), self.0.publisher.clone());
         Consumer::new(link, publisher, self.0.topology.lane(lane), lane, prefetch)

@@ -13,9 +13,7 @@ use crate::{Lane, Message, PublishError, Refused, State, Unknown};
 use channel::Job;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{self, ThreadId};
 use std::time::Duration;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -37,24 +35,13 @@ pub(super) struct Publisher {
     outbox: Arc<watch::Sender<Option<Arc<Outbox>>>>,
     /// Follow-ups that wait longer than they should; see [`Publisher::able`].
     stuck: Arc<watch::Sender<usize>>,
-    /// The threads that have a channel of their own.
-    homes: Arc<watch::Sender<Vec<Home>>>,
 }
 
 #[derive(Debug)]
 struct Outbox {
     live: Arc<Live>,
-    /// For whoever has none of its own.
-    shared: Vec<mpsc::Sender<Job>>,
-    own: Vec<(ThreadId, mpsc::Sender<Job>)>,
+    inboxes: Vec<mpsc::Sender<Job>>,
     next: AtomicUsize,
-}
-
-/// A thread that runs the task of its own channel.
-#[derive(Clone, Debug)]
-struct Home {
-    thread: ThreadId,
-    runtime: Handle,
 }
 
 /// How long a publisher waits for its confirm.
@@ -74,23 +61,9 @@ impl Publisher {
             timeout: settings.publish_timeout,
             outbox: Arc::new(watch::Sender::new(None)),
             stuck: Arc::new(watch::Sender::new(0)),
-            homes: Arc::new(watch::Sender::new(Vec::new())),
         };
         tokio::spawn(this.clone().serve(settings.publish_channels));
         this
-    }
-
-    /// Gives the calling thread a channel whose task runs on it: what is published from here wakes
-    /// no other thread of ours, neither on its way out nor when it is confirmed.
-    pub(super) fn publish_from_here(&self) {
-        let home = Home {
-            thread: thread::current().id(),
-            runtime: Handle::current(),
-        };
-        // Elsewhere a task moves from thread to thread.
-        if home.runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
-            self.homes.send_modify(|homes| homes.push(home));
-        }
     }
 
     /// Publishes, and resolves when the broker has confirmed, or with the reason why that is not
@@ -135,7 +108,9 @@ impl Publisher {
             deadline,
             reply,
         };
-        match outbox.inbox().try_send(job) {
+        // Round robin: both channels stay busy, whoever asks.
+        let turn = outbox.next.fetch_add(1, Ordering::Relaxed) % outbox.inboxes.len();
+        match outbox.inboxes[turn].try_send(job) {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => {
                 return Err(PublishError::Refused(Refused::InboxFull));
@@ -220,65 +195,26 @@ impl Publisher {
     }
 
     async fn serve_connection(&self, live: &Arc<Live>, channels: usize) -> lapin::Result<()> {
-        let mut tasks = JoinSet::new();
-        let mut shared = Vec::with_capacity(channels);
+        let (mut tasks, mut inboxes) = (JoinSet::new(), Vec::with_capacity(channels));
         for _ in 0..channels {
-            shared.push(open(live, &mut tasks, &Handle::current()).await?);
+            let channel = live.connection.create_channel().await?;
+            channel.confirm_select(Default::default()).await?;
+            let (sender, inbox) = mpsc::channel(INBOX);
+            inboxes.push(sender);
+            tasks.spawn(channel::run(channel, inbox, Arc::clone(live)));
         }
-        let mut own: Vec<(ThreadId, mpsc::Sender<Job>)> = Vec::new();
-        let mut homes = self.homes.subscribe();
-        loop {
-            let all = homes.borrow_and_update().clone();
-            for Home { thread, runtime } in all {
-                if own.iter().all(|(known, _)| *known != thread) {
-                    own.push((thread, open(live, &mut tasks, &runtime).await?));
-                }
-            }
-            let outbox = Outbox {
-                live: Arc::clone(live),
-                shared: shared.clone(),
-                own: own.clone(),
-                next: AtomicUsize::new(0),
-            };
-            self.outbox.send_replace(Some(Arc::new(outbox)));
-            let one_more = async { homes.changed().await.is_ok() };
-            if live.down.run_until_cancelled(one_more).await != Some(true) {
-                break;
-            }
-        }
+        let outbox = Outbox {
+            live: Arc::clone(live),
+            inboxes,
+            next: AtomicUsize::new(0),
+        };
+        self.outbox.send_replace(Some(Arc::new(outbox)));
+        live.down.cancelled().await;
         // First nobody may come in any more; then whoever is in is answered.
         self.outbox.send_replace(None);
         while tasks.join_next().await.is_some() {}
         Ok(())
     }
-}
-
-impl Outbox {
-    /// The calling thread's own inbox, or the next of those that all share: round robin, so that
-    /// all stay busy, whoever asks.
-    fn inbox(&self) -> &mpsc::Sender<Job> {
-        if !self.own.is_empty() {
-            let here = thread::current().id();
-            if let Some((_, own)) = self.own.iter().find(|(thread, _)| *thread == here) {
-                return own;
-            }
-        }
-        let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.shared.len();
-        &self.shared[turn]
-    }
-}
-
-/// Opens a confirm channel and starts its task on this runtime.
-async fn open(
-    live: &Arc<Live>,
-    tasks: &mut JoinSet<()>,
-    runtime: &Handle,
-) -> lapin::Result<mpsc::Sender<Job>> {
-    let channel = live.connection.create_channel().await?;
-    channel.confirm_select(Default::default()).await?;
-    let (sender, inbox) = mpsc::channel(INBOX);
-    tasks.spawn_on(channel::run(channel, inbox, Arc::clone(live)), runtime);
-    Ok(sender)
 }
 
 /// A follow-up that is stuck, as long as this lives.

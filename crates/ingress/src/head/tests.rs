@@ -103,6 +103,10 @@ fn neither_a_body_nor_idleness_nor_the_first_head_is_a_further_head() {
             &[Read("GET\r\n\r\n"), Taken, Whole(""), Answered],
         ),
         (
+            "idleness behind a blank body",
+            &[Read("POST\r\n\r\n   "), Taken, Whole("   "), Answered],
+        ),
+        (
             "idleness, lines ended by lf",
             &[Read("GET\n\n"), Taken, Whole(""), Answered],
         ),

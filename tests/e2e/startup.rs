@@ -121,7 +121,7 @@ fn what_cannot_start_says_why_in_one_sentence() {
             (
                 "dispatcher",
                 "RINGBACK__GUARD__ALLOW",
-                "inside",
+                "in side",
                 "RINGBACK__GUARD__ALLOW",
             ),
             (

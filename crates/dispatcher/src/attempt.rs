@@ -48,13 +48,16 @@ pub(crate) struct Ending {
 }
 
 /// Makes one attempt at a received callback.
+///
+/// Thousands of these wait for a target at a time, so what comes before and after the call is boxed:
+/// its room is taken when it is its turn, and given back.
 pub(crate) async fn attempt(received: Received, mut slot: Slot, bench: &Bench) {
     let lane = slot.lane();
     count_again(&received, lane, bench);
     let message = match decode(&received, lane, bench) {
         Ok(message) => message,
         Err(poison) => {
-            settle(received, poison).await;
+            Box::pin(settle(received, poison)).await;
             return;
         }
     };
@@ -77,9 +80,13 @@ pub(crate) async fn attempt(received: Received, mut slot: Slot, bench: &Bench) {
     };
     // Others may call while this is written down; the consumer's window bounds how many.
     slot.give_back();
+    Box::pin(conclude(received, &message, ending, bench)).await;
+}
+
+async fn conclude(received: Received, message: &Message, ending: Ending, bench: &Bench) {
     write_down(ending.record, bench).await;
     if settle(received, ending.settlement).await {
-        reply(&message, ending.code, bench);
+        reply(message, ending.code, bench);
     }
 }
 

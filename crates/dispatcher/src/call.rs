@@ -7,8 +7,8 @@ use crate::resolve::Names;
 use crate::rule::BodyRule;
 use contract::Message;
 use delivery::{Outcome, retry_after};
-use reqwest::Response;
 use reqwest::header::RETRY_AFTER;
+use reqwest::{Method, Request, Response};
 use std::time::SystemTime;
 use url::Host;
 
@@ -31,7 +31,7 @@ impl Calls {
         // Before the target's time begins to run: a slow resolver is not the target's fault. It
         // also vets the name again where a pooled connection would not.
         if let Some(Host::Domain(name)) = url.url().host()
-            && let Err(undialled) = self.names.addresses(name, &line.policy).await
+            && let Err(undialled) = Box::pin(self.names.addresses(name, &line.policy)).await
         {
             return undialled.into();
         }
@@ -39,13 +39,12 @@ impl Calls {
         let operators = manner.map(|manner| &manner.headers);
         let signing = plan.signing.as_deref();
         let now = SystemTime::now();
-        let request = line
-            .client
-            .post(url.url().clone())
-            .headers(headers(message, operators, signing, now, fastrand::u64(..)))
-            .timeout(plan.timeout)
-            .body(message.request_message.clone());
-        match request.send().await {
+        // Not by reqwest's builder, which puts each header into a second map.
+        let mut request = Request::new(Method::POST, url.url().clone());
+        *request.headers_mut() = headers(message, operators, signing, now, fastrand::u64(..));
+        *request.timeout_mut() = Some(plan.timeout);
+        *request.body_mut() = Some(message.request_message.clone().into());
+        match line.client.execute(request).await {
             Ok(response) => answered(response, manner.and_then(|it| it.rule.as_ref())).await,
             Err(error) => classify(&error),
         }

@@ -45,7 +45,8 @@ pub(crate) async fn enter(plan: &Plan, slot: &mut Slot, bench: &Bench) -> Turn {
         }
         entered
     };
-    let called = bench.stop.run_until_cancelled(called).await;
+    // Boxed, so that a call which had not to wait carries no room for it.
+    let called = Box::pin(bench.stop.run_until_cancelled(called)).await;
     called.map_or(Turn::Stop, Turn::from)
 }
 

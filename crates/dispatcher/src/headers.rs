@@ -10,6 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything outside 0x21..0x7E, and `%` (the contract, "What the target gets").
 const NOT_VISIBLE: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+/// So many there are as a rule, with the two that the HTTP client adds. A map for one more than twelve
+/// has room for 24.
+const OURS: usize = 12;
 const AGENT: &str = concat!("ringback/", env!("CARGO_PKG_VERSION"));
 
 /// The headers of an attempt at `now`; `span` is drawn anew for each.
@@ -20,7 +23,7 @@ pub(crate) fn headers(
     now: SystemTime,
     span: u64,
 ) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(16 + message.options.headers.len());
+    let mut headers = HeaderMap::with_capacity(OURS + message.options.headers.len());
     for (name, value) in &message.options.headers {
         // Checked at the door; a name that is none all the same must not lose the callback.
         let name = HeaderName::from_bytes(name.as_bytes());

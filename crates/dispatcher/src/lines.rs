@@ -57,6 +57,7 @@ impl Lines {
             .referer(false)
             .no_proxy()
             // A silent second request would be a repeat that nobody has counted.
-            .retry(reqwest::retry::never())
+            // With none allowed it also keeps no copy to repeat.
+            .retry(reqwest::retry::never().max_retries_per_request(0))
     }
 }

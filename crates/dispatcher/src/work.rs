@@ -17,6 +17,7 @@ use boot::{Metrics, SettingsError};
 use broker::{Broker, Lane};
 use delivery::{Guards, Parties};
 use journal::{Journal, Recorder};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -161,8 +162,9 @@ async fn work(lane: Lane, slots: u16, bench: Arc<Bench>, grace: Duration) {
         let (slot, cut) = (slots.take(free), cut.clone());
         let bench = Arc::clone(&bench);
         attempts.spawn(async move {
-            cut.run_until_cancelled(attempt(received, slot, &bench))
-                .await;
+            // Pinned here: handed over, it would lie in the task twice.
+            let attempt = pin!(attempt(received, slot, &bench));
+            cut.run_until_cancelled(attempt).await;
         });
     }
     consumer.cancel().await;

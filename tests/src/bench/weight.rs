@@ -14,7 +14,7 @@ const HOLD: Duration = Duration::from_secs(25);
 const IN_FLIGHT: usize = 4_000;
 /// So many share the calls: each at its cap, a tenth of the slots.
 const TARGETS: usize = 20;
-const WAITERS: usize = 8_000;
+const WAITERS: usize = 10_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Measures.

@@ -40,6 +40,10 @@ pub use topology::Topology;
 /// A peer that says nothing for two beats is dead (lapin looks twice in a beat). Seconds.
 const HEARTBEAT: u16 = 10;
 
+/// Bytes in a frame, unless the URL says otherwise. lapin keeps room for 32 of them in each direction
+/// of each connection: 16 MiB for two connections at RabbitMQ's 128 KiB.
+const FRAME_MAX: u32 = 32 * 1024;
+
 /// Bytes in a name. A longer one would break the frame that it is written into.
 const LONGEST_NAME: usize = 255;
 
@@ -71,6 +75,7 @@ impl Settings {
             .parse()
             .map_err(|error| format!("the broker's URL is not usable: {error}"))?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         if let Some(address) = ipv6(url) {
             uri.authority.host = address.to_owned();
         }

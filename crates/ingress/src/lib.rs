@@ -15,6 +15,7 @@ mod body;
 mod callers;
 mod claim;
 mod compose;
+mod fit;
 mod freshness;
 mod head;
 mod moment;

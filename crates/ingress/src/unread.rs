@@ -4,6 +4,7 @@
 //! away whatever comes, and no limit of time holds meanwhile. So such a body is held until its
 //! answer is out.
 
+use crate::fit::fit;
 use crate::head::{self, Answering};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -35,6 +36,7 @@ pub(crate) async fn hold(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let answering = head::taken(&request);
+    fit(request.headers_mut());
     let chunks = request.headers().contains_key(TRANSFER_ENCODING);
     let held = chunks.then(|| Shared(Rc::new(RefCell::new(request.take_payload()))));
     if let Some(held) = &held {

@@ -69,6 +69,9 @@ async fn one_at_a_time(figures: &mut Figures, rabbit: &crate::Rabbit, time: Dura
         let mut times = load::closed_times(gateway.ingress.address, &body, time / 2).await;
         let p50 = millis(percentile(&mut times, 50));
         figures.add("one accept at a time, p50", "ms", p50);
+        let mut times = load::refused_times(gateway.ingress.address, &body, time / 4).await;
+        let p50 = millis(percentile(&mut times, 50));
+        figures.add("of it HTTP (one 400 at a time), p50", "ms", p50);
     }
 }
 

@@ -137,13 +137,31 @@ pub async fn open(
 /// # Panics
 /// When a callback is not accepted.
 pub async fn closed_times(ingress: SocketAddr, body: &str, time: Duration) -> Vec<Duration> {
+    answered_times(ingress, body, br#""code":"000""#, time).await
+}
+
+/// The same for callbacks as in [`refused`].
+///
+/// # Panics
+/// When one is answered otherwise.
+pub async fn refused_times(ingress: SocketAddr, body: &str, time: Duration) -> Vec<Duration> {
+    let body = body.replace("app_id", "app_no");
+    answered_times(ingress, &body, br#""code":"400""#, time).await
+}
+
+async fn answered_times(
+    ingress: SocketAddr,
+    body: &str,
+    code: &[u8],
+    time: Duration,
+) -> Vec<Duration> {
     let request = request(ingress, body);
     let mut line = Line::to(ingress).await.expect("a connection");
     let (begun, mut times) = (Instant::now(), Vec::new());
     while begun.elapsed() < time {
         let sent = Instant::now();
-        let exchanged = line.exchange(&request, br#""code":"000""#).await;
-        exchanged.expect("an accepted callback");
+        let exchanged = line.exchange(&request, code).await;
+        exchanged.expect("the answer looked for");
         times.push(sent.elapsed());
     }
     times

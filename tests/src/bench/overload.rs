@@ -19,6 +19,8 @@ const CONNECTIONS: usize = 512;
 const UNDER_WAY: u64 = 1_000;
 /// What may wait in the queues before callbacks are refused.
 const BACKLOG: &str = "20000";
+/// What fills up, fills up within that time.
+const MINUTE: Duration = Duration::from_secs(60);
 const LIGHT: f64 = 200.0;
 /// Retries that are due in the same second.
 const STORM: u64 = 100_000;
@@ -26,12 +28,20 @@ const STORM: u64 = 100_000;
 const LATER: Duration = Duration::from_secs(40);
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Offers twice the most for `asked.seconds`, once; then looks how soon it is well again.
+/// Offers twice the most for a minute, or for `asked.seconds` if that is longer; then looks how soon
+/// it is well again.
 ///
 /// # Panics
 /// When the gateway breaks a promise: a callback that was accepted does not arrive.
 pub async fn twice(asked: Asked, stand: Stand) -> Figures {
     let mut figures = Figures::default();
+    for _ in 0..asked.repeats {
+        once(&mut figures, asked.seconds.max(MINUTE), stand).await;
+    }
+    figures
+}
+
+async fn once(figures: &mut Figures, time: Duration, stand: Stand) {
     let node = rig::node(stand).await;
     let options = GatewayOptions::default().with_ingress("RINGBACK__INGRESS__MAX_BACKLOG", BACKLOG);
     let gateway = rig::gateway(stand, node.as_ref(), options).await;
@@ -47,7 +57,7 @@ pub async fn twice(asked: Asked, stand: Stand) -> Figures {
     let before = settled(&sink).await;
     let resting = memories(&gateway);
     let begun = Instant::now();
-    let mut paced = flow::paced(&flow, CONNECTIONS, most * 2.0, asked.seconds).await;
+    let mut paced = flow::paced(&flow, CONNECTIONS, most * 2.0, time).await;
     let (time, over) = (begun.elapsed(), Instant::now());
     let delivered = sink.count() - before;
     let (accepted, refused) = (paced.accepted.len() as u64, paced.refused.len() as u64);
@@ -84,7 +94,6 @@ pub async fn twice(asked: Asked, stand: Stand) -> Figures {
     let (gone, well) = tokio::join!(gone, well_again(&flow));
     figures.add("well again within", "s", well);
     figures.add("backlog gone within", "s", gone.as_secs_f64());
-    figures
 }
 
 /// Waits until nothing comes in any more; how much came.

@@ -47,6 +47,8 @@ pub async fn gateway(
     mut options: GatewayOptions,
 ) -> Gateway<'_> {
     options.journal = stand == Stand::RabbitMqPostgres;
+    // As shipped, and not with the patience of a test.
+    let options = options.with("RINGBACK__BROKER__PUBLISH_TIMEOUT", "5s");
     let ground = node.map_or(Ground::Embedded, Ground::RabbitMq);
     Gateway::start(ground, options).await
 }

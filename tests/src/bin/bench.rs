@@ -25,7 +25,7 @@ parts:
   ingress    the door in beside the bare broker
   e2e        the most that is delivered on RabbitMQ, without and with the journal, and embedded
   latency    how long a callback is under way at which load [--plot FILE.svg]
-  overload   twice the most, at least a minute; and embedded
+  overload   twice the most, for a minute at least
   storm      100,000 retries due at once
   weight     memory of callbacks in flight and of waiting callers
   embedded   the one process beside its own disk

@@ -14,17 +14,14 @@ use tokio::sync::OnceCell;
 use crate::shared::shared;
 use refusals::Refusal;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A gateway for one test alone. Whatever goes to [`NO_END`] and is let in stays in the queue:
 /// nobody takes it out, or where one process is all, its attempt does not end.
-async fn standing_still() -> World {
-    World::start(|_| {
-        let options = GatewayOptions {
-            dispatchers: 0,
-            ..GatewayOptions::default()
-        };
-        options.with("RINGBACK__INGRESS__BODY_TIMEOUT", "500ms")
+async fn standing_still(options: GatewayOptions) -> World {
+    World::start(|_| GatewayOptions {
+        dispatchers: 0,
+        ..options
     })
     .await
 }
@@ -95,7 +92,7 @@ fn a_missing_content_type_is_taken_as_json() {
 #[test]
 fn what_is_refused_is_named_exactly_and_never_queued() {
     together(async {
-        let world = standing_still().await;
+        let world = standing_still(GatewayOptions::default()).await;
         let gateway = &world.gateway;
         let mut refused = 0;
         for Refusal { body, headers, msg } in refusals::bad_requests() {
@@ -128,7 +125,9 @@ fn what_is_refused_is_named_exactly_and_never_queued() {
 #[test]
 fn a_slow_body_is_answered_408_and_its_connection_ends() {
     together(async {
-        let world = standing_still().await;
+        let options = GatewayOptions::default();
+        let options = options.with_ingress("RINGBACK__INGRESS__BODY_TIMEOUT", "500ms");
+        let world = standing_still(options).await;
         let head = "POST /api/callback HTTP/1.1\r\nhost: gateway\r\ncontent-length: 500\r\n\r\n{";
         // The answer's end is the connection's end: nobody asked for it but the gateway.
         let answer = http::raw(world.gateway.ingress.address, head.as_bytes()).await;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -266,21 +267,22 @@ fn who_is_over_its_rate_or_quota_hears_429_and_others_nothing() {
         ];
         let world = world("bearer", &limits).await;
         let text = body(&world, "AppA");
-        let mut statuses = Vec::new();
-        for _ in 0..8 {
-            let answer = ask(&world, "POST", PATH, &text, &bearer(KEY_A)).await;
-            if answer.status == 429 {
-                assert_eq!(answer.headers["retry-after"], "1");
-            }
-            statuses.push(answer.status);
+        // One after the other they might be slower than the rate.
+        let own = bearer(KEY_A);
+        let many = (0..30).map(|_| ask(&world, "POST", PATH, &text, &own));
+        let answers = join_all(many).await;
+        for answer in answers.iter().filter(|it| it.status == 429) {
+            assert_eq!(answer.headers["retry-after"], "1");
         }
-        assert_eq!(statuses[..3], [200; 3]);
-        assert!(statuses.contains(&429), "{statuses:?}");
+        let of = |status| answers.iter().filter(|it| it.status == status).count();
+        let (accepted, limited) = (of(200), of(429));
+        assert_eq!(accepted + limited, answers.len(), "{answers:?}");
+        assert!(accepted >= 3 && limited > 0, "{accepted} and {limited}");
 
         let text = body(&world, "B");
         let mut held = bearer(KEY_B);
         held.push(("prefer".to_owned(), "wait=20".to_owned()));
-        let mut slow = world.callback("/slow/4000");
+        let mut slow = world.callback("/slow/14000");
         slow["app_id"] = Value::from("B");
         let slow = slow.to_string();
         // The other one may have the place at first.
@@ -293,7 +295,7 @@ fn who_is_over_its_rate_or_quota_hears_429_and_others_nothing() {
             }
         };
         let meanwhile = async {
-            eventually("a full quota", Duration::from_secs(10), async || {
+            eventually("a full quota", Duration::from_secs(13), async || {
                 let answer = ask(&world, "POST", PATH, &text, &bearer(KEY_B)).await;
                 (answer.status == 429).then_some(())
             })

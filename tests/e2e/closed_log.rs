@@ -9,6 +9,8 @@ use tests::ports::free_port;
 use tests::process::binary;
 use tests::{eventually, http};
 
+const SOON: Duration = Duration::from_secs(60);
+
 /// Ends the process with the test.
 struct Killed(Child);
 
@@ -37,39 +39,31 @@ async fn a_closed_stderr_costs_no_callback_and_no_graceful_stop() {
         "message_type": "type",
         "request_message": {},
     });
-    eventually(
-        "the callback to be accepted",
-        Duration::from_secs(20),
-        async || {
-            let sent = client
-                .post(format!("http://{listen}/api/callback"))
-                .header("content-type", "application/json")
-                .body(request.to_string())
-                .send();
-            let answer = sent.await.map_err(|error| error.to_string())?;
-            let status = answer.status().as_u16();
-            if status == 200 {
-                Ok(())
-            } else {
-                Err(status.to_string())
-            }
-        },
-    )
+    eventually("the callback to be accepted", SOON, async || {
+        let sent = client
+            .post(format!("http://{listen}/api/callback"))
+            .header("content-type", "application/json")
+            .body(request.to_string())
+            .send();
+        let answer = sent.await.map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        if status == 200 {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
+    })
     .await;
-    eventually(
-        "the callee to have it",
-        Duration::from_secs(10),
-        async || {
-            let count = client.get(format!("http://{callee}/received/count")).send();
-            let text = count.await.map_err(|error| error.to_string())?.text().await;
-            let text = text.map_err(|error| error.to_string())?;
-            if text == r#"{"count":1}"# {
-                Ok(())
-            } else {
-                Err(text)
-            }
-        },
-    )
+    eventually("the callee to have it", SOON, async || {
+        let count = client.get(format!("http://{callee}/received/count")).send();
+        let text = count.await.map_err(|error| error.to_string())?.text().await;
+        let text = text.map_err(|error| error.to_string())?;
+        if text == r#"{"count":1}"# {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    })
     .await;
 
     let pid = process.0.id().to_string();
@@ -80,7 +74,7 @@ async fn a_closed_stderr_costs_no_callback_and_no_graceful_stop() {
             .unwrap()
             .success()
     );
-    let ended = eventually("the process to stop", Duration::from_secs(10), async || {
+    let ended = eventually("the process to stop", SOON, async || {
         process.0.try_wait().unwrap()
     })
     .await;

@@ -257,14 +257,15 @@ fn a_delayed_callback_is_never_early() {
 fn an_attempt_ends_at_the_callers_timeout() {
     together(async {
         let world = shared().await;
-        for path in ["/hang", "/slow/2500"] {
+        for path in ["/hang", "/slow/13000"] {
             let mut callback = world.callback(path);
             callback["options"] = json!({"timeout_seconds": 1, "max_attempts": 1});
             let id = world.send(&callback).await;
             let letter = world.dead_letter(&id).await;
             assert_eq!(letter.outcomes(), ["timeout"], "{path}");
             let took = letter.message.history[0].duration_ms;
-            assert!((1_000..2_500).contains(&took), "{took} ms");
+            // By default it would be 15 s; the rest is for a busy machine.
+            assert!((1_000..12_000).contains(&took), "{took} ms");
         }
         // The same target has time enough by default.
         let id = world.send(&world.callback("/slow/1500")).await;

@@ -12,10 +12,11 @@ use std::time::Duration;
 use ringback::callee::Book;
 use tests::callers::Answer;
 use tests::site::{promised, stored};
-use tests::{Callee, Site, eventually};
+use tests::{Callee, Site, dwindles};
 
 const SOON: Duration = Duration::from_secs(30);
-const WORKED_OFF: Duration = Duration::from_secs(60);
+/// How long the process may stand still with work to do before it is called stuck.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// A callee that forgets no request of a run.
 async fn callee() -> Callee {
@@ -43,17 +44,13 @@ fn lost(answers: &[Answer], callee: &Callee, directory: &std::path::Path) -> Vec
 
 /// Waits until nothing is left to do: all that is stored are dead letters.
 async fn worked_off(site: &Site, directory: &std::path::Path) {
-    eventually("all work done", WORKED_OFF, async || {
+    dwindles("messages in the store", STUCK, async || {
         let ready = site.get("/readyz").await?;
         let mut left = stored(directory);
         left.retain(|(lane, _)| lane != "dead");
-        match left.first() {
-            None => Ok(()),
-            Some(one) => Err(format!(
-                "{} left, for instance {one:?}; {ready:?}",
-                left.len()
-            )),
-        }
+        let (count, one) = (left.len(), left.first());
+        let seen = format!("{count} left, for instance {one:?}; {ready:?}");
+        Ok((count, seen))
     })
     .await;
 }

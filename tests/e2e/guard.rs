@@ -5,8 +5,10 @@ mod apps;
 mod names;
 mod narrowed;
 
+use std::time::Duration;
+
 use serde_json::json;
-use tests::{GatewayOptions, Trap, Visit, World, callback, together};
+use tests::{GatewayOptions, Trap, Visit, World, callback, eventually, together};
 use tokio::sync::OnceCell;
 
 use crate::shared::message;
@@ -195,8 +197,13 @@ fn a_proxy_in_the_environment_is_ignored_for_a_callers_url_too() {
             secret["options"] = json!({ "max_attempts": 1, "timeout_seconds": 2 });
             let id = world.send(&secret).await;
             world.dead_letter(&id).await;
-            let now = silent.caught();
-            assert!(now.0 > before.0 && now.1 > before.1, "{host}: {now:?}");
+            // What was said to it may lie unread for a while.
+            eventually(host, Duration::from_secs(30), async || {
+                let now = silent.caught();
+                let heard = now.0 > before.0 && now.1 > before.1;
+                heard.then_some(()).ok_or(format!("{now:?}"))
+            })
+            .await;
         }
         assert_eq!(proxy.caught(), (0, 0));
     });

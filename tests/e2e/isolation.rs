@@ -76,14 +76,16 @@ async fn the_backlog_of_a_hanging_target_does_not_hold_up_a_live_one() {
     let ids = send(&gateway, &live.url(), 100).await;
     all_taken(&live, &ids).await;
     let took = begun.elapsed();
+    // Told, not judged: behind attempts of 15 s each they would not have arrived in time at all.
     println!(
         "100 callbacks behind {DEAD} for a hanging target, {before} of them still in their way, \
          arrived within {took:?}"
     );
-    // Told, not judged, but for a bound that a held up lane (15 s an attempt) cannot keep.
-    assert!(took < Duration::from_secs(15), "{took:?}");
-    // A tenth of the 256 slots, and of the 64 for retries.
-    assert!(dead.most_in_flight() <= 25 + 6, "{}", dead.most_in_flight());
+    // A tenth of the 256 slots, and of the 64 for retries. What is given up goes on counting at the
+    // target until it sees that its caller has left, and the next call may be there before that.
+    let cap = 25 + 6;
+    let most = dead.most_in_flight();
+    assert!(most <= 2 * cap, "{most} of 320 slots");
 }
 
 #[tokio::test]
@@ -162,23 +164,25 @@ async fn apps_that_call_one_target_share_its_cap() {
 
 #[tokio::test]
 async fn a_rate_is_kept_to_and_nothing_is_lost_over_it() {
-    const RATE: usize = 10;
+    /// The rate is 10 a second.
+    const EACH: Duration = Duration::from_millis(100);
     const BURST: usize = 2;
     let options = options()
         .with("RINGBACK__LIMITS__RATE", "10")
         .with("RINGBACK__LIMITS__BURST", "2");
     let gateway = Gateway::start(Ground::shared().await, options).await;
     let target = Moody::start(Mood::Status(200)).await;
+    let begun = Instant::now();
     let ids = send(&gateway, &target.url(), 40).await;
     all_taken(&target, &ids).await;
     let arrived = target.arrived();
     assert_eq!(arrived.len(), ids.len(), "nothing twice");
-    // Over any second and a half; the rest is for the way from the gateway to here.
-    let span = Duration::from_millis(1_500);
-    for (place, first) in arrived.iter().enumerate() {
-        let within = arrived[place..].iter().filter(|it| it.at < first.at + span);
-        let (within, most) = (within.count(), BURST + RATE * 3 / 2 + 3);
-        assert!(within <= most, "{within} in {span:?}");
+    // A stall of the machine bunches them, but makes none early. One is for the clocks' rounding.
+    for (place, one) in arrived.iter().enumerate() {
+        let waits = place.saturating_sub(BURST + 1);
+        let due = EACH * u32::try_from(waits).unwrap();
+        let came = one.at - begun;
+        assert!(came >= due, "number {place} came after {came:?}");
     }
 }
 

@@ -1,8 +1,6 @@
 //! How does an attempt end that never becomes a call? There is no way in, or no common language:
 //! in any case nothing is tried in its stead.
 
-use std::time::{Duration, Instant};
-
 use serde_json::{Value, json};
 use tests::{Blunt, Callee, Full, GatewayOptions, World, callback, together};
 
@@ -83,16 +81,14 @@ fn a_host_that_lets_nobody_in_is_given_up_at_the_time_to_connect() {
         .await;
         let world = world.visit();
         let target = Full::start().await;
-        let begun = Instant::now();
         let id = world
             .send(&once(&format!("http://{}/", target.address())))
             .await;
         let letter = world.dead_letter(&id).await;
         assert_eq!(letter.outcomes(), ["connect_timeout"]);
         let took = letter.message.history[0].duration_ms;
-        assert!((1_000..5_000).contains(&took), "{took} ms");
         // An attempt may take 15 s.
-        assert!(begun.elapsed() < Duration::from_secs(12));
+        assert!((1_000..12_000).contains(&took), "{took} ms");
         let id = world.send(&world.callback("/ok")).await;
         world.received(&id, 1).await;
     });

@@ -9,7 +9,7 @@ use tests::{Role, eventually};
 
 use crate::shared::shared;
 
-const SOON: std::time::Duration = std::time::Duration::from_secs(10);
+const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 /// Drawn in 2023: nothing of it can still be on its way into a journal.
 const NEVER_GIVEN: &str = "018bcfe5-6800-7000-8000-000000000007";
 

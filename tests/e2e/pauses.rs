@@ -152,6 +152,8 @@ fn a_pause_of_a_target_survives_a_restart() {
         } else {
             world.gateway.restart_dispatcher(0).await;
         }
+        // A dispatcher does not wait for ever for a journal that is slow.
+        known(&world, 1, 1).await;
         let id = world.send(&world.callback("/ok")).await;
         waits_paused(&world, &id).await;
         assert_eq!(world.callee.book.for_id(&id).len(), 0);

@@ -124,7 +124,8 @@ fn a_callback_that_grew_too_old_is_expired() {
     together(async {
         let world = journaled().await;
         let mut callback = world.callback("/status/503");
-        callback["options"] = json!({"expire_seconds": 3});
+        // The second attempt comes after a second or so, and the third would after a minute.
+        callback["options"] = json!({"expire_seconds": 20});
         let id = world.send(&callback).await;
         let body = status(&world, &id, "expired").await;
         assert_eq!(body["code"], "500500");

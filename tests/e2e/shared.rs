@@ -7,7 +7,8 @@ use contract::{Message, Options};
 use tests::{Callee, GatewayOptions, Visit, World};
 use tokio::sync::OnceCell;
 
-/// One ingress and one dispatcher; retries after 1 s and 2 s; targets on 127.0.0.0/8 allowed;
+/// One ingress and one dispatcher; retries after 1 s and 2 s; targets on 127.0.0.0/8 allowed; a body
+/// may take a minute, so that tests of slow ones have room;
 /// `EO001` is the callee's path `/ok/eo001?key=value`, `EO002` is known and has no URL.
 pub(crate) async fn shared() -> Visit<'static> {
     static SHARED: OnceCell<World> = OnceCell::const_new();
@@ -38,10 +39,10 @@ pub(crate) async fn own() -> World {
             schedule: "1s,2s".to_owned(),
             ..GatewayOptions::default()
         };
-        options.with(
-            "RINGBACK__CALLEES__EO001__URL",
-            &callee.url("/ok/eo001?key=value"),
-        )
+        let url = callee.url("/ok/eo001?key=value");
+        options
+            .with("RINGBACK__CALLEES__EO001__URL", &url)
+            .with_ingress("RINGBACK__INGRESS__BODY_TIMEOUT", "60s")
     })
     .await
 }

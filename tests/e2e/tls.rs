@@ -175,6 +175,20 @@ async fn connections_outlive_a_reload_that_leaves_their_certificates_alone() {
 }
 
 #[tokio::test]
+async fn a_target_that_closes_its_connections_is_met_again_with_the_session_of_before() {
+    let nest = Nest::new("tls");
+    let ours = Authority::new("ours");
+    let ca = ours.write(nest.directory(), "ours.crt");
+    let server = Server::start_closing(ours.papers(HOST).server(None)).await;
+    let world = world(&nest, &section("GOOD", &server, &[("ca_file", &ca)])).await;
+    for met in 0..3 {
+        let id = world.send(&to_callee("GOOD")).await;
+        taken(&server, &id).await;
+        assert_eq!((server.connections(), server.resumed()), (met + 1, met));
+    }
+}
+
+#[tokio::test]
 async fn roots_for_all_are_trusted_beside_the_systems_and_not_where_a_callee_names_its_own() {
     let nest = Nest::new("tls");
     let [ours, systems, own] = ["ours", "the system's", "its own"].map(Authority::new);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::eventually;
+use crate::dwindles;
 use crate::ledger::Told;
 
 pub use wire::Wire;
@@ -22,6 +22,10 @@ const POLITE: Duration = Duration::from_millis(50);
 
 /// A caller that waited this long for an answer gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long no callback at all may be accepted before the gateway is called stuck. How fast they
+/// are is the machine's affair.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// What a caller was told, and how long it took.
 #[derive(Debug, Clone)]
@@ -107,17 +111,12 @@ impl Callers {
     /// Waits until so many more callbacks are accepted than now.
     ///
     /// # Panics
-    /// When they are not, after a while.
+    /// When none is, for a while.
     pub async fn accepted_more(&self, more: usize) {
-        let before = self.count(Answer::accepted);
-        let what = format!("{more} more accepted callbacks");
-        eventually(&what, PATIENCE, async || {
-            let now = self.count(Answer::accepted);
-            if now >= before + more {
-                Ok(())
-            } else {
-                Err(format!("{} more", now - before))
-            }
+        let enough = self.count(Answer::accepted) + more;
+        dwindles("callbacks still to be accepted", STUCK, async || {
+            let left = enough.saturating_sub(self.count(Answer::accepted));
+            Ok((left, format!("{left} of {more}")))
         })
         .await;
     }

@@ -6,6 +6,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// What a look has at least: the machine may have stood still until past the deadline.
+const ONE_LOOK: Duration = Duration::from_secs(2);
 
 /// What a look at the world gives: the fact awaited, or what is seen instead.
 pub trait Look {
@@ -48,7 +50,8 @@ pub async fn eventually<L: Look>(
     let mut pause = FIRST_PAUSE;
     let mut last = "nothing: the first look did not end".to_owned();
     loop {
-        match timeout_at(deadline, look()).await.map(Look::fact) {
+        let patience = deadline.max(Instant::now() + ONE_LOOK);
+        match timeout_at(patience, look()).await.map(Look::fact) {
             Ok(Ok(fact)) => return fact,
             Ok(Err(seen)) => last = seen,
             Err(_) => panic!("waited {within:?} for {what}; last seen: {last}"),
@@ -58,5 +61,26 @@ pub async fn eventually<L: Look>(
         }
         sleep(pause).await;
         pause = (pause * 5 / 4).min(LONGEST_PAUSE);
+    }
+}
+
+/// Looks as [`eventually`] does until nothing is left of what `look` counts and describes, however
+/// long that takes, as long as it becomes less.
+///
+/// # Panics
+/// When it has not become less for the time `stuck`, with `what` was counted and what was seen last.
+pub async fn dwindles(
+    what: &str,
+    stuck: Duration,
+    mut look: impl AsyncFnMut() -> Result<(usize, String), String>,
+) {
+    let mut least = usize::MAX;
+    while least > 0 {
+        let what = format!("{what} to become fewer than {least}");
+        least = eventually(&what, stuck, async || {
+            let (left, seen) = look().await?;
+            (left < least).then_some(left).ok_or(seen)
+        })
+        .await;
     }
 }

@@ -44,7 +44,7 @@ pub use callee::Callee;
 pub use callers::Callers;
 pub use cut::{Cut, Line};
 pub use dns::{Dns, Says};
-pub use eventually::eventually;
+pub use eventually::{dwindles, eventually};
 pub use full::Full;
 pub use gateway::{Gateway, GatewayOptions, Role};
 pub use ground::{Ground, Turn};

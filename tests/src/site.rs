@@ -17,7 +17,7 @@ use crate::ports::free_port;
 use crate::{Callee, Process, eventually, http};
 
 /// How long a start may take: a debug build on a busy machine, with a log to recover.
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(90);
 
 /// A small site: one process on one data directory. It may be killed and started again; address
 /// and directory stay.

@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(40);
 /// Between two looks at what is expected.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -54,7 +54,7 @@ impl World {
     async fn with(change: impl FnOnce(&mut IngressSettings, &mut Tools)) -> Self {
         let name = format!("ringback-ingress-{}", Uuid::now_v7());
         let directory = std::env::temp_dir().join(name);
-        let publish_timeout = Duration::from_millis(200);
+        let publish_timeout = Duration::from_secs(1);
         let broker = Broker::open(&embedded::Settings {
             directory: directory.clone(),
             publish_timeout: SOON,

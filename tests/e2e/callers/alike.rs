@@ -3,8 +3,6 @@
 
 use std::time::Instant;
 
-use futures_util::future::join_all;
-
 use super::*;
 
 /// An answer but for what no refusal can help telling: when it was given.

@@ -1,8 +1,9 @@
 //! Does an app that is held back hold back another?
 
-use futures_util::future::join_all;
+use serde_json::json;
 
 use super::*;
+use crate::isolation::moody::{Mood, Moody};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -13,7 +14,7 @@ async fn post(world: &World, app: &str, path: &str, headers: &[(String, String)]
     answer.status
 }
 
-/// Holds the one place of the app's for some seconds, and does this meanwhile.
+/// Holds the one place of the app's while it does this.
 async fn while_held(
     world: &World,
     app: &str,
@@ -21,13 +22,19 @@ async fn while_held(
     meanwhile: impl Future<Output = ()>,
 ) {
     let mut waits = headers.to_vec();
-    waits.push(("prefer".to_owned(), "wait=20".to_owned()));
+    // Not as long as the patience of the test's own client, 30 s.
+    waits.push(("prefer".to_owned(), "wait=25".to_owned()));
+    let target = Moody::start(Mood::Hang).await;
+    let mut callback = tests::callback(&target.url());
+    callback["app_id"] = Value::from(app);
+    callback["options"] = json!({"timeout_seconds": 60});
+    let callback = callback.to_string();
     let held = async {
         // Another one may have the place at first.
         loop {
-            let status = post(world, app, "/slow/6000", &waits).await;
+            let status = ask(world, "POST", PATH, &callback, &waits).await.status;
             if status != 429 {
-                assert!(matches!(status, 200 | 202), "{status}");
+                assert_eq!(status, 202, "its attempt was cut off");
                 return;
             }
         }
@@ -40,6 +47,8 @@ async fn while_held(
         meanwhile.await;
         let status = post(world, app, "/ok", headers).await;
         assert_eq!(status, 429, "{app} was held back all the while");
+        // That ends the attempt, and with it the wait.
+        drop(target);
     });
 }
 

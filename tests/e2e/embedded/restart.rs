@@ -10,8 +10,8 @@ use super::{SOON, callee, worked_off};
 
 const CALLERS: usize = 16;
 const STOPS: usize = 3;
-/// Longer than a start takes, so that the waits are still under way after it.
-const WAIT: Duration = Duration::from_secs(4);
+/// Longer than it takes to let all in and to start again: the waits are still under way then.
+const WAIT: Duration = Duration::from_secs(15);
 const EACH: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,54 +43,57 @@ async fn a_stop_makes_no_delivery_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waits_survive_a_restart_and_are_never_shorter() {
+    tokio::join!(restarted(false), restarted(true));
+}
+
+/// A site that is stopped, or killed, and started again while all its callbacks wait.
+async fn restarted(killed: bool) {
     let schedule = format!("{}s,1s", WAIT.as_secs());
-    for killed in [false, true] {
-        let callee = callee().await;
-        let mut site = Site::start(&[("RINGBACK__RETRY__SCHEDULE", &schedule)]).await;
-        let mut wire = Wire::to(site.address);
-        let (mut delayed, mut retried) = (Vec::new(), Vec::new());
-        let options = format!(r#"{{"delay_seconds":{}}}"#, WAIT.as_secs());
-        for _ in 0..EACH {
-            let asked = now_ms();
-            delayed.push((
-                accepted(&mut wire, &callee.url("/ok"), &options).await,
-                asked,
-            ));
-            retried.push(accepted(&mut wire, &callee.url("/flaky/1"), "{}").await);
-        }
-        eventually("every first attempt", SOON, async || {
-            let failed = retried.iter().all(|id| !callee.book.for_id(id).is_empty());
-            // Their follow-ups are stored as well: all that is left waits.
-            let stored = tests::site::stored(&site.directory());
-            let waits = stored.iter().filter(|(lane, _)| lane == "retry").count();
-            (failed && waits == 2 * EACH).then_some(())
-        })
-        .await;
-        if killed {
-            site.kill9();
-        } else {
-            let ended = site.stop().await;
-            assert_eq!(ended.code(), Some(0), "{ended}");
-        }
-        site.begin();
-        site.ready().await;
-        worked_off(&site, &site.directory()).await;
-        let wait = u64::try_from(WAIT.as_millis()).unwrap();
-        for (id, asked) in &delayed {
-            let came = times(&callee, id);
-            assert_eq!(came.len(), 1, "killed {killed}: {came:?}");
-            let waited = came[0] - asked;
-            assert!(waited >= wait, "killed {killed}: {waited} ms");
-        }
-        for id in &retried {
-            let came = times(&callee, id);
-            assert_eq!(came.len(), 2, "killed {killed}: {came:?}");
-            let waited = came[1] - came[0];
-            assert!(waited >= wait, "killed {killed}: {waited} ms");
-        }
+    let callee = callee().await;
+    let mut site = Site::start(&[("RINGBACK__RETRY__SCHEDULE", &schedule)]).await;
+    let mut wire = Wire::to(site.address);
+    let (mut delayed, mut retried) = (Vec::new(), Vec::new());
+    let options = format!(r#"{{"delay_seconds":{}}}"#, WAIT.as_secs());
+    for _ in 0..EACH {
+        let asked = now_ms();
+        delayed.push((
+            accepted(&mut wire, &callee.url("/ok"), &options).await,
+            asked,
+        ));
+        retried.push(accepted(&mut wire, &callee.url("/flaky/1"), "{}").await);
+    }
+    eventually("every first attempt", SOON, async || {
+        let failed = retried.iter().all(|id| !callee.book.for_id(id).is_empty());
+        // Their follow-ups are stored as well: all that is left waits.
+        let stored = tests::site::stored(&site.directory());
+        let waits = stored.iter().filter(|(lane, _)| lane == "retry").count();
+        (failed && waits == 2 * EACH).then_some(())
+    })
+    .await;
+    if killed {
+        site.kill9();
+    } else {
         let ended = site.stop().await;
         assert_eq!(ended.code(), Some(0), "{ended}");
     }
+    site.begin();
+    site.ready().await;
+    worked_off(&site, &site.directory()).await;
+    let wait = u64::try_from(WAIT.as_millis()).unwrap();
+    for (id, asked) in &delayed {
+        let came = times(&callee, id);
+        assert_eq!(came.len(), 1, "killed {killed}: {came:?}");
+        let waited = came[0] - asked;
+        assert!(waited >= wait, "killed {killed}: {waited} ms");
+    }
+    for id in &retried {
+        let came = times(&callee, id);
+        assert_eq!(came.len(), 2, "killed {killed}: {came:?}");
+        let waited = came[1] - came[0];
+        assert!(waited >= wait, "killed {killed}: {waited} ms");
+    }
+    let ended = site.stop().await;
+    assert_eq!(ended.code(), Some(0), "{ended}");
 }
 
 /// POSTs a callback with options; its id.

@@ -1,9 +1,9 @@
 //! The broker dies under load, or cuts all its connections. Then it comes back.
 
 use tests::callers::{Answer, Wire, ask};
-use tests::{GatewayOptions, Role, Scene, Spare, eventually};
+use tests::{Role, Scene, Spare, eventually};
 
-use super::{CALLERS, NOTICED, PUBLISH_DEADLINE, SLACK};
+use super::{CALLERS, NOTICED, PUBLISH_DEADLINE, SLACK, options};
 
 const BOTH: [Role; 2] = [Role::Ingress, Role::Dispatcher(0)];
 
@@ -13,7 +13,7 @@ const BUSY: usize = 1_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_killed_under_load_loses_nothing() {
     let rabbit = Spare::take().await;
-    let mut scene = Scene::start(&rabbit, GatewayOptions::default()).await;
+    let mut scene = Scene::start(&rabbit, options()).await;
     rabbit.flush_declarations().await;
     let callers = scene.callers(&["/ok", "/flaky/1"], CALLERS, u64::MAX);
     callers.accepted_more(BUSY).await;
@@ -28,7 +28,7 @@ async fn a_broker_killed_under_load_loses_nothing() {
         );
     }
     // Every caller has been told so.
-    eventually("all callers refused", PUBLISH_DEADLINE * 2, async || {
+    eventually("all callers refused", NOTICED, async || {
         (callers.count(Answer::refused) >= CALLERS * 3).then_some(())
     })
     .await;
@@ -67,7 +67,7 @@ async fn a_broker_killed_under_load_loses_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_closed_by_the_broker_lose_nothing() {
     let rabbit = Spare::take().await;
-    let mut scene = Scene::start(&rabbit, GatewayOptions::default()).await;
+    let mut scene = Scene::start(&rabbit, options()).await;
     let callers = scene.callers(&["/ok", "/flaky/1", "/slow/100"], CALLERS, u64::MAX);
     for _ in 0..2 {
         callers.accepted_more(BUSY / 2).await;

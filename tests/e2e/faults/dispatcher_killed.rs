@@ -21,12 +21,14 @@ async fn a_killed_dispatchers_attempts_are_made_by_another_under_the_same_id() {
         dispatchers: 2,
         ..GatewayOptions::default()
     };
+    // They go on for as long as a busy machine takes to begin them all.
+    let options = options.with("RINGBACK__DISPATCHER__ATTEMPT_TIMEOUT", "60s");
     let mut scene = Scene::start(Rabbit::shared().await, options).await;
-    let callers = scene.callers(&["/slow/4000"], CALLBACKS, CALLBACKS.try_into().unwrap());
+    let callers = scene.callers(&["/slow/14000"], CALLBACKS, CALLBACKS.try_into().unwrap());
     let answers = callers.done().await;
     eventually(
         "all attempts in flight",
-        Duration::from_secs(3),
+        Duration::from_secs(10),
         async || {
             let seen = scene.callee.book.count();
             (seen == u64::try_from(CALLBACKS).unwrap()).then_some(())

@@ -26,8 +26,8 @@ async fn start() -> Named {
     let world = World::start(|_| {
         let options = GatewayOptions {
             allow: format!("{PUBLIC}/32"),
-            // More retries than the short budget has.
-            schedule: "1s,1s,1s,1s".to_owned(),
+            // More retries than the short budget has, and time to turn a name before the first.
+            schedule: "5s,5s,5s,5s".to_owned(),
             ..GatewayOptions::default()
         };
         options.with(

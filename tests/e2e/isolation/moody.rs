@@ -32,6 +32,8 @@ pub(crate) struct Arrived {
     /// By lower-case name.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) status: Option<u16>,
+    /// What it was answered, if anything.
+    pub(crate) body: &'static str,
 }
 
 /// Such a target on a free port of 127.0.0.1, until dropped.
@@ -179,16 +181,18 @@ fn begin(
     };
     let text = |name: &str| headers.get(name).cloned().unwrap_or_default();
     let (id, attempt) = (text("webhook-id"), text("x-callback-attempt"));
+    let body = now.body;
     now.arrived.push(Arrived {
         at: Instant::now(),
         id,
         attempt: attempt.parse().unwrap_or_default(),
         headers,
         status,
+        body,
     });
     now.in_flight += 1;
     now.most_in_flight = now.most_in_flight.max(now.in_flight);
-    (now.mood, now.body, Here(state))
+    (now.mood, body, Here(state))
 }
 
 /// The next request's headers, its body read and dropped; none when the client has left.

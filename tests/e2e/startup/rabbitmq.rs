@@ -51,11 +51,8 @@ fn a_role_without_a_broker_stays_and_says_that_it_is_not_ready() {
                 let msg = "服务调用异常，请稍后再试或联系管理员";
                 let expected = format!(r#"{{"code":"500","msg":"{msg}"}}"#);
                 assert_eq!(answer.text().await.unwrap(), expected);
-                assert!(
-                    asked.elapsed() < Duration::from_secs(6),
-                    "{:?}",
-                    asked.elapsed()
-                );
+                let took = asked.elapsed();
+                assert!(took < Duration::from_secs(15), "{took:?}");
             }
             assert_eq!(process.ended(), None, "{role}");
             process.sigterm();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::{HandshakeKind, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -21,6 +21,8 @@ pub(super) struct Server {
 #[derive(Default)]
 struct Seen {
     connections: AtomicUsize,
+    /// Of them, those with the session of one before.
+    resumed: AtomicUsize,
     /// Whole requests: their heads.
     heads: Mutex<Vec<String>>,
     /// Bytes of requests, whole or not.
@@ -29,6 +31,15 @@ struct Seen {
 
 impl Server {
     pub(super) async fn start(config: ServerConfig) -> Self {
+        Self::start_as(config, "").await
+    }
+
+    /// Closes each connection after one answer.
+    pub(super) async fn start_closing(config: ServerConfig) -> Self {
+        Self::start_as(config, "connection: close\r\n").await
+    }
+
+    async fn start_as(config: ServerConfig, header: &'static str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -40,7 +51,7 @@ impl Server {
                 let (acceptor, seen) = (acceptor.clone(), Arc::clone(&of_all));
                 tokio::spawn(all.clone().run_until_cancelled_owned(async move {
                     // A client that turns away is what some tests are about.
-                    let _ = serve(acceptor.accept(stream).await?, &seen).await;
+                    let _ = serve(acceptor.accept(stream).await?, header, &seen).await;
                     std::io::Result::Ok(())
                 }));
             }
@@ -60,6 +71,10 @@ impl Server {
         self.seen.connections.load(Ordering::Relaxed)
     }
 
+    pub(super) fn resumed(&self) -> usize {
+        self.seen.resumed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.seen.bytes.load(Ordering::Relaxed)
     }
@@ -71,7 +86,11 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TlsStream<TcpStream>, seen: &Seen) -> std::io::Result<()> {
+async fn serve(mut stream: TlsStream<TcpStream>, header: &str, seen: &Seen) -> std::io::Result<()> {
+    if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+        seen.resumed.fetch_add(1, Ordering::Relaxed);
+    }
+    let answer = format!("HTTP/1.1 204 No Content\r\n{header}\r\n");
     let mut held = Vec::new();
     loop {
         let count = stream.read_buf(&mut held).await?;
@@ -82,8 +101,11 @@ async fn serve(mut stream: TlsStream<TcpStream>, seen: &Seen) -> std::io::Result
         while let Some((head, length)) = whole(&held) {
             seen.heads.lock().unwrap().push(head);
             held.drain(..length);
-            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+            stream.write_all(answer.as_bytes()).await?;
             stream.flush().await?;
+            if !header.is_empty() {
+                return stream.shutdown().await;
+            }
         }
     }
 }

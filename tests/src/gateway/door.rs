@@ -8,7 +8,7 @@ use crate::ports::free_port;
 use crate::{Process, eventually};
 
 /// How long a role may take from its start to its first `/readyz` 200.
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(90);
 
 /// A running process of the gateway and where it listens.
 #[derive(Debug)]

@@ -55,7 +55,7 @@ fn ok() -> Ended {
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(4), what)
+    tokio::time::timeout(Duration::from_secs(20), what)
         .await
         .unwrap()
 }
@@ -120,7 +120,7 @@ async fn a_wait_that_is_over_ends_parked() {
 async fn who_waits_for_a_token_goes_in_its_turn_without_being_called() {
     let (gates, key) = gates();
     let limits = Limits {
-        rate: Rate::new(10.0, 1),
+        rate: Rate::new(1.0, 1),
         ..limits(50)
     };
     let ask = || gates.ask(&key, Lane::First, &limits, false);
@@ -130,7 +130,7 @@ async fn who_waits_for_a_token_goes_in_its_turn_without_being_called() {
     // A place that frees is no token.
     first.leave(&ok());
     let _third = soon(third.called()).await;
-    assert!(begun.elapsed() >= Duration::from_millis(190));
+    assert!(begun.elapsed() >= Duration::from_millis(1_900));
     assert!(matches!(soon(second.called()).await, Entered::Go(_)));
 }
 

@@ -82,7 +82,7 @@ async fn hundreds_wait_at_once_and_each_hears_its_own() {
     let world = World::start().await;
     let mut first = world.first();
     let body = callback("{}");
-    let asking = join_all((0..300).map(|_| world.post("prefer: wait=9\r\n", &body)));
+    let asking = join_all((0..300).map(|_| world.post("prefer: wait=30\r\n", &body)));
     let attempts = async {
         let mut delivered = Vec::new();
         for number in 0..300 {

@@ -66,7 +66,7 @@ async fn bury(ground: &Ground, bodies: Vec<Bytes>) {
 async fn left(ground: &Ground) -> HashMap<Option<Uuid>, usize> {
     let mut consumer = ground.broker.consume(Lane::Dead, 1_000);
     let mut left = HashMap::new();
-    while let Ok(received) = timeout(Duration::from_millis(500), consumer.next()).await {
+    while let Ok(received) = timeout(Duration::from_secs(2), consumer.next()).await {
         let message = Message::decode(&received.body).ok();
         *left.entry(message.map(|it| it.request_id)).or_default() += 1;
         std::mem::forget(received); // In hand until the end.

@@ -4,7 +4,7 @@
 mod alike;
 mod neighbours;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -270,14 +270,17 @@ fn who_is_over_its_rate_or_quota_hears_429_and_others_nothing() {
         // One after the other they might be slower than the rate.
         let own = bearer(KEY_A);
         let many = (0..30).map(|_| ask(&world, "POST", PATH, &text, &own));
+        let begun = Instant::now();
         let answers = join_all(many).await;
+        let most = 4 + usize::try_from(begun.elapsed().as_secs()).unwrap();
         for answer in answers.iter().filter(|it| it.status == 429) {
             assert_eq!(answer.headers["retry-after"], "1");
         }
         let of = |status| answers.iter().filter(|it| it.status == status).count();
         let (accepted, limited) = (of(200), of(429));
         assert_eq!(accepted + limited, answers.len(), "{answers:?}");
-        assert!(accepted >= 3 && limited > 0, "{accepted} and {limited}");
+        assert!((3..=most).contains(&accepted), "{accepted} of {most}");
+        assert!(limited > 0);
 
         let text = body(&world, "B");
         let mut held = bearer(KEY_B);

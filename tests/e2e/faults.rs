@@ -33,9 +33,9 @@ fn options() -> GatewayOptions {
     GatewayOptions::default().with("RINGBACK__BROKER__PUBLISH_TIMEOUT", &deadline)
 }
 
-/// How long the middle answer took: a stall of the machine holds up a few, the gateway all.
-fn median<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> Duration {
+/// How long nine of ten answers took at most: a stall of the machine holds up a few.
+fn nine_of_ten<'a>(answers: impl IntoIterator<Item = &'a Answer>) -> Duration {
     let mut took: Vec<Duration> = answers.into_iter().map(|it| it.took).collect();
     took.sort_unstable();
-    took[took.len() / 2]
+    took[took.len() * 9 / 10]
 }

@@ -25,14 +25,12 @@ async fn post(world: &World, path: &str, prefer: &str) -> (Answered, Duration) {
     (answered, begun.elapsed())
 }
 
-/// POSTs with a wait of 20 s. A reply is sent once, to whoever listens then, and may be lost with
-/// its connection on a busy machine: one of three is heard.
+/// POSTs with a wait of 20 s. Between two processes a reply is sent once, to whoever listens then,
+/// and may be lost with its connection on a busy machine: one of two is heard.
 async fn heard(world: &World, path: &str) -> (Answered, Duration) {
-    for _ in 0..2 {
-        let told = post(world, path, "wait=20").await;
-        if told.1 < HEARD {
-            return told;
-        }
+    let told = post(world, path, "wait=20").await;
+    if told.1 < HEARD || world.gateway.dispatchers.is_empty() {
+        return told;
     }
     post(world, path, "wait=20").await
 }

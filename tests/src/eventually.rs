@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// However little is done at a time, it comes to an end.
+const AT_ALL: Duration = Duration::from_secs(15 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// What a look has at least: the machine may have stood still until past the deadline.
 const ONE_LOOK: Duration = Duration::from_secs(2);
@@ -68,14 +70,16 @@ pub async fn eventually<L: Look>(
 /// long that takes, as long as it becomes less.
 ///
 /// # Panics
-/// When it has not become less for the time `stuck`, with `what` was counted and what was seen last.
+/// When it has not become less for the time `stuck`, with `what` was counted and what was seen last,
+/// or is not over after a quarter of an hour.
 pub async fn dwindles(
     what: &str,
     stuck: Duration,
     mut look: impl AsyncFnMut() -> Result<(usize, String), String>,
 ) {
-    let mut least = usize::MAX;
+    let (mut least, end) = (usize::MAX, Instant::now() + AT_ALL);
     while least > 0 {
+        assert!(Instant::now() < end, "{least} {what} after {AT_ALL:?}");
         let what = format!("{what} to become fewer than {least}");
         least = eventually(&what, stuck, async || {
             let (left, seen) = look().await?;

@@ -1,8 +1,6 @@
 //! Does a refusal tell anything beside that it is one? Of a credential: why it is none. Of a
 //! callback: whether another app has it.
 
-use std::time::Instant;
-
 use super::*;
 
 /// An answer but for what no refusal can help telling: when it was given.

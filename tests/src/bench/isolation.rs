@@ -80,7 +80,8 @@ async fn gateway(ground: Ground<'_>, dispatchers: usize) -> Gateway<'_> {
     // The limits as shipped: elsewhere one target stands for many.
     let options = options
         .with("RINGBACK__LIMITS__IN_FLIGHT", "")
-        .with("RINGBACK__LIMITS__BREAKER_CALLS", "20");
+        .with("RINGBACK__LIMITS__BREAKER_CALLS", "20")
+        .with("RINGBACK__BROKER__PUBLISH_TIMEOUT", "5s");
     Gateway::start(ground, options).await
 }
 

@@ -28,6 +28,8 @@ async fn a_closed_stderr_costs_no_callback_and_no_graceful_stop() {
     let mut command = Command::new(binary());
     command.args(["dev", "--listen", &listen, "--callee-listen", &callee]);
     command.env_remove("RINGBACK__BROKER__URL");
+    // Somebody on this machine may be trying it out on the usual port.
+    command.env("RINGBACK__ADMIN__LISTEN", "127.0.0.1:0");
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = Killed(command.spawn().unwrap());
     drop(process.0.stderr.take());

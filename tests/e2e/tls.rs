@@ -157,6 +157,12 @@ async fn connections_outlive_a_reload_that_leaves_their_certificates_alone() {
     let mut world = world(&nest, &callee).await;
     let id = world.send(&to_callee("GOOD")).await;
     taken(&server, &id).await;
+    // A connection whose answer is not read yet cannot be used for the next.
+    let series = "ringback_attempts_total{outcome=\"delivered\",lane=\"first\"}";
+    eventually("the end of the first attempt", IN_TIME, async || {
+        (world.metric(Role::Dispatcher(0), series).await == 1).then_some(())
+    })
+    .await;
     let file = nest.directory().join("settings.toml");
     fs::write(&file, format!("{callee}in_flight = 3\n")).unwrap();
     for door in std::iter::once(&mut world.gateway.ingress).chain(&mut world.gateway.dispatchers) {

@@ -4,12 +4,14 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use boot::settings::Settings;
-use delivery::{Admission, AllowList, Entry, Guard, Refusal, TargetUrl};
+use delivery::{Admission, AllowList, Entry, Guard, Refusal, TargetUrl, UrlFlaw};
 use dispatcher::addresses_of;
 
 use crate::equipment::{Equipment, parsed};
 use crate::failure::Failure;
 use crate::say::say;
+
+const NEITHER: &str = "refused: neither an absolute URL nor the number of a registered callee";
 
 /// What `ringback guard` was asked.
 #[derive(Debug, clap::Args)]
@@ -63,7 +65,10 @@ async fn explained(
         }
         None => {
             let url = TargetUrl::parse(&asked.target);
-            let url = url.map_err(|flaw| Failure::Found(format!("refused: {flaw}")))?;
+            let url = url.map_err(|flaw| match flaw {
+                UrlFlaw::Malformed => Failure::Found(NEITHER.to_owned()),
+                flaw => Failure::Found(format!("refused: {flaw}")),
+            })?;
             (url, Judge::Guard(guards.of(app)))
         }
     };
@@ -222,5 +227,18 @@ mod tests {
             };
             assert!(fits, "{target} {supposed:?}: {found:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_neither_a_url_nor_a_number_is_called_so() {
+        let asked = Asked {
+            target: "EO999".to_owned(),
+            app: None,
+            address: Vec::new(),
+        };
+        let Err(Failure::Found(told)) = explained(&asked, &settings()).await else {
+            panic!("it was judged")
+        };
+        assert_eq!(told, NEITHER);
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// However little is done at a time, it comes to an end.
 const AT_ALL: Duration = Duration::from_secs(15 * 60);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// What a look has at least: the machine may have stood still until past the deadline.
 const ONE_LOOK: Duration = Duration::from_secs(2);
 

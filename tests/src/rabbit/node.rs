@@ -102,8 +102,8 @@ pub(super) fn furnish(directory: &Path, ports: &Ports, more: &str) {
     }
     write("rabbitmq.conf", &settings);
     write("enabled_plugins", plugins);
-    // Measured on 3.10.8: after a crash, what the ladder moves before the next queue is up again is
-    // moved again only after this time, 180 s by default. As docs/operating.md says.
+    // What the ladder moves and the next queue does not confirm is moved again only after this time,
+    // 180 s by default (measured on 3.10.8). A node that comes back after a crash may come to that.
     write(
         "advanced.config",
         "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 20000}]}].\n",

@@ -1,4 +1,4 @@
-"""Does a RabbitMQ that boots with our definitions have our users and queues?
+"""Checks that a RabbitMQ that boots with our definitions has our users and queues.
 
 Starts a private node in a temporary directory with compose's own configuration file and the
 files that compose mounts, on ports of its own, and stops it again.
@@ -18,11 +18,11 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-# The script behind Debian's wrapper (the wrapper would change to another user), or what there is.
+# The script behind Debian's wrapper, which would change to another user; else any on the PATH.
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 if not Path(SERVER).exists():
     SERVER = shutil.which("rabbitmq-server")
-PATIENCE = 90  # Seconds. A node needs about 6 when the machine is idle.
+TIMEOUT = 90  # Seconds. A node needs about 6 when the machine is idle.
 CONTAINER_DIRECTORY = "/etc/rabbitmq/definitions.d"
 
 
@@ -50,8 +50,8 @@ def ask(port, user, path):
 
 
 def wait_for_amqp(port, node, log):
-    """The AMQP port opens after the import: who gets in finds everything in its place."""
-    end = time.monotonic() + PATIENCE
+    """The AMQP port opens after the import, so that a connected client finds everything."""
+    end = time.monotonic() + TIMEOUT
     while True:
         if node.poll() is not None or time.monotonic() > end:
             tail = "\n".join(line[:200] for line in log.read_text().splitlines()[-15:])
@@ -74,7 +74,7 @@ def stop(process):
 
 
 def boot_faults(compose):
-    """Boots the node and compares what it has with what the files say."""
+    """Boots the node and compares it with the files."""
     if not SERVER:
         return ["RabbitMQ is needed for this check: install rabbitmq-server"]
     files = mounts(compose)
@@ -129,7 +129,7 @@ def boot_faults(compose):
             "stderr": log,
             "start_new_session": True,  # So that it can be stopped with all its children.
         }
-        # Ours, in the foreground: the one that Erlang would start outlives the node.
+        # Started here in the foreground: the one that Erlang would start outlives the node.
         started.append(subprocess.Popen(["epmd", "-port", str(epmd_port)], **common))
         started.append(subprocess.Popen([SERVER], **common))
         late = wait_for_amqp(amqp, started[1], home / "out")
@@ -148,7 +148,7 @@ def boot_faults(compose):
 
 
 def compare(management, wanted):
-    """What the node has, asked as the users that compose uses."""
+    """The contents of the node, read as the users of compose."""
     try:
         queues = ask(management, "operator", "queues?columns=name,type")
         ask(management, "operator", "whoami")
@@ -168,7 +168,7 @@ def compare(management, wanted):
     if classic:
         found.append(f"after import these queues are not quorum queues: {classic[:3]}")
     rights = [p for p in ask(management, "operator", "permissions") if p["user"] == "ringback"]
-    if [p["configure"] for p in rights] != ["^ringback\\.reply\\."]:  # An ingress's own queue of replies.
+    if [p["configure"] for p in rights] != ["^ringback\\.reply\\."]:  # The reply queue of an ingress.
         found.append("the roles' user may create or delete lasting objects, or has no rights at all")
     return found
 
@@ -178,7 +178,7 @@ def route(binding):
 
 
 def let_in(port, user):
-    """Whether the broker takes this user and password over AMQP, as the roles offer them."""
+    """Whether the broker accepts this user and password over AMQP, as the roles send them."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         stream = connection.makefile("rwb")
         stream.write(b"AMQP\x00\x00\x09\x01")
@@ -193,12 +193,12 @@ def let_in(port, user):
 
 
 def read_method(stream):
-    """The class and method of the next frame; nothing once the broker has hung up."""
+    """The class and method of the next frame; none once the broker has closed the connection."""
     try:
         head = stream.read(7)
         if len(head) < 7:
             return None
         payload = stream.read(struct.unpack(">BHI", head)[2] + 1)
         return struct.unpack(">HH", payload[:4])
-    except ConnectionError:  # How a refused user is told.
+    except ConnectionError:  # The broker closes the connection of a refused user.
         return None

@@ -1,4 +1,4 @@
-"""Are the deployment files right, and would this check notice if they were not?"""
+"""Checks the deployment files, and that each check detects a file broken on purpose."""
 
 import copy
 import json
@@ -35,7 +35,7 @@ def toml_of(all_manifests):
 
 
 def run_binary(arguments, settings=None):
-    """The binary with nothing but these settings in its environment."""
+    """Runs the binary with only these settings in its environment."""
     environment = {"PATH": os.environ["PATH"], **(settings or {})}
     return subprocess.run(
         [BINARY, *arguments], env=environment, capture_output=True, text=True, timeout=30, check=False
@@ -56,20 +56,20 @@ def toml_faults(text, url):
 
 
 def unit_settings_faults(unit):
-    """The unit's own environment, with its settings file where it lies here."""
+    """The environment of the unit, with its settings file at its place in the repository."""
     given = {**faults.unit_environment(unit), "RINGBACK_CONFIG": str(UNIT_TOML)}
     return settings_faults("ringback.service", given)
 
 
 def binary_faults(compose, all_manifests, unit):
-    """What only the binary knows: whether it takes these settings, and its topology."""
+    """Checks by the binary: whether it accepts these settings, and its topology."""
     found = []
     for name, service in compose["services"].items():
         if (service.get("command") or [""])[0] in faults.ROLES:
             found += settings_faults(f"compose {name}", service["environment"])
     url = one(all_manifests, "Secret", "ringback-broker")["stringData"]["url"]
     found += toml_faults(toml_of(all_manifests), url)
-    # Settings that are taken prove something only if wrong ones are refused.
+    # Accepted settings prove something only if wrong ones are refused.
     if not toml_faults(toml_of(all_manifests) + "\n[ingress_]\nno_such_key = 1\n", url):
         found.append("self-test: the binary took an unknown key without a word")
     found += unit_settings_faults(unit)
@@ -80,7 +80,7 @@ def binary_faults(compose, all_manifests, unit):
 
 
 def breakages(compose_text, compose, all_manifests, settings, definitions, unit, unit_settings):
-    """Each a file broken on purpose, and whether the check that should notice it does."""
+    """Files broken on purpose, and whether the right check detects each of them."""
 
     def on_compose(change):
         broken = copy.deepcopy(compose)
@@ -107,10 +107,10 @@ def breakages(compose_text, compose, all_manifests, settings, definitions, unit,
     ingress, dispatcher = "ringback-ingress", "ringback-dispatcher"
     yield "a misspelt key in compose", faults.compose_schema(
         compose_text.replace("stop_grace_period", "stop_grace_perod"))
-    yield "a compose stop shorter than the grace", faults.compose_sense(
+    yield "a compose stop shorter than the shutdown timeout", faults.compose_sense(
         on_compose(lambda s: s["dispatcher"].update(stop_grace_period="1m15s")))
-    yield "a compose grace that is not written", faults.compose_sense(
-        on_compose(lambda s: s["ingress"]["environment"].pop("RINGBACK__INGRESS__GRACE")))
+    yield "a compose shutdown timeout that is not written", faults.compose_sense(
+        on_compose(lambda s: s["ingress"]["environment"].pop("RINGBACK__INGRESS__SHUTDOWN_TIMEOUT")))
     yield "a compose port open to everybody", faults.compose_sense(
         on_compose(lambda s: s["ingress"].update(ports=["5106:5106"])))
     yield "a health check on another role's port", faults.compose_sense(
@@ -129,7 +129,7 @@ def breakages(compose_text, compose, all_manifests, settings, definitions, unit,
         "TriggerAuthentication", "ringback-broker", lambda m: m["spec"]["secretTargetRef"][0].pop("key"))
     yield "a kind that nobody knows", faults.manifest_schema(
         {"apiVersion": "apps/v1", "kind": "Deploymint", "metadata": {"name": "x"}})
-    yield "a pod stop shorter than the grace", sense(
+    yield "a pod stop shorter than the shutdown timeout", sense(
         "Deployment", dispatcher, lambda m: pod(m).update(terminationGracePeriodSeconds=75))
     yield "a pod stop that forgets the preStop sleep", sense(
         "Deployment", ingress, lambda m: pod(m).update(terminationGracePeriodSeconds=35))
@@ -148,8 +148,8 @@ def breakages(compose_text, compose, all_manifests, settings, definitions, unit,
         all_manifests, {"queues": definitions["queues"][:0]})
     yield "an image that runs as root", faults.image_sense(
         "FROM rust:1.0-x\nRUN cargo build --locked\n", {"workspace": {"package": {"rust-version": "1.0"}}})
-    yield "a unit's stop shorter than a grace", unit_with(TimeoutStopSec="75")
-    yield "a unit's grace that is not written", faults.unit_sense(unit, {"ingress": {"grace": "30s"}})
+    yield "a unit's stop shorter than a shutdown timeout", unit_with(TimeoutStopSec="75")
+    yield "a unit's shutdown timeout that is not written", faults.unit_sense(unit, {"ingress": {"shutdown_timeout": "30s"}})
     yield "a unit's stop that kills", unit_with(KillSignal="SIGKILL")
     yield "a unit that runs as root", unit_with(DynamicUser="no")
     yield "a unit's queue outside of its directory", unit_with(StateDirectory="elsewhere")
@@ -174,7 +174,7 @@ def main():
     found += faults.unit_sense(unit, unit_settings)
     print(f"docker-compose.yml, {len(all_manifests)} manifests and {UNIT.name} read")
 
-    # Without this file compose cannot start, and the finding is already written above.
+    # Without this file compose cannot start; that is reported above.
     definitions = {"queues": []}
     if DEFINITIONS.is_file():
         definitions = json.loads(DEFINITIONS.read_text())

@@ -1,4 +1,4 @@
-"""What is wrong with a deployment file? Each function returns sentences; none means right."""
+"""Faults of deployment files. Each function returns sentences; none means that all is right."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate
 
-# The oldest Kubernetes that the manifests are for (preStop sleep), and the newest schema at hand.
+# The oldest supported Kubernetes (preStop sleep), and the newest schema available.
 KUBERNETES = ["1.30", "1.37"]
 SCHEMAS = Path(__file__).resolve().parent.parent / "schemas"
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600}
@@ -18,14 +18,14 @@ ROLES = {"ingress": "INGRESS", "dispatcher": "DISPATCHER"}
 
 
 def seconds(text):
-    """The length of `1m30s`, as Compose and our settings write it."""
+    """The seconds of `1m30s`, as Compose and our settings write it."""
     if not re.fullmatch(r"([0-9]+(ms|s|min|m|h) ?)+", str(text)):
         raise ValueError(f"`{text}` is not a duration")
     return sum(int(n) * UNITS[unit] for n, unit in re.findall(r"([0-9]+)([a-z]+)", text))
 
 
 def compose_schema(text):
-    """Against the Compose specification's schema, which check-jsonschema carries with it."""
+    """Validates against the schema of the Compose specification, which check-jsonschema includes."""
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
         file.write(text)
         file.flush()
@@ -42,12 +42,12 @@ def compose_sense(compose):
         if role not in ROLES:
             continue
         settings = service["environment"]
-        grace = settings.get(f"RINGBACK__{ROLES[role]}__GRACE")
+        timeout = settings.get(f"RINGBACK__{ROLES[role]}__SHUTDOWN_TIMEOUT")
         listen = settings.get(f"RINGBACK__{ROLES[role]}__LISTEN", "")
-        if grace is None or "stop_grace_period" not in service:
-            found.append(f"compose {name}: grace and stop_grace_period must both be written")
-        elif seconds(service["stop_grace_period"]) <= seconds(grace):
-            found.append(f"compose {name}: stop_grace_period is not longer than the grace {grace}")
+        if timeout is None or "stop_grace_period" not in service:
+            found.append(f"compose {name}: the shutdown timeout and stop_grace_period must both be written")
+        elif seconds(service["stop_grace_period"]) <= seconds(timeout):
+            found.append(f"compose {name}: stop_grace_period is not longer than the shutdown timeout {timeout}")
         port = listen.rpartition(":")[2]
         if not port or f":{port}/readyz" not in service["healthcheck"]["test"][-1]:
             found.append(f"compose {name}: the health check does not ask its own /readyz")
@@ -63,7 +63,7 @@ def compose_sense(compose):
 
 
 def manifest_schema(manifest):
-    """Against the schema of Kubernetes, or ours for the kinds that KEDA brings."""
+    """Validates against the schema of Kubernetes, or ours for the kinds of KEDA."""
     name = f"{manifest.get('kind')} {manifest.get('metadata', {}).get('name')}"
     if str(manifest.get("apiVersion")).startswith("keda.sh/"):
         file = SCHEMAS / f"keda-{str(manifest['kind']).lower()}.json"
@@ -84,7 +84,7 @@ def manifest_schema(manifest):
 
 
 def manifest_sense(manifests, settings):
-    """Grace periods, and whether names lead to something. `settings` is the TOML, parsed."""
+    """Grace periods, and whether referenced names exist. `settings` is the parsed TOML."""
     found = []
     named = {(m["kind"], m["metadata"]["name"]): m for m in manifests}
     for (kind, name), manifest in named.items():
@@ -125,12 +125,12 @@ def deployment_sense(name, manifest, named, settings):
     role = (container.get("args") or [""])[0]
     sleep = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     own = settings.get(role, {})
-    if "grace" not in own or "terminationGracePeriodSeconds" not in pod:
-        found.append(f"{name}: grace and terminationGracePeriodSeconds must both be written")
-    elif pod["terminationGracePeriodSeconds"] <= seconds(own["grace"]) + sleep:
+    if "shutdown_timeout" not in own or "terminationGracePeriodSeconds" not in pod:
+        found.append(f"{name}: shutdown_timeout and terminationGracePeriodSeconds must both be written")
+    elif pod["terminationGracePeriodSeconds"] <= seconds(own["shutdown_timeout"]) + sleep:
         found.append(
             f"{name}: terminationGracePeriodSeconds is not longer than "
-            f"the preStop sleep {sleep} s and the grace {own['grace']}"
+            f"the preStop sleep {sleep} s and the shutdown timeout {own['shutdown_timeout']}"
         )
     port = int(own.get("listen", ":0").rpartition(":")[2])
     if [p["containerPort"] for p in container["ports"]] != [port]:
@@ -151,7 +151,7 @@ def deployment_sense(name, manifest, named, settings):
 
 
 def scaler_sense(manifests, definitions):
-    """KEDA answers a missing queue with silence: every queue that it watches must exist."""
+    """KEDA ignores a missing queue silently: every queue that it watches must exist."""
     queues = {queue["name"] for queue in definitions["queues"]}
     return [
         f"ScaledObject: there is no queue {trigger['metadata']['queueName']}"
@@ -163,7 +163,7 @@ def scaler_sense(manifests, definitions):
 
 
 def image_sense(dockerfile, workspace):
-    """The image is built by the Rust that the workspace asks for and does not run as root."""
+    """The image is built with the Rust version of the workspace and does not run as root."""
     found = []
     rust = workspace["workspace"]["package"]["rust-version"]
     if f"FROM rust:{rust}-" not in dockerfile:
@@ -191,15 +191,15 @@ def unit_environment(unit):
 
 
 def unit_sense(unit, settings):
-    """Stop time, user and data directory of the one process. `settings` is its TOML, parsed."""
+    """Stop time, user and data directory of the one process. `settings` is its parsed TOML."""
     found = []
     stop = unit.get("TimeoutStopSec", [None])[-1]
-    graces = [settings.get(role, {}).get("grace") for role in ("ingress", "dispatcher")]
-    if stop is None or None in graces:
-        found.append("ringback.service: TimeoutStopSec and both graces in ringback.toml must be written")
-    # A plain number is seconds there.
-    elif seconds(stop + "s" if stop.isdigit() else stop) <= max(map(seconds, graces)):
-        found.append(f"ringback.service: TimeoutStopSec is not longer than the graces {graces}")
+    timeouts = [settings.get(role, {}).get("shutdown_timeout") for role in ("ingress", "dispatcher")]
+    if stop is None or None in timeouts:
+        found.append("ringback.service: TimeoutStopSec and both shutdown timeouts in ringback.toml must be written")
+    # A plain number means seconds.
+    elif seconds(stop + "s" if stop.isdigit() else stop) <= max(map(seconds, timeouts)):
+        found.append(f"ringback.service: TimeoutStopSec is not longer than the shutdown timeouts {timeouts}")
     if unit.get("KillSignal", ["SIGTERM"])[-1] not in ("SIGTERM", "SIGINT"):
         found.append("ringback.service: its KillSignal is no graceful stop")
     if unit.get("DynamicUser") != ["yes"] and unit.get("User", ["root"])[-1] in ("root", "0"):

@@ -1,51 +1,37 @@
-//! Are the promises kept, end to end? One module per promise, all in one binary, so that they
-//! share one RabbitMQ node.
+//! End-to-end tests: the promises of the gateway, tested from outside with the real binary.
 //!
-//! With `RINGBACK_E2E_BROKER=embedded` the gateways stand on the embedded store instead. What is
-//! about RabbitMQ itself (`conformance`, `faults`, `harness`, and modules named `rabbitmq`) is to be
-//! skipped then and fails where it is not; `tests/run` does so, and skips what starts its own store
-//! in either run (`embedded`, `closed_log`).
+//! All are in one test binary, so that they share one RabbitMQ node.
+//!
+//! - `accept/`: what callers send and hear: requests, errors, idempotency keys, query, wait, cancel
+//! - `delivery/`: what targets get: requests, retries, dead letters, signatures, recording
+//! - `limits/`: limits and circuit breakers, per target and per callee
+//! - `security/`: authentication, the SSRF guard, TLS, hostile targets, leaks of secrets
+//! - `admin/`: the operators' API and commands, pauses, replay, reload, start-up
+//! - `journal/`: the PostgreSQL journal
+//! - `faults/`: failures of RabbitMQ and of a dispatcher
+//! - `embedded/`: `ringback serve` and `ringback dev` on one data directory
+//! - `rabbitmq/`: the connection to RabbitMQ and its conformance
+//! - `harness/`: the test harness itself
+//! - `fixtures.rs`: the gateways that tests share
+//!
+//! With `RINGBACK_E2E_BROKER=embedded` the gateways use the embedded store instead of RabbitMQ.
+//! Tests about RabbitMQ itself (`faults`, `harness`, `rabbitmq`) fail in such a run and have to be
+//! skipped. `tests/run` does so, and also skips the tests that use their own store or journal in
+//! either run (`embedded`, `broken_stderr`, `journal`).
 
 #![expect(
     clippy::unwrap_used,
-    reason = "a test fails loudly, and clippy's leave for tests ends at the test function"
+    reason = "a test fails loudly, and clippy's exemption for tests ends at the test function"
 )]
 
 mod accept;
-mod bad_requests;
-mod callers;
-mod canary;
-mod cancel;
-mod closed_log;
-mod conformance;
-mod dead;
-mod deliver;
-mod dev;
+mod admin;
+mod delivery;
 mod embedded;
 mod faults;
-mod graves;
-mod guard;
+mod fixtures;
 mod harness;
-mod hostile_targets;
-mod idempotency;
-mod isolation;
 mod journal;
-mod keys;
-mod load;
-mod no_call;
-mod no_journal;
-mod operators;
-mod pauses;
-mod query;
+mod limits;
 mod rabbitmq;
-mod record;
-mod redirects;
-mod reload;
-mod replay;
-mod retry;
-mod shared;
-mod signing;
-mod startup;
-mod stop;
-mod tls;
-mod wait;
+mod security;

@@ -1,179 +1,188 @@
-//! What can the rest of the program ask of the broker, whichever adapter it is?
+//! The broker and its consumers, with either adapter behind them.
 
-use crate::embedded::{self, Embedded};
-use crate::rabbitmq::{self, RabbitMq};
-use crate::route::Route;
-use crate::{Depths, Lane, Message, PublishError, Received, Replies, State};
+use crate::embedded::{EmbeddedBroker, EmbeddedConsumer, EmbeddedOptions};
+use crate::message::{BrokerMessage, Queue, Route};
+use crate::publish_error::PublishError;
+use crate::rabbitmq::{RabbitMqBroker, RabbitMqConsumer, RabbitMqOptions};
+use crate::received::Received;
+use crate::replies::Replies;
+use crate::state::{ConnectionState, Depths};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A durable queue with delay and dead letters. Cheap to clone.
+/// A durable queue with delays and dead letters. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Broker(Adapter);
+pub struct Broker(BrokerAdapter);
 
 #[derive(Clone, Debug)]
-enum Adapter {
-    RabbitMq(RabbitMq),
-    Embedded(Embedded),
+enum BrokerAdapter {
+    RabbitMq(RabbitMqBroker),
+    Embedded(EmbeddedBroker),
 }
 
-/// Hands out the messages of one lane, across reconnects.
+/// Delivers the messages of one queue, across reconnects.
 #[derive(Debug)]
-pub struct Consumer(AnyConsumer);
+pub struct Consumer(ConsumerAdapter);
 
 #[derive(Debug)]
-enum AnyConsumer {
-    RabbitMq(Box<rabbitmq::Consumer>),
-    Embedded(embedded::Consumer),
+enum ConsumerAdapter {
+    RabbitMq(Box<RabbitMqConsumer>),
+    Embedded(EmbeddedConsumer),
 }
 
 impl Broker {
-    /// Starts connecting to RabbitMQ, in the background and for ever.
+    /// Starts connecting to RabbitMQ in the background, and keeps trying without end.
     ///
     /// # Errors
-    /// A sentence when the settings cannot be used at all. A broker that is not there is no error:
-    /// see [`Broker::publishing`].
-    pub fn start(settings: rabbitmq::Settings) -> Result<Self, String> {
-        RabbitMq::start(settings).map(Adapter::RabbitMq).map(Self)
+    /// A sentence when the options cannot be used. An unreachable broker is not an error: see
+    /// [`Broker::publishing`].
+    pub fn start(options: RabbitMqOptions) -> Result<Self, String> {
+        RabbitMqBroker::start(options)
+            .map(BrokerAdapter::RabbitMq)
+            .map(Self)
     }
 
-    /// Opens the embedded store of a data directory.
+    /// Opens the embedded store in a data directory.
     ///
     /// # Errors
     /// A sentence naming the directory, when it cannot be used or another process uses it.
-    pub fn open(settings: &embedded::Settings) -> Result<Self, String> {
-        Embedded::open(settings).map(Adapter::Embedded).map(Self)
+    pub fn open(options: &EmbeddedOptions) -> Result<Self, String> {
+        EmbeddedBroker::open(options)
+            .map(BrokerAdapter::Embedded)
+            .map(Self)
     }
 
-    /// Publishes to the lane of first attempts.
+    /// Publishes to the queue of first attempts.
     ///
     /// # Errors
     /// [`PublishError`]: refused (never written), or unknown. `Ok` means durable.
-    pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
-        self.route(Route::First, message).await
+    pub async fn publish(&self, message: BrokerMessage) -> Result<(), PublishError> {
+        self.publish_to(Route::First, message).await
     }
 
-    /// Publishes a message that comes out of the retry lane after `delay`, never earlier.
+    /// Publishes a message that becomes due in the retry queue after `delay`, never earlier.
     ///
-    /// A delay beyond [`rabbitmq::LONGEST_DELAY`] may be cut to it: the message must carry its own
-    /// due time and go round again.
+    /// A delay beyond [`MAX_DELAY`](crate::rabbitmq::MAX_DELAY) may be cut to it: the message must
+    /// carry its own due time, so that the receiver can reschedule it.
     ///
     /// # Errors
     /// As [`Broker::publish`].
     pub async fn publish_later(
         &self,
-        message: Message,
+        message: BrokerMessage,
         delay: Duration,
     ) -> Result<(), PublishError> {
-        self.route(Route::Later(delay), message).await
+        self.publish_to(Route::Later(delay), message).await
     }
 
-    /// Publishes a batch of records on its way to the journal.
+    /// Publishes a batch of records for the journal.
     ///
     /// # Errors
     /// As [`Broker::publish`].
-    pub async fn publish_record(&self, message: Message) -> Result<(), PublishError> {
-        self.route(Route::Record, message).await
+    pub async fn publish_record(&self, message: BrokerMessage) -> Result<(), PublishError> {
+        self.publish_to(Route::Record, message).await
     }
 
-    async fn route(&self, route: Route, message: Message) -> Result<(), PublishError> {
+    async fn publish_to(&self, route: Route, message: BrokerMessage) -> Result<(), PublishError> {
         match &self.0 {
-            Adapter::RabbitMq(rabbit) => rabbit.publish(&route, message).await,
-            Adapter::Embedded(embedded) => embedded.publish(&route, message).await,
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.publish(&route, message).await,
+            BrokerAdapter::Embedded(embedded) => embedded.publish(&route, message).await,
         }
     }
 
-    /// Reads a lane with at most `prefetch` messages in hand at a time.
-    pub fn consume(&self, lane: Lane, prefetch: u16) -> Consumer {
+    /// Reads a queue with at most `prefetch` unsettled messages at a time.
+    pub fn consume(&self, queue: Queue, prefetch: u16) -> Consumer {
         Consumer(match &self.0 {
-            Adapter::RabbitMq(rabbit) => {
-                AnyConsumer::RabbitMq(Box::new(rabbit.consume(lane, prefetch)))
+            BrokerAdapter::RabbitMq(rabbitmq) => {
+                ConsumerAdapter::RabbitMq(Box::new(rabbitmq.consume(queue, prefetch)))
             }
-            Adapter::Embedded(store) => AnyConsumer::Embedded(store.consume(lane, prefetch)),
+            BrokerAdapter::Embedded(embedded) => {
+                ConsumerAdapter::Embedded(embedded.consume(queue, prefetch))
+            }
         })
     }
 
-    /// Listens for replies under an address of its own, which travels with what is asked.
+    /// Listens for replies at a new address, which the requester sends along with its request.
     ///
-    /// A reply is a courtesy: it may be lost, and is dropped when it is not taken in time.
+    /// Replies are best effort: one may be lost, and is dropped when it is not read in time.
     pub fn replies(&self) -> Replies {
         match &self.0 {
-            Adapter::RabbitMq(rabbit) => rabbit.replies(),
-            Adapter::Embedded(embedded) => embedded.replies(),
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.replies(),
+            BrokerAdapter::Embedded(embedded) => embedded.replies(),
         }
     }
 
-    /// Replies to whoever listens at `address`. Returns at once; the reply is dropped when there is
-    /// nobody, no connection, or too much on the way.
+    /// Sends a reply to the listener at `address`. Returns at once; the reply is dropped when there
+    /// is no listener, no connection, or the outbox is full.
     pub fn reply(&self, address: String, reply: Bytes) {
         match &self.0 {
-            Adapter::RabbitMq(rabbit) => rabbit.reply(address, reply),
-            Adapter::Embedded(embedded) => embedded.reply(&address, &reply),
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.reply(address, reply),
+            BrokerAdapter::Embedded(embedded) => embedded.reply(&address, &reply),
         }
     }
 
-    /// The state of the connection that publishes, or of the embedded store's disk.
-    pub fn publishing(&self) -> watch::Receiver<State> {
+    /// The state of the publishing connection, or of the embedded store's disk.
+    pub fn publishing(&self) -> watch::Receiver<ConnectionState> {
         match &self.0 {
-            Adapter::RabbitMq(rabbit) => rabbit.publishing(),
-            Adapter::Embedded(embedded) => embedded.state(),
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.publishing(),
+            BrokerAdapter::Embedded(embedded) => embedded.state(),
         }
     }
 
-    /// The state of the connection that consumes; it is made when first asked for.
-    pub fn consuming(&self) -> watch::Receiver<State> {
+    /// The state of the consuming connection. The first call opens that connection.
+    pub fn consuming(&self) -> watch::Receiver<ConnectionState> {
         match &self.0 {
-            Adapter::RabbitMq(rabbit) => rabbit.consuming(),
-            Adapter::Embedded(embedded) => embedded.state(),
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.consuming(),
+            BrokerAdapter::Embedded(embedded) => embedded.state(),
         }
     }
 
-    /// The depth of every lane, seen about once a second.
+    /// The depth of every queue, refreshed about once a second.
     pub fn depths(&self) -> watch::Receiver<Depths> {
         match &self.0 {
-            Adapter::RabbitMq(rabbit) => rabbit.depths(),
-            Adapter::Embedded(embedded) => embedded.depths(),
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.depths(),
+            BrokerAdapter::Embedded(embedded) => embedded.depths(),
         }
     }
 
-    /// Ends all connections, or closes the store. Consumers are closed first, by their owners.
+    /// Closes all connections, or the store. The owners of consumers close those first.
     pub async fn close(&self) {
         match &self.0 {
-            Adapter::RabbitMq(rabbit) => rabbit.close().await,
-            Adapter::Embedded(embedded) => embedded.close().await,
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.close().await,
+            BrokerAdapter::Embedded(embedded) => embedded.close().await,
         }
     }
 }
 
 impl Consumer {
-    /// The next message; waits as long as there is none, or no connection.
+    /// The next message; waits while there is none, or no connection.
     ///
-    /// While follow-ups cannot be published nothing is handed out: an attempt whose outcome cannot
-    /// be written down would only be repeated. Cancelling the wait loses nothing.
+    /// Delivers nothing while follow-ups cannot be published: an attempt whose outcome cannot be
+    /// made durable would only be repeated. Cancelling the wait loses nothing.
     pub async fn next(&mut self) -> Received {
         match &mut self.0 {
-            AnyConsumer::RabbitMq(consumer) => consumer.next().await,
-            AnyConsumer::Embedded(consumer) => consumer.next().await,
+            ConsumerAdapter::RabbitMq(consumer) => consumer.next().await,
+            ConsumerAdapter::Embedded(consumer) => consumer.next().await,
         }
     }
 
-    /// Stops taking messages: what was prefetched and not handed out returns to the queue.
+    /// Stops taking messages: what was prefetched and not delivered returns to the queue.
     ///
-    /// Messages in hand can still be settled; call [`Consumer::close`] after that.
+    /// Delivered messages can still be settled; call [`Consumer::close`] after that.
     pub async fn cancel(&mut self) {
         match &mut self.0 {
-            AnyConsumer::RabbitMq(consumer) => consumer.cancel().await,
-            AnyConsumer::Embedded(consumer) => consumer.cancel(),
+            ConsumerAdapter::RabbitMq(consumer) => consumer.cancel().await,
+            ConsumerAdapter::Embedded(consumer) => consumer.cancel(),
         }
     }
 
-    /// Waits until every settlement is written, then ends the channel. What is still unsettled
+    /// Waits until every settlement is written, then closes the channel. What is still unsettled
     /// returns to the queue.
     pub async fn close(self) {
         match self.0 {
-            AnyConsumer::RabbitMq(consumer) => consumer.close().await,
-            AnyConsumer::Embedded(consumer) => consumer.close().await,
+            ConsumerAdapter::RabbitMq(consumer) => consumer.close().await,
+            ConsumerAdapter::Embedded(consumer) => consumer.close().await,
         }
     }
 }

@@ -1,29 +1,44 @@
-//! How does a message wait, durably, until it is its turn? A queue with delay and dead letters, over
-//! bytes.
+//! A durable queue with delays and dead letters, over bytes.
 //!
-//! This crate knows nothing of callbacks. It takes a [`Message`], says truthfully whether it is
-//! durable ([`PublishError`] tells "never" from "nobody knows"), hands it out again as [`Received`],
-//! and lets the receiver settle it exactly once.
+//! This crate knows nothing of callbacks. It publishes a [`BrokerMessage`], reports whether it is
+//! durable ([`PublishError`] distinguishes "not written" from "unknown"), delivers it as
+//! [`Received`], and lets the receiver settle it exactly once.
 //!
-//! Where to start reading: [`Broker`], then `rabbitmq/topology.rs` for the queues, then
-//! `rabbitmq/publisher.rs` for how an accept is confirmed.
+//! Start with [`Broker`], then `rabbitmq/topology/objects.rs` for the queues and
+//! `rabbitmq/publish/publisher.rs` for publisher confirms.
+//!
+//! - `broker.rs`: [`Broker`] and [`Consumer`], with either adapter behind them.
+//! - `config.rs`: [`BrokerConfig`], the settings section `broker`.
+//! - `message.rs`: [`BrokerMessage`], [`Queue`], and where a message is published.
+//! - `publish_error.rs`: [`PublishError`].
+//! - `received.rs`: [`Received`]. `settlement.rs`: [`Settlement`] and the message that follows from
+//!   it.
+//! - `replies.rs`: [`Replies`], best-effort replies between processes.
+//! - `state.rs`: [`ConnectionState`] and [`Depths`].
+//! - `rabbitmq/`: the adapter for RabbitMQ 3.10 to 4.x.
+//! - `embedded/`: the adapter for one process with one data directory, on SQLite.
+//! - `conformance/`: the tests that both adapters pass (feature `conformance`).
 
 mod broker;
+mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod embedded;
 mod message;
-mod publish;
+mod publish_error;
 pub mod rabbitmq;
 mod received;
 mod replies;
-mod route;
+mod settlement;
 mod state;
 
 pub use broker::{Broker, Consumer};
-pub use message::{Lane, Message};
-pub use publish::{PublishError, Refused, Unknown};
-pub use rabbitmq::Settings;
-pub use received::{Received, Settlement, Unsettled};
+pub use config::BrokerConfig;
+pub use embedded::EmbeddedOptions;
+pub use message::{BrokerMessage, Queue};
+pub use publish_error::{PublishError, RefusedReason, UnknownReason};
+pub use rabbitmq::RabbitMqOptions;
+pub use received::Received;
 pub use replies::Replies;
-pub use state::{Depths, State};
+pub use settlement::{Settlement, Unsettled};
+pub use state::{ConnectionState, Depths};

@@ -1,52 +1,53 @@
-//! What goes into a queue, and which queues can be read?
+//! Messages, where they are published, and the queues that can be read.
 
 use bytes::Bytes;
+use std::time::Duration;
 
 /// A message: bytes, and what people see of them in the broker's console.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub struct BrokerMessage {
     /// Shown as the message's id; the broker does not interpret it.
     pub id: String,
-    /// The format of the body, for instance `callback.v1`.
+    /// The format of the body, for instance `callback.v2`.
     pub kind: &'static str,
-    /// Headers for people. Nothing in the program decides by them: the body alone counts.
+    /// Headers for people. The program only interprets the body.
     pub headers: Vec<(&'static str, String)>,
-    /// The body, never looked into.
+    /// The body, which the broker never decodes.
     pub body: Bytes,
 }
 
-/// A queue that is read.
+/// A queue that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Lane {
+pub enum Queue {
     /// First attempts.
     First,
-    /// Retries and parked work, when they are due.
+    /// Retries and deferred work that are due.
     Retry,
-    /// What was handed out too often without being settled.
+    /// Messages that were delivered too often without being settled.
     DeliveryLimit,
-    /// What no binding wanted; the broker confirmed it all the same.
+    /// Messages that matched no binding; the broker confirms them anyway.
     Unrouted,
-    /// Given up.
+    /// Dead letters.
     Dead,
-    /// Unreadable bytes.
-    Poison,
-    /// Records on their way to the journal.
+    /// Bytes that cannot be decoded.
+    Unreadable,
+    /// Batches of records for the journal.
     Journal,
 }
 
-impl Lane {
-    /// Every lane, in the order of the topology.
+impl Queue {
+    /// Every queue, in the order of the topology.
     pub const ALL: [Self; 7] = [
         Self::First,
         Self::Retry,
         Self::DeliveryLimit,
         Self::Unrouted,
         Self::Dead,
-        Self::Poison,
+        Self::Unreadable,
         Self::Journal,
     ];
 
-    /// The lane's name in queue names, logs and metrics.
+    /// The name used in queue names, logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::First => "first",
@@ -54,8 +55,21 @@ impl Lane {
             Self::DeliveryLimit => "delivery_limit",
             Self::Unrouted => "unrouted",
             Self::Dead => "dead",
-            Self::Poison => "poison",
+            Self::Unreadable => "unreadable",
             Self::Journal => "journal",
         }
     }
+}
+
+/// Where a message is published.
+#[derive(Clone, Debug)]
+pub(crate) enum Route {
+    /// The queue of first attempts, at once.
+    First,
+    /// The retry queue, after a delay.
+    Later(Duration),
+    /// The queue of records.
+    Record,
+    /// A queue that no worker consumes: dead letters and the like.
+    Terminal(Queue),
 }

@@ -1,110 +1,44 @@
-//! How does a message that was handed out come to its end, exactly once?
+//! A delivered message, to be settled exactly once.
 
-use crate::route::Route;
-use crate::{Lane, Message, embedded, rabbitmq};
+use crate::embedded::queue::lease::Lease;
+use crate::rabbitmq::consume::delivery::AckHandle;
+use crate::settlement::{Settlement, Unsettled};
 use bytes::Bytes;
-use std::time::Duration;
 
-/// A message in hand. It must be settled; the type forbids settling it twice.
+/// A delivered message. It must be settled; the type prevents settling it twice.
 ///
-/// Dropping it unsettled loses nothing: it is delivered again when the consumer's connection ends.
-/// Nothing is requeued at once, because a requeue loop reaches the delivery limit in no time.
+/// Dropping it unsettled loses nothing: it is redelivered when the consumer's connection ends. It
+/// is not requeued at once, because a requeue loop would soon reach the delivery limit.
 #[derive(Debug)]
 pub struct Received {
     /// The body as it was published.
     pub body: Bytes,
-    /// Whether the broker handed it out before (a crash, or a lost connection).
+    /// Whether the broker delivered it before (a crash, or a lost connection).
     pub redelivered: bool,
-    /// Why it was given up or set aside, where it was and the broker tells. The embedded store does
-    /// not.
+    /// Why it was dead-lettered or quarantined, if it was. Always `None` from the embedded store.
     pub reason: Option<String>,
-    pub(crate) receipt: Receipt,
+    pub(crate) settler: Settler,
 }
 
-/// The right, and the duty, to settle.
+/// The adapter's handle that settles the message.
 #[derive(Debug)]
-pub(crate) enum Receipt {
-    RabbitMq(rabbitmq::Receipt),
-    Embedded(embedded::Receipt),
+pub(crate) enum Settler {
+    RabbitMq(AckHandle),
+    Embedded(Lease),
 }
-
-/// What becomes of a received message.
-#[derive(Debug)]
-pub enum Settlement {
-    /// Its work is done.
-    Done,
-    /// It, or its follow-up, comes back after a delay.
-    Later {
-        /// Never shorter; at most 1 s + 2 % longer on an unloaded broker.
-        delay: Duration,
-        /// What comes back, in the retry lane.
-        message: Message,
-    },
-    /// It is given up and kept among the dead letters.
-    Dead {
-        /// Why, as a header for people.
-        reason: &'static str,
-        /// What is kept.
-        message: Message,
-    },
-    /// Its bytes cannot be read; they are set aside as they are.
-    Poison {
-        /// Why, as a header for people. Never the bytes themselves.
-        reason: String,
-    },
-}
-
-/// The message could not be settled, and will be delivered again.
-#[derive(Debug, thiserror::Error)]
-#[error("the consumer's connection ended before the message was settled; it will be redelivered")]
-pub struct Unsettled;
 
 impl Received {
-    /// Settles the message: what follows from it is durable before the original is let go.
+    /// Settles the message. Its follow-up is durable before the original is removed.
     ///
-    /// While the follow-up cannot be confirmed (broker blocked or away) this waits and tries again.
+    /// While the follow-up cannot be confirmed (broker blocked or away), this waits and retries.
     ///
     /// # Errors
-    /// [`Unsettled`] when the consumer's connection ended first: the broker still holds the original
-    /// and hands it out again.
+    /// [`Unsettled`] when the consumer's connection ended first: the broker still has the original
+    /// and redelivers it.
     pub async fn settle(self, settlement: Settlement) -> Result<(), Unsettled> {
-        match self.receipt {
-            Receipt::RabbitMq(receipt) => receipt.settle(self.body, settlement).await,
-            Receipt::Embedded(receipt) => receipt.settle(self.body, settlement).await,
-        }
-    }
-}
-
-/// Header of a given-up or set-aside message: why, in a word or a sentence.
-pub(crate) const REASON: &str = "ringback-reason";
-/// Header of a poison message: the lane that it was read from.
-const FROM: &str = "ringback-from";
-/// The format of a message that nobody could read.
-const UNREADABLE: &str = "unreadable";
-
-impl Settlement {
-    /// What must be durable before the message with this `body`, received from `lane`, is let go.
-    pub(crate) fn follow_up(self, lane: Lane, body: Bytes) -> Option<(Route, Message)> {
-        match self {
-            Self::Done => None,
-            Self::Later { delay, message } => Some((Route::Later(delay), message)),
-            Self::Dead {
-                reason,
-                mut message,
-            } => {
-                message.headers.push((REASON, reason.to_owned()));
-                Some((Route::Grave(Lane::Dead), message))
-            }
-            Self::Poison { reason } => {
-                let headers = vec![(REASON, reason), (FROM, lane.as_str().to_owned())];
-                let message = Message {
-                    id: String::new(),
-                    kind: UNREADABLE,
-                    headers,
-                    body,
-                };
-                Some((Route::Grave(Lane::Poison), message))
-            }
+        match self.settler {
+            Settler::RabbitMq(handle) => handle.settle(self.body, settlement).await,
+            Settler::Embedded(lease) => lease.settle(self.body, settlement).await,
         }
     }
 }

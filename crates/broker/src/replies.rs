@@ -1,13 +1,13 @@
-//! How does one who waits for an answer hear it?
+//! Best-effort replies to a process that waits for them.
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-/// Replies read and not yet asked for. Whoever reads slower than this loses the newest.
-pub(crate) const INBOX: usize = 4_096;
+/// Replies that are received and not yet read. When it is full, the newest are dropped.
+pub(crate) const MAX_UNREAD_REPLIES: usize = 4_096;
 
-/// What is told to the address that it gives; see [`crate::Broker::replies`]. Dropping it ends the
-/// listening.
+/// The replies sent to one listener's address; see [`Broker::replies`](crate::Broker::replies).
+/// Dropping it stops listening.
 #[derive(Debug)]
 pub struct Replies {
     pub(crate) address: watch::Receiver<Option<String>>,
@@ -15,17 +15,17 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// Where to reply to, at this moment: another one after each lost connection, and `None` while
-    /// there is no connection. The receiver can be cloned and kept by whoever asks.
+    /// The current reply address: a new one after each lost connection, and `None` while there is
+    /// no connection. The receiver can be cloned and kept.
     pub fn address(&self) -> watch::Receiver<Option<String>> {
         self.address.clone()
     }
 
-    /// The next reply; waits as long as there is none. Cancelling the wait loses nothing.
+    /// The next reply; waits while there is none. Cancelling the wait loses nothing.
     pub async fn next(&mut self) -> Bytes {
         match self.inbox.recv().await {
             Some(reply) => reply,
-            // The broker was closed on purpose: there will never be another.
+            // The broker was closed: there will be no further reply.
             None => std::future::pending().await,
         }
     }

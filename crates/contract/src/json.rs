@@ -1,15 +1,15 @@
-//! How is one of our own values written as JSON?
+//! JSON serialisation of the formats of this crate.
 
 use serde::Serialize;
 
-/// The JSON of a value of ours: keys in the order of its fields, non-ASCII left as it is.
+/// Serialises a value: keys in the order of its fields, non-ASCII characters unescaped.
 #[expect(
     clippy::expect_used,
-    reason = "a Vec takes every write, and our structs have string keys and no failing serialisers; \
-              empty bytes instead would be a lost callback"
+    reason = "writing to a Vec cannot fail, and the structs have string keys and no failing \
+              serialisers; returning empty bytes instead would lose a callback"
 )]
-pub(crate) fn to_json(value: &impl Serialize, room: usize) -> Vec<u8> {
-    let mut json = Vec::with_capacity(room);
+pub(crate) fn to_json(value: &impl Serialize, capacity: usize) -> Vec<u8> {
+    let mut json = Vec::with_capacity(capacity);
     serde_json::to_writer(&mut json, value).expect("plain structs always serialise");
     json
 }

@@ -1,52 +1,36 @@
-//! What travels? The caller's request, our answer, and the message in the queue.
+//! The formats: the caller's request, the gateway's answer, and the message in the queue.
 //!
-//! Pure: bytes in, bytes out; no clock, no network, no settings but [`Rules`].
+//! Pure: bytes in, bytes out. No clock, no network, no settings except [`Rules`].
 //!
-//! - `request.rs`: what may a caller ask for? Start here. It uses `body.rs` and `depth.rs` (can
-//!   the body be read at all?), `fields.rs` (what does a JSON object hold, byte for byte?),
-//!   `options.rs` and `headers.rs`.
-//! - `invalid.rs`, `flaw.rs`: what is wrong with a request, as data and as a sentence?
-//! - `answer.rs`, `language.rs`: what does the caller hear, and in which language?
-//! - `prefer.rs`: does the caller want to wait for the outcome? `reply.rs`: what does a dispatcher tell
-//!   the ingress whose caller waits?
-//! - `report.rs`, `moment.rs`, `mask.rs`: what does a caller hear who asks what became of a callback?
-//! - `message.rs`: what do ingress and dispatcher tell each other? `golden/` holds files of every
-//!   version that was ever written: a version is added, never edited.
+//! - `request/`: the body of `POST /api/callback` and the header `Prefer`. Start here.
+//! - `error/`: what is wrong with a request, as data and as a sentence.
+//! - `response/`: answers, their languages, the report on a callback, and the reply to the ingress
+//!   of a waiting caller.
+//! - `queue/`: the message between ingress and dispatcher, in every version. `golden/` holds files
+//!   of each version: a version is added, never edited.
+//! - `times.rs`: time conversions, for all crates.
+//! - `json.rs`, `unknown_fields.rs`: JSON serialisation; unknown keys, kept byte for byte.
 //!
-//! Invariants: `request_message` is never decoded and never written anew, only sliced and
-//! copied; no error text of [`Unreadable`] holds a byte of a message; nothing here panics,
-//! whatever the bytes.
+//! Invariants: `request_message` is never decoded and never re-serialised, only sliced and copied;
+//! the text of a [`MessageError`] holds no payload; nothing here panics, whatever the bytes.
 
-mod answer;
-mod body;
-mod depth;
-mod fields;
-mod flaw;
-mod headers;
-mod invalid;
+mod error;
 mod json;
-mod language;
-mod mask;
-mod message;
-mod moment;
-mod options;
-mod prefer;
-mod reply;
-mod report;
+mod queue;
 mod request;
+mod response;
+mod times;
+mod unknown_fields;
 
 #[cfg(test)]
-mod properties;
+mod property_tests;
 
-pub use answer::Answer;
-pub use flaw::Flaw;
-pub use invalid::{Invalid, Param};
-pub use language::Language;
-pub use mask::masked_url;
-pub use message::{Attempt, MOST_HISTORY, Message, Unreadable};
-pub use moment::rfc3339;
-pub use options::Options;
-pub use prefer::prefer_wait;
-pub use reply::{Reply, ReplyCode};
-pub use report::{Report, ReportAttempt};
-pub use request::{Request, Rules};
+pub use error::{Invalid, Param, ParamError};
+pub use queue::{HistoryEntry, IfUnknown, MAX_HISTORY, Message, MessageError};
+pub use request::{Options, Request, Rules, prefer_wait};
+pub use response::{
+    Answer, CallbackStatus, Language, Reply, ReplyCode, Report, ReportAttempt, UnknownStatus,
+    masked_url,
+};
+pub use times::{duration_ms, rfc3339, unix_ms, unix_seconds};
+pub use unknown_fields::UnknownFields;

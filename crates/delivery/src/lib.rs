@@ -1,28 +1,32 @@
-//! What must happen? The rules of delivery, without doing any of it.
+//! The rules of delivery, without any I/O.
 //!
-//! How an attempt ended goes in, what must happen next comes out: verdict, retry schedule, registry
-//! of parties, address guard; and who may ask for it: `callers`. Nothing here reads a clock, throws dice or does I/O: time and chance
-//! are arguments, and the manifest lists no crate that could.
+//! - `retry/`: what happens after an attempt: outcome, verdict, schedule, overrides.
+//! - `limits/`: whether a target may be called now: limiter, circuit breaker, rate limiter.
+//! - `guard/`: which addresses may be called: the address guard, also known as the SSRF guard.
+//! - `auth/`: who may send callbacks: keys, signatures, replay cache.
+//! - `callee_registry/`: registered callees by number.
+//! - `target_url/`: URLs that may be called, and their targets.
+//! - `signature/`: signatures of requests to targets.
+//!
+//! Invariant: nothing here reads a clock, draws random numbers or does I/O. Time and chance are
+//! arguments, and the manifest lists no crate that could.
 
-pub mod callers;
-mod guard;
+pub mod auth;
+mod callee_registry;
+pub mod guard;
 pub mod limits;
-mod outcome;
-mod parties;
-mod retry_after;
-mod retrying;
-mod schedule;
+pub mod retry;
 pub mod signature;
-mod target;
-mod verdict;
+mod target_url;
+mod text_or_number;
 
+pub use callee_registry::{CalleeRegistry, RegisteredCallee, RegistryError, RegistryErrorKind};
 pub use guard::{
-    Admission, AllowList, Entry, EntryError, Guard, Guards, Ports, PortsError, Refusal,
+    AddressRule, AddressRuleError, AdmittedBy, AllowList, Guard, Guards, PortRange, PortRangeError,
+    Refusal,
 };
-pub use outcome::Outcome;
-pub use parties::{Parties, Party, PartyError, PartyFlaw};
-pub use retry_after::retry_after;
-pub use retrying::{End, EndError, Retrying};
-pub use schedule::{Schedule, ScheduleError, jittered};
-pub use target::{Target, TargetUrl, UrlFlaw};
-pub use verdict::{Circumstances, Reason, Verdict, decide};
+pub use retry::{
+    DeadLetterReason, DecisionInput, Outcome, OutcomeMatcher, OutcomeMatcherError, RetryOverrides,
+    Schedule, ScheduleError, Verdict, decide, jittered, retry_after,
+};
+pub use target_url::{Target, TargetUrl, UrlError};

@@ -1,53 +1,40 @@
-//! The door out: how does a message become a call to its target, and what follows from the answer?
+//! The dispatcher: takes messages from the queues, calls their targets, and settles them.
 //!
-//! Start reading at `attempt.rs`, the main path. `plan.rs` says who is called and what holds for that
-//! (`policy.rs`: as the settings have it now, `callee.rs`: for one callee, `lines.rs`: over which connections); `early.rs` finds what is not attempted (`fates.rs`: what
-//! was decided elsewhere); `enter.rs` gets it its turn (`gates.rs`: the limits of targets, `board.rs`
-//! and `targets.rs`: what is seen of them, `pauses.rs`: who is left alone); `call.rs` makes the call (`resolve.rs`: names to admitted
-//! addresses, `classify.rs`: errors to outcomes, `headers.rs`: what the target is told);
-//! `follow_up.rs` turns a verdict into a settlement, `record.rs` into a record; `work.rs` runs the
-//! lanes and stops them (`slots.rs`: how many attempts at a time);
-//! `graves.rs` reads the queues that no attempt reads. `sinks.rs`, `writer.rs` and `retention.rs`
-//! bring records into the journal, and out of it again.
+//! Start at `attempt/mod.rs`, the main path.
+//!
+//! - `worker.rs`: consumes the queues until the stop
+//! - `attempt/`: one message, from the queue to its settlement
+//! - `policy/`: the route of a callback: where to call, and how
+//! - `limits/`: limits per target, pauses, statistics
+//! - `http/`: calls, connection pools, name resolution, TLS
+//! - `cancellation.rs`: looks up cancellations and replays
+//! - `rescuer.rs`: rescues messages from the queues that no attempt reads
+//! - `concurrency.rs`: limits the concurrent attempts of a queue
+//! - `context.rs`: the context and the result of an attempt
+//! - `config/`: settings
+//! - `metrics/`: metrics
+//! - `queue.rs`, `deferral.rs`: shared types
 
-mod app;
 mod attempt;
-mod board;
-mod call;
-mod callee;
-mod classify;
-mod early;
-mod enter;
-mod fates;
-mod follow_up;
-mod gates;
-mod graves;
-mod headers;
-mod keep;
-mod lately;
-mod lines;
-mod pauses;
-mod plan;
+mod cancellation;
+mod concurrency;
+mod config;
+mod context;
+mod deferral;
+mod http;
+mod limits;
+mod metrics;
 mod policy;
-mod record;
-mod resolve;
-mod retention;
-mod rule;
-mod signing;
-mod sinks;
-mod slots;
-mod targets;
-mod tell;
-mod tls;
-mod work;
-mod writer;
+mod queue;
+mod rescuer;
+mod worker;
 
-pub use follow_up::same_again;
-pub use pauses::{AutoPause, Pauses};
-pub use policy::{Policies, Policy};
-pub use resolve::addresses_of;
-pub use retention::retain;
-pub use sinks::{ByQueue, Straight};
-pub use targets::Targets;
-pub use work::{Dispatcher, StartError, Tools};
-pub use writer::Writer;
+pub use attempt::record::origin_of;
+pub use attempt::settlement::to_broker_message;
+pub use config::{AutoPauseConfig, CalleeAuth, CalleeConfig, DispatcherConfig, validate_callees};
+pub use http::dns::addresses_of;
+pub use limits::pauses::PauseRegistry;
+pub use limits::target_stats::TargetStatsHandle;
+pub use metrics::DispatcherMetrics;
+pub use policy::delivery_policy::{DeliveryPolicy, PolicyConfig, PolicyHandle};
+pub use worker::{Dependencies, Dispatcher, StartError};

@@ -1,34 +1,44 @@
-//! The door in: how does a caller's request become a durable message, and what is the caller told?
+//! Ingress: turns a caller's request into a durable message, and answers queries about it.
 //!
-//! Start reading at `accept.rs`, the main path, and `queue.rs`, its middle. `callers.rs` tells who asks, `admit.rs` what is
-//! refused, `compose.rs` the message, `reply.rs` how an answer looks, `server.rs` the HTTP server
-//! around it all, `head.rs` and `unread.rs` what it does not see to.
+//! Start at `routes/accept.rs`, the main path.
 //!
-//! - `wishes.rs`: the headers that ask for more; `waiting.rs`: who waits for the first attempt;
-//!   `claim.rs`: which request of an idempotency key publishes.
-//! - `query.rs`: what became of a callback; `watching.rs`: who waits for its end; `freshness.rs`:
-//!   when a caller may be told that there is none.
+//! - `server.rs`: the HTTP server. `state.rs`: what it is built from, and the state of `routes/`.
+//! - `config/`: the sections `ingress`, `auth` and `apps`. `metrics.rs`: what ingress counts.
+//! - `routes/`: one file per route (accept, query, cancel), and the answers to unknown paths.
+//! - `auth.rs`: authenticates callers and enforces their limits.
+//! - `validate_target.rs`: rejects targets that must not be called.
+//! - `admission.rs`: rejects callbacks while the backlog is full.
+//! - `enqueue.rs`: publishes and records a callback. `message.rs`: the message it publishes.
+//! - `idempotency.rs`: one callback per idempotency key.
+//! - `lookup.rs`: finds and cancels callbacks. `watermark.rs`: when an unknown id may be a 404.
+//! - `preferences.rs`: `Prefer: wait=N`. `wait/`: waits for an attempt or a final status.
+//! - `rejection.rs`, `response.rs`, `report.rs`: rejections, HTTP responses, callback reports.
+//!
+//! The listener, which bounds heads and bodies, is `runtime::http`.
 
-mod accept;
-mod admit;
-mod body;
-mod callers;
-mod claim;
-mod compose;
-mod fit;
-mod freshness;
-mod head;
-mod moment;
-mod query;
-mod queue;
-mod reply;
+mod admission;
+mod auth;
+pub mod config;
+mod enqueue;
+mod idempotency;
+mod lookup;
+mod message;
+mod metrics;
+mod preferences;
+mod rejection;
+mod report;
+mod response;
+mod routes;
 mod server;
-mod unread;
-mod waiting;
-mod watching;
-mod wishes;
+mod state;
+mod validate_target;
+mod wait;
+mod watermark;
 
 #[cfg(test)]
 mod tests;
 
-pub use server::{Tools, serve};
+pub use config::{AppConfig, AuthConfig, HttpStatusMode, IngressConfig};
+pub use metrics::IngressMetrics;
+pub use server::serve;
+pub use state::IngressDependencies;

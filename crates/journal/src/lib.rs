@@ -1,32 +1,47 @@
-//! What happened to every callback?
+//! The journal: what happened to every callback.
 //!
-//! The hot path hands a [`Record`] to a [`Recorder`] and goes on. Records reach a [`Journal`] in
-//! batches, in any order and any number of times: storing one twice changes nothing. What is read
-//! back is a [`Callback`] with its attempts.
+//! The hot path hands a [`Record`] to a [`Recorder`] and continues. Records reach a [`Journal`] in
+//! batches, in any order and any number of times: storing a record twice changes nothing. What is
+//! read back is a [`Callback`] with its attempts.
 //!
-//! Where to start reading: [`Record`], then `precedence.rs` for which of two records wins.
+//! - `model/`: what is written and read. `record.rs`, `batch.rs` (records on the wire),
+//!   `callback.rs`, `query.rs`, `control.rs` (cancellation), `idempotency.rs`, `replay.rs`,
+//!   `pause.rs`, `audit.rs`, `retention.rs`.
+//! - `merge/`: which of two records about a callback wins. Start here, after `record.rs`.
+//! - `store.rs`: the traits that an adapter implements, by concern. `journal.rs`: [`Journal`], any
+//!   adapter behind one type. `handle.rs`: a journal with its recorder. `error.rs`.
+//! - `recorder/`: collects records in memory and writes them in batches.
+//! - `postgres/`, `sqlite/`: the two adapters, with the same file names. `column.rs`: conversions
+//!   that both use.
+//! - `conformance/`: the test suite that every adapter passes.
+//! - `config.rs`: the settings section `journal`.
 
-mod callback;
-mod claim;
+mod column;
+mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod fate;
+mod error;
+mod handle;
 mod journal;
-mod pause;
+mod merge;
+mod model;
 mod postgres;
-mod precedence;
-mod query;
-mod record;
 mod recorder;
-mod replay;
 mod sqlite;
+mod store;
 
-pub use callback::{Callback, Status};
-pub use claim::{Claim, Claimed};
-pub use fate::{Cancelled, Fate};
-pub use journal::{Journal, JournalError, Retained, Retention};
-pub use pause::{Pause, PauseKind};
-pub use query::{Cursor, Filter, Page};
-pub use record::{Attempt, Origin, Record, State, Unreadable, decode_batch, encode_batch};
-pub use recorder::{Recorder, Sink, Unrecorded};
-pub use replay::{Audit, Mended, Replay};
+pub use config::JournalConfig;
+pub use error::{JournalError, JournalResult};
+pub use handle::JournalHandle;
+pub use journal::Journal;
+pub use model::{
+    AttemptRecord, AuditCursor, AuditEntry, AuditPage, Callback, CallbackPage, CancelOutcome,
+    Claim, Claimed, ControlState, Cursor, DecodedBatch, Filter, Origin, Pause, PauseKind, Record,
+    RecordedState, Replay, ReplayOutcome, Retention, RetentionProgress, UnreadableBatch,
+    decode_batch, encode_batch,
+};
+pub use recorder::{RecordDropped, RecordSink, Recorder};
+pub use store::{
+    AuditStore, CallbackStore, ControlStore, IdempotencyStore, JournalStore, PauseStore,
+    RecordStore, ReplayStore, RetentionStore,
+};

@@ -1,19 +1,19 @@
-//! Does the journal in a file keep every promise, and its own?
+//! The journal in a SQLite file passes the suite, and the tests that only apply to a file.
 
-#![expect(clippy::unwrap_used, reason = "a broken promise must fail loudly")]
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use journal::conformance::{Rig, exercise};
-use journal::{Filter, Journal, Origin, Record, Recorder, State};
+use journal::conformance::{JournalFixture, exercise};
+use journal::{Filter, Journal, Origin, Record, RecordedState, Recorder};
 
-/// Journals in a directory that goes with the test.
-struct OnDisk(PathBuf);
+/// Journals in a directory that is removed with the test.
+struct SqliteFixture(PathBuf);
 
-impl OnDisk {
+impl SqliteFixture {
     fn new(name: &str) -> Self {
         let root = std::env::temp_dir().join(format!("ringback-{name}-{}", std::process::id()));
         fs::create_dir_all(&root).unwrap();
@@ -21,17 +21,25 @@ impl OnDisk {
     }
 }
 
-impl Drop for OnDisk {
+impl Drop for SqliteFixture {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-impl Rig for OnDisk {
-    async fn open(&self, name: &str) -> Journal {
+impl JournalFixture for SqliteFixture {
+    async fn open(&self, name: &str) -> Result<Journal, String> {
         let directory = self.0.join(name);
         fs::create_dir_all(&directory).unwrap();
-        Journal::open(&directory).unwrap()
+        Journal::open(&directory)
+    }
+
+    async fn set_schema_version(&self, name: &str, version: u32) {
+        let file = self.0.join(name).join("journal.db");
+        let connection = rusqlite::Connection::open(file).unwrap();
+        connection
+            .pragma_update(None, "user_version", version)
+            .unwrap();
     }
 }
 
@@ -50,23 +58,23 @@ fn accepted() -> Record {
         generation: 0,
         attempt: 1,
         at: 1,
-        state: State::Queued { not_before: None },
+        state: RecordedState::Queued { not_before: None },
         attempted: None,
         dead_letter: None,
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_file_keeps_every_promise() {
-    exercise(&OnDisk::new("journal")).await;
+async fn sqlite_passes_the_suite() {
+    exercise(&SqliteFixture::new("journal")).await;
 }
 
 #[tokio::test]
-async fn the_file_is_its_owners_alone() {
-    let disk = OnDisk::new("journal-mode");
-    let journal = disk.open("mode").await;
+async fn only_its_owner_can_read_the_file() {
+    let fixture = SqliteFixture::new("journal-mode");
+    let journal = fixture.open("mode").await.unwrap();
     journal.record(&[accepted()]).await.unwrap();
-    for file in fs::read_dir(disk.0.join("mode")).unwrap() {
+    for file in fs::read_dir(fixture.0.join("mode")).unwrap() {
         let file = file.unwrap();
         let mode = file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", file.path().display());
@@ -75,27 +83,27 @@ async fn the_file_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_journal_is_refused_by_name() {
-    let disk = OnDisk::new("journal-garbage");
-    fs::write(disk.0.join("journal.db"), "garbage ".repeat(1_000)).unwrap();
-    let refused = Journal::open(&disk.0).unwrap_err();
+async fn a_file_that_is_not_a_journal_is_refused_by_name() {
+    let fixture = SqliteFixture::new("journal-garbage");
+    fs::write(fixture.0.join("journal.db"), "garbage ".repeat(1_000)).unwrap();
+    let refused = Journal::open(&fixture.0).unwrap_err();
     assert!(refused.contains("journal.db"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_closed_journal_answers_that_it_is() {
-    let disk = OnDisk::new("journal-closed");
-    let journal = disk.open("closed").await;
+async fn a_closed_journal_says_so() {
+    let fixture = SqliteFixture::new("journal-closed");
+    let journal = fixture.open("closed").await.unwrap();
     journal.close().await;
     journal.close().await;
-    let told = journal.record(&[accepted()]).await.unwrap_err();
-    assert!(told.to_string().contains("closed"), "{told}");
+    let error = journal.record(&[accepted()]).await.unwrap_err();
+    assert!(error.to_string().contains("closed"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recorder_brings_everything_into_the_file() {
-    let disk = OnDisk::new("journal-recorder");
-    let journal = disk.open("recorder").await;
+async fn a_recorder_writes_everything_into_the_file() {
+    let fixture = SqliteFixture::new("journal-recorder");
+    let journal = fixture.open("recorder").await.unwrap();
     let recorder = Recorder::start(std::sync::Arc::new(journal.clone()), 10_000);
     let begun = Instant::now();
     for _ in 0..5_000 {
@@ -103,10 +111,10 @@ async fn a_recorder_brings_everything_into_the_file() {
     }
     recorder.record_durably(accepted()).await.unwrap();
     recorder.close().await;
-    assert_eq!(recorder.gap(), 0);
+    assert_eq!(recorder.dropped(), 0);
     let count = journal.count(&Filter::default(), 0).await.unwrap();
     assert_eq!(count, 5_001);
-    // Thousands in a second and not tens: they share their syncs.
+    // Thousands a second and not tens: writes share their syncs.
     assert!(begun.elapsed() < Duration::from_secs(60));
     journal.close().await;
 }

@@ -1,25 +1,23 @@
-//! What does the one binary do? Roles that serve, and commands that people run.
+//! The one binary: roles that run until they are stopped, and commands.
 //!
-//! Start reading at `cli.rs`, the table of contents. `role/` runs ingress and dispatcher as
-//! processes of their own, `dev.rs` both in one; `callee.rs` is the practice callee, which tests
-//! use as well.
+//! - `commands/`: the command line, one file per command
+//! - `app/`: the settings, and what every role is assembled from
+//! - `recording/`: writes records into the journal
+//! - `dev/`: `ringback dev`
+//! - `practice_callee/`: a target that does what its path says; the tests use it as well
+//! - `topology/`: compares RabbitMQ with the expected topology
+//! - `http.rs`, `error.rs`: shared by commands
 
-mod admin;
-mod ask;
-pub mod callee;
-mod cli;
+#![recursion_limit = "256"] // The futures of the roles nest deeply.
+
+mod app;
+mod commands;
 mod dev;
-mod equipment;
-mod failure;
-mod guard;
-mod key;
-mod operators;
-mod reach;
-mod records;
-mod role;
-mod say;
-mod schedule;
+mod error;
+mod http;
+pub mod practice_callee;
+mod recording;
 mod topology;
 
-pub use cli::Cli;
-pub use failure::Failure;
+pub use commands::Cli;
+pub use error::CommandError;

@@ -1,4 +1,4 @@
-//! Where does everything begin? Cryptography first, then what the command line asks for.
+//! Installs the cryptography, then runs what the command line names.
 
 use std::process::ExitCode;
 
@@ -6,11 +6,11 @@ use clap::Parser;
 use ringback::Cli;
 
 fn main() -> ExitCode {
-    boot::telemetry::install_crypto();
+    runtime::telemetry::install_crypto();
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            complain(&failure.sentence());
+        Err(error) => {
+            print_error(&error.sentence());
             ExitCode::FAILURE
         }
     }
@@ -18,8 +18,8 @@ fn main() -> ExitCode {
 
 #[expect(
     clippy::print_stderr,
-    reason = "the last word of a process that may not have begun to log"
+    reason = "the last output of a process that may not have started to log"
 )]
-fn complain(sentence: &str) {
+fn print_error(sentence: &str) {
     eprintln!("ringback: {sentence}");
 }

@@ -1,4 +1,4 @@
-//! What do callers see of a full disk? A 503 and no false `000`; and once there is space, nothing.
+//! A full disk: callers get a 503 and no false `000`, and normal service once there is space.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -7,19 +7,19 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::callers::Answer;
-use tests::site::stored;
-use tests::{Callers, Site, dwindles, eventually};
+use tests::callers::CallerAnswer;
+use tests::scenario::single_process::stored;
+use tests::{Callee, Callers, SingleProcess, eventually, until_none_left};
 
-use super::{SOON, STUCK, callee};
+use super::{SOON, STUCK};
 
 const CALLERS: usize = 16;
 const MEBIBYTES: u32 = 8;
 
-/// How a mount namespace of one's own is to be had here.
+/// The arguments of `unshare` for a mount namespace of one's own.
 ///
 /// # Errors
-/// In words, where it is not to be had at all and we are not root, who must be able to.
+/// As text, when it is not possible and we are not root, for whom it has to be.
 fn unshare() -> Result<&'static [&'static str], String> {
     const AS_ROOT: &[&str] = &["-m", "--"];
     const AS_ANYBODY: &[&str] = &["-r", "-m", "--"];
@@ -40,7 +40,7 @@ fn unshare() -> Result<&'static [&'static str], String> {
     Err(reason)
 }
 
-/// Leaves no byte free.
+/// Fills the disk completely.
 fn fill(file: &Path) {
     let mut file = File::create(file).unwrap();
     for piece in [64 * 1024, 4 * 1024, 1] {
@@ -57,10 +57,10 @@ fn fill(file: &Path) {
     }
 }
 
-/// Waits until `/readyz` says so of the store; it goes on answering 200.
-async fn store_is(site: &Site, state: &str) -> String {
+/// Waits until `/readyz` reports this state of the store. Its status must be 200 throughout.
+async fn store_is(gateway: &SingleProcess, state: &str) -> String {
     eventually(&format!("the store to be {state}"), SOON, async || {
-        let (status, body) = site.get("/readyz").await?;
+        let (status, body) = gateway.get("/readyz").await?;
         assert_eq!(status, 200, "{body}");
         let seen: Value = serde_json::from_str(&body).unwrap();
         let seen = seen["broker"].as_str().unwrap().to_owned();
@@ -82,21 +82,24 @@ async fn a_full_disk_is_a_503_until_there_is_space_again() {
             return;
         }
     };
-    let callee = callee().await;
-    let mut site = Site::new(&[]);
-    let disk = site.start_on_small_disk(MEBIBYTES, unshare).await;
+    let callee = Callee::start_with_full_log().await;
+    let mut gateway = SingleProcess::new(&[]);
+    let disk = gateway.start_on_small_disk(MEBIBYTES, unshare).await;
     let paths = ["/ok", "/flaky/1", "/slow/300", "/status/400"];
     let targets: Vec<String> = paths.iter().map(|path| callee.url(path)).collect();
-    let callers = Callers::start(site.address, &targets, CALLERS, u64::MAX);
+    let callers = Callers::start(gateway.address, &targets, CALLERS, u64::MAX);
     for _ in 0..2 {
-        // The log is still short: it must grow, and cannot.
+        // The write-ahead log is still short: it would have to grow, and cannot.
         callers.accepted_more(50).await;
         fill(&disk.join("fill"));
-        let reason = store_is(&site, "blocked").await;
+        let reason = store_is(&gateway, "blocked").await;
         assert!(reason.contains("full"), "{reason}");
-        // Whoever asks from now on is refused: two answers for each caller are surely such.
-        let refused = |answer: &Answer| answer.status == Some(503) && answer.refused();
-        let (before, accepted) = (callers.count(refused), callers.count(Answer::accepted));
+        // New requests are refused from now on: two answers per caller are certainly among them.
+        let refused = |answer: &CallerAnswer| answer.status == Some(503) && answer.refused();
+        let (before, accepted) = (
+            callers.count(refused),
+            callers.count(CallerAnswer::accepted),
+        );
         eventually("refusals", SOON, async || {
             let now = callers.count(refused) - before;
             if now >= 4 * CALLERS {
@@ -106,25 +109,25 @@ async fn a_full_disk_is_a_503_until_there_is_space_again() {
             }
         })
         .await;
-        let meanwhile = callers.count(Answer::accepted) - accepted;
-        // An answer that was on its way when the store was seen blocked.
+        let meanwhile = callers.count(CallerAnswer::accepted) - accepted;
+        // Answers that were in progress when the store was seen blocked.
         assert!(meanwhile <= CALLERS, "{meanwhile} accepted by a full disk");
         fs::remove_file(disk.join("fill")).unwrap();
-        store_is(&site, "connected").await;
+        store_is(&gateway, "connected").await;
     }
     callers.accepted_more(100).await;
     let answers = callers.stop().await;
-    dwindles("messages in the store", STUCK, async || {
-        // While it is copied the process stands still, and between two looks it must get on.
+    until_none_left("messages in the store", STUCK, async || {
+        // The process is stopped while it is copied, and needs time to work between two checks.
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let mut left = stored(&site.copied(&disk).await);
-        left.retain(|(lane, _)| lane != "dead");
+        let mut left = stored(&gateway.copied(&disk).await);
+        left.retain(|(queue, _)| queue != "dead");
         Ok((left.len(), format!("{} left", left.len())))
     })
     .await;
-    // While the process runs: the disk goes with it.
-    let copy = site.copied(&disk).await;
-    let audit = site.ledger(&copy, &answers, &callee).audit().sound();
+    // While the process runs: the disk is unmounted with it.
+    let copy = gateway.copied(&disk).await;
+    let audit = gateway.ledger(&copy, &answers, &callee).audit().sound();
     println!("full disk: {audit}");
     let there = audit.delivered + audit.dead;
     assert_eq!(audit.accepted + audit.recovered, there, "{audit}");
@@ -132,6 +135,6 @@ async fn a_full_disk_is_a_503_until_there_is_space_again() {
         audit.refused >= 8 * CALLERS && audit.repeats == 0,
         "{audit}"
     );
-    let ended = site.stop().await;
+    let ended = gateway.stop().await;
     assert_eq!(ended.code(), Some(0), "{ended}");
 }

@@ -1,10 +1,10 @@
-//! Does a newcomer, with nothing installed, see callbacks delivered, retried and given up?
+//! `ringback dev` with nothing installed: callbacks delivered, retried and dead-lettered.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tests::ports::free_port;
-use tests::{Process, eventually, together};
+use tests::{Process, eventually, on_shared_runtime};
 
 use super::SOON;
 
@@ -18,7 +18,7 @@ fn dev(more: &[&str]) -> Process {
     Process::ringback(&arguments, [("RINGBACK__RETRY__SCHEDULE", "1s,1s")])
 }
 
-/// Waits for the greeting; the temporary directory that it names.
+/// Waits for the greeting, and returns the temporary directory that it names.
 async fn greeted(dev: &Process) -> Option<PathBuf> {
     let log = eventually("the greeting", SOON, async || {
         let log = dev.log();
@@ -33,15 +33,15 @@ async fn greeted(dev: &Process) -> Option<PathBuf> {
     rest.split_whitespace().next().map(PathBuf::from)
 }
 
-/// The id in an answer on a line.
+/// The id in a printed answer.
 fn id(line: &str) -> Option<String> {
     let (_, rest) = line.split_once(r#""request_id":""#)?;
     line.contains(r#""code":"000""#)
         .then(|| rest[..36].to_owned())
 }
 
-/// Waits until the lines of a callback's attempts tell its end.
-async fn fate(dev: &Process, id: &str, attempts: usize, end: &str) {
+/// Waits until the lines of a callback's attempts show its end.
+async fn outcome(dev: &Process, id: &str, attempts: usize, end: &str) {
     eventually(
         &format!("{end} after {attempts}"),
         HALF_A_MINUTE,
@@ -64,7 +64,7 @@ async fn fate(dev: &Process, id: &str, attempts: usize, end: &str) {
 
 #[test]
 fn the_lines_to_paste_work_with_nothing_installed() {
-    together(async {
+    on_shared_runtime(async {
         let mut dev = dev(&[]);
         let directory = greeted(&dev).await.unwrap();
         assert!(
@@ -83,12 +83,12 @@ fn the_lines_to_paste_work_with_nothing_installed() {
         for (post, (attempts, end)) in
             posts
                 .iter()
-                .zip([(1, "delivered"), (3, "delivered"), (3, "given up")])
+                .zip([(1, "delivered"), (3, "delivered"), (3, "dead-lettered")])
         {
-            let said = pasted(post).await;
-            let id = id(&said).unwrap_or_else(|| panic!("{post}: {said}"));
-            fate(&dev, &id, attempts, end).await;
-            assert!(pasted(reads[0]).await.contains(&id));
+            let output = run_line(post).await;
+            let id = id(&output).unwrap_or_else(|| panic!("{post}: {output}"));
+            outcome(&dev, &id, attempts, end).await;
+            assert!(run_line(reads[0]).await.contains(&id));
         }
         dev.sigterm();
         let ended = dev.wait_exit(SOON).await;
@@ -97,7 +97,7 @@ fn the_lines_to_paste_work_with_nothing_installed() {
     });
 }
 
-async fn pasted(line: &str) -> String {
+async fn run_line(line: &str) -> String {
     let mut shell = Process::start(Path::new("/bin/sh"), &["-c", line], [("A", "")]);
     let ended = shell.wait_exit(SOON).await;
     assert!(ended.success(), "{line}: {}", shell.log());
@@ -105,8 +105,8 @@ async fn pasted(line: &str) -> String {
 }
 
 #[test]
-fn the_demo_shows_the_three_fates_within_half_a_minute_and_goes_on() {
-    together(async {
+fn the_demo_shows_three_outcomes_within_half_a_minute_and_goes_on() {
+    on_shared_runtime(async {
         let mut dev = dev(&["--demo"]);
         let directory = greeted(&dev).await.unwrap();
         let ids = eventually("three accepted callbacks", SOON, async || {
@@ -119,14 +119,14 @@ fn the_demo_shows_the_three_fates_within_half_a_minute_and_goes_on() {
             if ids.len() == 3 { Ok(ids) } else { Err(log) }
         })
         .await;
-        let fates = [
+        let outcomes = [
             (1, "delivered"),
             (3, "delivered"),
-            (4, "given up (exhausted)"),
+            (4, "dead-lettered (exhausted)"),
         ];
         let begun = std::time::Instant::now();
-        for (id, (attempts, end)) in ids.iter().zip(fates) {
-            fate(&dev, id, attempts, end).await;
+        for (id, (attempts, end)) in ids.iter().zip(outcomes) {
+            outcome(&dev, id, attempts, end).await;
         }
         assert!(begun.elapsed() < HALF_A_MINUTE, "{:?}", begun.elapsed());
         assert_eq!(dev.ended(), None);
@@ -138,15 +138,15 @@ fn the_demo_shows_the_three_fates_within_half_a_minute_and_goes_on() {
 }
 
 #[test]
-fn a_directory_that_is_given_is_kept_with_what_waits_in_it() {
-    together(async {
-        let nest = tests::nest::Nest::new("kept");
-        let directory = nest.directory().join("queue");
+fn a_given_directory_is_kept_with_its_messages() {
+    on_shared_runtime(async {
+        let temp = tests::cleanup::TempDirectory::new("kept");
+        let directory = temp.path().join("queue");
         let mut dev = dev(&["--data-dir", directory.to_str().unwrap()]);
         greeted(&dev).await.unwrap();
         dev.sigterm();
         let ended = dev.wait_exit(SOON).await;
         assert_eq!(ended.code(), Some(0), "{ended}");
-        assert!(tests::site::stored(&directory).is_empty());
+        assert!(tests::scenario::single_process::stored(&directory).is_empty());
     });
 }

@@ -1,32 +1,36 @@
-//! The broker runs out of memory under load: it takes nothing, and gives out what it has.
+//! The broker runs out of memory under load: it accepts nothing and still delivers what it has.
 
 use std::time::Instant;
 
-use tests::callers::Answer;
-use tests::{Role, Scene, Spare, eventually};
+use tests::callers::CallerAnswer;
+use tests::{ExclusiveRabbitMq, GatewayRole, Scenario, eventually};
 
 use super::{AT_ONCE, CALLERS, NOTICED, PUBLISH_DEADLINE, SLACK, nine_of_ten, options};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_memory_alarm_refuses_callers_at_once_and_repeats_no_attempt() {
-    let rabbit = Spare::take().await;
-    let mut scene = Scene::start(&rabbit, options()).await;
-    // Two of five attempts have a follow-up that must be published.
+    let rabbit = ExclusiveRabbitMq::take().await;
+    let mut scenario = Scenario::start(&rabbit, options()).await;
+    // Two of five attempts have a follow-up to publish.
     let paths = ["/ok", "/flaky/2", "/slow/200"];
-    let callers = scene.callers(&paths, CALLERS, u64::MAX);
+    let callers = scenario.callers(&paths, CALLERS, u64::MAX);
     callers.accepted_more(1_000).await;
 
     rabbit.raise_memory_alarm().await;
-    scene.broker_is(Role::Ingress, "blocked", NOTICED).await;
+    scenario
+        .broker_is(GatewayRole::Ingress, "blocked", NOTICED)
+        .await;
     let blocked = Instant::now();
-    // Follow-ups are held up as well, and acknowledgements are not.
+    // Follow-ups are held up as well; acknowledgements are not.
     let held_up = "publishing: blocked";
-    scene.broker_is(Role::Dispatcher(0), held_up, NOTICED).await;
-    let page = scene.metrics(Role::Ingress).await;
+    scenario
+        .broker_is(GatewayRole::Dispatcher(0), held_up, NOTICED)
+        .await;
+    let page = scenario.metrics(GatewayRole::Ingress).await;
     assert!(page.contains("ringback_broker_blocked 1"), "{page}");
-    // Long enough for the last answer that was unknown when the alarm came, and for attempts to be
-    // repeated in a loop if they were.
-    let since = |answer: &Answer| answer.began > blocked;
+    // Long enough for the last answer that was unknown at the alarm, and to notice attempts that
+    // are repeated in a loop.
+    let since = |answer: &CallerAnswer| answer.began > blocked;
     eventually("refusals past the deadline", NOTICED, async || {
         let refused = callers.count(|answer| {
             since(answer) && answer.refused() && answer.began - blocked > PUBLISH_DEADLINE + SLACK
@@ -35,11 +39,13 @@ async fn a_memory_alarm_refuses_callers_at_once_and_repeats_no_attempt() {
     })
     .await;
     let still = Instant::now();
-    scene.broker_is(Role::Ingress, "blocked", NOTICED).await;
+    scenario
+        .broker_is(GatewayRole::Ingress, "blocked", NOTICED)
+        .await;
 
     rabbit.clear_memory_alarm().await;
-    for role in [Role::Ingress, Role::Dispatcher(0)] {
-        scene.broker_is(role, "connected", NOTICED).await;
+    for role in [GatewayRole::Ingress, GatewayRole::Dispatcher(0)] {
+        scenario.broker_is(role, "connected", NOTICED).await;
     }
     callers.accepted_more(500).await;
     let answers = callers.stop().await;
@@ -54,8 +60,8 @@ async fn a_memory_alarm_refuses_callers_at_once_and_repeats_no_attempt() {
     let slowest = answers.iter().map(|answer| answer.took).max();
     assert!(slowest <= Some(PUBLISH_DEADLINE + SLACK), "{slowest:?}");
 
-    let audit = scene.settle(&answers).await;
+    let audit = scenario.settle(&answers).await;
     println!("memory alarm of {:?}: {audit}", still - blocked);
-    // No connection was lost, so that nothing was handed out twice.
+    // No connection was lost, so nothing was delivered twice.
     assert_eq!(audit.repeats, 0, "{audit}");
 }

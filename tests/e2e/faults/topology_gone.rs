@@ -1,20 +1,20 @@
-//! A queue is deleted under its consumer.
+//! A queue is deleted while it is consumed.
 
 use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use tests::{GatewayOptions, Rabbit, Role, Scene, eventually};
+use tests::{GatewayOptions, GatewayRole, RabbitMq, Scenario, eventually};
 
 use super::NOTICED;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_queue_is_declared_again_and_work_goes_on() {
-    let rabbit = Rabbit::shared().await;
-    let mut scene = Scene::start(rabbit, GatewayOptions::default()).await;
-    let retry = scene.name("retry");
+    let rabbit = RabbitMq::shared().await;
+    let mut scenario = Scenario::start(rabbit, GatewayOptions::default()).await;
+    let retry = scenario.name("retry");
     let connection = rabbit.connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();
-    // Callbacks that wait in the ladder meanwhile must find their way.
-    let mut answers = scene.callers(&["/flaky/1"], 8, 40).done().await;
+    // Callbacks in the delay queues must arrive nevertheless.
+    let mut answers = scenario.callers(&["/flaky/1"], 8, 40).done().await;
     channel
         .queue_delete(retry.as_str().into(), QueueDeleteOptions::default())
         .await
@@ -33,12 +33,12 @@ async fn a_deleted_queue_is_declared_again_and_work_goes_on() {
         }
     })
     .await;
-    scene
-        .broker_is(Role::Dispatcher(0), "connected", NOTICED)
+    scenario
+        .broker_is(GatewayRole::Dispatcher(0), "connected", NOTICED)
         .await;
 
-    answers.extend(scene.callers(&["/flaky/1"], 8, 40).done().await);
-    let audit = scene.settle(&answers).await;
+    answers.extend(scenario.callers(&["/flaky/1"], 8, 40).done().await);
+    let audit = scenario.settle(&answers).await;
     println!("queue deleted: {audit}");
     assert_eq!((audit.accepted, audit.delivered), (80, 80), "{audit}");
 }

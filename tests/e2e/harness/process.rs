@@ -1,9 +1,9 @@
-//! Are processes run, seen and ended as told, and is waiting done well?
+//! Tests of running processes and of waiting.
 
 use std::path::Path;
 use std::time::Duration;
 
-use tests::nest::Nest;
+use tests::cleanup::TempDirectory;
 use tests::{Process, eventually};
 
 use super::{SOON, is_running};
@@ -17,7 +17,7 @@ fn shell(script: &str) -> Process {
 }
 
 #[tokio::test]
-async fn a_process_is_seen_stopped_and_killed() {
+async fn a_process_is_observed_stopped_and_killed() {
     let mut process = shell("echo \"$GREETING\"; echo oops >&2; exit 3");
     assert_eq!(process.wait_exit(SOON).await.code(), Some(3));
     assert_eq!(process.log(), "hello\noops\n");
@@ -62,16 +62,16 @@ async fn a_dropped_process_is_gone_with_its_children_and_files() {
 }
 
 #[tokio::test]
-async fn an_empty_nest_is_removed() {
-    let nest = Nest::new("empty");
-    let directory = nest.directory().to_owned();
+async fn an_empty_directory_is_removed() {
+    let temp = TempDirectory::new("empty");
+    let directory = temp.path().to_owned();
     assert!(directory.exists());
-    drop(nest);
+    drop(temp);
     assert!(!directory.exists());
 }
 
 #[tokio::test]
-async fn eventually_finds_what_comes_late() {
+async fn eventually_waits_for_a_late_value() {
     let mut looks = 0;
     let found = eventually("the third look", SOON, async || {
         looks += 1;
@@ -82,12 +82,12 @@ async fn eventually_finds_what_comes_late() {
 
 #[tokio::test]
 #[should_panic(expected = "waited 3s for a miracle; last seen: look 2")]
-async fn eventually_says_what_it_saw_last() {
+async fn eventually_reports_what_it_saw_last() {
     let mut looks = 0;
     eventually("a miracle", Duration::from_secs(3), async || {
         looks += 1;
         if looks == 3 {
-            // A look that hangs must not hang the test.
+            // A check that hangs must not hang the test.
             std::future::pending::<()>().await;
         }
         Err::<(), _>(format!("look {looks}"))

@@ -1,8 +1,8 @@
-//! Do days past their retention go as a whole, but for those that still hold something alive?
+//! Days past their retention are dropped as a whole, unless a callback in them is unfinished.
 
 use std::time::{Duration, Instant};
 
-use journal::{Journal, JournalError, Origin, Retention, State};
+use journal::{Journal, JournalError, Origin, RecordedState, Retention};
 use sqlx::{Connection as _, PgConnection};
 use tests::Postgres;
 
@@ -29,18 +29,21 @@ async fn partitions(url: &str, table: &str) -> Vec<String> {
 
 async fn delivered(journal: &Journal, accepted_at: u64) -> Origin {
     let callback = origin(accepted_at);
-    let records = [accepted(&callback), told(&callback, State::Delivered)];
+    let records = [
+        accepted(&callback),
+        told(&callback, RecordedState::Delivered),
+    ];
     journal.record(&records).await.unwrap();
     callback
 }
 
-/// Steps until nothing more is found; how many callbacks went. As the gateway does, it comes back
-/// after a step for which the server was too busy.
+/// Runs steps until nothing is left; returns how many callbacks were dropped. Like the gateway, it
+/// repeats a step for which the server was too busy.
 async fn retain(journal: &Journal, now: u64) -> u64 {
     let mut gone = 0;
     let began = Instant::now();
     loop {
-        match journal.retain(MONTH, now).await {
+        match journal.apply_retention(MONTH, now).await {
             Err(JournalError::Unavailable(_)) if began.elapsed() < TIMEOUT => {}
             step => {
                 let step = step.unwrap();
@@ -54,7 +57,7 @@ async fn retain(journal: &Journal, now: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_day_past_its_retention_goes_unless_a_callback_in_it_waits() {
+async fn a_day_past_its_retention_is_dropped_unless_a_callback_in_it_waits() {
     let url = Postgres::shared().await.database().await;
     let journal = Journal::connect(&url).unwrap();
     journal.migrate().await.unwrap();
@@ -77,7 +80,7 @@ async fn a_day_past_its_retention_goes_unless_a_callback_in_it_waits() {
     for callback in [&beside, &waiting, &young] {
         assert!(journal.find(callback.request_id).await.unwrap().is_some());
     }
-    // Two old days, today and two ahead; both tables alike.
+    // Two old days, today and two ahead; the same in both tables.
     let callbacks = partitions(&url, "callbacks").await;
     assert_eq!(callbacks.len(), 5, "{callbacks:?}");
     let attempts = partitions(&url, "attempts").await;
@@ -87,12 +90,12 @@ async fn a_day_past_its_retention_goes_unless_a_callback_in_it_waits() {
     };
     assert_eq!(days(&callbacks), days(&attempts));
 
-    let ended = told(&waiting, State::Delivered);
+    let ended = told(&waiting, RecordedState::Delivered);
     journal.record(&[ended]).await.unwrap();
     assert_eq!(retain(&journal, now).await, 2);
     assert_eq!(journal.find(waiting.request_id).await.unwrap(), None);
     assert_eq!(partitions(&url, "callbacks").await.len(), 4);
-    // What comes for a day that is gone makes it anew.
+    // A record for a dropped day creates it again.
     let late = delivered(&journal, first).await;
     assert!(journal.find(late.request_id).await.unwrap().is_some());
 }
@@ -111,7 +114,7 @@ async fn retention_does_not_wait_for_a_long_reader() {
         .execute(&mut *reading)
         .await
         .unwrap();
-    let step = journal.retain(MONTH, now).await.unwrap();
+    let step = journal.apply_retention(MONTH, now).await.unwrap();
     assert_eq!((step.callbacks, step.more), (0, true));
     assert!(journal.find(old.request_id).await.unwrap().is_some());
     reading.rollback().await.unwrap();
@@ -119,7 +122,7 @@ async fn retention_does_not_wait_for_a_long_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_retain_at_once_drop_each_day_once() {
+async fn concurrent_retention_drops_each_day_once() {
     let url = Postgres::shared().await.database().await;
     let journal = Journal::connect(&url).unwrap();
     journal.migrate().await.unwrap();

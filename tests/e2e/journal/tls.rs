@@ -1,12 +1,12 @@
-//! Whom does the journal trust, by what `journal.url` says of TLS?
+//! TLS of the journal's connections, by `journal.url`.
 
 use journal::{Journal, JournalError};
 use sqlx::Row as _;
 use tests::Postgres;
-use tests::nest::Nest;
-use tests::papers::Authority;
+use tests::cleanup::TempDirectory;
+use tests::tls_certs::Authority;
 
-/// The connections of journals to the server: how many are under TLS, and how many are not.
+/// The journals' connections to the server: with TLS, and without.
 async fn connections(postgres: &Postgres) -> (i64, i64) {
     let mut connection = postgres.connect("postgres").await.unwrap();
     let counts = "SELECT count(*) FILTER (WHERE ssl), count(*) FILTER (WHERE NOT ssl) \
@@ -18,12 +18,12 @@ async fn connections(postgres: &Postgres) -> (i64, i64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn verify_full_asks_for_the_right_authority_the_right_name_and_tls() {
-    let nest = Nest::new("journal");
+async fn verify_full_requires_tls_the_right_authority_and_the_right_name() {
+    let temp = TempDirectory::new("journal");
     let (ours, other) = (Authority::new("ours"), Authority::new("another"));
-    let ca = ours.write(nest.directory(), "ours.crt");
-    let other_ca = other.write(nest.directory(), "other.crt");
-    let postgres = Postgres::start_with_tls(&ours.papers("127.0.0.1")).await;
+    let ca = ours.write(temp.path(), "ours.crt");
+    let other_ca = other.write(temp.path(), "other.crt");
+    let postgres = Postgres::start_with_tls(&ours.issue("127.0.0.1")).await;
     let (ca, other_ca) = (ca.display(), other_ca.display());
     let database = postgres.database().await;
     let by_name = database.replace("127.0.0.1", "localhost");
@@ -67,7 +67,7 @@ async fn verify_full_asks_for_the_right_authority_the_right_name_and_tls() {
     assert!(encrypted > 0 && others == 0, "{encrypted} and {others}");
     journal.close().await;
 
-    // As operators are warned: it encrypts, and trusts whoever answers.
+    // As documented for operators: it encrypts, and trusts any server.
     let url = format!("{database}?sslmode=require&sslrootcert={other_ca}");
     let journal = Journal::connect(&url).unwrap();
     journal.migrate().await.unwrap();

@@ -1,28 +1,28 @@
-//! How often does either side show that it lives?
+//! The heartbeat of the connections to RabbitMQ.
 
-use broker::{Broker, Settings, State};
-use tests::{Rabbit, eventually};
+use broker::{Broker, ConnectionState, RabbitMqOptions};
+use tests::{RabbitMq, eventually};
 
 use super::SOON;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_ten_seconds_unless_the_url_says_otherwise() {
-    let rabbit = Rabbit::shared().await;
-    // RabbitMQ offers 60 s; the lower one counts, unless it is none.
+async fn the_heartbeat_is_ten_seconds_unless_the_url_says_otherwise() {
+    let rabbit = RabbitMq::shared().await;
+    // RabbitMQ offers 60 s; the lower value counts, unless it is zero.
     for (query, seconds) in [("", "10"), ("?heartbeat=7", "7"), ("?heartbeat=600", "60")] {
-        let mut settings = Settings::new(&format!("{}{query}", rabbit.uri())).unwrap();
+        let mut settings = RabbitMqOptions::new(&format!("{}{query}", rabbit.uri())).unwrap();
         settings.prefix = "heartbeat".to_owned();
         settings.connection_name = format!("heart-{seconds}");
         let own = format!("heart-{seconds} publish");
         let broker = Broker::start(settings).unwrap();
-        let connected = |state: &State| *state == State::Connected;
+        let connected = |state: &ConnectionState| *state == ConnectionState::Connected;
         broker.publishing().wait_for(connected).await.unwrap();
         eventually("the connection in the broker's list", SOON, async || {
-            let asked = ["list_connections", "timeout", "client_properties"];
-            let listed = rabbit.ctl(&asked).await;
+            let query = ["list_connections", "timeout", "client_properties"];
+            let listed = rabbit.ctl(&query).await;
             let own = listed.lines().find(|line| line.contains(&own));
-            let told = own.and_then(|line| line.split('\t').next());
-            (told == Some(seconds)).then_some(()).ok_or(listed)
+            let timeout = own.and_then(|line| line.split('\t').next());
+            (timeout == Some(seconds)).then_some(()).ok_or(listed)
         })
         .await;
         broker.close().await;

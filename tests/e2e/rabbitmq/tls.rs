@@ -1,45 +1,45 @@
-//! Is a broker spoken to over `amqps://` only when the right authority vouches for it by its name?
+//! A broker over `amqps://` is trusted only with the right authority and the right name.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use tests::callers::Answer;
-use tests::nest::Nest;
-use tests::papers::Authority;
-use tests::{GatewayOptions, Process, Rabbit, Scene, eventually};
+use tests::callers::CallerAnswer;
+use tests::cleanup::TempDirectory;
+use tests::tls_certs::Authority;
+use tests::{GatewayOptions, Process, RabbitMq, Scenario, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 
-use super::{Lonely, SOON};
+use super::{SOON, SingleRole};
 
-/// How a TLS record begins that begins a handshake (RFC 8446, 5.1).
+/// The first bytes of a TLS handshake record (RFC 8446, 5.1).
 const HANDSHAKE: [u8; 2] = [0x16, 3];
 
-/// A node whose papers are for 127.0.0.1, signed by an authority of its own.
-struct Site {
-    rabbit: Rabbit,
+/// A node with a certificate for 127.0.0.1, signed by an authority of its own.
+struct TlsBroker {
+    rabbit: RabbitMq,
     ca: PathBuf,
     other_ca: PathBuf,
-    _nest: Nest,
+    _temp: TempDirectory,
 }
 
-impl Site {
+impl TlsBroker {
     async fn shared() -> &'static Self {
-        static SITE: OnceCell<Site> = OnceCell::const_new();
+        static SITE: OnceCell<TlsBroker> = OnceCell::const_new();
         SITE.get_or_init(Self::start).await
     }
 
     async fn start() -> Self {
-        let nest = Nest::new("amqps");
+        let temp = TempDirectory::new("amqps");
         let (ours, other) = (Authority::new("ours"), Authority::new("another"));
-        let papers = ours.papers("127.0.0.1");
+        let certificate = ours.issue("127.0.0.1");
         Self {
-            ca: ours.write(nest.directory(), "ours.crt"),
-            other_ca: other.write(nest.directory(), "other.crt"),
-            rabbit: Rabbit::start_with_tls(&papers, None).await,
-            _nest: nest,
+            ca: ours.write(temp.path(), "ours.crt"),
+            other_ca: other.write(temp.path(), "other.crt"),
+            rabbit: RabbitMq::start_with_tls(&certificate, None).await,
+            _temp: temp,
         }
     }
 
@@ -52,10 +52,10 @@ impl Site {
         self.ca.to_str().unwrap()
     }
 
-    /// The broker's own word for each of its connections: whether it is under TLS, and who it is.
+    /// The broker's list of connections: whether with TLS, and the client's properties.
     async fn connections(&self) -> Vec<(bool, String)> {
-        let asked = ["list_connections", "ssl", "client_properties"];
-        let listed = self.rabbit.ctl(&asked).await;
+        let query = ["list_connections", "ssl", "client_properties"];
+        let listed = self.rabbit.ctl(&query).await;
         let lines = listed.lines().filter_map(|line| line.split_once('\t'));
         lines
             .map(|(ssl, who)| (ssl == "true", who.to_owned()))
@@ -64,58 +64,58 @@ impl Site {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callbacks_flow_to_a_broker_that_the_named_authority_vouches_for() {
-    let site = Site::shared().await;
+async fn callbacks_are_delivered_with_a_broker_of_the_configured_authority() {
+    let setup = TlsBroker::shared().await;
     let options = GatewayOptions::default()
-        .with("RINGBACK__BROKER__URL", &site.url("amqps", "127.0.0.1"))
-        .with("RINGBACK__BROKER__CA_FILE", site.ca());
-    let mut scene = Scene::start(&site.rabbit, options).await;
-    let answers = scene.callers(&["/ok", "/flaky/1"], 8, 200).done().await;
-    assert!(answers.iter().all(Answer::accepted), "{answers:?}");
-    let connections = site.connections().await;
-    for door in scene.doors() {
-        let own = format!("ringback-{}@", door.role());
-        let pid = format!(":{} ", door.process.pid());
+        .with("RINGBACK__BROKER__URL", &setup.url("amqps", "127.0.0.1"))
+        .with("RINGBACK__BROKER__CA_FILE", setup.ca());
+    let mut scenario = Scenario::start(&setup.rabbit, options).await;
+    let answers = scenario.callers(&["/ok", "/flaky/1"], 8, 200).done().await;
+    assert!(answers.iter().all(CallerAnswer::accepted), "{answers:?}");
+    let connections = setup.connections().await;
+    for instance in scenario.instances() {
+        let own = format!("ringback-{}@", instance.role());
+        let pid = format!(":{} ", instance.process.pid());
         let own = connections
             .iter()
             .filter(|(_, who)| who.contains(&own) && who.contains(&pid));
         let encrypted: Vec<bool> = own.map(|(encrypted, _)| *encrypted).collect();
-        let expected = if door.role() == "ingress" { 1 } else { 2 };
+        let expected = if instance.role() == "ingress" { 1 } else { 2 };
         assert_eq!(encrypted, vec![true; expected], "{connections:?}");
     }
-    let audit = scene.settle(&answers).await;
+    let audit = scenario.settle(&answers).await;
     assert_eq!((audit.accepted, audit.repeats), (200, 0), "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_nobody_vouches_for_is_told_nothing() {
-    let site = Site::shared().await;
-    let (good, other) = (site.ca(), site.other_ca.to_str().unwrap());
+async fn an_untrusted_broker_receives_nothing() {
+    let setup = TlsBroker::shared().await;
+    let (good, other) = (setup.ca(), setup.other_ca.to_str().unwrap());
     let tls = "never connected: IO error: TLS: ";
     let unknown = format!("{tls}invalid peer certificate: UnknownIssuer");
     for (what, url, ca, begin) in [
         (
             "another authority",
-            site.url("amqps", "127.0.0.1"),
+            setup.url("amqps", "127.0.0.1"),
             other,
             &*unknown,
         ),
-        // Whatever the system trusts, it is not ours, if it trusts anybody at all.
+        // The authorities of the system do not include ours.
         (
             "the system's authorities",
-            site.url("amqps", "127.0.0.1"),
+            setup.url("amqps", "127.0.0.1"),
             "",
             tls,
         ),
         (
             "another name",
-            site.url("amqps", "localhost"),
+            setup.url("amqps", "localhost"),
             good,
             &*format!("{tls}invalid peer certificate: "),
         ),
         (
             "no TLS to the port of TLS",
-            site.url("amqp", "127.0.0.1"),
+            setup.url("amqp", "127.0.0.1"),
             "",
             "never connected: ",
         ),
@@ -125,19 +125,19 @@ async fn a_broker_that_nobody_vouches_for_is_told_nothing() {
             ("RINGBACK__BROKER__CA_FILE", ca),
         ];
         for role in ["ingress", "dispatcher"] {
-            let mut lonely = Lonely::start(role, &variables);
-            let said = lonely.turned_away(2).await;
-            let said = said.strip_prefix("publishing: ").unwrap_or(&said);
-            assert!(said.starts_with(begin), "{what}, {role}: {said}");
+            let mut single = SingleRole::start(role, &variables);
+            let state = single.failed_connections(2).await;
+            let state = state.strip_prefix("publishing: ").unwrap_or(&state);
+            assert!(state.starts_with(begin), "{what}, {role}: {state}");
             if role == "ingress" {
-                let answered = lonely.post().await;
+                let answered = single.post().await;
                 assert_eq!((answered.status, answered.request_id()), (503, None));
             }
-            let log = lonely.process.log();
+            let log = single.process.log();
             let reason = begin.trim_start_matches("never connected: ");
             assert!(log.contains(reason), "{what}, {role}: {log}");
-            let pid = format!(":{} ", lonely.process.pid());
-            let connections = site.connections().await;
+            let pid = format!(":{} ", single.process.pid());
+            let connections = setup.connections().await;
             let own = connections.iter().find(|(_, who)| who.contains(&pid));
             assert_eq!(own, None, "{what}, {role}");
         }
@@ -145,98 +145,101 @@ async fn a_broker_that_nobody_vouches_for_is_told_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_systems_authorities_count_where_none_is_named_and_only_there() {
-    let site = Site::shared().await;
-    let url = site.url("amqps", "127.0.0.1");
-    // What the system trusts, as far as this process knows.
+async fn the_systems_authorities_are_used_only_when_none_is_configured() {
+    let setup = TlsBroker::shared().await;
+    let url = setup.url("amqps", "127.0.0.1");
+    // The system's authorities, as far as this process knows.
     let system = [
         ("RINGBACK__BROKER__URL", &*url),
         ("RINGBACK__BROKER__PREFIX", "system"),
-        ("SSL_CERT_FILE", site.ca()),
+        ("SSL_CERT_FILE", setup.ca()),
     ];
-    let lonely = Lonely::start("ingress", &system);
+    let single = SingleRole::start("ingress", &system);
     eventually("the connection", SOON, async || {
-        let (status, said) = lonely.broker().await?;
-        (status == 200).then_some(()).ok_or(said)
+        let (status, state) = single.broker().await?;
+        (status == 200).then_some(()).ok_or(state)
     })
     .await;
-    let other = ("RINGBACK__BROKER__CA_FILE", site.other_ca.to_str().unwrap());
+    let other = (
+        "RINGBACK__BROKER__CA_FILE",
+        setup.other_ca.to_str().unwrap(),
+    );
     let [url, prefix, system] = system;
-    let mut lonely = Lonely::start("ingress", &[url, prefix, system, other]);
-    let said = lonely.turned_away(2).await;
-    assert!(said.ends_with("UnknownIssuer"), "{said}");
+    let mut single = SingleRole::start("ingress", &[url, prefix, system, other]);
+    let state = single.failed_connections(2).await;
+    assert!(state.ends_with("UnknownIssuer"), "{state}");
 }
 
-/// A server that speaks AMQP without TLS, or seems to, and keeps how each of its visitors begins.
+/// A server that seems to speak AMQP without TLS, and records the first bytes of each client.
 async fn plain_broker() -> (u16, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let heard = Arc::<Mutex<Vec<Vec<u8>>>>::default();
-    let kept = Arc::clone(&heard);
+    let received = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+    let kept = Arc::clone(&received);
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut begin = vec![0; 16];
             if stream.read_exact(&mut begin).await.is_ok() {
                 kept.lock().unwrap().push(begin);
-                // What RabbitMQ answers whom it does not understand.
+                // RabbitMQ's answer to a client that it does not understand.
                 let _ = stream.write_all(b"AMQP\0\0\x09\x01").await;
             }
         }
     });
-    (port, heard)
+    (port, received)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_byte_of_amqp_is_said_in_the_clear() {
-    let (port, heard) = plain_broker().await;
-    let nest = Nest::new("amqps");
-    let ca = Authority::new("ours").write(nest.directory(), "ours.crt");
+async fn no_amqp_is_sent_without_tls() {
+    let (port, received) = plain_broker().await;
+    let temp = TempDirectory::new("amqps");
+    let ca = Authority::new("ours").write(temp.path(), "ours.crt");
     let url = format!("amqps://guest:guest@127.0.0.1:{port}/%2f");
     let variables = [
         ("RINGBACK__BROKER__URL", &*url),
         ("RINGBACK__BROKER__CA_FILE", ca.to_str().unwrap()),
     ];
-    let mut lonely = Lonely::start("ingress", &variables);
-    let said = lonely.turned_away(4).await;
+    let mut single = SingleRole::start("ingress", &variables);
+    let state = single.failed_connections(4).await;
     let begin = "never connected: IO error: TLS: ";
-    assert!(said.starts_with(begin), "{said}");
-    let heard = heard.lock().unwrap().clone();
-    assert!(heard.len() >= 4, "{heard:?}");
-    for begin in heard {
+    assert!(state.starts_with(begin), "{state}");
+    let received = received.lock().unwrap().clone();
+    assert!(received.len() >= 4, "{received:?}");
+    for begin in received {
         assert_eq!(begin[..2], HANDSHAKE, "{begin:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_management_api_is_trusted_as_the_broker_is() {
-    let site = Site::shared().await;
-    let mut lonely = Lonely::start(
+async fn the_management_api_is_trusted_like_the_broker() {
+    let setup = TlsBroker::shared().await;
+    let mut single = SingleRole::start(
         "dispatcher",
         &[
-            ("RINGBACK__BROKER__URL", &site.url("amqps", "127.0.0.1")),
-            ("RINGBACK__BROKER__CA_FILE", site.ca()),
+            ("RINGBACK__BROKER__URL", &setup.url("amqps", "127.0.0.1")),
+            ("RINGBACK__BROKER__CA_FILE", setup.ca()),
             ("RINGBACK__BROKER__PREFIX", "checked"),
         ],
     );
     eventually("the topology", SOON, async || {
-        let (status, said) = lonely.broker().await?;
-        (status == 200).then_some(()).ok_or(said)
+        let (status, state) = single.broker().await?;
+        (status == 200).then_some(()).ok_or(state)
     })
     .await;
-    assert_eq!(lonely.process.ended(), None);
-    let port = site.rabbit.management_tls_port();
+    assert_eq!(single.process.ended(), None);
+    let port = setup.rabbit.management_tls_port();
     for (host, ca, expected) in [
         (
             "127.0.0.1",
-            site.ca(),
+            setup.ca(),
             Ok("the topology is as it should be"),
         ),
         (
             "127.0.0.1",
-            site.other_ca.to_str().unwrap(),
+            setup.other_ca.to_str().unwrap(),
             Err("does not answer: invalid peer certificate: UnknownIssuer"),
         ),
-        ("localhost", site.ca(), Err("does not answer: ")),
+        ("localhost", setup.ca(), Err("does not answer: ")),
         ("127.0.0.1", "", Err("does not answer: ")),
         (
             "127.0.0.1",
@@ -246,7 +249,7 @@ async fn the_management_api_is_trusted_as_the_broker_is() {
     ] {
         let management = format!("https://guest:guest@{host}:{port}");
         let arguments = ["topology", "--check", "--management", &management];
-        let url = site.url("amqps", "127.0.0.1");
+        let url = setup.url("amqps", "127.0.0.1");
         let variables = [
             ("RINGBACK__BROKER__URL", &*url),
             ("RINGBACK__BROKER__CA_FILE", ca),
@@ -254,10 +257,10 @@ async fn the_management_api_is_trusted_as_the_broker_is() {
         ];
         let mut asking = Process::ringback(&arguments, variables);
         let ended = asking.wait_exit(SOON).await;
-        let said = asking.log();
-        assert_eq!(ended.success(), expected.is_ok(), "{said}");
+        let state = asking.log();
+        assert_eq!(ended.success(), expected.is_ok(), "{state}");
         let (Ok(words) | Err(words)) = expected;
-        assert!(said.contains(words), "{said}");
-        assert!(!said.contains("guest"), "{said}");
+        assert!(state.contains(words), "{state}");
+        assert!(!state.contains("guest"), "{state}");
     }
 }

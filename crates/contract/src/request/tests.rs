@@ -1,10 +1,10 @@
-//! Is every rule of the contract's field table kept, with the exact sentences?
+//! Every rule of the contract's field table, with the exact sentences.
 
 use bytes::Bytes;
 
 use super::{Request, Rules};
 use crate::Invalid::{Malformed, Missing};
-use crate::{Flaw, Invalid, Language, Param};
+use crate::{Invalid, Language, Param, ParamError};
 
 /// The original contract's sample, its "..." filled in.
 const SAMPLE: &str = r#"{
@@ -51,13 +51,13 @@ fn with(name: &str, field: &str) -> String {
 
 fn chinese(body: &str) -> String {
     match parse(body.to_owned()) {
-        Ok(request) => panic!("let in: {request:?}"),
+        Ok(request) => panic!("accepted: {request:?}"),
         Err(invalid) => invalid.msg(Language::Chinese),
     }
 }
 
 #[test]
-fn a_whole_request_is_read_as_written() {
+fn a_whole_request_is_parsed_as_written() {
     let body = Bytes::from_static(
         br#" {"options":{"max_attempts":3},"request_message": { "b" : 1e400,"a":"\ud800"} ,
         "callback_url":"http://a.example/?q=1","callee_no":" EO001 ","app\u005fid":"\u5e94\u7528",
@@ -85,7 +85,7 @@ fn a_whole_request_is_read_as_written() {
 }
 
 #[test]
-fn what_stands_inside_request_message_is_the_targets_business() {
+fn the_content_of_request_message_is_not_checked() {
     for message in [
         "{}",
         r#"{"a":1,"a":2}"#,
@@ -99,7 +99,7 @@ fn what_stands_inside_request_message_is_the_targets_business() {
 }
 
 #[test]
-fn the_originals_sample_lacks_a_message_type_unless_the_operator_lets_it_in() {
+fn the_originals_sample_lacks_a_message_type_unless_the_operator_accepts_it() {
     assert_eq!(chinese(SAMPLE), "参数message_type不能为空");
 
     let body = Bytes::from_static(SAMPLE.as_bytes());
@@ -121,8 +121,8 @@ fn the_originals_sample_lacks_a_message_type_unless_the_operator_lets_it_in() {
         );
     }
     let body = Bytes::from(with("message_type", r#""\n""#));
-    let refusal = Malformed(Param::MessageType, Flaw::ControlCharacter);
-    assert_eq!(Request::parse(&body, &BLANK_TYPE), Err(refusal));
+    let error = Malformed(Param::MessageType, ParamError::ControlCharacter);
+    assert_eq!(Request::parse(&body, &BLANK_TYPE), Err(error));
 }
 
 #[test]
@@ -165,21 +165,21 @@ fn a_parameter_of_the_wrong_type_is_malformed() {
         "message_type",
     ] {
         for wrong in ["1", "true", "[]", "{}", "-1.5e3"] {
-            let told = format!("参数{name}格式错误: 必须是字符串");
-            assert_eq!(chinese(&with(name, wrong)), told, "{wrong}");
+            let expected = format!("参数{name}格式错误: 必须是字符串");
+            assert_eq!(chinese(&with(name, wrong)), expected, "{wrong}");
         }
     }
     for name in ["request_message", "options"] {
         for wrong in ["1", "false", "[]", r#""{}""#, r#""\ud800""#] {
-            let told = format!("参数{name}格式错误: 必须是JSON对象");
-            assert_eq!(chinese(&with(name, wrong)), told, "{wrong}");
+            let expected = format!("参数{name}格式错误: 必须是JSON对象");
+            assert_eq!(chinese(&with(name, wrong)), expected, "{wrong}");
         }
     }
 }
 
 #[test]
 fn the_first_missing_parameter_is_named_then_the_first_malformed_one() {
-    for (body, told) in [
+    for (body, expected) in [
         ("{}", "参数callback_url或callee_no不能为空"),
         (r#"{"callee_no":"x"}"#, "参数app_id不能为空"),
         (
@@ -207,7 +207,7 @@ fn the_first_missing_parameter_is_named_then_the_first_malformed_one() {
             "参数request_message格式错误: 必须是JSON对象",
         ),
     ] {
-        assert_eq!(chinese(body), told, "{body}");
+        assert_eq!(chinese(body), expected, "{body}");
     }
 }
 
@@ -232,29 +232,29 @@ fn a_parameter_given_twice_is_malformed() {
 fn texts_have_a_limit_in_bytes_and_no_control_characters() {
     for name in ["callee_no", "app_id", "caller_no", "message_type"] {
         assert!(parse(with(name, &format!("\"{}xx\"", "汉".repeat(42)))).is_ok());
-        let told = format!("参数{name}格式错误: 长度不能超过128字节");
+        let expected = format!("参数{name}格式错误: 长度不能超过128字节");
         assert_eq!(
             chinese(&with(name, &format!("\"{}\"", "汉".repeat(43)))),
-            told
+            expected
         );
         for control in [r"a\u0000", r"a\nb", r"\u007f", "\u{85}x"] {
-            let told = format!("参数{name}格式错误: 不能包含控制字符");
-            assert_eq!(chinese(&with(name, &format!("\"{control}\""))), told);
+            let expected = format!("参数{name}格式错误: 不能包含控制字符");
+            assert_eq!(chinese(&with(name, &format!("\"{control}\""))), expected);
         }
-        let told = format!("参数{name}格式错误: 包含不成对的代理项转义");
-        assert_eq!(chinese(&with(name, r#""\ud800""#)), told);
+        let expected = format!("参数{name}格式错误: 包含不成对的代理项转义");
+        assert_eq!(chinese(&with(name, r#""\ud800""#)), expected);
     }
     let longest = format!("http://a.example/{}", "x".repeat(2048 - 17));
     assert!(parse(with("callback_url", &format!("\"{longest}\""))).is_ok());
-    let told = "参数callback_url格式错误: URL长度不能超过2048字节";
+    let expected = "参数callback_url格式错误: URL长度不能超过2048字节";
     assert_eq!(
         chinese(&with("callback_url", &format!("\"{longest}x\""))),
-        told
+        expected
     );
-    let told = "参数callback_url格式错误: URL不能包含控制字符";
+    let expected = "参数callback_url格式错误: URL不能包含控制字符";
     assert_eq!(
         chinese(&with("callback_url", r#""http://a.example/\r\n""#)),
-        told
+        expected
     );
 }
 

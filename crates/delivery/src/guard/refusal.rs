@@ -1,12 +1,12 @@
-//! By which rule is a URL or an address refused?
+//! The rules by which the guard refuses a URL or an address.
 
 use std::fmt;
 
-/// Why the guard does not admit a URL or an address. It names the rule, never the address: a caller must
-/// not learn from it what a name resolves to inside.
+/// Why the guard refuses a URL or an address. It names the rule, never the address: a caller must
+/// not learn what a name resolves to in a private network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Refusal {
-    /// "This network": the system takes it as itself.
+    /// "This network": systems treat it as themselves.
     Unspecified,
     /// This machine.
     Loopback,
@@ -22,24 +22,24 @@ pub enum Refusal {
     Multicast,
     /// Every machine on the link.
     Broadcast,
-    /// Set aside by IANA for protocols, for later, or not handed out.
+    /// Reserved by IANA for protocols or later use, or not allocated.
     Reserved,
-    /// For examples in documents.
+    /// For examples in documentation.
     Documentation,
-    /// For tests of network gear.
+    /// For tests of network devices.
     Benchmarking,
-    /// An IPv4 address dressed as IPv6: which machine answers is a gateway's choice.
+    /// An IPv4 address embedded in IPv6: a network gateway decides which machine answers.
     Ipv4InIpv6,
-    /// The operator wants `https`.
+    /// Only `https` is allowed.
     Scheme,
-    /// The operator has closed the port.
+    /// The port is denied.
     Port,
-    /// The operator has a list of what may be called, and it is not on it.
+    /// An allowlist is set, and neither the host nor the address is on it.
     NotListed,
 }
 
 impl Refusal {
-    /// A name for logs, metrics and records: `snake_case`.
+    /// A name for logs, metrics, records and callers: `snake_case`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rule_has_a_name_and_a_sentence_of_its_own() {
+    fn every_rule_has_its_own_name_and_sentence() {
         let all = [
             Refusal::Unspecified,
             Refusal::Loopback,

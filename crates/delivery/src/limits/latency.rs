@@ -1,58 +1,58 @@
-//! How long did a target's calls take lately?
+//! The duration of a target's recent calls, as a small histogram.
 
 use std::time::Duration;
 
-/// Two steps an octave from 0.25 ms: the last one begins above 65 s, beyond the longest attempt.
-const STEPS: usize = 37;
-const SHORTEST_MICROS: f64 = 250.0;
+/// Two buckets per octave from 0.25 ms: the last one begins above 65 s, beyond the longest attempt.
+const BUCKETS: usize = 37;
+const MIN_MICROS: f64 = 250.0;
 
-/// A small histogram that forgets: the last whole period and the one that runs.
+/// A period of the histogram.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// A histogram of the current period and the one before it.
 #[derive(Debug, Clone)]
 pub(super) struct Latency {
-    now: [u16; STEPS],
-    before: [u16; STEPS],
+    current: [u16; BUCKETS],
+    previous: [u16; BUCKETS],
     began: Duration,
 }
-
-/// How long a period is.
-const PERIOD: Duration = Duration::from_secs(60);
 
 impl Latency {
     pub(super) fn new() -> Self {
         Self {
-            now: [0; STEPS],
-            before: [0; STEPS],
+            current: [0; BUCKETS],
+            previous: [0; BUCKETS],
             began: Duration::ZERO,
         }
     }
 
-    pub(super) fn count(&mut self, took: Duration, now: Duration) {
+    pub(super) fn record(&mut self, duration: Duration, now: Duration) {
         let passed = now.saturating_sub(self.began);
         if passed >= PERIOD {
-            let kept = passed < PERIOD * 2;
-            self.before = if kept { self.now } else { [0; STEPS] };
-            self.now = [0; STEPS];
+            let is_next = passed < PERIOD * 2;
+            self.previous = if is_next { self.current } else { [0; BUCKETS] };
+            self.current = [0; BUCKETS];
             self.began = now;
         }
-        let count = &mut self.now[step(took)];
+        let count = &mut self.current[bucket(duration)];
         *count = count.saturating_add(1);
     }
 
-    /// The time within which this share of the calls ended, rounded up by at most 42 %.
+    /// The duration that this share of the calls did not exceed, rounded up by at most 42 %.
     pub(super) fn quantile(&self, share: f64) -> Option<Duration> {
         let counts = || {
-            self.now
+            self.current
                 .iter()
-                .zip(&self.before)
+                .zip(&self.previous)
                 .map(|(a, b)| u32::from(*a) + u32::from(*b))
         };
-        let all: u32 = counts().sum();
-        if all == 0 {
+        let total: u32 = counts().sum();
+        if total == 0 {
             return None;
         }
-        let wanted = f64::from(all) * share;
+        let wanted = f64::from(total) * share;
         let mut so_far = 0;
-        let mut bound = SHORTEST_MICROS;
+        let mut bound = MIN_MICROS;
         for count in counts() {
             so_far += count;
             if f64::from(so_far) >= wanted {
@@ -64,15 +64,15 @@ impl Latency {
     }
 }
 
-fn step(took: Duration) -> usize {
-    let mut bound = SHORTEST_MICROS;
-    let micros = took.as_secs_f64() * 1e6;
-    let mut step = 0;
-    while micros > bound && step < STEPS - 1 {
+fn bucket(duration: Duration) -> usize {
+    let mut bound = MIN_MICROS;
+    let micros = duration.as_secs_f64() * 1e6;
+    let mut bucket = 0;
+    while micros > bound && bucket < BUCKETS - 1 {
         bound *= std::f64::consts::SQRT_2;
-        step += 1;
+        bucket += 1;
     }
-    step
+    bucket
 }
 
 #[cfg(test)]
@@ -85,10 +85,10 @@ mod tests {
         assert_eq!(latency.quantile(0.5), None);
         let now = Duration::from_secs(5);
         for _ in 0..98 {
-            latency.count(Duration::from_millis(10), now);
+            latency.record(Duration::from_millis(10), now);
         }
         for _ in 0..2 {
-            latency.count(Duration::from_secs(2), now);
+            latency.record(Duration::from_secs(2), now);
         }
         let near = |share, low: f64| {
             let found = latency.quantile(share).unwrap().as_secs_f64();
@@ -99,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_past_is_forgotten() {
+    fn old_calls_are_forgotten() {
         let mut latency = Latency::new();
-        latency.count(Duration::from_secs(30), Duration::from_secs(1));
-        latency.count(Duration::from_millis(1), Duration::from_secs(70));
+        latency.record(Duration::from_secs(30), Duration::from_secs(1));
+        latency.record(Duration::from_millis(1), Duration::from_secs(70));
         assert!(latency.quantile(0.99).unwrap() > Duration::from_secs(20));
-        latency.count(Duration::from_millis(1), Duration::from_secs(140));
+        latency.record(Duration::from_millis(1), Duration::from_secs(140));
         assert!(latency.quantile(0.99).unwrap() < Duration::from_millis(2));
-        latency.count(Duration::MAX, Duration::from_secs(140));
+        latency.record(Duration::MAX, Duration::from_secs(140));
         assert!(latency.quantile(1.0).unwrap() > Duration::from_secs(60));
     }
 }

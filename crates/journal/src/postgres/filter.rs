@@ -1,25 +1,24 @@
-//! How does a filter become conditions that an index answers?
+//! A filter as SQL conditions that use an index.
 
+use contract::CallbackStatus;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::days::first_id;
-use super::row::code;
-use super::write::clean;
-use crate::callback::Status;
-use crate::precedence::number;
-use crate::query::Filter;
+use super::row::{code, storable};
+use crate::column::{bigint, first_id};
+use crate::model::Filter;
 
-/// The stored statuses that match; none where any does.
-pub(super) fn statuses(filter: &Filter) -> Vec<Status> {
+/// The stored statuses that match; empty if any status does.
+pub(super) fn statuses(filter: &Filter) -> Vec<CallbackStatus> {
     match filter.status {
-        Some(Status::Delivering) => vec![Status::Queued, Status::Retrying],
-        // Nothing else has a reason. Said twice, the planner takes it to be far rarer than it is.
-        Some(Status::Dead) if filter.reason.is_some() => Vec::new(),
+        Some(CallbackStatus::Delivering) => vec![CallbackStatus::Queued, CallbackStatus::Retrying],
+        // Only dead letters have a reason. Given both conditions, the planner underestimates the
+        // rows.
+        Some(CallbackStatus::Dead) if filter.reason.is_some() => Vec::new(),
         status => status.into_iter().collect(),
     }
 }
 
-/// Pushes all conditions but the status, joined by AND; true where there are none.
+/// Pushes all conditions except the status, joined by AND; `true` if there are none.
 pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter, now: u64) {
     sql.push("true");
     let texts = [
@@ -32,10 +31,10 @@ pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter,
     for (column, text) in texts {
         if let Some(text) = text {
             sql.push(" AND ").push(column).push(" = ");
-            sql.push_bind(clean(text).into_owned());
+            sql.push_bind(storable(text).into_owned());
         }
     }
-    // The moment of acceptance is in the id, which alone tells the partitions apart.
+    // By the id, which holds the time of acceptance: it selects the partitions.
     if let Some(since) = filter.since {
         sql.push(" AND request_id >= ").push_bind(first_id(since));
     }
@@ -43,22 +42,23 @@ pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter,
         sql.push(" AND request_id < ").push_bind(first_id(until));
     }
     if let Some(before) = filter.updated_before {
-        sql.push(" AND at < ").push_bind(number(before));
+        sql.push(" AND updated_at < ").push_bind(bigint(before));
     }
-    if filter.status == Some(Status::Delivering) {
-        sql.push(" AND next_attempt_at <= ").push_bind(number(now));
+    if filter.status == Some(CallbackStatus::Delivering) {
+        sql.push(" AND next_attempt_at <= ").push_bind(bigint(now));
     }
     if !filter.discarded {
         sql.push(" AND NOT discarded");
     }
 }
 
-/// Pushes the status too: the numbers stand in the text, where the planner sees that a partial
-/// index will do.
+/// Pushes the status too: as literals, so that the planner can use a partial index.
 pub(super) fn push_all(sql: &mut QueryBuilder<Postgres>, filter: &Filter, now: u64) {
     push_conditions(sql, filter, now);
-    let codes = statuses(filter).into_iter().map(|it| code(it).to_string());
-    let codes: Vec<String> = codes.collect();
+    let codes: Vec<String> = statuses(filter)
+        .into_iter()
+        .map(|status| code(status).to_string())
+        .collect();
     if !codes.is_empty() {
         sql.push(format_args!(" AND status IN ({})", codes.join(", ")));
     }

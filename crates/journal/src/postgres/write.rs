@@ -1,48 +1,54 @@
-//! How is a batch of records stored, all or none, without two writers ever locking each other out?
+//! Writes a batch of records, all or none, without deadlocks between writers.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use sqlx::{Error, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::days::{self, Day};
-use super::errors::lacks_partition;
-use super::row::code;
-use crate::precedence::{Row, number, rows};
-use crate::record::{Attempt, Record};
+use super::connection::PostgresJournal;
+use super::error::lacks_partition;
+use super::partitions::{self, Day};
+use super::row::{code, storable};
+use crate::column::bigint;
+use crate::error::{JournalError, JournalResult};
+use crate::merge::{CallbackRow, rows};
+use crate::model::{AttemptRecord, Record};
+use crate::store::RecordStore;
 
-/// Of two standings the greater rank wins; of the origin, what is missing is filled. A row that
-/// would stay as it is is not touched.
+/// The state with the greater merge key wins; missing parts of the origin are filled. A row that
+/// would not change is not written.
 const CALLBACKS: &str = "
 INSERT INTO callbacks AS old (
-    request_id, generation, weight, at, tie, status, reason, waiting_for, next_attempt_at,
-    dead_letter, body_since, app_id, caller_no, callee_no, message_type, callback_url, target,
-    accepted_at)
+    request_id, generation, progress, updated_at, tiebreak, status, reason, deferred_reason,
+    next_attempt_at, dead_letter, dead_letter_since, app_id, caller_no, callee_no, message_type,
+    callback_url, target, accepted_at)
 SELECT * FROM unnest(
     $1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::text[],
     $8::text[], $9::bigint[], $10::bytea[], $11::bigint[], $12::text[], $13::text[], $14::text[],
     $15::text[], $16::text[], $17::text[], $18::bigint[])
 ON CONFLICT (request_id) DO UPDATE SET
-    (generation, weight, at, tie, status, reason, waiting_for, next_attempt_at, dead_letter,
-     body_since, replay_taken_at) = (
+    (generation, progress, updated_at, tiebreak, status, reason, deferred_reason, next_attempt_at,
+     dead_letter, dead_letter_since, replay_taken_at) = (
         SELECT winner.* FROM (VALUES
-            (excluded.generation, excluded.weight, excluded.at, excluded.tie, excluded.status,
-             excluded.reason, excluded.waiting_for, excluded.next_attempt_at, excluded.dead_letter,
-             excluded.body_since, NULL::bigint),
-            (old.generation, old.weight, old.at, old.tie, old.status,
-             old.reason, old.waiting_for, old.next_attempt_at, old.dead_letter,
-             old.body_since, old.replay_taken_at)
-        ) AS winner (generation, weight, at, tie, status, reason, waiting_for, next_attempt_at,
-                     dead_letter, body_since, replay_taken_at)
-        ORDER BY winner.generation DESC, winner.weight DESC, winner.at DESC, winner.tie DESC
+            (excluded.generation, excluded.progress, excluded.updated_at, excluded.tiebreak,
+             excluded.status, excluded.reason, excluded.deferred_reason, excluded.next_attempt_at,
+             excluded.dead_letter, excluded.dead_letter_since, NULL::bigint),
+            (old.generation, old.progress, old.updated_at, old.tiebreak,
+             old.status, old.reason, old.deferred_reason, old.next_attempt_at,
+             old.dead_letter, old.dead_letter_since, old.replay_taken_at)
+        ) AS winner (generation, progress, updated_at, tiebreak, status, reason, deferred_reason,
+                     next_attempt_at, dead_letter, dead_letter_since, replay_taken_at)
+        ORDER BY winner.generation DESC, winner.progress DESC, winner.updated_at DESC,
+                 winner.tiebreak DESC
         LIMIT 1),
     caller_no = coalesce(old.caller_no, excluded.caller_no),
     callee_no = coalesce(old.callee_no, excluded.callee_no),
     callback_url = coalesce(old.callback_url, excluded.callback_url),
     target = CASE old.target WHEN '' THEN excluded.target ELSE old.target END
-WHERE (excluded.generation, excluded.weight, excluded.at, excluded.tie)
-        > (old.generation, old.weight, old.at, old.tie)
+WHERE (excluded.generation, excluded.progress, excluded.updated_at, excluded.tiebreak)
+        > (old.generation, old.progress, old.updated_at, old.tiebreak)
     OR (old.caller_no IS NULL AND excluded.caller_no IS NOT NULL)
     OR (old.callee_no IS NULL AND excluded.callee_no IS NOT NULL)
     OR (old.callback_url IS NULL AND excluded.callback_url IS NOT NULL)
@@ -56,16 +62,31 @@ SELECT * FROM unnest(
     $8::integer[], $9::text[])
 ON CONFLICT DO NOTHING";
 
-/// Stores the batch; where a partition is missing, makes it and tries once more.
-pub(super) async fn record(pool: &PgPool, records: &[Record]) -> Result<(), Error> {
-    match store(pool, records).await {
-        Err(error) if lacks_partition(&error) => {
-            let ids = records.iter().map(|record| record.origin.request_id);
-            let days: BTreeSet<Day> = ids.map(Day::of).collect();
-            days::make(pool, &days).await?;
-            store(pool, records).await
+#[async_trait]
+impl RecordStore for PostgresJournal {
+    /// Stores the batch. If a partition is missing, creates it and tries again once.
+    async fn record(&self, records: &[Record]) -> JournalResult<()> {
+        // An id of another version has no day, and thus no partition.
+        let mut ids = records.iter().map(|record| record.origin.request_id);
+        if let Some(other) = ids.find(|id| id.get_version_num() != 7) {
+            let sentence = format!("{other} is not a UUID of version 7");
+            return Err(JournalError::Refused(sentence));
         }
-        stored => stored,
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.run(async {
+            match store(&self.pool, records).await {
+                Err(error) if lacks_partition(&error) => {
+                    let ids = records.iter().map(|record| record.origin.request_id);
+                    let days: BTreeSet<Day> = ids.map(Day::of).collect();
+                    partitions::create(&self.pool, &days).await?;
+                    store(&self.pool, records).await
+                }
+                stored => stored,
+            }
+        })
+        .await
     }
 }
 
@@ -76,34 +97,38 @@ async fn store(pool: &PgPool, records: &[Record]) -> Result<(), Error> {
     transaction.commit().await
 }
 
-/// In the order of the map, which all writers share: none waits for another in a circle.
+/// Writes the rows in the order of the map, the same for all writers: no deadlock.
 async fn store_callbacks(
     transaction: &mut Transaction<'_, Postgres>,
-    rows: &BTreeMap<Uuid, Row>,
+    rows: &BTreeMap<Uuid, CallbackRow>,
 ) -> Result<(), Error> {
-    let rows: Vec<&Row> = rows.values().collect();
+    let rows: Vec<&CallbackRow> = rows.values().collect();
     sqlx::query(CALLBACKS)
         .bind(column(&rows, |row| row.origin.request_id))
-        .bind(column(&rows, |row| row.standing.rank.generation))
-        .bind(column(&rows, |row| row.standing.rank.weight))
-        .bind(column(&rows, |row| row.standing.rank.at))
-        .bind(column(&rows, |row| row.standing.rank.tie))
-        .bind(column(&rows, |row| code(row.standing.status)))
-        .bind(column(&rows, |row| maybe(&row.standing.reason)))
-        .bind(column(&rows, |row| maybe(&row.standing.waiting_for)))
-        .bind(column(&rows, |row| row.standing.next_attempt_at))
-        .bind(column(&rows, |row| row.standing.dead_letter.as_deref()))
+        .bind(column(&rows, |row| row.state.key.generation))
+        .bind(column(&rows, |row| row.state.key.progress))
+        .bind(column(&rows, |row| row.state.key.updated_at))
+        .bind(column(&rows, |row| row.state.key.tiebreak))
+        .bind(column(&rows, |row| code(row.state.status)))
+        .bind(column(&rows, |row| storable_option(&row.state.reason)))
         .bind(column(&rows, |row| {
-            let body = row.standing.dead_letter.as_ref();
-            body.map(|_| row.standing.rank.at)
+            storable_option(&row.state.deferred_reason)
         }))
-        .bind(column(&rows, |row| clean(&row.origin.app_id)))
-        .bind(column(&rows, |row| maybe(&row.origin.caller_no)))
-        .bind(column(&rows, |row| maybe(&row.origin.callee_no)))
-        .bind(column(&rows, |row| clean(&row.origin.message_type)))
-        .bind(column(&rows, |row| maybe(&row.origin.callback_url)))
-        .bind(column(&rows, |row| clean(&row.origin.target)))
-        .bind(column(&rows, |row| number(row.origin.accepted_at)))
+        .bind(column(&rows, |row| row.state.next_attempt_at))
+        .bind(column(&rows, |row| row.state.dead_letter.as_deref()))
+        .bind(column(&rows, |row| {
+            let body = row.state.dead_letter.as_ref();
+            body.map(|_| row.state.key.updated_at)
+        }))
+        .bind(column(&rows, |row| storable(&row.origin.app_id)))
+        .bind(column(&rows, |row| storable_option(&row.origin.caller_no)))
+        .bind(column(&rows, |row| storable_option(&row.origin.callee_no)))
+        .bind(column(&rows, |row| storable(&row.origin.message_type)))
+        .bind(column(&rows, |row| {
+            storable_option(&row.origin.callback_url)
+        }))
+        .bind(column(&rows, |row| storable(&row.origin.target)))
+        .bind(column(&rows, |row| bigint(row.origin.accepted_at)))
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -117,21 +142,25 @@ async fn store_attempts(
         let attempt = record.attempted.as_ref()?;
         Some((record.origin.request_id, attempt))
     });
-    let mut attempts: Vec<(Uuid, &Attempt)> = attempts.collect();
+    let mut attempts: Vec<(Uuid, &AttemptRecord)> = attempts.collect();
     if attempts.is_empty() {
         return Ok(());
     }
-    attempts.sort_by_key(|(id, it)| (*id, it.generation, it.number, it.run.cast_signed()));
+    attempts.sort_by_key(|(id, attempt)| {
+        let run = attempt.run.cast_signed();
+        (*id, attempt.generation, attempt.number, run)
+    });
+    let (ids, attempts): (Vec<Uuid>, Vec<&AttemptRecord>) = attempts.into_iter().unzip();
     sqlx::query(ATTEMPTS)
-        .bind(column(&attempts, |(id, _)| *id))
-        .bind(column(&attempts, |(_, it)| i64::from(it.generation)))
-        .bind(column(&attempts, |(_, it)| i64::from(it.number)))
-        .bind(column(&attempts, |(_, it)| it.run.cast_signed()))
-        .bind(column(&attempts, |(_, it)| number(it.started_at)))
-        .bind(column(&attempts, |(_, it)| number(it.duration_ms)))
-        .bind(column(&attempts, |(_, it)| clean(&it.outcome)))
-        .bind(column(&attempts, |(_, it)| it.http_status.map(i32::from)))
-        .bind(column(&attempts, |(_, it)| maybe(&it.detail)))
+        .bind(ids)
+        .bind(column(&attempts, |call| i64::from(call.generation)))
+        .bind(column(&attempts, |call| i64::from(call.number)))
+        .bind(column(&attempts, |call| call.run.cast_signed()))
+        .bind(column(&attempts, |call| bigint(call.started_at)))
+        .bind(column(&attempts, |call| bigint(call.duration_ms)))
+        .bind(column(&attempts, |call| storable(&call.outcome)))
+        .bind(column(&attempts, |call| call.http_status.map(i32::from)))
+        .bind(column(&attempts, |call| storable_option(&call.detail)))
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -141,15 +170,6 @@ fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
 }
 
-fn maybe(text: &Option<String>) -> Option<Cow<'_, str>> {
-    text.as_deref().map(clean)
-}
-
-/// PostgreSQL's text holds no NUL: a record is not lost for that.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        Cow::Owned(text.replace('\0', "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
-    }
+fn storable_option(text: &Option<String>) -> Option<Cow<'_, str>> {
+    text.as_deref().map(storable)
 }

@@ -1,4 +1,4 @@
-//! Is nothing lost while the sink fails, and is everything that is lost counted?
+//! Nothing is lost while the sink fails, and everything that is dropped is counted.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -6,33 +6,34 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use uuid::Uuid;
 
 use super::*;
-use crate::record::{Origin, State};
+use crate::model::{Origin, RecordedState};
+use async_trait::async_trait;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Keeps what it gets in memory.
+/// A sink in memory.
 #[derive(Default)]
-struct Memory {
+struct MemorySink {
     broken: AtomicBool,
     hanging: AtomicBool,
     batches: Mutex<Vec<Vec<Record>>>,
     failures: AtomicUsize,
-    busy: AtomicUsize,
-    most_busy: AtomicUsize,
+    in_flight: AtomicUsize,
+    max_in_flight: AtomicUsize,
 }
 
-impl Memory {
+impl MemorySink {
     fn ids(&self) -> Vec<Uuid> {
         let batches = self.batches.lock().unwrap();
         batches
             .iter()
             .flatten()
-            .map(|it| it.origin.request_id)
+            .map(|record| record.origin.request_id)
             .collect()
     }
 
     async fn take(&self, records: &[Record]) -> Result<(), String> {
-        // Others may come while this one is under way.
+        // Lets other batches arrive meanwhile.
         tokio::time::sleep(Duration::from_millis(1)).await;
         while self.hanging.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -46,18 +47,14 @@ impl Memory {
     }
 }
 
-impl Sink for Memory {
-    fn put<'a>(
-        &'a self,
-        records: &'a [Record],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
-        Box::pin(async move {
-            let busy = self.busy.fetch_add(1, Ordering::Relaxed) + 1;
-            self.most_busy.fetch_max(busy, Ordering::Relaxed);
-            let taken = self.take(records).await;
-            self.busy.fetch_sub(1, Ordering::Relaxed);
-            taken
-        })
+#[async_trait]
+impl RecordSink for MemorySink {
+    async fn put(&self, records: &[Record]) -> Result<(), String> {
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        self.max_in_flight.fetch_max(in_flight, Ordering::Relaxed);
+        let taken = self.take(records).await;
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        taken
     }
 }
 
@@ -76,7 +73,7 @@ fn record() -> Record {
         generation: 0,
         attempt: 1,
         at: 1,
-        state: State::Queued { not_before: None },
+        state: RecordedState::Queued { not_before: None },
         attempted: None,
         dead_letter: None,
     }
@@ -89,13 +86,13 @@ fn id(record: &Record) -> Uuid {
 async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "not in time: {what}");
+        assert!(begun.elapsed() < TIMEOUT, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-fn broken() -> (Arc<Memory>, Recorder) {
-    let memory = Arc::new(Memory::default());
+fn broken() -> (Arc<MemorySink>, Recorder) {
+    let memory = Arc::new(MemorySink::default());
     memory.broken.store(true, Ordering::Relaxed);
     let recorder = Recorder::start(memory.clone(), 10_000);
     (memory, recorder)
@@ -112,34 +109,34 @@ async fn nothing_is_lost_while_the_sink_fails() {
         memory.failures.load(Ordering::Relaxed) >= 4
     })
     .await;
-    assert_eq!(recorder.waiting(), 1_000);
-    assert!(recorder.oldest_waiting().is_some());
+    assert_eq!(recorder.buffered(), 1_000);
+    assert!(recorder.oldest_buffered().is_some());
     memory.broken.store(false, Ordering::Relaxed);
-    eventually("all durable", || recorder.waiting() == 0).await;
-    assert_eq!(recorder.oldest_waiting(), None);
+    eventually("all durable", || recorder.buffered() == 0).await;
+    assert_eq!(recorder.oldest_buffered(), None);
     let wanted: BTreeSet<Uuid> = records.iter().map(id).collect();
     let got = memory.ids();
     assert_eq!(got.len(), wanted.len(), "each once");
     assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), wanted);
-    assert_eq!(recorder.gap(), 0);
+    assert_eq!(recorder.dropped(), 0);
     recorder.close().await;
 }
 
 #[tokio::test]
-async fn what_is_recorded_durably_is_in_the_sink() {
-    let memory = Arc::new(Memory::default());
+async fn a_record_made_durably_is_in_the_sink() {
+    let memory = Arc::new(MemorySink::default());
     let recorder = Recorder::start(memory.clone(), 10);
     let one = record();
     let wanted = id(&one);
     recorder.record_durably(one).await.unwrap();
     assert_eq!(memory.ids(), [wanted]);
-    assert_eq!(recorder.waiting(), 0);
+    assert_eq!(recorder.buffered(), 0);
     recorder.close().await;
 }
 
 #[tokio::test]
-async fn many_that_wait_share_batches_and_few_batches_are_under_way() {
-    let memory = Arc::new(Memory::default());
+async fn concurrent_records_share_batches_and_few_batches_are_in_flight() {
+    let memory = Arc::new(MemorySink::default());
     memory.hanging.store(true, Ordering::Relaxed);
     let recorder = Recorder::start(memory.clone(), 10_000);
     let mut waiting = tokio::task::JoinSet::new();
@@ -147,7 +144,7 @@ async fn many_that_wait_share_batches_and_few_batches_are_under_way() {
         let recorder = recorder.clone();
         waiting.spawn(async move { recorder.record_durably(record()).await });
     }
-    eventually("all handed over", || recorder.waiting() == 2_000).await;
+    eventually("all recorded", || recorder.buffered() == 2_000).await;
     memory.hanging.store(false, Ordering::Relaxed);
     while let Some(durable) = waiting.join_next().await {
         durable.unwrap().unwrap();
@@ -161,30 +158,33 @@ async fn many_that_wait_share_batches_and_few_batches_are_under_way() {
         .collect();
     assert!(sizes.len() <= 12, "{sizes:?}");
     assert!(sizes.iter().all(|size| *size <= 256), "{sizes:?}");
-    assert_eq!(memory.most_busy.load(Ordering::Relaxed), BATCHES_AT_ONCE);
+    assert_eq!(
+        memory.max_in_flight.load(Ordering::Relaxed),
+        MAX_BATCHES_IN_FLIGHT
+    );
     recorder.close().await;
 }
 
 #[tokio::test]
 async fn what_does_not_fit_is_dropped_and_counted() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(MemorySink::default());
     memory.hanging.store(true, Ordering::Relaxed);
     let recorder = Recorder::start(memory.clone(), 300);
     for _ in 0..310 {
         recorder.record(record());
     }
-    assert_eq!(recorder.record_durably(record()).await, Err(Unrecorded));
-    assert_eq!(recorder.gap(), 11);
-    assert_eq!(recorder.waiting(), 300);
+    assert_eq!(recorder.record_durably(record()).await, Err(RecordDropped));
+    assert_eq!(recorder.dropped(), 11);
+    assert_eq!(recorder.buffered(), 300);
     memory.hanging.store(false, Ordering::Relaxed);
     recorder.close().await;
     assert_eq!(memory.ids().len(), 300);
-    assert_eq!(recorder.gap(), 11);
+    assert_eq!(recorder.dropped(), 11);
 }
 
 #[tokio::test]
 async fn a_flood_of_bodies_is_bounded_and_batches_stay_small() {
-    let memory = Arc::new(Memory::default());
+    let memory = Arc::new(MemorySink::default());
     memory.hanging.store(true, Ordering::Relaxed);
     let recorder = Recorder::start(memory.clone(), 10_000);
     let body = bytes::Bytes::from(vec![b'x'; 256 * 1024]);
@@ -193,10 +193,10 @@ async fn a_flood_of_bodies_is_bounded_and_batches_stay_small() {
         record.dead_letter = Some(body.clone());
         recorder.record(record);
     }
-    // 64 MiB are 256 of them; what carries no body is taken all the same.
-    assert_eq!(recorder.waiting(), 256);
+    // 64 MiB are 256 of them; records without a body still fit.
+    assert_eq!(recorder.buffered(), 256);
     recorder.record(record());
-    assert_eq!(recorder.gap(), 44);
+    assert_eq!(recorder.dropped(), 44);
     memory.hanging.store(false, Ordering::Relaxed);
     recorder.close().await;
     let batches = memory.batches.lock().unwrap();
@@ -205,25 +205,25 @@ async fn a_flood_of_bodies_is_bounded_and_batches_stay_small() {
 }
 
 #[tokio::test]
-async fn closing_writes_what_waits_and_takes_no_more() {
-    let memory = Arc::new(Memory::default());
+async fn closing_writes_what_is_buffered_and_accepts_no_more() {
+    let memory = Arc::new(MemorySink::default());
     let recorder = Recorder::start(memory.clone(), 10_000);
     for _ in 0..1_000 {
         recorder.record(record());
     }
     tokio::join!(recorder.close(), recorder.close());
     assert_eq!(memory.ids().len(), 1_000);
-    assert_eq!(recorder.gap(), 0);
+    assert_eq!(recorder.dropped(), 0);
     recorder.record(record());
-    assert_eq!(recorder.record_durably(record()).await, Err(Unrecorded));
-    assert_eq!(recorder.gap(), 2);
+    assert_eq!(recorder.record_durably(record()).await, Err(RecordDropped));
+    assert_eq!(recorder.dropped(), 2);
 }
 
 #[tokio::test]
-async fn closing_wakes_a_batch_that_waits_long() {
+async fn closing_interrupts_the_wait_before_a_retry() {
     let (memory, recorder) = broken();
     recorder.record(record());
-    // 50 ms and then 100 ms, 200 ms, 400 ms: the next wait would be 800 ms and more.
+    // The delays so far were 50 ms, 100 ms and 200 ms; the next ones are long.
     eventually("long waits", || {
         memory.failures.load(Ordering::Relaxed) >= 4
     })
@@ -234,7 +234,7 @@ async fn closing_wakes_a_batch_that_waits_long() {
 }
 
 #[tokio::test]
-async fn closing_ends_though_the_sink_takes_nothing() {
+async fn closing_ends_even_if_the_sink_takes_nothing() {
     for hangs in [false, true] {
         let (memory, recorder) = broken();
         memory.hanging.store(hangs, Ordering::Relaxed);
@@ -243,21 +243,21 @@ async fn closing_ends_though_the_sink_takes_nothing() {
         for _ in 0..999 {
             recorder.record(record());
         }
-        eventually("all handed over", || recorder.waiting() == 1_000).await;
-        tokio::time::timeout(PATIENCE, recorder.close())
+        eventually("all recorded", || recorder.buffered() == 1_000).await;
+        tokio::time::timeout(TIMEOUT, recorder.close())
             .await
             .unwrap();
-        assert_eq!(waiter.await.unwrap(), Err(Unrecorded));
-        assert_eq!((recorder.gap(), recorder.waiting()), (1_000, 0));
+        assert_eq!(waiter.await.unwrap(), Err(RecordDropped));
+        assert_eq!((recorder.dropped(), recorder.buffered()), (1_000, 0));
     }
 }
 
 #[tokio::test]
-async fn a_recorder_that_nobody_holds_writes_what_waits() {
-    let memory = Arc::new(Memory::default());
+async fn a_dropped_recorder_writes_what_is_buffered() {
+    let memory = Arc::new(MemorySink::default());
     let recorder = Recorder::start(memory.clone(), 10);
     recorder.record(record());
     drop(recorder);
     eventually("written", || memory.ids().len() == 1).await;
-    eventually("the tasks are gone", || Arc::strong_count(&memory) == 1).await;
+    eventually("the tasks have ended", || Arc::strong_count(&memory) == 1).await;
 }

@@ -1,28 +1,29 @@
-//! How does a filter become a condition that the indexes serve?
+//! A filter as SQL conditions that use an index.
 
+use contract::CallbackStatus;
 use rusqlite::types::Value;
 use uuid::Uuid;
 
-use crate::callback::Status;
-use crate::precedence::number;
-use crate::query::Filter;
+use crate::column::{bigint, first_id};
+use crate::model::Filter;
 
-/// A dead letter that can be seen, in the very words of the index `dead`.
+/// A dead letter that is not discarded: exactly the condition of the index `callbacks_dead`.
 pub(super) const DEAD: &str = "status IN ('dead', 'expired') AND discarded = 0";
-const WAITING: &str = "status IN ('queued', 'retrying')";
+/// Exactly the condition of the index `callbacks_unfinished`.
+const UNFINISHED: &str = "status IN ('queued', 'retrying')";
 
-/// SQL after `FROM`, and its values.
+/// SQL after `FROM`, with its values.
 #[derive(Clone)]
-pub(super) struct Condition {
+pub(super) struct FilterSql {
     sql: String,
-    /// The index that holds few rows beside those wanted, in the order of `request_id`. Left to
-    /// itself, SQLite knows no numbers and may prefer another.
+    /// The index that has few rows besides those wanted, in the order of `request_id`. Without
+    /// statistics, SQLite may choose another.
     index: Option<&'static str>,
     pub(super) values: Vec<Value>,
 }
 
-impl Condition {
-    /// What the filter asks for, its status aside.
+impl FilterSql {
+    /// The filter without its status.
     fn of(filter: &Filter) -> Self {
         let mut condition = Self {
             sql: "1".to_owned(),
@@ -47,30 +48,34 @@ impl Condition {
             condition.and("request_id < ?", blob(first_id(until)));
         }
         if let Some(before) = filter.updated_before {
-            condition.and("at < ?", Value::Integer(number(before)));
+            condition.and("updated_at < ?", Value::Integer(bigint(before)));
         }
         condition
     }
 
     /// Adds a condition with one value.
     pub(super) fn and(&mut self, sql: &str, value: Value) {
-        self.plain(sql);
+        self.and_plain(sql);
         self.values.push(value);
     }
 
     /// Adds a condition without values.
-    fn plain(&mut self, sql: &str) {
+    fn and_plain(&mut self, sql: &str) {
         self.sql.push_str(" AND ");
         self.sql.push_str(sql);
     }
 
-    fn seen(&mut self, filter: &Filter) {
+    fn and_status(&mut self, status: CallbackStatus) {
+        self.and("status = ?", Value::Text(status.as_str().to_owned()));
+    }
+
+    fn and_not_discarded(&mut self, filter: &Filter) {
         if !filter.discarded {
-            self.plain("discarded = 0");
+            self.and_plain("discarded = 0");
         }
     }
 
-    /// `callbacks WHERE` and what must hold.
+    /// `callbacks WHERE` and the conditions.
     pub(super) fn sql(&self) -> String {
         match self.index {
             Some(index) => format!("callbacks INDEXED BY {index} WHERE {}", self.sql),
@@ -81,71 +86,73 @@ impl Condition {
     /// The whole filter.
     pub(super) fn whole(filter: &Filter, now: u64) -> Self {
         let mut condition = Self::of(filter);
-        condition.seen(filter);
-        // The indexes by callee and by target have the status before the id.
+        condition.and_not_discarded(filter);
         let by_status = by_status(filter);
-        let status = |it: Status| Value::Text(it.as_str().to_owned());
         match filter.status {
             None => {}
-            Some(Status::Delivering) => {
-                condition.plain(WAITING);
-                condition.index = Some("waiting").filter(|_| !by_status);
-                condition.and("next_attempt_at <= ?", Value::Integer(number(now)));
+            Some(CallbackStatus::Delivering) => {
+                condition.and_plain(UNFINISHED);
+                condition.index = Some("callbacks_unfinished").filter(|_| !by_status);
+                condition.and("next_attempt_at <= ?", Value::Integer(bigint(now)));
             }
-            Some(wanted @ (Status::Queued | Status::Retrying)) => {
-                condition.plain(WAITING);
-                condition.index = Some("waiting").filter(|_| !by_status);
-                condition.and("status = ?", status(wanted));
+            Some(wanted @ (CallbackStatus::Queued | CallbackStatus::Retrying)) => {
+                condition.and_plain(UNFINISHED);
+                condition.index = Some("callbacks_unfinished").filter(|_| !by_status);
+                condition.and_status(wanted);
             }
-            Some(wanted @ (Status::Dead | Status::Expired)) if !filter.discarded => {
-                condition.plain(DEAD);
-                condition.index = Some("dead").filter(|_| !by_status);
-                condition.and("status = ?", status(wanted));
+            Some(wanted @ (CallbackStatus::Dead | CallbackStatus::Expired))
+                if !filter.discarded =>
+            {
+                condition.and_plain(DEAD);
+                condition.index = Some("callbacks_dead").filter(|_| !by_status);
+                condition.and_status(wanted);
             }
-            Some(wanted) => condition.and("status = ?", status(wanted)),
+            Some(wanted) => condition.and_status(wanted),
         }
         condition
     }
 
-    /// The same, in parts each of which an index gives in the order of `request_id`: the indexes by
-    /// callee and by target have the status before it.
+    /// The whole filter in parts, each of which an index returns in the order of `request_id`: in
+    /// the indexes by callee and by target, the status precedes it.
     pub(super) fn parts(filter: &Filter, now: u64) -> Vec<Self> {
         let whole = Self::whole(filter, now);
         match filter.status {
-            None if by_status(filter) => whole.split(&Status::ALL),
-            Some(Status::Delivering) if by_status(filter) => {
-                whole.split(&[Status::Queued, Status::Retrying])
+            None if by_status(filter) => whole.split(&CallbackStatus::ALL),
+            Some(CallbackStatus::Delivering) if by_status(filter) => {
+                whole.split(&[CallbackStatus::Queued, CallbackStatus::Retrying])
             }
-            _ => vec![whole],
+            None | Some(_) => vec![whole],
         }
     }
 
-    fn split(&self, statuses: &[Status]) -> Vec<Self> {
-        let stored = statuses.iter().filter(|it| **it != Status::Delivering);
-        let part = |status: &Status| {
+    fn split(&self, statuses: &[CallbackStatus]) -> Vec<Self> {
+        let stored = statuses
+            .iter()
+            .filter(|status| **status != CallbackStatus::Delivering);
+        let part = |status: &CallbackStatus| {
             let mut part = self.clone();
-            part.and("status = ?", Value::Text(status.as_str().to_owned()));
+            part.and_status(*status);
             part
         };
         stored.map(part).collect()
     }
 
-    /// What of the filter is dead and not discarded, in parts like those of [`Self::parts`].
+    /// The dead letters of the filter that are not discarded, in parts as in [`Self::parts`].
     pub(super) fn dead(filter: &Filter) -> Vec<Self> {
         let mut condition = Self::of(filter);
-        condition.plain(DEAD);
+        condition.and_plain(DEAD);
         if let Some(status) = filter.status {
-            condition.and("status = ?", Value::Text(status.as_str().to_owned()));
+            condition.and_status(status);
         }
         if by_status(filter) {
-            return condition.split(&[Status::Dead, Status::Expired]);
+            return condition.split(&[CallbackStatus::Dead, CallbackStatus::Expired]);
         }
-        condition.index = Some("dead");
+        condition.index = Some("callbacks_dead");
         vec![condition]
     }
 }
 
-/// Whether an index with the status before the id serves the filter.
+/// Whether the filter uses an index with the status before the id.
 fn by_status(filter: &Filter) -> bool {
     filter.callee_no.is_some() || filter.target.is_some()
 }
@@ -153,13 +160,4 @@ fn by_status(filter: &Filter) -> bool {
 /// An id as it is stored.
 pub(super) fn blob(id: Uuid) -> Value {
     Value::Blob(id.as_bytes().to_vec())
-}
-
-/// No id of version 7 made at `moment` (Unix ms) or later is less.
-pub(super) fn first_id(moment: u64) -> Uuid {
-    // A moment has 48 bits; beyond them lies no id.
-    if moment >> 48 > 0 {
-        return Uuid::max();
-    }
-    Uuid::from_u128(u128::from(moment) << 80)
 }

@@ -1,37 +1,44 @@
-//! How does a record become a row, over whatever is there?
+//! Writes records.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use crate::precedence::{Row, number};
-use crate::record::Attempt;
+use super::connection::SqliteJournal;
+use crate::column::bigint;
+use crate::error::JournalResult;
+use crate::merge::{self, CallbackRow};
+use crate::model::{AttemptRecord, Record};
+use crate::store::RecordStore;
 
-/// The row is replaced by a higher rank alone. A record that wins over a replay shows that the
-/// replay was published.
+/// Inserts a row, or replaces it if the merge key is greater. A record that wins over a taken
+/// replay proves that the replay was published.
 const CALLBACK: &str = "
     INSERT INTO callbacks (
         request_id, app_id, caller_no, callee_no, message_type, callback_url, target, accepted_at,
-        generation, weight, at, tie, status, reason, waiting_for, next_attempt_at, dead_letter
-    ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+        generation, progress, updated_at, tiebreak, status, reason, deferred_reason,
+        next_attempt_at, dead_letter_since, dead_letter
+    ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
     ON CONFLICT (request_id) DO UPDATE SET
         caller_no = coalesce(caller_no, excluded.caller_no),
         callee_no = coalesce(callee_no, excluded.callee_no),
         callback_url = coalesce(callback_url, excluded.callback_url),
         target = CASE target WHEN '' THEN excluded.target ELSE target END,
         generation = excluded.generation,
-        weight = excluded.weight,
-        at = excluded.at,
-        tie = excluded.tie,
+        progress = excluded.progress,
+        updated_at = excluded.updated_at,
+        tiebreak = excluded.tiebreak,
         status = excluded.status,
         reason = excluded.reason,
-        waiting_for = excluded.waiting_for,
+        deferred_reason = excluded.deferred_reason,
         next_attempt_at = excluded.next_attempt_at,
         replay_taken_at = NULL,
+        dead_letter_since = excluded.dead_letter_since,
         dead_letter = excluded.dead_letter
-    WHERE (excluded.generation, excluded.weight, excluded.at, excluded.tie)
-        > (generation, weight, at, tie)";
+    WHERE (excluded.generation, excluded.progress, excluded.updated_at, excluded.tiebreak)
+        > (generation, progress, updated_at, tiebreak)";
 
-/// What is still unknown of a row's origin.
+/// Fills missing parts of a row's origin.
 const ORIGIN: &str = "
     UPDATE callbacks SET
         caller_no = coalesce(caller_no, ?2),
@@ -50,38 +57,45 @@ const ATTEMPT: &str = "
     ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
     ON CONFLICT DO NOTHING";
 
-/// Stores rows and attempts.
-pub(super) fn record(
-    connection: &Connection,
-    rows: &[Row],
-    attempts: &[(Uuid, Attempt)],
-) -> rusqlite::Result<()> {
-    for row in rows {
-        if !put(connection, row)? {
-            fill(connection, row)?;
-        }
+#[async_trait]
+impl RecordStore for SqliteJournal {
+    async fn record(&self, records: &[Record]) -> JournalResult<()> {
+        let rows: Vec<CallbackRow> = merge::rows(records).into_values().collect();
+        let attempts: Vec<(Uuid, AttemptRecord)> = records
+            .iter()
+            .filter_map(|record| Some((record.origin.request_id, record.attempted.clone()?)))
+            .collect();
+        let work = move |conn: &Connection| {
+            for row in &rows {
+                if !upsert(conn, row)? {
+                    fill_origin(conn, row)?;
+                }
+            }
+            let mut statement = conn.prepare_cached(ATTEMPT)?;
+            for (request_id, attempt) in &attempts {
+                statement.execute(params![
+                    request_id.as_bytes(),
+                    attempt.generation,
+                    attempt.number,
+                    attempt.run.cast_signed(),
+                    bigint(attempt.started_at),
+                    bigint(attempt.duration_ms),
+                    attempt.outcome,
+                    attempt.http_status,
+                    attempt.detail,
+                ])?;
+            }
+            Ok(())
+        };
+        self.writer.run(work).await
     }
-    let mut statement = connection.prepare_cached(ATTEMPT)?;
-    for (request_id, attempt) in attempts {
-        statement.execute(params![
-            request_id.as_bytes(),
-            attempt.generation,
-            attempt.number,
-            attempt.run.cast_signed(),
-            number(attempt.started_at),
-            number(attempt.duration_ms),
-            attempt.outcome,
-            attempt.http_status,
-            attempt.detail,
-        ])?;
-    }
-    Ok(())
 }
 
-/// Returns whether the row is new, or higher than what was there.
-fn put(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
-    let Row { origin, standing } = row;
-    let changed = connection.prepare_cached(CALLBACK)?.execute(params![
+/// Returns whether the row was inserted or replaced.
+fn upsert(conn: &Connection, row: &CallbackRow) -> rusqlite::Result<bool> {
+    let CallbackRow { origin, state } = row;
+    let dead_letter = state.dead_letter.as_deref();
+    let changed = conn.prepare_cached(CALLBACK)?.execute(params![
         origin.request_id.as_bytes(),
         origin.app_id,
         origin.caller_no,
@@ -89,23 +103,24 @@ fn put(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
         origin.message_type,
         origin.callback_url,
         origin.target,
-        number(origin.accepted_at),
-        standing.rank.generation,
-        standing.rank.weight,
-        standing.rank.at,
-        standing.rank.tie,
-        standing.status.as_str(),
-        standing.reason,
-        standing.waiting_for,
-        standing.next_attempt_at,
-        standing.dead_letter.as_deref(),
+        bigint(origin.accepted_at),
+        state.key.generation,
+        state.key.progress,
+        state.key.updated_at,
+        state.key.tiebreak,
+        state.status.as_str(),
+        state.reason,
+        state.deferred_reason,
+        state.next_attempt_at,
+        dead_letter.map(|_| state.key.updated_at),
+        dead_letter,
     ])?;
     Ok(changed > 0)
 }
 
-fn fill(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
+fn fill_origin(conn: &Connection, row: &CallbackRow) -> rusqlite::Result<()> {
     let origin = &row.origin;
-    let mut statement = connection.prepare_cached(ORIGIN)?;
+    let mut statement = conn.prepare_cached(ORIGIN)?;
     let filled = statement.execute(params![
         origin.request_id.as_bytes(),
         origin.caller_no,

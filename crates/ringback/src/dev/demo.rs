@@ -1,23 +1,23 @@
-//! What do the three fates of a callback look like?
+//! The demo: three callbacks, one for each way to end.
 //!
-//! The original contract's sample, its blank `message_type` filled in, sent to a target that takes
-//! it, one that takes it at the third attempt, and one that never does.
+//! The original contract's sample, its blank `message_type` filled in, sent to a target that accepts
+//! it, one that accepts it at the third attempt, and one that never does.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::say::say;
+use admin::cli::stdout::print_line;
 
-/// Short waits, so that the last fate is known within half a minute.
+/// Short waits, so that the last callback ends within half a minute.
 pub(super) const SCHEDULE: [Duration; 3] = [
     Duration::from_secs(2),
     Duration::from_secs(3),
     Duration::from_secs(4),
 ];
 
-/// What is shown: a word for people, and the practice callee's path.
-const FATES: [(&str, &str); 3] = [
-    ("a target that takes it", "/ok"),
+/// What is printed, and the practice callee's path.
+const TARGETS: [(&str, &str); 3] = [
+    ("a target that accepts it", "/ok"),
     ("a target that fails twice", "/flaky/2"),
     ("a target that always fails", "/status/503"),
 ];
@@ -29,27 +29,27 @@ fn sample(target: &str) -> String {
     )
 }
 
-/// Sends the three callbacks. Their attempts are told by the log.
+/// Sends the three callbacks. The log shows their attempts.
 pub(super) async fn run(ingress: SocketAddr, callee: SocketAddr) {
     let client = match reqwest::Client::builder().no_proxy().build() {
         Ok(client) => client,
-        Err(error) => return tracing::error!(%error, "the demo has no HTTP client"),
+        Err(error) => return tracing::error!(%error, "failed to build the HTTP client of the demo"),
     };
-    for (fate, path) in FATES {
-        let answer = client
+    for (target, path) in TARGETS {
+        let response = client
             .post(format!("http://{ingress}/api/callback"))
             .header("content-type", "application/json")
             .body(sample(&format!("http://{callee}{path}")))
             .send()
             .await;
-        let told = match answer {
-            Ok(answer) => answer
+        let answer = match response {
+            Ok(response) => response
                 .text()
                 .await
                 .unwrap_or_else(|error| error.to_string()),
             Err(error) => error.without_url().to_string(),
         };
-        if say(&format!("demo, {fate}: {told}")).is_err() {
+        if print_line(&format!("demo, {target}: {answer}")).is_err() {
             return;
         }
     }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_fate_is_known_within_half_a_minute() {
+    fn the_last_callback_ends_within_half_a_minute() {
         // Each wait may be a fifth longer by jitter, and a second by the broker's rounding.
         let longest: Duration = SCHEDULE
             .iter()

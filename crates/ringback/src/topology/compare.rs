@@ -1,23 +1,22 @@
-//! What differs between the topology that we need and the one that is there? Pure: values in,
-//! sentences out.
+//! Compares the expected topology with that of a broker. Pure: values in, sentences out.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::management::Found;
+use super::management::BrokerObjects;
 
-/// What came out, one line each.
+/// The result, one line for each difference.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Findings {
-    /// The gateway would not work as promised.
+    /// With these the gateway does not work as promised.
     pub(super) faults: Vec<String>,
-    /// It may be meant so, but it is not ours.
+    /// These may be intended, but are not part of the topology.
     pub(super) warnings: Vec<String>,
 }
 
-/// Compares `wanted` (a `definitions.json`) with what the broker has.
-pub(super) fn compare(wanted: &Value, found: &Found) -> Findings {
+/// Compares `wanted` (a `definitions.json`) with the broker's objects.
+pub(super) fn compare(wanted: &Value, found: &BrokerObjects) -> Findings {
     let mut findings = Findings::default();
     let exchanges = items(wanted, "exchanges");
     for exchange in exchanges {
@@ -56,7 +55,7 @@ fn items<'a>(definitions: &'a Value, kind: &str) -> &'a [Value] {
 fn object(findings: &mut Findings, kind: &str, wanted: &Value, fields: &[&str], found: &[Value]) {
     let name = text(wanted, "name");
     let named = format!("{kind} {name}");
-    let Some(found) = found.iter().find(|it| text(it, "name") == name) else {
+    let Some(found) = found.iter().find(|object| text(object, "name") == name) else {
         findings.faults.push(format!("{named} is missing"));
         return;
     };
@@ -100,29 +99,32 @@ fn arguments(faults: &mut Vec<String>, named: &str, wanted: &Value, found: &Valu
 
 fn bindings(findings: &mut Findings, exchanges: &[Value], wanted: &[Value], found: &[Value]) {
     for binding in wanted {
-        if !found.iter().any(|it| same_binding(it, binding)) {
+        if !found.iter().any(|other| same_binding(other, binding)) {
             findings
                 .faults
-                .push(format!("{} is missing", told(binding)));
+                .push(format!("{} is missing", describe(binding)));
         }
     }
-    let is_ours = |name: &str| exchanges.iter().any(|it| text(it, "name") == name);
+    let is_known = |name: &str| {
+        let mut names = exchanges.iter().map(|exchange| text(exchange, "name"));
+        names.any(|exchange| exchange == name)
+    };
     for binding in found {
-        if is_ours(text(binding, "source"))
-            && !is_of_an_asker(binding)
-            && !wanted.iter().any(|it| same_binding(it, binding))
+        if is_known(text(binding, "source"))
+            && !is_reply_queue(binding)
+            && !wanted.iter().any(|other| same_binding(other, binding))
         {
-            let warning = format!("{} is not ours", told(binding));
+            let warning = format!("{} is not part of the topology", describe(binding));
             findings.warnings.push(warning);
         }
     }
 }
 
-/// The queue of an ingress that waits for replies comes and goes with its connection. Its name, which
-/// is its key as well, begins with that of the exchange.
-fn is_of_an_asker(binding: &Value) -> bool {
+/// The reply queue of an ingress exists as long as its connection. Its name is also its routing key,
+/// and begins with the name of the exchange.
+fn is_reply_queue(binding: &Value) -> bool {
     let [source, destination, key] =
-        ["source", "destination", "routing_key"].map(|it| text(binding, it));
+        ["source", "destination", "routing_key"].map(|field| text(binding, field));
     let begins = |rest: &str| rest.starts_with('.');
     key == destination && destination.strip_prefix(source).is_some_and(begins)
 }
@@ -139,9 +141,10 @@ fn same_binding(one: &Value, other: &Value) -> bool {
     .all(|field| one[*field] == other[*field])
 }
 
-fn told(binding: &Value) -> String {
+fn describe(binding: &Value) -> String {
     let [source, kind, destination, key] =
-        ["source", "destination_type", "destination", "routing_key"].map(|it| text(binding, it));
+        ["source", "destination_type", "destination", "routing_key"]
+            .map(|field| text(binding, field));
     format!("binding {source} -> {kind} {destination} with key {key:?}")
 }
 
@@ -160,15 +163,15 @@ mod tests {
         Topology::new("ringback").definitions("/")
     }
 
-    /// A broker that has exactly what is wanted, and things of others.
-    fn well() -> Found {
+    /// A broker with exactly the expected topology, and objects of others.
+    fn complete() -> BrokerObjects {
         let wanted = wanted();
         let with = |kind: &str, more: Value| {
             let mut all = items(&wanted, kind).to_vec();
             all.push(more);
             all
         };
-        Found {
+        BrokerObjects {
             exchanges: with("exchanges", json!({ "name": "", "type": "direct" })),
             queues: with(
                 "queues",
@@ -185,12 +188,14 @@ mod tests {
     }
 
     fn named<'a>(all: &'a mut [Value], name: &str) -> &'a mut Value {
-        all.iter_mut().find(|it| it["name"] == name).unwrap()
+        all.iter_mut()
+            .find(|object| object["name"] == name)
+            .unwrap()
     }
 
     #[track_caller]
-    fn check(change: impl FnOnce(&mut Found), faults: &[&str], warnings: &[&str]) {
-        let mut found = well();
+    fn check(change: impl FnOnce(&mut BrokerObjects), faults: &[&str], warnings: &[&str]) {
+        let mut found = complete();
         change(&mut found);
         let findings = compare(&wanted(), &found);
         assert_eq!(findings.faults, faults);
@@ -198,18 +203,24 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_with_all_that_is_wanted_is_well() {
+    fn a_complete_broker_has_no_faults() {
         assert!(!items(&wanted(), "queues").is_empty());
         check(|_| {}, &[], &[]);
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn a_missing_object_is_named() {
         check(
             |found| {
-                found.exchanges.retain(|it| it["name"] != "ringback.due");
-                found.queues.retain(|it| it["name"] != "ringback.delay.07");
-                found.bindings.retain(|it| it["source"] != "ringback.in");
+                found
+                    .exchanges
+                    .retain(|object| object["name"] != "ringback.due");
+                found
+                    .queues
+                    .retain(|object| object["name"] != "ringback.delay.07");
+                found
+                    .bindings
+                    .retain(|object| object["source"] != "ringback.in");
             },
             &[
                 "exchange ringback.due is missing",
@@ -221,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_told_with_both_values() {
+    fn a_difference_is_named_with_both_values() {
         check(
             |found| {
                 named(&mut found.exchanges, "ringback.in")["type"] = json!("topic");
@@ -246,24 +257,24 @@ mod tests {
     }
 
     #[test]
-    fn what_others_added_is_a_warning() {
+    fn an_object_of_others_is_a_warning() {
         check(
             |found| {
                 found.bindings.push(json!({
                     "source": "ringback.in", "destination": "spy", "destination_type": "queue",
                     "routing_key": "first", "arguments": {},
                 }));
-                let asker = "ringback.reply.00c0ffee";
+                let reply_queue = "ringback.reply.00c0ffee";
                 found.bindings.push(json!({
-                    "source": "ringback.reply", "destination": asker,
-                    "destination_type": "queue", "routing_key": asker, "arguments": {},
+                    "source": "ringback.reply", "destination": reply_queue,
+                    "destination_type": "queue", "routing_key": reply_queue, "arguments": {},
                 }));
                 named(&mut found.queues, "ringback.dead")["policy"] = json!("short-lived");
             },
             &[],
             &[
                 "queue ringback.dead: the policy short-lived applies to it as well",
-                "binding ringback.in -> queue spy with key \"first\" is not ours",
+                "binding ringback.in -> queue spy with key \"first\" is not part of the topology",
             ],
         );
     }

@@ -1,51 +1,56 @@
-//! What does a running broker say that it has?
+//! Reads the objects of a running broker from its management API.
 
 use std::time::Duration;
 use std::{fs, io};
 
-use broker::rabbitmq::Tls;
+use admin::cli::http::{error_reason, shown_url};
+use broker::rabbitmq::BrokerTls;
 use reqwest::{Certificate, Client};
 use serde_json::Value;
 use url::Url;
 
-use crate::ask;
-use crate::equipment::refused_file;
-use crate::failure::Failure;
+use crate::app::broker::refused_tls_file;
+use crate::error::CommandError;
+use crate::http;
 
-/// How long each list may take. A broker with many queues needs a while.
-const LIST_WITHIN: Duration = Duration::from_secs(30);
+/// The timeout of each list. A broker with many queues is slow.
+const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the comparison looks at. Asked for by name, because the statistics of thousands of queues
-/// are megabytes; RabbitMQ passes over columns that a list does not have.
+/// The fields that are compared. Requested by name, because the statistics of thousands of queues are
+/// megabytes; RabbitMQ ignores columns that a list does not have.
 const COLUMNS: &str = "columns=name,type,durable,auto_delete,internal,arguments,policy,\
                        source,destination,destination_type,routing_key";
 
-/// What the broker has in one virtual host, in the words of its management API.
+/// The objects of one virtual host, as the management API shows them.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct BrokerObjects {
     pub(super) exchanges: Vec<Value>,
     pub(super) queues: Vec<Value>,
     pub(super) bindings: Vec<Value>,
 }
 
-/// Asks the management API at `base` for all that is in `vhost`. Over HTTPS the API is trusted as
-/// the broker is, and shown the same certificate.
+/// Reads the objects in `vhost` from the management API at `base`. HTTPS uses the TLS files of the
+/// broker.
 ///
 /// # Errors
-/// No answer, or one that is no list: wrong password, no such virtual host. A file for TLS that
+/// No answer, or one that is not a list: wrong password, no such virtual host. A TLS file that
 /// cannot be used.
-pub(super) async fn read(base: &Url, vhost: &str, tls: &Tls) -> Result<Found, Failure> {
+pub(super) async fn read(
+    base: &Url,
+    vhost: &str,
+    tls: &BrokerTls,
+) -> Result<BrokerObjects, CommandError> {
     let client = client(tls)?;
-    Ok(Found {
+    Ok(BrokerObjects {
         exchanges: list(&client, base, "exchanges", vhost).await?,
         queues: list(&client, base, "queues", vhost).await?,
         bindings: list(&client, base, "bindings", vhost).await?,
     })
 }
 
-fn client(tls: &Tls) -> Result<Client, Failure> {
-    tls.check().map_err(|error| refused_file(&error))?;
-    let mut client = ask::client(LIST_WITHIN);
+fn client(tls: &BrokerTls) -> Result<Client, CommandError> {
+    tls.check().map_err(|error| refused_tls_file(&error))?;
+    let mut client = admin::cli::http::client(LIST_TIMEOUT);
     let unusable = io::Error::other::<reqwest::Error>;
     if let Some(file) = &tls.ca_file {
         let roots = Certificate::from_pem_bundle(&fs::read(file)?).map_err(unusable)?;
@@ -60,11 +65,17 @@ fn client(tls: &Tls) -> Result<Client, Failure> {
     Ok(client.build().map_err(unusable)?)
 }
 
-async fn list(client: &Client, base: &Url, kind: &str, vhost: &str) -> Result<Vec<Value>, Failure> {
-    let url = list_url(base, kind, vhost)
-        .ok_or_else(|| Failure::Found(format!("{} is not an HTTP address", ask::shown(base))))?;
-    let answer = ask::get(client, &url).await?;
-    let (status, shown) = (answer.status(), ask::shown(&url));
+async fn list(
+    client: &Client,
+    base: &Url,
+    kind: &str,
+    vhost: &str,
+) -> Result<Vec<Value>, CommandError> {
+    let url = list_url(base, kind, vhost).ok_or_else(|| {
+        CommandError::Failed(format!("{} is not an HTTP address", shown_url(base)))
+    })?;
+    let answer = http::get(client, &url).await?;
+    let (status, shown) = (answer.status(), shown_url(&url));
     if !status.is_success() {
         let meaning = match status.as_u16() {
             401 => " (is the user's password right, and may it use this virtual host?)",
@@ -72,19 +83,19 @@ async fn list(client: &Client, base: &Url, kind: &str, vhost: &str) -> Result<Ve
             404 => " (is there such a virtual host, and the management plugin?)",
             _ => "",
         };
-        return Err(Failure::Found(format!(
+        return Err(CommandError::Failed(format!(
             "{shown} answered {status}{meaning}"
         )));
     }
     let body = answer.bytes().await.map_err(|error| {
-        let reason = ask::reason(&error);
-        Failure::Found(format!("{shown} did not answer in full: {reason}"))
+        let reason = error_reason(&error);
+        CommandError::Failed(format!("{shown} did not answer in full: {reason}"))
     })?;
     serde_json::from_slice(&body)
-        .map_err(|_| Failure::Found(format!("{shown} is not RabbitMQ's management API")))
+        .map_err(|_| CommandError::Failed(format!("{shown} is not RabbitMQ's management API")))
 }
 
-/// `base` may have a path of its own (`management.path_prefix`).
+/// `base` may have a path (`management.path_prefix`).
 fn list_url(base: &Url, kind: &str, vhost: &str) -> Option<Url> {
     let mut url = base.clone();
     url.path_segments_mut()
@@ -117,7 +128,7 @@ mod tests {
             let expected = format!("{expected}?{COLUMNS}");
             assert_eq!(url.as_str(), expected);
         }
-        let no_base = "mailto:a@b".parse().unwrap();
-        assert_eq!(list_url(&no_base, "queues", "/"), None);
+        let not_a_base = "mailto:a@b".parse().unwrap();
+        assert_eq!(list_url(&not_a_base, "queues", "/"), None);
     }
 }

@@ -1,13 +1,13 @@
-//! Is each file that cannot be used named, and is what can be used taken?
+//! Usable certificate files are accepted; each unusable one is named.
 
 use super::*;
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
 
-/// Files of this process's tests, gone with it.
-struct Files(PathBuf);
+/// A directory of one test, removed when dropped.
+struct TestFiles(PathBuf);
 
-impl Files {
+impl TestFiles {
     fn new(name: &str) -> Self {
         let name = format!("ringback-tls-{}-{name}", std::process::id());
         let directory = std::env::temp_dir().join(name);
@@ -22,7 +22,7 @@ impl Files {
     }
 }
 
-impl Drop for Files {
+impl Drop for TestFiles {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -34,44 +34,47 @@ fn root() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// The sentence that these files are refused with.
+/// The error text for these files.
 fn refusal(ca_file: Option<PathBuf>, identity: Option<[&PathBuf; 2]>) -> String {
-    let identity = identity.map(|[cert_file, key_file]| Identity {
+    let identity = identity.map(|[cert_file, key_file]| ClientIdentity {
         cert_file: cert_file.clone(),
         key_file: key_file.clone(),
     });
-    let tls = Tls { ca_file, identity };
-    assert!(tls.connector().is_err(), "what is refused connects nowhere");
+    let tls = BrokerTls { ca_file, identity };
+    assert!(
+        tls.connector().is_err(),
+        "refused files must give no connector"
+    );
     tls.check().unwrap_err().to_string()
 }
 
 #[test]
-fn what_is_named_and_whole_is_taken() {
-    assert_eq!(Tls::default().check(), Ok(()));
-    let files = Files::new("good");
+fn usable_files_are_accepted() {
+    assert_eq!(BrokerTls::default().check(), Ok(()));
+    let files = TestFiles::new("good");
     let (one, two) = (root(), root());
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec!["ringback".to_owned()]).unwrap();
     let certificate = certificate.signed_by(&key, &one).unwrap();
-    let tls = Tls {
+    let tls = BrokerTls {
         ca_file: Some(files.write("ca.pem", format!("for people\n{}{}", one.pem(), two.pem()))),
-        identity: Some(Identity {
+        identity: Some(ClientIdentity {
             cert_file: files.write("cert.pem", certificate.pem() + &one.pem()),
             key_file: files.write("key.pem", key.serialize_pem()),
         }),
     };
     assert_eq!(tls.check(), Ok(()));
     assert!(tls.connector().is_ok());
-    // As they stand now: the next connection would fail, and say why.
+    // The files are read again: the next connection would fail and say why.
     files.write("ca.pem", "");
     let error = tls.connector().unwrap_err();
-    let said = named(&error).to_string();
-    assert_eq!(said, "TLS: ca_file: there is no certificate in it (PEM)");
+    let text = with_prefix(&error).to_string();
+    assert_eq!(text, "TLS: ca_file: there is no certificate in it (PEM)");
 }
 
 #[test]
-fn roots_that_are_none_are_refused() {
-    let files = Files::new("roots");
+fn unusable_roots_are_refused() {
+    let files = TestFiles::new("roots");
     let pem = root().pem();
     let none = "ca_file: there is no certificate in it (PEM)";
     for text in [
@@ -80,7 +83,7 @@ fn roots_that_are_none_are_refused() {
         KeyPair::generate().unwrap().serialize_pem(),
         pem.replace("END", "FIN"),
         pem.replacen("MII", "M*I", 1),
-        // One that is whole does not make up for one that is not.
+        // A usable root does not make up for an unusable one.
         format!("{pem}{}", pem.replacen("MII", "M*I", 1)),
     ] {
         let path = files.write("ca.pem", &text);
@@ -88,7 +91,7 @@ fn roots_that_are_none_are_refused() {
     }
     let other = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
     let refused = refusal(Some(files.write("ca.pem", format!("{pem}{other}"))), None);
-    let begin = "ca_file: a certificate in it is no root: ";
+    let begin = "ca_file: a certificate in it is not a usable root: ";
     assert!(refused.starts_with(begin), "{refused}");
     let missing = files.0.join("nowhere.pem");
     let refused = refusal(Some(missing.clone()), None);
@@ -99,8 +102,8 @@ fn roots_that_are_none_are_refused() {
 }
 
 #[test]
-fn an_identity_that_is_none_is_refused_without_its_key() {
-    let files = Files::new("identity");
+fn an_unusable_identity_is_refused_without_showing_its_key() {
+    let files = TestFiles::new("identity");
     let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
     let certificate = CertificateParams::new(vec!["ringback".to_owned()]).unwrap();
     let pem = certificate.self_signed(&key).unwrap().pem();

@@ -1,6 +1,6 @@
-//! How does the topology come to be in a broker, or how is it seen that it is there?
+//! Declares the topology, or checks that it exists.
 
-use super::{Argument, ExchangeSpec, Topology};
+use super::objects::{Argument, Arguments, ExchangeType, Topology};
 use lapin::options::{
     ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
@@ -20,8 +20,7 @@ impl Topology {
                 durable: true,
                 ..Default::default()
             };
-            let kind = exchange.kind();
-            let name = exchange.name.as_str().into();
+            let (name, kind) = (exchange.name.as_str().into(), exchange_kind(exchange.kind));
             channel
                 .exchange_declare(name, kind, options, arguments)
                 .await?;
@@ -31,7 +30,7 @@ impl Topology {
                 durable: true,
                 ..Default::default()
             };
-            let arguments = table(&queue.arguments);
+            let arguments = field_table(&queue.arguments);
             channel
                 .queue_declare(queue.name.as_str().into(), options, arguments)
                 .await?;
@@ -40,35 +39,33 @@ impl Topology {
             let source = binding.source.as_str().into();
             let destination = binding.destination.as_str().into();
             let key = binding.routing_key.as_str().into();
-            let none = FieldTable::default();
+            let arguments = FieldTable::default();
             if binding.to_exchange {
                 let options = ExchangeBindOptions::default();
                 channel
-                    .exchange_bind(destination, source, key, options, none)
+                    .exchange_bind(destination, source, key, options, arguments)
                     .await?;
             } else {
                 let options = QueueBindOptions::default();
                 channel
-                    .queue_bind(destination, source, key, options, none)
+                    .queue_bind(destination, source, key, options, arguments)
                     .await?;
             }
         }
         Ok(())
     }
 
-    /// Checks that every name exists, with no right to change anything. The broker does not compare
-    /// arguments here: `ringback topology --check` does.
+    /// Checks that every name exists, which needs no permission to configure. It does not compare
+    /// arguments; `ringback topology --check` does.
     pub(in crate::rabbitmq) async fn check(&self, channel: &Channel) -> lapin::Result<()> {
-        let none = FieldTable::default();
         for exchange in &self.exchanges {
             let options = ExchangeDeclareOptions {
                 passive: true,
                 ..Default::default()
             };
-            let kind = exchange.kind();
-            let name = exchange.name.as_str().into();
+            let (name, kind) = (exchange.name.as_str().into(), exchange_kind(exchange.kind));
             channel
-                .exchange_declare(name, kind, options, none.clone())
+                .exchange_declare(name, kind, options, FieldTable::default())
                 .await?;
         }
         for queue in &self.queues {
@@ -77,54 +74,52 @@ impl Topology {
                 ..Default::default()
             };
             channel
-                .queue_declare(queue.name.as_str().into(), options, none.clone())
+                .queue_declare(queue.name.as_str().into(), options, FieldTable::default())
                 .await?;
         }
         Ok(())
     }
 
-    /// Makes the queue of one asker, whether the rest is declared or only checked: it must be this
-    /// connection's own. Needs the right to configure its name.
+    /// Declares the queue of one listener, even if the rest is only checked: it belongs to this
+    /// connection. Needs the permission to configure its name.
     pub(in crate::rabbitmq) async fn declare_reply_queue(
         &self,
         channel: &Channel,
         name: &str,
     ) -> lapin::Result<()> {
-        // Not durable needs exclusive: RabbitMQ 4.3 denies the one without the other.
+        // A queue that is not durable must be exclusive: RabbitMQ 4.3 denies it otherwise.
         let options = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,
             ..Default::default()
         };
-        let arguments = table(&Self::reply_arguments());
+        let arguments = field_table(&Self::reply_arguments());
         channel
             .queue_declare(name.into(), options, arguments)
             .await?;
-        let (source, options) = (self.replies(), QueueBindOptions::default());
-        let none = FieldTable::default();
+        let exchange = self.reply_exchange();
+        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
         channel
             .queue_bind(
                 name.into(),
-                source.as_str().into(),
+                exchange.as_str().into(),
                 name.into(),
                 options,
-                none,
+                arguments,
             )
             .await
     }
 }
 
-impl ExchangeSpec {
-    fn kind(&self) -> ExchangeKind {
-        match self.kind {
-            "fanout" => ExchangeKind::Fanout,
-            "topic" => ExchangeKind::Topic,
-            _ => ExchangeKind::Direct,
-        }
+const fn exchange_kind(kind: ExchangeType) -> ExchangeKind {
+    match kind {
+        ExchangeType::Direct => ExchangeKind::Direct,
+        ExchangeType::Fanout => ExchangeKind::Fanout,
+        ExchangeType::Topic => ExchangeKind::Topic,
     }
 }
 
-fn table(arguments: &[(&'static str, Argument)]) -> FieldTable {
+fn field_table(arguments: &Arguments) -> FieldTable {
     let mut table = FieldTable::default();
     for (key, value) in arguments {
         let value = match value {

@@ -1,0 +1,140 @@
+//! The audit log: who did what, why, and to how many callbacks.
+
+use actix_web::HttpRequest;
+use actix_web::web::Data;
+use journal::{AuditCursor, AuditEntry, Journal};
+use runtime::clock::now_ms;
+
+use super::bulk_request::Actor;
+use super::query_params;
+use super::response::{ApiResponse, ok};
+use super::state::AdminState;
+use super::view::{AuditView, ItemsPage};
+
+/// What an operator did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AuditAction {
+    Replay,
+    Discard,
+    Cancel,
+    Pause,
+    Resume,
+}
+
+impl AuditAction {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Discard => "discard",
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+/// Writes an entry for a completed action. If that fails, the entry is in the process's log.
+pub(super) async fn record(
+    journal: Option<&Journal>,
+    action: AuditAction,
+    subject: String,
+    Actor { name, reason }: Actor,
+    count: usize,
+) {
+    let action = action.as_str();
+    tracing::info!(
+        actor = name,
+        action,
+        subject,
+        reason,
+        count,
+        "admin action completed"
+    );
+    let entry = AuditEntry {
+        occurred_at: now_ms(),
+        actor: name,
+        action: action.to_owned(),
+        subject,
+        reason,
+        count: u64::try_from(count).unwrap_or(u64::MAX),
+    };
+    if let Some(journal) = journal
+        && let Err(error) = journal.append_audit(&entry).await
+    {
+        tracing::error!(%error, ?entry, "failed to write an audit entry");
+    }
+}
+
+/// `GET /admin/v1/audit`
+pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
+    let page = query_params::page(http.query_string(), parse_cursor)?;
+    let journal = state.journal()?;
+    let found = state.run(async move { Ok(journal.audit_log(page.after, page.limit).await?) });
+    let found = found.await?;
+    ok(&ItemsPage {
+        items: found.entries.into_iter().map(AuditView::from).collect(),
+        next: found.next.map(cursor_text),
+    })
+}
+
+/// A cursor as text: `1763900000000-7`.
+fn parse_cursor(text: &str) -> Option<AuditCursor> {
+    let (occurred_at, id) = text.split_once('-')?;
+    Some(AuditCursor {
+        occurred_at: occurred_at.parse().ok()?,
+        id: id.parse().ok()?,
+    })
+}
+
+fn cursor_text(cursor: AuditCursor) -> String {
+    format!("{}-{}", cursor.occurred_at, cursor.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::tests::{ApiFixture, all_pages};
+
+    #[tokio::test]
+    async fn every_entry_is_on_exactly_one_page() {
+        let fixture = ApiFixture::new().await;
+        let client = fixture.serve(None, true);
+        let mut written = Vec::new();
+        // Many entries share a millisecond.
+        for number in 0..23_u64 {
+            let entry = AuditEntry {
+                occurred_at: 1_763_900_000_000 + number / 6,
+                actor: "me@here".to_owned(),
+                action: "replay".to_owned(),
+                subject: number.to_string(),
+                reason: "test".to_owned(),
+                count: 1,
+            };
+            fixture.journal.append_audit(&entry).await.unwrap();
+            written.push(entry.subject);
+        }
+        written.reverse();
+        for limit in [1, 5, 7, 23, 100] {
+            let found = all_pages(&client, &format!("/admin/v1/audit?limit={limit}")).await;
+            let found: Vec<&str> = found
+                .iter()
+                .map(|entry| entry["subject"].as_str().unwrap())
+                .collect();
+            assert_eq!(found, written, "{limit}");
+        }
+        drop(client);
+        fixture.close().await;
+    }
+
+    #[test]
+    fn a_cursor_is_read_as_it_is_written() {
+        let cursor = AuditCursor {
+            occurred_at: 1_763_900_000_000,
+            id: 7,
+        };
+        assert_eq!(parse_cursor(&cursor_text(cursor)), Some(cursor));
+        for text in ["", "1", "x-1", "1-x", "1-2-3", "-1-2"] {
+            assert_eq!(parse_cursor(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Authentication of operators: bearer tokens with roles.
+//!
+//! Without any token the API listens on loopback only. Any web page that is open on this machine can
+//! still send requests to it. Three checks reject those requests: after DNS rebinding `Host` holds the
+//! page's own name; a page may send forms and plain text to any address, but JSON only after a
+//! preflight, which is never granted; and every other request names the page in `Origin`.
+
+use std::net::IpAddr;
+
+use actix_web::http::Method;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
+use actix_web::{HttpMessage as _, HttpRequest};
+use delivery::auth::{KeyHash, bearer_token};
+use secrecy::ExposeSecret;
+
+use super::error::{ApiError, ProblemCode};
+use crate::config::{AdminConfig, Role};
+
+/// The tokens that grant access.
+pub(super) struct AdminAuth {
+    /// The hash of `admin.token`. Hashes are compared in constant time.
+    token: Option<KeyHash>,
+    operators: Vec<OperatorToken>,
+}
+
+/// A token of `admin.tokens`.
+struct OperatorToken {
+    name: String,
+    hash: KeyHash,
+    role: Role,
+}
+
+/// The name of the token that a request was authenticated with, kept in its extensions.
+/// `admin.token` has no name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TokenName(String);
+
+impl TokenName {
+    /// The name of this request's token, if it has one.
+    pub(super) fn of(request: &HttpRequest) -> Option<String> {
+        let extensions = request.extensions();
+        extensions.get::<Self>().map(|Self(name)| name.clone())
+    }
+}
+
+impl AdminAuth {
+    /// The tokens of the settings.
+    ///
+    /// # Errors
+    /// A sentence that names the first token whose hash is invalid.
+    pub(super) fn new(config: &AdminConfig) -> Result<Self, String> {
+        let operators = config.tokens.iter().map(|(name, token)| {
+            let hash = KeyHash::parse(&token.hash)
+                .ok_or_else(|| format!("admin.tokens.{name}.hash is not a token hash"))?;
+            Ok(OperatorToken {
+                name: name.clone(),
+                hash,
+                role: token.role,
+            })
+        });
+        let token = config.token.as_ref();
+        Ok(Self {
+            token: token.map(|token| KeyHash::of(token.expose_secret().as_bytes())),
+            operators: operators.collect::<Result<_, String>>()?,
+        })
+    }
+
+    /// Whether no token is required.
+    pub(super) fn is_open(&self) -> bool {
+        self.token.is_none() && self.operators.is_empty()
+    }
+
+    /// Checks that a request has the needed role. Returns the name of its token.
+    ///
+    /// # Errors
+    /// Why the request is rejected.
+    pub(super) fn authorize(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        needed: Role,
+    ) -> Result<Option<TokenName>, ApiError> {
+        let token_name = match self.is_open() {
+            true => check_local(headers).map(|()| None)?,
+            false => self.authenticate(method, headers, needed)?,
+        };
+        if method == Method::POST && !is_json(headers) {
+            return Err(ApiError::NotJson);
+        }
+        Ok(token_name)
+    }
+
+    fn authenticate(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        needed: Role,
+    ) -> Result<Option<TokenName>, ApiError> {
+        let shown = text(headers, &AUTHORIZATION).and_then(bearer_token);
+        let shown = shown.ok_or(ApiError::Unauthenticated)?;
+        let hash = KeyHash::of(shown.as_bytes());
+        if self.token.is_some_and(|token| token.same(&hash)) {
+            return Ok(None);
+        }
+        let found = self.operators.iter().find(|token| token.hash.same(&hash));
+        let operator = found.ok_or(ApiError::Unauthenticated)?;
+        if operator.role < needed {
+            let (operator, role) = (&operator.name, operator.role);
+            tracing::warn!(operator, %role, %method, %needed, "request rejected: the operator's role is too low");
+            return Err(ApiError::Forbidden(needed));
+        }
+        Ok(Some(TokenName(operator.name.clone())))
+    }
+}
+
+fn check_local(headers: &HeaderMap) -> Result<(), ApiError> {
+    // A value that is not text counts as foreign, not as missing.
+    let local = |name: &HeaderName| match headers.get(name).map(|value| value.to_str()) {
+        None => true,
+        Some(value) => value.is_ok_and(|value| {
+            let host = value.split_once("://").map_or(value, |(_, host)| host);
+            is_loopback(host)
+        }),
+    };
+    if !local(&HOST) {
+        return Err(ApiError::rejected(
+            ProblemCode::ForeignOrigin,
+            "without a token the API serves localhost only, and the Host header names another host",
+        ));
+    }
+    if !local(&ORIGIN) {
+        return Err(ApiError::rejected(
+            ProblemCode::ForeignOrigin,
+            "without a token the API does not serve pages of other sites",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether `host:port`, or `host`, is a loopback name or address.
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    let address = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address: Result<IpAddr, _> = address.unwrap_or(host).parse();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|ip| ip.is_loopback())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = text(headers, &CONTENT_TYPE).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::config::TokenConfig;
+
+    fn authorize(
+        token: Option<&str>,
+        method: &Method,
+        lines: &[(&str, &str)],
+    ) -> Result<(), ApiError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name = HeaderName::try_from(*name).unwrap();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        let config = AdminConfig {
+            token: token.map(SecretString::from),
+            ..AdminConfig::default()
+        };
+        let auth = AdminAuth::new(&config).unwrap();
+        auth.authorize(method, &headers, Role::Read).map(drop)
+    }
+
+    fn rejection(token: Option<&str>, lines: &[(&str, &str)]) -> Option<ProblemCode> {
+        let error = authorize(token, &Method::GET, lines).err();
+        error.map(|error| error.code())
+    }
+
+    #[test]
+    fn only_the_exact_token_grants_access() {
+        let bearer = |value| rejection(Some("secret"), &[("authorization", value)]);
+        assert_eq!(bearer("Bearer secret"), None);
+        assert_eq!(bearer("bearer  secret"), None);
+        for wrong in [
+            "Bearer secreT",
+            "Bearer secret1",
+            "Bearer ",
+            "secret",
+            "Basic secret",
+        ] {
+            assert_eq!(bearer(wrong), Some(ProblemCode::Unauthenticated), "{wrong}");
+        }
+        assert_eq!(
+            rejection(Some("secret"), &[]),
+            Some(ProblemCode::Unauthenticated)
+        );
+        let any_host = [
+            ("authorization", "Bearer secret"),
+            ("host", "admin.example"),
+        ];
+        assert_eq!(rejection(Some("secret"), &any_host), None);
+    }
+
+    #[test]
+    fn without_a_token_the_host_must_be_this_machine() {
+        for host in [
+            "127.0.0.1:5109",
+            "localhost",
+            "LocalHost:1",
+            "[::1]:5109",
+            "127.9.9.9",
+        ] {
+            assert_eq!(rejection(None, &[("host", host)]), None, "{host}");
+        }
+        for host in [
+            "evil.example:5109",
+            "127.0.0.1.evil.example",
+            "10.0.0.1",
+            "",
+            "[::1",
+        ] {
+            let found = rejection(None, &[("host", host)]);
+            assert_eq!(found, Some(ProblemCode::ForeignOrigin), "{host}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_rejected() {
+        let origin = |value| rejection(None, &[("host", "localhost:5109"), ("origin", value)]);
+        assert_eq!(origin("http://localhost:5109"), None);
+        for foreign in ["https://evil.example", "null"] {
+            assert_eq!(
+                origin(foreign),
+                Some(ProblemCode::ForeignOrigin),
+                "{foreign}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_post_must_be_json() {
+        let post = |lines: &[_]| authorize(None, &Method::POST, lines).err();
+        assert_eq!(
+            post(&[("content-type", "application/json; charset=utf-8")]),
+            None
+        );
+        assert_eq!(
+            post(&[("content-type", "text/plain")]),
+            Some(ApiError::NotJson)
+        );
+        assert_eq!(post(&[]), Some(ApiError::NotJson));
+    }
+
+    #[test]
+    fn a_role_grants_itself_and_those_below_and_a_token_names_its_operator() {
+        let roles = [Role::Read, Role::Replay, Role::Configure];
+        let tokens = roles.map(|role| {
+            let hash = KeyHash::of(role.as_str().as_bytes()).to_string();
+            (role.to_string(), TokenConfig { hash, role })
+        });
+        let mut config = AdminConfig {
+            token: Some("admin-token".into()),
+            tokens: tokens.into(),
+            ..AdminConfig::default()
+        };
+        let auth = AdminAuth::new(&config).unwrap();
+        let authorize = |token: &str, needed: Role| {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+            headers.insert(AUTHORIZATION, value);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            auth.authorize(&Method::POST, &headers, needed)
+        };
+        for needed in roles {
+            for role in roles {
+                let expected = match role >= needed {
+                    true => Ok(Some(TokenName(role.to_string()))),
+                    false => Err(ApiError::Forbidden(needed)),
+                };
+                assert_eq!(authorize(role.as_str(), needed), expected);
+            }
+            assert_eq!(authorize("admin-token", needed), Ok(None));
+            assert_eq!(authorize("other", needed), Err(ApiError::Unauthenticated));
+        }
+        config.tokens.insert("x".to_owned(), TokenConfig::default());
+        assert!(AdminAuth::new(&config).is_err());
+    }
+}

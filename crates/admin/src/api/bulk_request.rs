@@ -1,0 +1,250 @@
+//! The body of a replay or discard: which dead letters, who asks, and why.
+
+use std::collections::HashSet;
+
+use contract::CallbackStatus;
+use journal::Filter;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::body;
+use super::error::ApiError;
+use super::query_params::{self, DEFAULT_LIMIT, MAX_LIMIT};
+
+const MAX_ACTOR_BYTES: usize = 200;
+const MAX_REASON_BYTES: usize = 1_000;
+
+/// The body as it is sent.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BulkBody {
+    filter: Option<Map<String, Value>>,
+    ids: Option<Vec<String>>,
+    limit: Option<u32>,
+    dry_run: bool,
+    actor: Option<String>,
+    reason: Option<String>,
+}
+
+/// A valid request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BulkRequest {
+    pub(super) selection: Selection,
+    /// None: a dry run, which only counts.
+    pub(super) actor: Option<Actor>,
+}
+
+/// Which dead letters are selected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// Those of these ids that are dead letters.
+    Ids(Vec<Uuid>),
+    /// At most `limit` that match, oldest first.
+    Matching { filter: Filter, limit: u32 },
+}
+
+/// Who acts, and why; for the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Actor {
+    pub(super) name: String,
+    pub(super) reason: String,
+}
+
+impl BulkRequest {
+    /// Parses a body. `token_name` is the name of the request's token, if it has one.
+    ///
+    /// # Errors
+    /// What is missing or invalid.
+    pub(super) fn parse(body: &[u8], token_name: Option<&str>) -> Result<Self, ApiError> {
+        let body: BulkBody = body::parse(body)?;
+        let selection = match (body.ids, body.filter) {
+            (Some(ids), None) => Selection::Ids(parse_ids(&ids)?),
+            (None, Some(members)) => Selection::Matching {
+                filter: dead_letter_filter(query_params::filter(&members)?)?,
+                limit: match body.limit {
+                    Some(limit) => query_params::limit(&limit.to_string())?,
+                    None => DEFAULT_LIMIT,
+                },
+            },
+            (Some(_), Some(_)) => {
+                return Err(ApiError::body("give either ids or a filter, not both"));
+            }
+            (None, None) => {
+                let sentence = "give ids, or a filter ({} selects all dead letters)";
+                return Err(ApiError::body(sentence));
+            }
+        };
+        if body.limit.is_some() && matches!(selection, Selection::Ids(_)) {
+            return Err(ApiError::body("limit is valid with a filter only"));
+        }
+        let actor = match body.dry_run {
+            true => None,
+            false => Some(Actor::new(body.actor, body.reason, token_name)?),
+        };
+        Ok(Self { selection, actor })
+    }
+}
+
+impl Selection {
+    /// In words, for the audit log.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Matching { filter, .. } => query_params::describe(filter),
+            Self::Ids(ids) => match ids.as_slice() {
+                [one] => one.to_string(),
+                [first, .., last] => format!("{} ids, {first} to {last}", ids.len()),
+                [] => "no ids".to_owned(),
+            },
+        }
+    }
+}
+
+impl Actor {
+    /// Checks who acts and why. The name of a token comes first; what the request adds follows in
+    /// brackets.
+    ///
+    /// # Errors
+    /// When one is missing, too long, or more than one line.
+    pub(super) fn new(
+        actor: Option<String>,
+        reason: Option<String>,
+        token_name: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let check = |key: &str, value: Option<String>, max: usize| {
+            let value = value.unwrap_or_default().trim().to_owned();
+            if value.is_empty() {
+                let sentence = format!("{key:?} is missing; it is written to the audit log");
+                return Err(ApiError::body(sentence));
+            }
+            if value.len() > max || value.contains(char::is_control) {
+                let sentence = format!("{key:?} must be one line of at most {max} bytes");
+                return Err(ApiError::body(sentence));
+            }
+            Ok(value)
+        };
+        Ok(Self {
+            name: match (token_name, actor) {
+                (None, actor) => check("actor", actor, MAX_ACTOR_BYTES)?,
+                (Some(name), None) => name.to_owned(),
+                (Some(name), actor) => {
+                    format!("{name} ({})", check("actor", actor, MAX_ACTOR_BYTES)?)
+                }
+            },
+            reason: check("reason", reason, MAX_REASON_BYTES)?,
+        })
+    }
+
+    /// Parses a body that holds nothing but the actor and the reason.
+    pub(super) fn parse(body: &[u8], token_name: Option<&str>) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct ActorBody {
+            actor: Option<String>,
+            reason: Option<String>,
+        }
+        let ActorBody { actor, reason } = body::parse(body)?;
+        Self::new(actor, reason, token_name)
+    }
+}
+
+/// Checks that a filter can select dead letters.
+///
+/// # Errors
+/// When it asks for another status.
+pub(super) fn dead_letter_filter(filter: Filter) -> Result<Filter, ApiError> {
+    match filter.status {
+        None | Some(CallbackStatus::Dead | CallbackStatus::Expired) => Ok(filter),
+        Some(status) => Err(ApiError::parameter(format!(
+            "the status of a dead letter is dead or expired, never {status}"
+        ))),
+    }
+}
+
+fn parse_ids(texts: &[String]) -> Result<Vec<Uuid>, ApiError> {
+    if !(1..=MAX_LIMIT as usize).contains(&texts.len()) {
+        return Err(ApiError::body(format!("give 1 to {MAX_LIMIT} ids")));
+    }
+    let mut seen = HashSet::new();
+    let mut ids = Vec::new();
+    for text in texts {
+        let id = query_params::request_id(text)?;
+        if seen.insert(id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<BulkRequest, String> {
+        BulkRequest::parse(body.as_bytes(), None).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_request_selects_its_dead_letters_and_names_its_actor() {
+        let body = r#"{"filter":{"app_id":"a"},"limit":7,"actor":"me@here","reason":"why"}"#;
+        let request = parse(body).unwrap();
+        let Selection::Matching { filter, limit } = &request.selection else {
+            panic!("{request:?}");
+        };
+        assert_eq!((filter.app_id.as_deref(), *limit), (Some("a"), 7));
+        let actor = request.actor.unwrap();
+        assert_eq!((&*actor.name, &*actor.reason), ("me@here", "why"));
+        assert_eq!(request.selection.describe(), "app_id a");
+    }
+
+    #[test]
+    fn the_name_of_a_token_comes_first() {
+        let name = |body: &str| Actor::parse(body.as_bytes(), Some("ann")).unwrap().name;
+        assert_eq!(name(r#"{"reason":"r"}"#), "ann");
+        assert_eq!(name(r#"{"actor":"bob@x","reason":"r"}"#), "ann (bob@x)");
+    }
+
+    #[test]
+    fn a_dry_run_needs_no_actor() {
+        let request = parse(r#"{"filter":{},"dry_run":true}"#).unwrap();
+        assert_eq!(request.actor, None);
+        assert_eq!(request.selection.describe(), "all dead letters");
+    }
+
+    #[test]
+    fn duplicate_ids_count_once() {
+        let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let body = format!(r#"{{"ids":["{a}","{b}","{a}"],"actor":"w","reason":"r"}}"#);
+        let request = parse(&body).unwrap();
+        assert_eq!(request.selection, Selection::Ids(vec![a, b]));
+        assert_eq!(request.selection.describe(), format!("2 ids, {a} to {b}"));
+    }
+
+    #[test]
+    fn an_invalid_body_is_rejected() {
+        let many = format!(r#"{{"ids":{:?}}}"#, vec!["x"; 1_001]);
+        for (body, sentence) in [
+            ("", "not a JSON object"),
+            ("[]", "not a JSON object"),
+            ("{", "cannot be read"),
+            (r#"{"filters":{}}"#, "unknown field"),
+            (r#"{"actor":"w","reason":"r"}"#, "give ids, or a filter"),
+            (r#"{"filter":{},"ids":["x"]}"#, "not both"),
+            (r#"{"filter":{"app":"x"}}"#, "unknown parameter \"app\""),
+            (r#"{"filter":{"status":"queued"}}"#, "dead or expired"),
+            (r#"{"filter":{},"limit":5000}"#, "1 to 1000"),
+            (r#"{"filter":{},"reason":"r"}"#, "\"actor\" is missing"),
+            (
+                r#"{"filter":{},"actor":"w","reason":" "}"#,
+                "\"reason\" is missing",
+            ),
+            (r#"{"filter":{},"actor":"w\n","reason":"a\nb"}"#, "one line"),
+            (r#"{"ids":[]}"#, "1 to 1000"),
+            (r#"{"ids":["x"]}"#, "\"x\" is not a request_id"),
+            (&many, "1 to 1000"),
+        ] {
+            let error = parse(body).unwrap_err();
+            assert!(error.contains(sentence), "{body}: {error}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `/admin/v1/dead-letters`: list, show, replay and discard dead letters.
+//!
+//! - `mod.rs`: the handlers. `selection.rs`: counts what a request selects.
+//! - `replay.rs`, `discard.rs`: what the requests do.
+//! - `republish.rs`: publishes replays, and resumes interrupted ones.
+
+mod discard;
+mod replay;
+mod republish;
+mod selection;
+
+use std::cmp::Reverse;
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+use journal::{CallbackPage, Cursor};
+use runtime::clock::now_ms;
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::auth::TokenName;
+use super::body::BodyBytes;
+use super::bulk_request::{self, BulkRequest, Selection};
+use super::callbacks;
+use super::error::{ApiError, ProblemCode};
+use super::query_params;
+use super::response::{ApiResponse, ok};
+use super::state::AdminState;
+use super::view::CallbackView;
+pub(super) use republish::resume_interrupted_replays;
+
+/// `GET /admin/v1/dead-letters`
+pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
+    let (filter, page) = query_params::callbacks(http.query_string())?;
+    let filters = selection::by_status(&bulk_request::dead_letter_filter(filter)?);
+    let journal = state.journal()?;
+    let found = state.run(async move {
+        let (now, mut pages) = (now_ms(), Vec::new());
+        for filter in filters {
+            pages.push(journal.list(&filter, page.after, page.limit, now).await?);
+        }
+        Ok(merge(pages, page.limit))
+    });
+    ok(&callbacks::items(found.await?))
+}
+
+/// The newest items of several pages that begin at the same cursor.
+fn merge(pages: Vec<CallbackPage>, limit: u32) -> CallbackPage {
+    let mut more = pages.iter().any(|page| page.next.is_some());
+    let all = pages.into_iter().flat_map(|page| page.callbacks);
+    let mut callbacks: Vec<_> = all.collect();
+    callbacks.sort_by_key(|callback| Reverse(callback.origin.request_id));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    more |= callbacks.len() > limit;
+    callbacks.truncate(limit);
+    let last = callbacks.last().filter(|_| more);
+    let next = last.map(|callback| Cursor(callback.origin.request_id));
+    CallbackPage { callbacks, next }
+}
+
+/// `GET /admin/v1/dead-letters/{id}`
+pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiResponse {
+    #[derive(Serialize)]
+    struct DeadLetterView {
+        #[serde(flatten)]
+        callback: CallbackView,
+        /// The queue message. Null: past its retention.
+        message: Option<Box<RawValue>>,
+    }
+
+    let id = query_params::request_id(&id)?;
+    let journal = state.journal()?;
+    let found =
+        state.run(async move { Ok((journal.find(id).await?, journal.dead_letter(id).await?)) });
+    let (callback, message) = found.await?;
+    let callback = callback.ok_or_else(|| ApiError::unknown_callback(id))?;
+    let callback = CallbackView::of(callback, now_ms());
+    if !selection::is_dead_letter(callback.status) {
+        let sentence = format!("{id} is not a dead letter: it is {}", callback.status);
+        return Err(ApiError::rejected(ProblemCode::NotADeadLetter, sentence));
+    }
+    let message = message.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    ok(&DeadLetterView { callback, message })
+}
+
+/// `POST /admin/v1/dead-letters/replay`
+pub(super) async fn replay(
+    state: Data<AdminState>,
+    http: HttpRequest,
+    body: BodyBytes,
+) -> ApiResponse {
+    let BulkRequest { selection, actor } =
+        BulkRequest::parse(&body, TokenName::of(&http).as_deref())?;
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    let Some(actor) = actor else {
+        return count(&state, selection).await;
+    };
+    let reconcile_requested = state.reconcile_requested.clone();
+    let replayed = state.run(async move {
+        let replayed = replay::replay(&broker, &journal, &selection, actor).await?;
+        reconcile_requested.notify_one();
+        Ok(replayed)
+    });
+    ok(&replayed.await?)
+}
+
+/// `POST /admin/v1/dead-letters/discard`
+pub(super) async fn discard(
+    state: Data<AdminState>,
+    http: HttpRequest,
+    body: BodyBytes,
+) -> ApiResponse {
+    let BulkRequest { selection, actor } =
+        BulkRequest::parse(&body, TokenName::of(&http).as_deref())?;
+    let journal = state.journal()?;
+    let Some(actor) = actor else {
+        return count(&state, selection).await;
+    };
+    let reconcile_requested = state.reconcile_requested.clone();
+    let discarded = state.run(async move {
+        let discarded = discard::discard(&journal, &selection, actor).await?;
+        reconcile_requested.notify_one();
+        Ok(discarded)
+    });
+    ok(&discarded.await?)
+}
+
+/// A dry run.
+async fn count(state: &AdminState, selection: Selection) -> ApiResponse {
+    let journal = state.journal()?;
+    let matched = state.run(async move { Ok(selection::count(&journal, &selection).await?) });
+    ok(&matched.await?)
+}
+
+/// `POST /admin/v1/dead-letters/reconcile`
+pub(super) async fn reconcile(state: Data<AdminState>) -> ApiResponse {
+    state.journal()?;
+    state.reconcile_requested.notify_one();
+    Ok(HttpResponse::Accepted().json(json!({ "reconcile": "scheduled" })))
+}

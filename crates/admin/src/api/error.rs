@@ -1,0 +1,227 @@
+//! Errors of the API, answered as problem details (RFC 9457).
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use actix_web::{HttpResponse, ResponseError};
+use journal::JournalError;
+use serde_json::json;
+
+use crate::config::Role;
+
+/// The media type of a problem (RFC 9457, section 3).
+const PROBLEM_JSON: &str = "application/problem+json";
+/// What a problem's `type` starts with; its `code` follows.
+const TYPE_PREFIX: &str = "urn:problem-type:ringback:";
+
+/// Defines the codes: name in JSON, HTTP status, and the title that all problems of a code share.
+macro_rules! problem_codes {
+    ($($variant:ident $name:literal $status:ident $title:literal;)*) => {
+        /// What kind of error it is, for programs.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum ProblemCode {
+            $($variant,)*
+        }
+
+        impl ProblemCode {
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            pub(crate) const fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$variant => StatusCode::$status,)*
+                }
+            }
+
+            const fn title(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $title,)*
+                }
+            }
+        }
+    };
+}
+
+problem_codes! {
+    InvalidParameter "invalid_parameter" BAD_REQUEST "A parameter cannot be used";
+    InvalidBody "invalid_body" BAD_REQUEST "The body cannot be used";
+    Unauthenticated "unauthenticated" UNAUTHORIZED "A token is required";
+    InsufficientRole "insufficient_role" FORBIDDEN "The token's role does not grant this";
+    ForeignOrigin "foreign_origin" FORBIDDEN "The request may come from another site's page";
+    UnknownRoute "unknown_route" NOT_FOUND "No such route";
+    UnknownCallback "unknown_callback" NOT_FOUND "No such callback";
+    UnknownCallee "unknown_callee" NOT_FOUND "No such callee";
+    NotPaused "not_paused" NOT_FOUND "Not paused";
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The path does not support this method";
+    NotADeadLetter "not_a_dead_letter" CONFLICT "The callback is not a dead letter";
+    AlreadyEnded "already_ended" CONFLICT "The callback has ended";
+    BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large";
+    NotJson "not_json" UNSUPPORTED_MEDIA_TYPE "The body is not declared as JSON";
+    Internal "internal" INTERNAL_SERVER_ERROR "Internal error";
+    NoJournal "no_journal" NOT_IMPLEMENTED "No journal is configured";
+    Unavailable "unavailable" SERVICE_UNAVAILABLE "The journal is unavailable";
+}
+
+/// Why a request is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ApiError {
+    /// Any code, with its own sentence.
+    Rejected(ProblemCode, String),
+    /// No token, or an unknown one.
+    Unauthenticated,
+    /// The token's role is too low: this one is needed.
+    Forbidden(Role),
+    /// Methods that the path supports.
+    MethodNotAllowed(String),
+    NotJson,
+    /// The maximum size of a body, in bytes.
+    BodyTooLarge(usize),
+    NoJournal,
+    /// The journal or the broker is unavailable.
+    Unavailable(String),
+    /// The log says what failed.
+    Internal,
+}
+
+impl ApiError {
+    pub(crate) fn rejected(code: ProblemCode, sentence: impl Into<String>) -> Self {
+        Self::Rejected(code, sentence.into())
+    }
+
+    pub(crate) fn parameter(sentence: impl Into<String>) -> Self {
+        Self::rejected(ProblemCode::InvalidParameter, sentence)
+    }
+
+    pub(crate) fn body(sentence: impl Into<String>) -> Self {
+        Self::rejected(ProblemCode::InvalidBody, sentence)
+    }
+
+    pub(crate) fn unknown_callback(request_id: uuid::Uuid) -> Self {
+        let sentence = format!("the journal knows no callback {request_id}");
+        Self::rejected(ProblemCode::UnknownCallback, sentence)
+    }
+
+    pub(crate) const fn code(&self) -> ProblemCode {
+        match self {
+            Self::Rejected(code, _) => *code,
+            Self::Unauthenticated => ProblemCode::Unauthenticated,
+            Self::Forbidden(_) => ProblemCode::InsufficientRole,
+            Self::MethodNotAllowed(_) => ProblemCode::MethodNotAllowed,
+            Self::NotJson => ProblemCode::NotJson,
+            Self::BodyTooLarge(_) => ProblemCode::BodyTooLarge,
+            Self::NoJournal => ProblemCode::NoJournal,
+            Self::Unavailable(_) => ProblemCode::Unavailable,
+            Self::Internal => ProblemCode::Internal,
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(_, sentence) | Self::Unavailable(sentence) => f.write_str(sentence),
+            Self::Unauthenticated => {
+                f.write_str("a bearer token is required: admin.token, or one of admin.tokens")
+            }
+            Self::Forbidden(role) => write!(f, "this requires a token with the role {role}"),
+            Self::MethodNotAllowed(allowed) => write!(f, "this path supports {allowed} only"),
+            Self::NotJson => f.write_str("the content-type must be application/json"),
+            Self::BodyTooLarge(limit) => write!(f, "the body is larger than {limit} bytes"),
+            Self::NoJournal => {
+                f.write_str("no journal is configured: set journal.url (RINGBACK__JOURNAL__URL)")
+            }
+            Self::Internal => f.write_str("the request failed; the log says why"),
+        }
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.code().status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let code = self.code();
+        let mut response = HttpResponse::build(code.status());
+        response.insert_header((CACHE_CONTROL, "no-store"));
+        response.insert_header((CONTENT_TYPE, PROBLEM_JSON));
+        if *self == Self::Unauthenticated {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        }
+        if let Self::MethodNotAllowed(allowed) = self {
+            response.insert_header((ALLOW, allowed.as_str()));
+        }
+        response.json(json!({
+            "type": format!("{TYPE_PREFIX}{}", code.as_str()),
+            "title": code.title(),
+            "status": code.status().as_u16(),
+            "detail": self.to_string(),
+            "code": code.as_str(),
+        }))
+    }
+}
+
+impl From<JournalError> for ApiError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Unavailable(_) | JournalError::Incompatible(_) => {
+                Self::Unavailable(error.to_string())
+            }
+            JournalError::Refused(_) => {
+                tracing::error!(%error, "the journal refused a request");
+                Self::Internal
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_is_answered_as_problem_details() {
+        let response = ApiError::Forbidden(Role::Replay).error_response();
+        assert_eq!(response.status(), 403);
+        assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), PROBLEM_JSON);
+        let body = to_bytes(response.into_body()).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let expected = serde_json::json!({
+            "type": "urn:problem-type:ringback:insufficient_role",
+            "title": "The token's role does not grant this",
+            "status": 403,
+            "detail": "this requires a token with the role replay",
+            "code": "insufficient_role",
+        });
+        assert_eq!(problem, expected);
+    }
+
+    #[test]
+    fn the_response_says_how_to_authenticate_and_which_methods_exist() {
+        let response = ApiError::Unauthenticated.error_response();
+        assert_eq!(response.headers().get(WWW_AUTHENTICATE).unwrap(), "Bearer");
+        let response = ApiError::MethodNotAllowed("GET, POST".to_owned()).error_response();
+        assert_eq!(response.headers().get(ALLOW).unwrap(), "GET, POST");
+    }
+
+    #[test]
+    fn every_code_has_a_unique_name_and_an_error_status() {
+        let names: std::collections::HashSet<_> =
+            ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names.len(), ProblemCode::ALL.len());
+        assert!(
+            ProblemCode::ALL
+                .iter()
+                .all(|code| code.status().as_u16() >= 400)
+        );
+    }
+}

@@ -1,0 +1,295 @@
+//! Query parameters of the lists, and the filter that they and bulk requests share.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
+
+use contract::CallbackStatus;
+use journal::{Cursor, Filter};
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::timestamp;
+
+/// The maximum number of items that one request lists or changes.
+pub(crate) const MAX_LIMIT: u32 = 1_000;
+/// How many it lists or changes by default.
+pub(super) const DEFAULT_LIMIT: u32 = 100;
+
+/// A request for one page of a list; `C` is the cursor of the list.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PageParams<C> {
+    pub(super) limit: u32,
+    pub(super) after: Option<C>,
+}
+
+/// Reads a query string that may hold these parameters, each at most once.
+///
+/// # Errors
+/// A parameter that is unknown or duplicate.
+pub(super) fn only(query: &str, known: &[&str]) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut found = BTreeMap::new();
+    for (key, value) in pairs(query)? {
+        if !known.contains(&&*key) {
+            return Err(unknown(&key));
+        }
+        found.insert(key.into_owned(), value.into_owned());
+    }
+    Ok(found)
+}
+
+fn pairs(query: &str) -> Result<BTreeMap<Cow<'_, str>, Cow<'_, str>>, ApiError> {
+    let mut found = BTreeMap::new();
+    for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if found.contains_key(&key) {
+            let shown = shown(&key);
+            return Err(ApiError::parameter(format!(
+                "duplicate parameter {shown:?}"
+            )));
+        }
+        found.insert(key, value);
+    }
+    Ok(found)
+}
+
+/// Reads a query string with page parameters only.
+///
+/// # Errors
+/// A parameter that is unknown, duplicate or invalid.
+pub(super) fn page<C>(
+    query: &str,
+    read_cursor: impl Fn(&str) -> Option<C>,
+) -> Result<PageParams<C>, ApiError> {
+    let mut found = only(query, &["limit", "after"])?;
+    let limit = found.remove("limit").map(|text| limit(&text));
+    let after = found.remove("after").map(|text| {
+        let invalid = || invalid("after", "is not a cursor of this list");
+        read_cursor(&text).ok_or_else(invalid)
+    });
+    Ok(PageParams {
+        limit: limit.transpose()?.unwrap_or(DEFAULT_LIMIT),
+        after: after.transpose()?,
+    })
+}
+
+/// Reads a query string with a filter and page parameters.
+///
+/// # Errors
+/// A parameter that is unknown, duplicate, empty or invalid.
+pub(super) fn callbacks(query: &str) -> Result<(Filter, PageParams<Cursor>), ApiError> {
+    let mut filter = Filter::default();
+    let mut page = PageParams {
+        limit: DEFAULT_LIMIT,
+        after: None,
+    };
+    for (key, value) in pairs(query)? {
+        match &*key {
+            "after" => page.after = Some(Cursor(request_id(&value)?)),
+            "limit" => page.limit = limit(&value)?,
+            _ => set(&mut filter, &key, value)?,
+        }
+    }
+    Ok((filter, page))
+}
+
+/// Reads a filter from a JSON object whose members are texts, numbers or booleans.
+pub(super) fn filter(
+    members: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Filter, ApiError> {
+    let mut filter = Filter::default();
+    for (key, value) in members {
+        let value = match value {
+            serde_json::Value::String(text) => Cow::Borrowed(text.as_str()),
+            serde_json::Value::Number(_) | serde_json::Value::Bool(_) => value.to_string().into(),
+            serde_json::Value::Null
+            | serde_json::Value::Array(_)
+            | serde_json::Value::Object(_) => {
+                return Err(invalid(key, "is neither a text nor a number nor a boolean"));
+            }
+        };
+        set(&mut filter, key, value)?;
+    }
+    Ok(filter)
+}
+
+fn set(filter: &mut Filter, key: &str, value: Cow<'_, str>) -> Result<(), ApiError> {
+    if value.trim().is_empty() {
+        // Read as "any", an unset variable of a script would select everything.
+        return Err(invalid(key, "is empty; leave it out to mean any"));
+    }
+    let timestamp = || timestamp::parse(&value).map_err(|reason| invalid(key, &reason));
+    match key {
+        "app_id" => filter.app_id = Some(value.into_owned()),
+        "callee_no" => filter.callee_no = Some(value.into_owned()),
+        "target" => filter.target = Some(target(&value)),
+        "message_type" => filter.message_type = Some(value.into_owned()),
+        "reason" => filter.reason = Some(value.into_owned()),
+        "status" => filter.status = Some(status(&value)?),
+        "since" => filter.since = Some(timestamp()?),
+        "until" => filter.until = Some(timestamp()?),
+        "updated_before" => filter.updated_before = Some(timestamp()?),
+        "discarded" => {
+            let flag = value.parse();
+            filter.discarded = flag.map_err(|_| invalid(key, "is neither true nor false"))?;
+        }
+        _ => return Err(unknown(key)),
+    }
+    Ok(())
+}
+
+fn status(text: &str) -> Result<CallbackStatus, ApiError> {
+    text.parse()
+        .map_err(|_| ApiError::parameter(format!("unknown status {:?}", shown(text))))
+}
+
+/// Scheme, host and port as the journal stores them, from any URL of the target.
+fn target(text: &str) -> String {
+    match delivery::TargetUrl::parse(text) {
+        Ok(url) => url.target().to_string(),
+        Err(_) => text.to_owned(),
+    }
+}
+
+/// Reads a limit.
+pub(super) fn limit(text: &str) -> Result<u32, ApiError> {
+    let limit = text
+        .parse()
+        .ok()
+        .filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| invalid("limit", &format!("is not a number from 1 to {MAX_LIMIT}")))
+}
+
+/// Reads a callback's id.
+pub(super) fn request_id(text: &str) -> Result<Uuid, ApiError> {
+    Uuid::try_parse(text)
+        .map_err(|_| ApiError::parameter(format!("{:?} is not a request_id", shown(text))))
+}
+
+fn unknown(key: &str) -> ApiError {
+    ApiError::parameter(format!("unknown parameter {:?}", shown(key)))
+}
+
+fn invalid(key: &str, reason: &str) -> ApiError {
+    ApiError::parameter(format!("parameter {:?} {reason}", shown(key)))
+}
+
+/// The beginning of an untrusted text, for an error message.
+fn shown(text: &str) -> String {
+    text.chars().take(50).collect()
+}
+
+/// The filter in words, for the audit log.
+pub(super) fn describe(filter: &Filter) -> String {
+    let mut words = String::new();
+    let mut add = |key: &str, value: &dyn Display| {
+        let separator = if words.is_empty() { "" } else { ", " };
+        // Writing to a String cannot fail.
+        let _ = write!(words, "{separator}{key} {value}");
+    };
+    for (key, value) in [
+        ("app_id", &filter.app_id),
+        ("callee_no", &filter.callee_no),
+        ("target", &filter.target),
+        ("message_type", &filter.message_type),
+        ("reason", &filter.reason),
+    ] {
+        if let Some(value) = value {
+            add(key, value);
+        }
+    }
+    if let Some(status) = filter.status {
+        add("status", &status);
+    }
+    for (key, value) in [
+        ("since", filter.since),
+        ("until", filter.until),
+        ("updated_before", filter.updated_before),
+    ] {
+        if let Some(value) = value {
+            add(key, &contract::rfc3339(value));
+        }
+    }
+    if words.is_empty() {
+        words.push_str("all dead letters");
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::error::ProblemCode;
+
+    #[test]
+    fn every_parameter_is_read() {
+        let (filter, page) = callbacks(
+            "app_id=a%20b&callee_no=EO001&target=https://h.example/x&status=dead&message_type=t\
+             &reason=exhausted&since=1763900000000&until=2025-11-23T20:13:20%2B08:00&limit=7\
+             &updated_before=1763900000001&discarded=true\
+             &after=0199e6d2-0000-7000-8000-000000000000",
+        )
+        .unwrap();
+        let expected = Filter {
+            app_id: Some("a b".to_owned()),
+            callee_no: Some("EO001".to_owned()),
+            target: Some("https://h.example:443".to_owned()),
+            status: Some(CallbackStatus::Dead),
+            message_type: Some("t".to_owned()),
+            reason: Some("exhausted".to_owned()),
+            since: Some(1_763_900_000_000),
+            until: Some(1_763_900_000_000),
+            updated_before: Some(1_763_900_000_001),
+            discarded: true,
+        };
+        assert_eq!(filter, expected);
+        let after = Uuid::try_parse("0199e6d2-0000-7000-8000-000000000000").unwrap();
+        let after = Some(Cursor(after));
+        assert_eq!(page, PageParams { limit: 7, after });
+        assert_eq!(
+            describe(&filter),
+            "app_id a b, callee_no EO001, target https://h.example:443, message_type t, \
+             reason exhausted, status dead, since 2025-11-23T12:13:20.000Z, \
+             until 2025-11-23T12:13:20.000Z, updated_before 2025-11-23T12:13:20.001Z"
+        );
+        assert_eq!(callbacks("").unwrap().1.limit, DEFAULT_LIMIT);
+        assert_eq!(describe(&Filter::default()), "all dead letters");
+    }
+
+    #[test]
+    fn an_invalid_parameter_is_never_ignored() {
+        for (query, sentence) in [
+            ("app=x", "unknown parameter \"app\""),
+            ("app_id=x&app_id=y", "duplicate parameter \"app_id\""),
+            ("app_id=", "parameter \"app_id\" is empty"),
+            ("status=shop", "unknown status \"shop\""),
+            ("since=yesterday", "is not a timestamp"),
+            ("limit=0", "1 to 1000"),
+            ("limit=1001", "1 to 1000"),
+            ("after=7", "\"7\" is not a request_id"),
+            ("discarded=1", "neither true nor false"),
+        ] {
+            let error = callbacks(query).unwrap_err();
+            assert_eq!(error.code(), ProblemCode::InvalidParameter, "{query}");
+            assert!(error.to_string().contains(sentence), "{query}: {error}");
+        }
+        let number = |text: &str| text.parse::<u64>().ok();
+        for query in ["app_id=x", "limit=1&limit=2", "limit=x", "after=x"] {
+            assert!(page(query, number).is_err(), "{query}");
+        }
+        let (limit, after) = (2, Some(7));
+        assert_eq!(
+            page("limit=2&after=7", number),
+            Ok(PageParams { limit, after })
+        );
+    }
+
+    #[test]
+    fn a_filter_in_json_is_the_same_filter() {
+        let members = serde_json::json!({"app_id": "a", "since": 1_763_900_000_000_u64});
+        let read = filter(members.as_object().unwrap()).unwrap();
+        assert_eq!(read.app_id.as_deref(), Some("a"));
+        assert_eq!(read.since, Some(1_763_900_000_000));
+        let members = serde_json::json!({"app_id": null});
+        assert!(filter(members.as_object().unwrap()).is_err());
+    }
+}

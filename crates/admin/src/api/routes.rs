@@ -1,0 +1,227 @@
+//! The table of all routes.
+
+use std::fmt::Write as _;
+
+use actix_web::http::Method;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, Route};
+
+use super::body::MAX_BODY_BYTES;
+use super::error::{ApiError, ProblemCode};
+use super::response::ApiResponse;
+use super::{audit, callbacks, dead_letters, pauses, targets};
+use crate::config::Role;
+
+/// One method of one path.
+pub(super) struct Endpoint {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) role: Role,
+    /// For the reference.
+    summary: &'static str,
+    handler: fn() -> Route,
+}
+
+/// Every endpoint. If several paths match, the first one counts.
+pub(super) static ENDPOINTS: [Endpoint; 13] = [
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/callbacks",
+        role: Role::Read,
+        summary: "List callbacks, newest first",
+        handler: || web::to(callbacks::list),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/callbacks/{id}",
+        role: Role::Read,
+        summary: "Show a callback with its attempts",
+        handler: || web::to(callbacks::show),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/callbacks/{id}/cancel",
+        role: Role::Replay,
+        summary: "Cancel a callback",
+        handler: || web::to(callbacks::cancel),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/dead-letters",
+        role: Role::Read,
+        summary: "List dead letters, newest first",
+        handler: || web::to(dead_letters::list),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/dead-letters/replay",
+        role: Role::Replay,
+        summary: "Replay dead letters",
+        handler: || web::to(dead_letters::replay),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/dead-letters/discard",
+        role: Role::Replay,
+        summary: "Discard dead letters",
+        handler: || web::to(dead_letters::discard),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/dead-letters/reconcile",
+        role: Role::Replay,
+        summary: "Reconcile the dead-letter queue with the journal",
+        handler: || web::to(dead_letters::reconcile),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/dead-letters/{id}",
+        role: Role::Read,
+        summary: "Show a dead letter with its attempts and its message",
+        handler: || web::to(dead_letters::show),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/pauses",
+        role: Role::Read,
+        summary: "List the pauses in force, oldest first",
+        handler: || web::to(pauses::list),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/pauses",
+        role: Role::Configure,
+        summary: "Pause a callee or target",
+        handler: || web::to(pauses::pause),
+    },
+    Endpoint {
+        method: Method::DELETE,
+        path: "/admin/v1/pauses",
+        role: Role::Configure,
+        summary: "Resume a callee or target",
+        handler: || web::to(pauses::resume),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/targets",
+        role: Role::Read,
+        summary: "List the callees and targets of this dispatcher, busiest first",
+        handler: || web::to(targets::list),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/audit",
+        role: Role::Read,
+        summary: "List the audit log, newest first",
+        handler: || web::to(audit::list),
+    },
+];
+
+/// Registers all routes.
+pub(super) fn configure(service: &mut ServiceConfig) {
+    service.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
+    let mut paths: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
+    paths.dedup(); // The methods of a path are adjacent in the table.
+    for path in paths {
+        let mut resource = web::resource(path).default_service(web::to(method_not_allowed));
+        for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.path == path) {
+            let route = (endpoint.handler)();
+            resource = resource.route(route.method(endpoint.method.clone()));
+        }
+        service.service(resource);
+    }
+    service.default_service(web::to(unknown_route));
+}
+
+async fn unknown_route(http: HttpRequest) -> ApiResponse {
+    let sentence = format!("there is no {} {}", http.method(), http.path());
+    Err(ApiError::rejected(ProblemCode::UnknownRoute, sentence))
+}
+
+async fn method_not_allowed(http: HttpRequest) -> ApiResponse {
+    let pattern = http.match_pattern();
+    let endpoints = ENDPOINTS
+        .iter()
+        .filter(|endpoint| Some(endpoint.path) == pattern.as_deref());
+    let methods: Vec<&str> = endpoints.map(|endpoint| endpoint.method.as_str()).collect();
+    Err(ApiError::MethodNotAllowed(methods.join(", ")))
+}
+
+/// The role that a request needs, by its method and the path pattern that it matches. A request outside
+/// the table needs the highest role, unless it only reads.
+pub(super) fn required_role(method: &Method, pattern: Option<&str>) -> Role {
+    let matches =
+        |endpoint: &&Endpoint| endpoint.method == *method && Some(endpoint.path) == pattern;
+    match ENDPOINTS.iter().find(matches) {
+        Some(endpoint) => endpoint.role,
+        None if method == Method::GET || method == Method::HEAD => Role::Read,
+        None => Role::Configure,
+    }
+}
+
+/// The routes as a Markdown table, for `docs/reference/operators-api.md`.
+#[must_use]
+pub fn routes_table() -> String {
+    let mut table = "| route | role | |\n|---|---|---|\n".to_owned();
+    for endpoint in &ENDPOINTS {
+        let Endpoint {
+            method,
+            path,
+            role,
+            summary,
+            ..
+        } = endpoint;
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "| `{method} {path}` | `{role}` | {summary} |");
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::error::ProblemCode;
+
+    const REFERENCE: &str = include_str!("../../../../docs/reference/operators-api.md");
+
+    #[test]
+    fn the_reference_lists_every_route_and_error_code() {
+        let (_, rest) = REFERENCE
+            .split_once("<!-- generated: operators-routes -->\n")
+            .unwrap();
+        let (table, _) = rest.split_once("<!-- end -->").unwrap();
+        assert_eq!(table.trim(), routes_table().trim());
+        for code in ProblemCode::ALL {
+            let row = format!("| `{}` | {} |", code.as_str(), code.status().as_u16());
+            assert!(REFERENCE.contains(&row), "{row}");
+        }
+    }
+
+    #[test]
+    fn a_request_outside_the_table_needs_the_highest_role_unless_it_reads() {
+        for (method, pattern, role) in [
+            (Method::GET, Some("/admin/v1/dead-letters"), Role::Read),
+            (Method::GET, Some("/admin/v1/audit"), Role::Read),
+            (
+                Method::POST,
+                Some("/admin/v1/dead-letters/replay"),
+                Role::Replay,
+            ),
+            (
+                Method::POST,
+                Some("/admin/v1/callbacks/{id}/cancel"),
+                Role::Replay,
+            ),
+            (Method::POST, Some("/admin/v1/pauses"), Role::Configure),
+            (Method::PUT, Some("/admin/v1/dead-letters"), Role::Configure),
+            (Method::DELETE, None, Role::Configure),
+            (Method::HEAD, None, Role::Read),
+        ] {
+            assert_eq!(
+                required_role(&method, pattern),
+                role,
+                "{method} {pattern:?}"
+            );
+        }
+    }
+}

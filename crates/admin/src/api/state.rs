@@ -1,0 +1,62 @@
+//! The state of the request handlers, and what it is built from.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::Broker;
+use delivery::CalleeRegistry;
+use dispatcher::{PauseRegistry, TargetStatsHandle};
+use journal::Journal;
+use runtime::Reloadable;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::error::ApiError;
+
+/// What the operators' API needs from the process it runs in.
+pub struct AdminDependencies {
+    /// Replays are published to it, and dead letters are read from it.
+    pub broker: Broker,
+    /// Without a journal most requests are answered 501.
+    pub journal: Option<Journal>,
+    /// The registered callees.
+    pub callee_registry: Reloadable<CalleeRegistry>,
+    /// How long the journal keeps callbacks that have ended (`journal.retention`).
+    pub retention: Duration,
+    /// The pauses in force.
+    pub pauses: PauseRegistry,
+    /// The targets of the dispatcher in this process.
+    pub targets: TargetStatsHandle,
+}
+
+/// The state of the request handlers.
+pub(super) struct AdminState {
+    pub(super) broker: Broker,
+    pub(super) journal: Option<Journal>,
+    pub(super) callee_registry: Reloadable<CalleeRegistry>,
+    pub(super) pauses: PauseRegistry,
+    pub(super) targets: TargetStatsHandle,
+    /// Notified to reconcile the dead letters soon.
+    pub(super) reconcile_requested: Arc<Notify>,
+    /// The process's runtime. Connections to broker and journal are opened on it, because actix's own
+    /// runtimes end with the server.
+    pub(super) runtime: Handle,
+}
+
+impl AdminState {
+    pub(super) fn journal(&self) -> Result<Journal, ApiError> {
+        self.journal.clone().ok_or(ApiError::NoJournal)
+    }
+
+    /// Runs work to its end, even if the client disconnects: a replay must not stop halfway.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.runtime.spawn(work).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "admin request panicked");
+            Err(ApiError::Internal)
+        })
+    }
+}

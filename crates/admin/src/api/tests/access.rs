@@ -1,0 +1,109 @@
+//! Tests that every route rejects requests without the needed role.
+
+use delivery::auth::KeyHash;
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use uuid::Uuid;
+
+use super::fixture::{ApiFixture, TestClient};
+use crate::api::routes;
+use crate::config::{AdminConfig, Role, TokenConfig};
+
+/// A key that an app sends to ingress.
+const APP_KEY: &str = "rbk_of-an-app";
+
+/// Every endpoint with the role it needs, and one that does not exist.
+fn endpoints() -> Vec<(Method, String, Role)> {
+    let known = routes::ENDPOINTS.iter().map(|endpoint| {
+        let path = endpoint
+            .path
+            .replace("{id}", &Uuid::from_u128(7).to_string());
+        let method = endpoint.method.as_str().parse().unwrap();
+        (method, path, endpoint.role)
+    });
+    let unknown = "/admin/v1/nothing".to_owned();
+    known
+        .chain([(Method::PUT, unknown, Role::Configure)])
+        .collect()
+}
+
+/// The status of a request with this `Authorization`.
+async fn status(client: &TestClient, method: &Method, path: &str, authorization: &str) -> u16 {
+    let url = format!("{}{path}", client.base);
+    let mut request = client.http.request(method.clone(), url).body("{}");
+    request = request.header(CONTENT_TYPE, "application/json");
+    if !authorization.is_empty() {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn every_route_rejects_a_missing_or_wrong_token_an_app_key_and_a_lower_role() {
+    let fixture = ApiFixture::new().await;
+    let roles = [Role::Read, Role::Replay, Role::Configure];
+    let tokens = roles.map(|role| {
+        let hash = KeyHash::of(role.as_str().as_bytes()).to_string();
+        (role.to_string(), TokenConfig { hash, role })
+    });
+    let config = AdminConfig {
+        token: Some("admin-token".into()),
+        tokens: tokens.into(),
+        ..AdminConfig::default()
+    };
+    let client = fixture.serve_with(config, true);
+    for (method, path, needed) in endpoints() {
+        for authorization in [
+            String::new(),
+            "Bearer wrong".to_owned(),
+            "Bearer ".to_owned(),
+            "Basic admin-token".to_owned(),
+            "admin-token".to_owned(),
+            format!("Bearer {APP_KEY}"),
+            format!("Bearer {}", KeyHash::of(b"admin-token")),
+        ] {
+            let status = status(&client, &method, &path, &authorization).await;
+            assert_eq!(status, 401, "{method} {path} with {authorization:?}");
+        }
+        // Independent of the table: the role that each kind of request needs at least.
+        let at_least = match (&method, &*path) {
+            (&Method::GET, _) => Role::Read,
+            (_, path) if path.contains("/dead-letters/") || path.ends_with("/cancel") => {
+                Role::Replay
+            }
+            _ => Role::Configure,
+        };
+        assert_eq!(needed, at_least, "{method} {path}");
+        for role in roles {
+            let status = status(&client, &method, &path, &format!("Bearer {role}")).await;
+            match role < needed {
+                true => assert_eq!(status, 403, "{method} {path} as {role}"),
+                false => assert!(!matches!(status, 401 | 403), "{method} {path} as {role}"),
+            }
+        }
+        let status = status(&client, &method, &path, "Bearer admin-token").await;
+        assert!(
+            !matches!(status, 401 | 403 | 500..),
+            "{method} {path}: {status}"
+        );
+    }
+    drop(client);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn without_a_token_every_route_rejects_foreign_hosts_and_origins() {
+    let fixture = ApiFixture::new().await;
+    let client = fixture.serve(None, true);
+    for (method, path, _) in endpoints() {
+        let url = format!("{}{path}", client.base);
+        for (name, value) in [(HOST, "evil.example"), (ORIGIN, "null")] {
+            let request = client.http.request(method.clone(), &url).body("{}");
+            let request = request.header(CONTENT_TYPE, "application/json");
+            let response = request.header(&name, value).send().await.unwrap();
+            assert_eq!(response.status(), 403, "{method} {path} with {name}");
+        }
+    }
+    drop(client);
+    fixture.close().await;
+}

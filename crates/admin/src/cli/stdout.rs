@@ -1,0 +1,26 @@
+//! Writes the output of commands to stdout; logs go to stderr.
+
+use std::io::{self, ErrorKind, Write};
+
+/// Writes `text` and a line end.
+///
+/// # Errors
+/// When stdout cannot be written. A reader that closed the pipe (`| head`) is not an error.
+pub fn print_line(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes a JSON object as one line.
+pub(super) fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
+    print_line(&serde_json::to_string(value).map_err(io::Error::other)?)
+}
+
+/// Writes a response unchanged.
+pub(super) fn print_body(body: &[u8]) -> io::Result<()> {
+    print_line(&String::from_utf8_lossy(body))
+}

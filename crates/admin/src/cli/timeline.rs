@@ -1,0 +1,191 @@
+//! Renders a callback's timeline.
+
+use std::fmt::Write as _;
+
+use contract::CallbackStatus;
+
+use crate::api::view::{AttemptView, CallbackView};
+use crate::text::one_line;
+
+/// Renders the callback with its attempts, why it waits or has ended, and what happens next.
+pub(super) fn render(callback: &CallbackView) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", one_line(&words).trim_end());
+    };
+    line(format!("callback {}", callback.request_id));
+    line(format!("  status  {}", callback.status));
+    line(format!("  app     {}{}", callback.app_id, caller(callback)));
+    line(format!("  to      {}", destination(callback)));
+    line(format!("  type    {}", callback.message_type));
+    line(String::new());
+    line(event(callback.created_at, "accepted"));
+    let mut generation = 0;
+    for attempt in &callback.attempts {
+        if attempt.generation != generation {
+            generation = attempt.generation;
+            line(replayed(generation));
+        }
+        line(event(attempt.started_at, &describe(attempt)));
+    }
+    if callback.generation > generation {
+        line(replayed(callback.generation));
+    }
+    let end = match callback.status {
+        CallbackStatus::Dead => Some("dead-lettered"),
+        CallbackStatus::Expired => Some("expired"),
+        CallbackStatus::Cancelled => Some("cancelled"),
+        // The last attempt shows it.
+        CallbackStatus::Delivered => None,
+        CallbackStatus::Queued | CallbackStatus::Delivering | CallbackStatus::Retrying => None,
+    };
+    if let Some(end) = end {
+        line(event(callback.updated_at, end));
+    }
+    line(String::new());
+    line(callback.explanation.clone());
+    text.trim_end().to_owned()
+}
+
+fn caller(callback: &CallbackView) -> String {
+    let caller = callback.caller_no.as_ref();
+    caller
+        .map(|no| format!(" (caller {no})"))
+        .unwrap_or_default()
+}
+
+fn destination(callback: &CallbackView) -> String {
+    let url = callback.callback_url.as_ref().unwrap_or(&callback.target);
+    match &callback.callee_no {
+        Some(no) => format!("callee {no}  {url}"),
+        None => url.clone(),
+    }
+}
+
+fn event(at: u64, words: &str) -> String {
+    format!("{}  {words}", contract::rfc3339(at))
+}
+
+/// The time of a replay is not recorded; the next line is later.
+fn replayed(generation: u32) -> String {
+    format!("{:24}  replayed (replay {generation})", "")
+}
+
+fn describe(attempt: &AttemptView) -> String {
+    let AttemptView {
+        number,
+        duration_ms,
+        outcome,
+        ..
+    } = attempt;
+    let http = attempt.http_status.map(|status| format!(" {status}"));
+    let http = http.unwrap_or_default();
+    let detail = attempt.detail.as_ref().map(|detail| format!(": {detail}"));
+    let detail = detail.unwrap_or_default();
+    format!("attempt {number}: {outcome}{http} in {duration_ms} ms{detail}")
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_763_900_000_000;
+
+    pub(in crate::cli) fn callback(status: CallbackStatus) -> CallbackView {
+        CallbackView {
+            request_id: uuid::Uuid::nil(),
+            status,
+            reason: None,
+            explanation: "Why it waits.".to_owned(),
+            deferred_reason: None,
+            next_attempt_at: None,
+            created_at: NOW - 10_000,
+            updated_at: NOW - 5_000,
+            app_id: "demo".to_owned(),
+            caller_no: None,
+            callee_no: None,
+            callback_url: Some("https://h.example/x?***".to_owned()),
+            target: "https://h.example:443".to_owned(),
+            message_type: "hello".to_owned(),
+            generation: 0,
+            cancel_requested: false,
+            discarded: false,
+            attempts: Vec::new(),
+        }
+    }
+
+    fn attempt(number: u32) -> AttemptView {
+        AttemptView {
+            generation: 0,
+            number,
+            started_at: NOW - 6_000,
+            duration_ms: 12,
+            outcome: "answered_5xx".to_owned(),
+            http_status: Some(503),
+            detail: None,
+        }
+    }
+
+    #[test]
+    fn a_waiting_callback_shows_its_attempts_and_what_comes_next() {
+        let mut retrying = callback(CallbackStatus::Retrying);
+        retrying.callee_no = Some("EO001".to_owned());
+        retrying.caller_no = Some("C1".to_owned());
+        retrying.attempts = vec![attempt(1), attempt(2)];
+        assert_eq!(
+            render(&retrying),
+            "\
+callback 00000000-0000-0000-0000-000000000000
+  status  retrying
+  app     demo (caller C1)
+  to      callee EO001  https://h.example/x?***
+  type    hello
+
+2025-11-23T12:13:10.000Z  accepted
+2025-11-23T12:13:14.000Z  attempt 1: answered_5xx 503 in 12 ms
+2025-11-23T12:13:14.000Z  attempt 2: answered_5xx 503 in 12 ms
+
+Why it waits."
+        );
+    }
+
+    #[test]
+    fn replays_separate_the_generations() {
+        let mut dead = callback(CallbackStatus::Dead);
+        let mut second = attempt(1);
+        second.generation = 1;
+        second.detail = Some("bad\u{7}day".to_owned());
+        second.http_status = None;
+        dead.attempts = vec![attempt(1), second];
+        dead.generation = 1;
+        let text = render(&dead);
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        assert_eq!(lines[8], "replayed (replay 1)", "{text}");
+        assert!(
+            lines[9].ends_with("attempt 1: answered_5xx in 12 ms: bad day"),
+            "{text}"
+        );
+        assert!(lines[10].ends_with("dead-lettered"), "{text}");
+        for (status, end) in [
+            (CallbackStatus::Expired, "expired"),
+            (CallbackStatus::Cancelled, "cancelled"),
+        ] {
+            let text = render(&callback(status));
+            let line = format!("2025-11-23T12:13:15.000Z  {end}\n");
+            assert!(text.contains(&line), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_replay_is_shown_before_its_first_attempt() {
+        let mut queued = callback(CallbackStatus::Queued);
+        queued.attempts = vec![attempt(1)];
+        queued.generation = 1;
+        let text = render(&queued);
+        assert!(
+            text.contains("replayed (replay 1)\n\nWhy it waits."),
+            "{text}"
+        );
+    }
+}

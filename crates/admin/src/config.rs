@@ -1,0 +1,208 @@
+//! The `admin` section of the settings: listener and tokens of the operators' API.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use delivery::auth::KeyHash;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+const MAX_TOKEN_NAME_BYTES: usize = 128;
+
+/// The operators' HTTP API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdminConfig {
+    /// The address and port of the listener.
+    pub listen: SocketAddr,
+    /// The bearer token that grants everything. Without any token the API accepts requests from
+    /// loopback only.
+    #[serde(serialize_with = "runtime::config::mask_secret")]
+    pub token: Option<SecretString>,
+    /// Tokens of single operators, by the name that the audit log shows.
+    pub tokens: BTreeMap<String, TokenConfig>,
+}
+
+/// One operator's token.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenConfig {
+    /// The SHA-256 of the token (`sha256:...`).
+    #[serde(serialize_with = "runtime::config::mask_text")]
+    pub hash: String,
+    /// What the token grants.
+    pub role: Role,
+}
+
+/// What an operator may do. Each role includes those before it.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Read everything.
+    #[default]
+    Read,
+    /// Replay, discard and cancel callbacks.
+    Replay,
+    /// Everything.
+    Configure,
+}
+
+impl Role {
+    /// The name in settings and messages.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Replay => "replay",
+            Self::Configure => "configure",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5109)),
+            token: None,
+            tokens: BTreeMap::new(),
+        }
+    }
+}
+
+impl AdminConfig {
+    /// Reports every value that cannot be used: its key within the section, and the reason.
+    pub fn validate(&self, report: &mut dyn FnMut(&str, String)) {
+        for (name, token) in &self.tokens {
+            let key = format!("tokens.{}", name.escape_debug());
+            if name.trim().is_empty()
+                || name.len() > MAX_TOKEN_NAME_BYTES
+                || name.contains(char::is_control)
+            {
+                let reason = "a token's name is 1 to 128 bytes, not blank, no control characters";
+                report(&key, reason.to_owned());
+            }
+            if KeyHash::parse(&token.hash).is_none() {
+                let reason = "it is not a token hash (write sha256: and 64 hexadecimal digits; \
+                              `ringback key --admin` makes one)";
+                report(&format!("{key}.hash"), reason.to_owned());
+            }
+        }
+        match &self.token {
+            None if self.tokens.is_empty() && !self.listen.ip().is_loopback() => {
+                let listen = self.listen;
+                let reason =
+                    format!("it is not set, and admin.listen is {listen}, which others can reach");
+                report("token", reason);
+            }
+            Some(token) if !is_visible_ascii(token.expose_secret()) => {
+                let reason = "it contains a character that is not visible ASCII";
+                report("token", reason.to_owned());
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// Anything else cannot be sent in an `Authorization` header.
+fn is_visible_ascii(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reported(config: &AdminConfig) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        config.validate(&mut |key, reason| found.push((key.to_owned(), reason)));
+        found
+    }
+
+    fn config(section: serde_json::Value) -> AdminConfig {
+        serde_json::from_value(section).unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_listen_on_loopback() {
+        let defaults = config(json!({}));
+        assert_eq!(defaults.listen, SocketAddr::from(([127, 0, 0, 1], 5109)));
+        assert_eq!(reported(&defaults), []);
+    }
+
+    #[test]
+    fn every_invalid_value_is_reported_with_its_key() {
+        let hash = KeyHash::of(b"token").to_string();
+        let open = config(json!({"listen": "0.0.0.0:5109"}));
+        let expected = "it is not set, and admin.listen is 0.0.0.0:5109, which others can reach";
+        assert_eq!(reported(&open), [("token".to_owned(), expected.to_owned())]);
+        let named = json!({"listen": "0.0.0.0:5109", "tokens": {"ann": {"hash": hash}}});
+        assert_eq!(reported(&config(named)), []);
+        for (section, key, word) in [
+            (json!({"token": "乐"}), "token", "visible ASCII"),
+            (json!({"token": "a b"}), "token", "visible ASCII"),
+            (
+                json!({"tokens": {"ann": {"hash": "x"}}}),
+                "tokens.ann.hash",
+                "64 hexadecimal",
+            ),
+            (
+                json!({"tokens": {"ann": {}}}),
+                "tokens.ann.hash",
+                "64 hexadecimal",
+            ),
+            (
+                json!({"tokens": {" ": {"hash": hash}}}),
+                "tokens. ",
+                "1 to 128 bytes",
+            ),
+            (
+                json!({"tokens": {"a\nb": {"hash": hash}}}),
+                "tokens.a\\nb",
+                "1 to 128 bytes",
+            ),
+        ] {
+            let found = reported(&config(section));
+            let [(found_key, reason)] = found.as_slice() else {
+                panic!("{found:?}");
+            };
+            assert_eq!(found_key, key);
+            assert!(reason.contains(word), "{reason}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let hash = KeyHash::of(b"token").to_string();
+        let config = config(json!({
+            "token": "secret",
+            "tokens": {"ann": {"hash": hash, "role": "configure"}},
+        }));
+        assert_eq!(config.tokens["ann"].role, Role::Configure);
+        let shown = serde_json::to_value(&config).unwrap();
+        assert_eq!(shown["token"], "***");
+        assert_eq!(
+            shown["tokens"]["ann"],
+            json!({"hash": "***", "role": "configure"})
+        );
+        assert!(!format!("{config:?}").contains("secret\""), "{config:?}");
+    }
+
+    #[test]
+    fn a_role_is_written_as_it_is_read() {
+        for role in [Role::Read, Role::Replay, Role::Configure] {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.as_str());
+        }
+        assert!(Role::Read < Role::Replay && Role::Replay < Role::Configure);
+    }
+}

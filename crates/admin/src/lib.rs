@@ -1,0 +1,17 @@
+//! The operators' HTTP API (list and cancel callbacks, replay dead letters, pause targets), and the
+//! commands that call it.
+//!
+//! - `config.rs`: the `admin` section of the settings.
+//! - `api/`: the server. Start at `api/routes.rs`, the table of routes;
+//!   `docs/reference/operators-api.md` documents each of them.
+//! - `cli/`: the commands (`ringback dead-letters`, `callback`, `pause`, ...). They call the API of a
+//!   running process, because that process locks the embedded store and its journal.
+//! - `text.rs`: makes untrusted text safe for a terminal.
+
+mod api;
+pub mod cli;
+mod config;
+pub mod text;
+
+pub use api::{AdminDependencies, routes_table, serve};
+pub use config::{AdminConfig, Role, TokenConfig};

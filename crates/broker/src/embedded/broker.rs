@@ -1,0 +1,162 @@
+//! The adapter's entry point.
+
+use super::directory;
+use super::queue::consumer::EmbeddedConsumer;
+use super::replies::ReplyListeners;
+use super::store::command::{NewMessage, StoreCommand, StoreHandle};
+use super::store::schema::MessageTable;
+use super::store::state::QueueStates;
+use super::store::thread::StoreThread;
+use crate::message::{BrokerMessage, Queue, Route};
+use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
+use crate::replies::Replies;
+use crate::state::{ConnectionState, Depths};
+use bytes::Bytes;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+
+const QUEUE_FILE: &str = "queue.db";
+/// The maximum number of publishes that wait for their sync. Beyond it the disk is too slow: refuse
+/// at once.
+const MAX_WAITING_PUBLISHES: usize = 8_192;
+
+/// What the embedded adapter is built from.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// The data directory; created if missing. Used by one process at a time.
+    pub directory: PathBuf,
+    /// How long a publish may wait for its sync.
+    pub publish_timeout: Duration,
+}
+
+/// The embedded store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct EmbeddedBroker(Arc<EmbeddedInner>);
+
+#[derive(Debug)]
+struct EmbeddedInner {
+    store: StoreHandle,
+    queues: Arc<QueueStates>,
+    waiting_publishes: Arc<AtomicUsize>,
+    state: watch::Receiver<ConnectionState>,
+    depths: watch::Receiver<Depths>,
+    listeners: ReplyListeners,
+    publish_timeout: Duration,
+}
+
+impl EmbeddedBroker {
+    /// Opens the directory and starts the store's thread.
+    pub(crate) fn open(options: &EmbeddedOptions) -> Result<Self, String> {
+        let directory = &options.directory;
+        let sentence = |what: &str, reason: &dyn std::fmt::Display| {
+            format!(
+                "the data directory {} {what}: {reason}",
+                directory.display()
+            )
+        };
+        directory::create(directory).map_err(|error| sentence("cannot be created", &error))?;
+        let lock = directory::lock_data_dir(directory)?;
+        let table = MessageTable::open(&directory.join(QUEUE_FILE))
+            .map_err(|error| sentence("holds a queue that cannot be opened", &error))?;
+        let (commands, inbox) = mpsc::channel();
+        let queues = Arc::new(QueueStates::default());
+        let (state_sender, state) = watch::channel(ConnectionState::Connected);
+        let (depths_sender, depths) = watch::channel(Depths::default());
+        let thread = StoreThread::new(
+            table,
+            Arc::clone(&queues),
+            inbox,
+            state_sender,
+            depths_sender,
+        )
+        .map_err(|error| sentence("holds a queue that cannot be read", &error))?;
+        let waiting_publishes = Arc::clone(&thread.waiting_publishes);
+        let run = move || {
+            let stopped = thread.run();
+            // Unlock before answering, so that the directory can be opened again at once.
+            drop(lock);
+            if let Some(done) = stopped {
+                let _ = done.send(());
+            }
+        };
+        std::thread::Builder::new()
+            .name("ringback-store".to_owned())
+            .spawn(run)
+            .map_err(|error| {
+                sentence("cannot be used, because its thread did not start", &error)
+            })?;
+        Ok(Self(Arc::new(EmbeddedInner {
+            store: StoreHandle::new(commands),
+            queues,
+            waiting_publishes,
+            state,
+            depths,
+            listeners: ReplyListeners::default(),
+            publish_timeout: options.publish_timeout,
+        })))
+    }
+
+    pub(crate) async fn publish(
+        &self,
+        route: &Route,
+        message: BrokerMessage,
+    ) -> Result<(), PublishError> {
+        let inner = &*self.0;
+        if let ConnectionState::Blocked(_) = *inner.state.borrow() {
+            return Err(PublishError::Refused(RefusedReason::Blocked));
+        }
+        let waiting = &inner.waiting_publishes;
+        if waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING_PUBLISHES {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(PublishError::Refused(RefusedReason::InboxFull));
+        }
+        let (reply, durable) = oneshot::channel();
+        let message = NewMessage::new(route, message);
+        if !inner.store.send(StoreCommand::Publish { message, reply }) {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(PublishError::Refused(RefusedReason::NotConnected));
+        }
+        match tokio::time::timeout(inner.publish_timeout, durable).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(PublishError::Unknown(UnknownReason::ConnectionLost)),
+            Err(_) => Err(PublishError::Unknown(UnknownReason::Deadline)),
+        }
+    }
+
+    pub(crate) fn consume(&self, queue: Queue, prefetch: u16) -> EmbeddedConsumer {
+        EmbeddedConsumer::new(
+            queue,
+            prefetch,
+            Arc::clone(&self.0.queues),
+            self.0.store.clone(),
+            self.0.state.clone(),
+        )
+    }
+
+    pub(crate) fn replies(&self) -> Replies {
+        self.0.listeners.listen()
+    }
+
+    pub(crate) fn reply(&self, address: &str, reply: &Bytes) {
+        self.0.listeners.send(address, reply);
+    }
+
+    pub(crate) fn state(&self) -> watch::Receiver<ConnectionState> {
+        self.0.state.clone()
+    }
+
+    pub(crate) fn depths(&self) -> watch::Receiver<Depths> {
+        self.0.depths.clone()
+    }
+
+    pub(crate) async fn close(&self) {
+        let (done, stopped) = oneshot::channel();
+        self.0.store.send(StoreCommand::Stop { done });
+        // An error means that it had stopped before.
+        let _ = stopped.await;
+    }
+}

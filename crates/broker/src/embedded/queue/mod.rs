@@ -1,0 +1,10 @@
+//! Delivery from the embedded store.
+//!
+//! - `index.rs`: which message is next, without holding the whole queue in memory.
+//! - `prefetch.rs`: messages taken from the queue and not delivered yet.
+//! - `consumer.rs`: delivery. `lease.rs`: settlement of a delivered message.
+
+pub(super) mod consumer;
+pub(super) mod index;
+pub(crate) mod lease;
+pub(super) mod prefetch;

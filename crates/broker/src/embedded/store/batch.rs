@@ -1,0 +1,172 @@
+//! One transaction of the store's thread.
+
+use super::command::{NewMessage, StoreCommand};
+use super::schema::{MessageTable, StoredBody};
+use super::state::QueueStates;
+use crate::embedded::queue::index::MessageKey;
+use crate::message::Queue;
+use bytes::Bytes;
+
+/// As with RabbitMQ: a message that was delivered this often and never settled may be crashing the
+/// process.
+const DELIVERY_LIMIT: u32 = 100;
+
+/// What has become durable and must now be applied in memory.
+pub(super) enum StoreEffect {
+    Stored {
+        queue: Queue,
+        key: MessageKey,
+        body: Bytes,
+    },
+    Removed {
+        queue: Queue,
+        number: i64,
+    },
+    /// `page` is missing when it was no longer wanted.
+    PageLoaded {
+        queue: Queue,
+        page: Option<KeyPage>,
+    },
+}
+
+/// Keys read from disk.
+pub(super) struct KeyPage {
+    /// The key before the page.
+    pub(super) after: MessageKey,
+    pub(super) keys: Vec<MessageKey>,
+    /// There are no more keys after them.
+    pub(super) is_last: bool,
+}
+
+/// A batch being executed.
+pub(super) struct BatchTransaction<'a> {
+    pub(super) queues: &'a QueueStates,
+    pub(super) next_number: i64,
+    /// Messages with lower numbers were on disk when the process started.
+    pub(super) recovered_below: i64,
+    pub(super) effects: Vec<StoreEffect>,
+    pub(super) reads: Vec<Vec<Option<StoredBody>>>,
+}
+
+impl BatchTransaction<'_> {
+    /// Executes one command within the surrounding transaction.
+    pub(super) fn execute(
+        &mut self,
+        table: &MessageTable,
+        command: &StoreCommand,
+    ) -> rusqlite::Result<()> {
+        match command {
+            StoreCommand::Publish { message, .. } => self.insert(table, message),
+            StoreCommand::Settle {
+                queue,
+                number,
+                follow_up,
+                ..
+            } => {
+                if let Some(message) = follow_up {
+                    self.insert(table, message)?;
+                }
+                table.delete(*number)?;
+                self.effects.push(StoreEffect::Removed {
+                    queue: *queue,
+                    number: *number,
+                });
+                Ok(())
+            }
+            StoreCommand::ReadBodies { queue, keys, .. } => {
+                let read = keys.iter().map(|key| self.read(table, *queue, *key));
+                let read = read.collect::<rusqlite::Result<_>>()?;
+                self.reads.push(read);
+                Ok(())
+            }
+            StoreCommand::LoadPage { queue } => self.load_page(table, *queue),
+            StoreCommand::Flush { .. } | StoreCommand::Stop { .. } => Ok(()),
+        }
+    }
+
+    fn insert(&mut self, table: &MessageTable, new: &NewMessage) -> rusqlite::Result<()> {
+        let key = (new.due, self.next_number);
+        self.next_number += 1;
+        table.insert(new.queue, key, &new.message)?;
+        self.effects.push(StoreEffect::Stored {
+            queue: new.queue,
+            key,
+            body: new.message.body.clone(),
+        });
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        table: &MessageTable,
+        queue: Queue,
+        key: MessageKey,
+    ) -> rusqlite::Result<Option<StoredBody>> {
+        let number = key.1;
+        let Some(mut stored) = table.read(queue, number)? else {
+            return Ok(None);
+        };
+        if number < self.recovered_below {
+            stored.recovered = true;
+            let is_work = matches!(queue, Queue::First | Queue::Retry);
+            if is_work && stored.deliveries >= DELIVERY_LIMIT {
+                table.move_to(number, Queue::DeliveryLimit)?;
+                self.effects.push(StoreEffect::Removed { queue, number });
+                self.effects.push(StoreEffect::Stored {
+                    queue: Queue::DeliveryLimit,
+                    key,
+                    body: stored.body,
+                });
+                return Ok(None);
+            }
+            table.count_delivery(number)?;
+        }
+        Ok(Some(stored))
+    }
+
+    fn load_page(&mut self, table: &MessageTable, queue: Queue) -> rusqlite::Result<()> {
+        let wanted = self
+            .queues
+            .lock()
+            .get(&queue)
+            .and_then(|state| state.index.wants_page());
+        let page = match wanted {
+            None => None,
+            Some((after, limit)) => {
+                let keys = table.page(queue, after, limit)?;
+                let is_last = keys.len() < limit;
+                Some(KeyPage {
+                    after,
+                    keys,
+                    is_last,
+                })
+            }
+        };
+        self.effects.push(StoreEffect::PageLoaded { queue, page });
+        Ok(())
+    }
+}
+
+/// Answers the commands of a batch that has become durable.
+pub(super) fn answer(batch: Vec<StoreCommand>, reads: Vec<Vec<Option<StoredBody>>>) {
+    let mut reads = reads.into_iter();
+    // If a receiver was dropped, the command is durable anyway.
+    for command in batch {
+        match command {
+            StoreCommand::Publish { reply, .. } => {
+                let _ = reply.send(Ok(()));
+            }
+            StoreCommand::Settle {
+                done: Some(done), ..
+            }
+            | StoreCommand::Flush { done }
+            | StoreCommand::Stop { done } => {
+                let _ = done.send(());
+            }
+            StoreCommand::ReadBodies { reply, .. } => {
+                let _ = reply.send(reads.next().unwrap_or_default());
+            }
+            StoreCommand::Settle { done: None, .. } | StoreCommand::LoadPage { .. } => {}
+        }
+    }
+}

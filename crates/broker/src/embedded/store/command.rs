@@ -1,0 +1,94 @@
+//! The commands to the store's thread.
+
+use super::schema::StoredBody;
+use crate::embedded::clock::unix_ms;
+use crate::embedded::queue::index::MessageKey;
+use crate::message::{BrokerMessage, Queue, Route};
+use crate::publish_error::PublishError;
+use std::sync::mpsc::Sender;
+use tokio::sync::oneshot;
+
+/// Sends commands to the store's thread.
+#[derive(Clone, Debug)]
+pub(in crate::embedded) struct StoreHandle(Sender<StoreCommand>);
+
+impl StoreHandle {
+    pub(in crate::embedded) const fn new(commands: Sender<StoreCommand>) -> Self {
+        Self(commands)
+    }
+
+    /// Returns whether the thread is running. If it is not, the command is dropped together with
+    /// its reply channel, which ends the wait for a reply.
+    pub(in crate::embedded) fn send(&self, command: StoreCommand) -> bool {
+        self.0.send(command).is_ok()
+    }
+}
+
+#[derive(Debug)]
+pub(in crate::embedded) enum StoreCommand {
+    Publish {
+        message: NewMessage,
+        reply: oneshot::Sender<Result<(), PublishError>>,
+    },
+    /// Removes a message and stores its follow-up. Never refused: retried until it is done.
+    Settle {
+        queue: Queue,
+        number: i64,
+        follow_up: Option<NewMessage>,
+        done: Option<oneshot::Sender<()>>,
+    },
+    /// Reads bodies. A message from before this process started is counted as delivered first.
+    ReadBodies {
+        queue: Queue,
+        keys: Vec<MessageKey>,
+        reply: oneshot::Sender<Vec<Option<StoredBody>>>,
+    },
+    /// Loads the next page of a queue's index.
+    LoadPage {
+        queue: Queue,
+    },
+    /// Answered when every earlier command is durable.
+    Flush {
+        done: oneshot::Sender<()>,
+    },
+    Stop {
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// A message to be stored in a queue.
+#[derive(Debug)]
+pub(in crate::embedded) struct NewMessage {
+    pub(super) queue: Queue,
+    /// Unix ms.
+    pub(super) due: u64,
+    pub(super) message: BrokerMessage,
+}
+
+impl NewMessage {
+    pub(in crate::embedded) fn new(route: &Route, message: BrokerMessage) -> Self {
+        let now = unix_ms();
+        let (queue, due) = match route {
+            Route::First => (Queue::First, now),
+            Route::Record => (Queue::Journal, now),
+            Route::Terminal(queue) => (*queue, now),
+            Route::Later(delay) => {
+                // Never early: round up a fraction of a millisecond, once in the delay and once in
+                // `now`, which is truncated to whole milliseconds.
+                let round_up =
+                    u64::from(delay.subsec_nanos() % 1_000_000 > 0) + u64::from(!delay.is_zero());
+                let wait = u64::try_from(delay.as_millis())
+                    .unwrap_or(u64::MAX)
+                    .saturating_add(round_up);
+                // SQLite's integers are signed.
+                let due = now.saturating_add(wait).min(i64::MAX.unsigned_abs());
+                (Queue::Retry, due)
+            }
+        };
+        Self {
+            queue,
+            due,
+            message,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The embedded store: one thread that owns the database.
+//!
+//! - `thread.rs`: group commit: all waiting commands share one sync.
+//! - `command.rs`: the commands to the thread. `batch.rs`: one transaction.
+//! - `schema.rs`: the SQLite file. `state.rs`: what the thread and the consumers share in memory.
+
+pub(super) mod batch;
+pub(super) mod command;
+pub(super) mod schema;
+pub(super) mod state;
+pub(super) mod thread;

@@ -1,0 +1,281 @@
+//! The SQLite file that holds the messages.
+//!
+//! `queue.db` is in WAL mode with `synchronous=FULL`: a commit returns after the write-ahead log is
+//! synced (sqlite.org/pragma.html#pragma_synchronous). The `sqlite3` shell can open it.
+
+use crate::embedded::queue::index::MessageKey;
+use crate::message::{BrokerMessage, Queue};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use std::path::Path;
+
+/// The version of the schema. A file of a later version is refused.
+const VERSION: i64 = 2;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS messages (
+        number     INTEGER PRIMARY KEY,
+        queue      TEXT NOT NULL,
+        due        INTEGER NOT NULL, -- Unix ms
+        deliveries INTEGER NOT NULL DEFAULT 0, -- counted after a restart
+        id         TEXT NOT NULL,
+        kind       TEXT NOT NULL,
+        headers    TEXT NOT NULL, -- a JSON object, for people
+        body       BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS waiting ON messages (queue, due, number);
+    PRAGMA user_version = 2;
+";
+
+/// Version 1 called the column `lane`, and the queue of unreadable messages `poison`.
+const FROM_VERSION_1: &str = "
+    BEGIN IMMEDIATE;
+    ALTER TABLE messages RENAME COLUMN lane TO queue;
+    UPDATE messages SET queue = 'unreadable' WHERE queue = 'poison';
+    PRAGMA user_version = 2;
+    COMMIT;
+";
+
+/// The messages on disk, through the one connection that writes.
+pub(in crate::embedded) struct MessageTable(Connection);
+
+/// A body read for delivery.
+#[derive(Debug)]
+pub(in crate::embedded) struct StoredBody {
+    pub(in crate::embedded) body: Bytes,
+    /// How often it was delivered after a restart.
+    pub(super) deliveries: u32,
+    /// It was on disk when the process started.
+    pub(in crate::embedded) recovered: bool,
+}
+
+impl MessageTable {
+    pub(in crate::embedded) fn open(file: &Path) -> Result<Self, String> {
+        let table = Self::try_open(file).map_err(|error| error.to_string())?;
+        match table.version() {
+            Ok(VERSION) => Ok(table),
+            Ok(other) => Err(format!(
+                "it has version {other}, and this program knows {VERSION}"
+            )),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn try_open(file: &Path) -> rusqlite::Result<Self> {
+        let connection = Connection::open(file)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        // 8 MiB of pages, however large the file is.
+        connection.pragma_update(None, "cache_size", -8_192)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        let table = Self(connection);
+        match table.version()? {
+            0 => table.0.execute_batch(SCHEMA)?,
+            1 => table.0.execute_batch(FROM_VERSION_1)?,
+            _ => {}
+        }
+        Ok(table)
+    }
+
+    fn version(&self) -> rusqlite::Result<i64> {
+        self.0
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+    }
+
+    /// Does all of `work` in one transaction, with one sync.
+    pub(super) fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&Self) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.0.execute_batch("BEGIN IMMEDIATE")?;
+        match work(self).and_then(|done| self.0.execute_batch("COMMIT").map(|()| done)) {
+            Ok(done) => Ok(done),
+            Err(error) => {
+                // SQLite may have rolled back by itself; then this fails, which does not matter.
+                let _ = self.0.execute_batch("ROLLBACK");
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn insert(
+        &self,
+        queue: Queue,
+        key: MessageKey,
+        message: &BrokerMessage,
+    ) -> rusqlite::Result<()> {
+        let headers: serde_json::Map<String, serde_json::Value> = message
+            .headers
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.as_str().into()))
+            .collect();
+        self.0
+            .prepare_cached(
+                "INSERT INTO messages (number, queue, due, id, kind, headers, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                key.1,
+                queue.as_str(),
+                i64::try_from(key.0).unwrap_or(i64::MAX),
+                message.id,
+                message.kind,
+                serde_json::Value::Object(headers).to_string(),
+                &message.body[..],
+            ])
+            .map(drop)
+    }
+
+    /// Writes a message and deletes it again, to find out whether the disk accepts messages.
+    pub(super) fn probe(&self, number: i64) -> rusqlite::Result<()> {
+        let message = BrokerMessage {
+            id: String::new(),
+            kind: "probe",
+            headers: Vec::new(),
+            body: vec![0; 64 * 1024].into(),
+        };
+        self.insert(Queue::Unreadable, (0, number), &message)?;
+        self.delete(number)
+    }
+
+    pub(super) fn delete(&self, number: i64) -> rusqlite::Result<()> {
+        self.0
+            .prepare_cached("DELETE FROM messages WHERE number = ?1")?
+            .execute([number])
+            .map(drop)
+    }
+
+    /// Counts a delivery, durable with the surrounding transaction.
+    pub(super) fn count_delivery(&self, number: i64) -> rusqlite::Result<()> {
+        self.0
+            .prepare_cached("UPDATE messages SET deliveries = deliveries + 1 WHERE number = ?1")?
+            .execute([number])
+            .map(drop)
+    }
+
+    pub(super) fn move_to(&self, number: i64, queue: Queue) -> rusqlite::Result<()> {
+        self.0
+            .prepare_cached("UPDATE messages SET queue = ?2 WHERE number = ?1")?
+            .execute(params![number, queue.as_str()])
+            .map(drop)
+    }
+
+    pub(super) fn read(&self, queue: Queue, number: i64) -> rusqlite::Result<Option<StoredBody>> {
+        self.0
+            .prepare_cached(
+                "SELECT body, deliveries FROM messages WHERE number = ?1 AND queue = ?2",
+            )?
+            .query_row(params![number, queue.as_str()], |row| {
+                let body: Vec<u8> = row.get(0)?;
+                Ok(StoredBody {
+                    body: body.into(),
+                    deliveries: row.get(1)?,
+                    recovered: false,
+                })
+            })
+            .optional()
+    }
+
+    /// The next keys of a queue after `after`, in order.
+    pub(super) fn page(
+        &self,
+        queue: Queue,
+        after: MessageKey,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<MessageKey>> {
+        let (due, number) = (i64::try_from(after.0).unwrap_or(i64::MAX), after.1);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.0
+            .prepare_cached(
+                "SELECT due, number FROM messages
+                 WHERE queue = ?1 AND (due, number) > (?2, ?3)
+                 ORDER BY due, number LIMIT ?4",
+            )?
+            .query_map(params![queue.as_str(), due, number, limit], |row| {
+                let due: i64 = row.get(0)?;
+                Ok((u64::try_from(due).unwrap_or_default(), row.get(1)?))
+            })?
+            .collect()
+    }
+
+    /// How many messages of a queue come after `after` and are due at `now`.
+    pub(super) fn count_due_after(
+        &self,
+        queue: Queue,
+        after: MessageKey,
+        now: u64,
+    ) -> rusqlite::Result<u32> {
+        let (due, number) = (i64::try_from(after.0).unwrap_or(i64::MAX), after.1);
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        self.0
+            .prepare_cached(
+                "SELECT count(*) FROM messages
+                 WHERE queue = ?1 AND (due, number) > (?2, ?3) AND due <= ?4",
+            )?
+            .query_row(params![queue.as_str(), due, number, now], |row| row.get(0))
+    }
+
+    pub(super) fn count(&self, queue: Queue) -> rusqlite::Result<u32> {
+        self.0
+            .prepare_cached("SELECT count(*) FROM messages WHERE queue = ?1")?
+            .query_row([queue.as_str()], |row| row.get(0))
+    }
+
+    pub(super) fn last_number(&self) -> rusqlite::Result<i64> {
+        self.0
+            .query_row("SELECT coalesce(max(number), 0) FROM messages", [], |row| {
+                row.get(0)
+            })
+    }
+
+    /// Moves the write-ahead log into the file, so that the next start is quick.
+    pub(super) fn close(self) {
+        if let Err(error) = self.0.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(
+                %error,
+                "the write-ahead log could not be checkpointed; the next start does it"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_version_1_is_upgraded_with_its_messages() {
+        let directory = std::env::temp_dir().join(format!("ringback-v1-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("queue.db");
+        let old = Connection::open(&file).unwrap();
+        old.execute_batch(
+            "CREATE TABLE messages (
+                 number INTEGER PRIMARY KEY, lane TEXT NOT NULL, due INTEGER NOT NULL,
+                 deliveries INTEGER NOT NULL DEFAULT 0, id TEXT NOT NULL, kind TEXT NOT NULL,
+                 headers TEXT NOT NULL, body BLOB NOT NULL
+             ) STRICT;
+             CREATE INDEX waiting ON messages (lane, due, number);
+             INSERT INTO messages VALUES (7, 'first', 1, 0, 'a', 'callback.v1', '{}', x'61');
+             INSERT INTO messages VALUES (8, 'poison', 1, 0, '', 'unreadable', '{}', x'62');
+             PRAGMA user_version = 1;",
+        )
+        .unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let table = MessageTable::open(&file).unwrap();
+            for (queue, number, body) in [(Queue::First, 7, "a"), (Queue::Unreadable, 8, "b")] {
+                assert_eq!(table.read(queue, number).unwrap().unwrap().body, body);
+                assert_eq!(table.page(queue, (0, 0), 10).unwrap(), [(1, number)]);
+            }
+            table.close();
+        }
+        Connection::open(&file)
+            .unwrap()
+            .pragma_update(None, "user_version", VERSION + 1)
+            .unwrap();
+        let refusal = MessageTable::open(&file).err().unwrap();
+        assert_eq!(refusal, "it has version 3, and this program knows 2");
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}

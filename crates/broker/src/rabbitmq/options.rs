@@ -1,0 +1,114 @@
+//! How to reach RabbitMQ, and the prefix of all names there.
+
+use super::tls::BrokerTls;
+use lapin::uri::AMQPUri;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+/// In seconds. A connection that is silent for two heartbeats is lost (lapin checks twice per
+/// heartbeat).
+const HEARTBEAT: u16 = 10;
+
+/// Bytes in a frame, unless the URL says otherwise. lapin buffers 32 of them in each direction of
+/// each connection: with RabbitMQ's 128 KiB, two connections would take 16 MiB.
+const FRAME_MAX: u32 = 32 * 1024;
+
+/// What the RabbitMQ adapter is built from.
+#[derive(Clone)]
+pub struct RabbitMqOptions {
+    pub(super) uri: AMQPUri,
+    /// Certificates of an `amqps://` connection. Not used for `amqp://`.
+    pub tls: BrokerTls,
+    /// The prefix of all names in the broker.
+    pub prefix: String,
+    /// Whether to declare the topology, or only to check that it exists.
+    pub declare: bool,
+    /// How long a publish may wait for its confirm.
+    pub publish_timeout: Duration,
+    /// The number of confirm channels, each with its task.
+    pub publish_channels: usize,
+    /// Shown in the broker's console.
+    pub connection_name: String,
+}
+
+impl RabbitMqOptions {
+    /// Options with the default values, for the broker at `url` (`amqp://` or `amqps://`).
+    ///
+    /// # Errors
+    /// A sentence when the URL cannot be parsed. It never contains the URL, which may hold a
+    /// password.
+    pub fn new(url: &str) -> Result<Self, String> {
+        let mut uri: AMQPUri = url
+            .parse()
+            .map_err(|error| format!("the broker's URL is not usable: {error}"))?;
+        uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
+        if let Some(address) = ipv6_host(url) {
+            uri.authority.host = address.to_owned();
+        }
+        Ok(Self {
+            uri,
+            tls: BrokerTls::default(),
+            prefix: "ringback".to_owned(),
+            declare: true,
+            publish_timeout: Duration::from_secs(5),
+            publish_channels: 2,
+            connection_name: "ringback".to_owned(),
+        })
+    }
+}
+
+/// The IPv6 address that is the URL's host (RFC 3986, 3.2.2), without its brackets. lapin's parser
+/// ignores it and uses `localhost` instead.
+fn ipv6_host(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (_, host_and_port) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (address, _) = host_and_port.strip_prefix('[')?.split_once(']')?;
+    address.parse::<Ipv6Addr>().is_ok().then_some(address)
+}
+
+/// Without the URI, which may hold a password.
+impl std::fmt::Debug for RabbitMqOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RabbitMqOptions")
+            .field("host", &self.uri.authority.host)
+            .field("port", &self.uri.authority.port)
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_urls_own_heartbeat_wins() {
+        for (url, seconds) in [
+            ("amqp://h", 10),
+            ("amqps://u:p@h/v?connection_timeout=5", 10),
+            ("amqps://u:p@h/v?heartbeat=3", 3),
+            ("amqp://h?heartbeat=0", 0),
+            ("amqp://h?heartbeat=600", 600),
+        ] {
+            let options = RabbitMqOptions::new(url).unwrap();
+            assert_eq!(options.uri.query.heartbeat, Some(seconds), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_what_a_resolver_and_a_certificate_call_it() {
+        for (url, host, port) in [
+            ("amqps://broker.example", "broker.example", 5671),
+            ("amqps://u:p@[::1]/v", "::1", 5671),
+            ("amqp://[fd00::7]:5673", "fd00::7", 5673),
+            ("amqp://u:%5B%3A%3A1%5D@h/%2f?heartbeat=5", "h", 5672),
+            ("amqp://h/[::1]", "h", 5672),
+            ("amqp://127.0.0.1", "127.0.0.1", 5672),
+        ] {
+            let authority = RabbitMqOptions::new(url).unwrap().uri.authority;
+            assert_eq!((&*authority.host, authority.port), (host, port), "{url}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! How a received message is settled, and the follow-up that must be durable first.
+
+use crate::message::{BrokerMessage, Queue, Route};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// How a received message is settled.
+#[derive(Debug)]
+pub enum Settlement {
+    /// Its work is done.
+    Complete,
+    /// It, or its follow-up, is delivered again after a delay.
+    Reschedule {
+        /// Never cut short; at most 1 s + 2 % longer on an unloaded broker.
+        delay: Duration,
+        /// What becomes due in the retry queue.
+        message: BrokerMessage,
+    },
+    /// It, or its follow-up, is kept among the dead letters.
+    DeadLetter {
+        /// Why, as a header for people.
+        reason: &'static str,
+        /// What is kept.
+        message: BrokerMessage,
+    },
+    /// Its bytes cannot be decoded; they are kept unchanged among the unreadable messages.
+    Quarantine {
+        /// Why, as a header for people. Never the bytes themselves.
+        reason: String,
+    },
+}
+
+/// The message could not be settled, and will be redelivered.
+#[derive(Debug, thiserror::Error)]
+#[error("the consumer's connection ended before the message was settled; it will be redelivered")]
+pub struct Unsettled;
+
+/// Header of a dead letter or an unreadable message: why, in a word or a sentence.
+pub(crate) const REASON_HEADER: &str = "ringback-reason";
+/// Header of an unreadable message: the queue that it was read from.
+const FROM_HEADER: &str = "ringback-from";
+/// The kind of a message that could not be decoded.
+const UNREADABLE_KIND: &str = "unreadable";
+
+impl Settlement {
+    /// What must be durable before the message with this `body`, received from `queue`, is removed.
+    pub(crate) fn follow_up(self, queue: Queue, body: Bytes) -> Option<(Route, BrokerMessage)> {
+        match self {
+            Self::Complete => None,
+            Self::Reschedule { delay, message } => Some((Route::Later(delay), message)),
+            Self::DeadLetter {
+                reason,
+                mut message,
+            } => {
+                message.headers.push((REASON_HEADER, reason.to_owned()));
+                Some((Route::Terminal(Queue::Dead), message))
+            }
+            Self::Quarantine { reason } => {
+                let message = BrokerMessage {
+                    id: String::new(),
+                    kind: UNREADABLE_KIND,
+                    headers: vec![
+                        (REASON_HEADER, reason),
+                        (FROM_HEADER, queue.as_str().to_owned()),
+                    ],
+                    body,
+                };
+                Some((Route::Terminal(Queue::Unreadable), message))
+            }
+        }
+    }
+}

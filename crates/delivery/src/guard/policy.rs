@@ -1,0 +1,154 @@
+//! The address guard.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::allowlist::AllowList;
+use super::candidate::Candidate;
+use super::ports::PortRange;
+use super::refusal::Refusal;
+use super::rule::AddressRule;
+use super::special_ranges;
+use crate::target_url::TargetUrl;
+
+/// The address guard: refuses addresses that are not public, except those that a rule allows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Guard {
+    allow: AllowList,
+    /// If set, everything else is refused.
+    allowlist: Option<Arc<AllowList>>,
+    https_only: bool,
+    denied_ports: Vec<PortRange>,
+}
+
+/// Why an address is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdmittedBy<'a> {
+    /// It is public.
+    Public,
+    /// It is not public, but this rule allows it.
+    Rule(&'a AddressRule),
+}
+
+impl Guard {
+    /// A guard that allows public addresses only.
+    #[must_use]
+    pub fn closed() -> Self {
+        Self::default()
+    }
+
+    /// A guard that also allows these addresses and hosts.
+    ///
+    /// - A rule for IPv4 also allows the IPv4-mapped IPv6 form (`::ffff:10.0.0.1` *is* 10.0.0.1),
+    ///   and vice versa, but no other embedding of IPv4 in IPv6.
+    /// - A rule for a name allows whatever the name resolves to, except metadata services.
+    /// - A metadata service is allowed only by a rule for exactly its address: a rule for
+    ///   100.64.0.0/10 is not meant for the cloud's credentials.
+    /// - If NAT64's 64:ff9b::/96 is allowed, the IPv4 address inside must be admitted as well.
+    #[must_use]
+    pub fn new(allow: Vec<AddressRule>) -> Self {
+        Self {
+            allow: AllowList::new(allow),
+            ..Self::default()
+        }
+    }
+
+    /// The same guard, but it refuses everything that is not on the list. An empty list refuses
+    /// nothing.
+    #[must_use]
+    pub fn allowlist(mut self, list: Vec<AddressRule>) -> Self {
+        self.allowlist = (!list.is_empty()).then(|| Arc::new(AllowList::new(list)));
+        self
+    }
+
+    /// The same guard, but it refuses `http` if `https_only` is set.
+    #[must_use]
+    pub fn https_only(mut self, https_only: bool) -> Self {
+        self.https_only = https_only;
+        self
+    }
+
+    /// The same guard, but it refuses these ports, on allowed addresses too.
+    #[must_use]
+    pub fn denied_ports(mut self, ports: Vec<PortRange>) -> Self {
+        self.denied_ports = ports;
+        self
+    }
+
+    /// Admits a URL, as far as that can be decided before its host is resolved: scheme, port, and a
+    /// host that is an address. `Ok` for a name: its addresses must be admitted after resolution.
+    ///
+    /// HTTP clients do not resolve literal addresses, so this check is needed besides the guard in
+    /// the resolver.
+    ///
+    /// # Errors
+    /// The rule that refuses the URL.
+    pub fn admit_url(&self, url: &TargetUrl) -> Result<(), Refusal> {
+        self.evaluate_url(url).map(drop)
+    }
+
+    /// Like [`Guard::admit_url`], and says why a literal address is admitted. `None`: the host is a
+    /// name.
+    ///
+    /// # Errors
+    /// The rule that refuses the URL.
+    pub fn evaluate_url(&self, url: &TargetUrl) -> Result<Option<AdmittedBy<'_>>, Refusal> {
+        let target = url.target_ref();
+        if self.https_only && target.scheme() != "https" {
+            return Err(Refusal::Scheme);
+        }
+        let port = target.port();
+        if self.denied_ports.iter().any(|denied| denied.contains(port)) {
+            return Err(Refusal::Port);
+        }
+        match url.literal() {
+            Some(address) => self.evaluate(Candidate::literal(address, port)).map(Some),
+            None => match &self.allowlist {
+                Some(list) if list.excludes(target.host()) => Err(Refusal::NotListed),
+                Some(_) | None => Ok(None),
+            },
+        }
+    }
+
+    /// Admits an address that the host `name` of a URL resolves to, on any port.
+    ///
+    /// # Errors
+    /// The rule that refuses the address.
+    pub fn admit(&self, name: &str, address: IpAddr) -> Result<(), Refusal> {
+        self.evaluate_name(name, address).map(drop)
+    }
+
+    /// Like [`Guard::admit`], and says why the address is admitted.
+    ///
+    /// # Errors
+    /// The rule that refuses the address.
+    pub fn evaluate_name(&self, name: &str, address: IpAddr) -> Result<AdmittedBy<'_>, Refusal> {
+        self.evaluate(Candidate::resolved(name, address))
+    }
+
+    pub(super) fn evaluate(&self, candidate: Candidate<'_>) -> Result<AdmittedBy<'_>, Refusal> {
+        if let Some(list) = &self.allowlist {
+            list.admit_candidate(candidate)?;
+        }
+        self.check_address(candidate)
+    }
+
+    fn check_address(&self, candidate: Candidate<'_>) -> Result<AdmittedBy<'_>, Refusal> {
+        let Some(refusal) = special_ranges::refusal(candidate.address) else {
+            return Ok(AdmittedBy::Public);
+        };
+        let rule = self.allow.rules().find(|rule| {
+            rule.matches(candidate) && (refusal != Refusal::Metadata || rule.is_single_address())
+        });
+        let rule = rule.ok_or(refusal)?;
+        // A rule with address and port is specific enough; a range may cover more than was
+        // intended.
+        match special_ranges::carried_by_nat64(candidate.address) {
+            Some(carried) if !matches!(rule, AddressRule::Socket(_)) => {
+                self.check_address(candidate.with_address(carried.into()))?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(AdmittedBy::Rule(rule))
+    }
+}

@@ -1,0 +1,38 @@
+//! Whether a target may be called now, or its callbacks must wait.
+//!
+//! State machines without a clock: time is a `Duration` since any fixed point of a monotonic clock.
+//!
+//! - `limiter/`: admits, queues or defers messages, for all targets of a process. Start here.
+//! - `target_state.rs`: the state of one target, made of the parts below.
+//! - `circuit_breaker/`: stops calls to a failing target.
+//! - `rate_limiter.rs`: limits calls per second.
+//! - `latency.rs`: a histogram of recent calls.
+//! - `release_pacer.rs`: spreads out the release of deferred messages.
+//! - `defer_delay.rs`: how long a deferred message waits.
+//! - `health_sample.rs`: what an outcome says about its target.
+//! - `policy.rs`, `limit_key.rs`: the limits, and what they apply to.
+//! - `stats.rs`: figures for people and metrics.
+//! - `config.rs`: the settings section `limits`.
+
+mod circuit_breaker;
+mod config;
+mod defer_delay;
+mod health_sample;
+mod latency;
+mod limit_key;
+mod limiter;
+mod policy;
+mod rate_limiter;
+mod release_pacer;
+mod stats;
+mod target_state;
+
+pub use circuit_breaker::BreakerState;
+pub use config::LimitsConfig;
+pub use defer_delay::defer_delay;
+pub use health_sample::{CallSample, HealthSignal};
+pub use limit_key::LimitKey;
+pub use limiter::{LimitDecision, Limiter, Permit, TargetId, Ticket};
+pub use policy::{BreakerRules, DeferReason, TargetLimits, WorkQueue};
+pub use rate_limiter::{Gcra, Rate};
+pub use stats::{Remainder, TargetStats, TopTargets};

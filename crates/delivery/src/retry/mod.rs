@@ -1,0 +1,23 @@
+//! What happens after an attempt.
+//!
+//! - `outcome.rs`: how an attempt ended.
+//! - `verdict/`: the retry decision, from outcome and schedule. Start here.
+//! - `schedule.rs`: the waits between attempts, and jitter.
+//! - `overrides.rs`: an operator's exceptions for one callee.
+//! - `retry_after.rs`: the header `Retry-After`.
+//! - `config.rs`, `durations.rs`: the settings section `retry`, and lists of durations in settings.
+
+mod config;
+pub mod durations;
+pub(crate) mod outcome;
+mod overrides;
+mod retry_after;
+mod schedule;
+mod verdict;
+
+pub use config::RetryConfig;
+pub use outcome::Outcome;
+pub use overrides::{OutcomeMatcher, OutcomeMatcherError, RetryOverrides};
+pub use retry_after::retry_after;
+pub use schedule::{Schedule, ScheduleError, jittered};
+pub use verdict::{DeadLetterReason, DecisionInput, Verdict, decide};

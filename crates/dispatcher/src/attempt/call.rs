@@ -1,0 +1,37 @@
+//! Makes the call of an attempt and measures it.
+
+use crate::http::client::HttpSender;
+use crate::policy::route::DeliveryRoute;
+use contract::{Message, duration_ms};
+use delivery::Outcome;
+use runtime::clock::now_ms;
+use std::time::{Duration, Instant};
+
+/// An attempt that has ended.
+pub(super) struct CompletedAttempt {
+    pub(super) outcome: Outcome,
+    /// Unix time, ms.
+    pub(super) started_at: u64,
+    pub(super) duration: Duration,
+}
+
+impl CompletedAttempt {
+    /// Unix time, ms.
+    pub(super) fn ended_at(&self) -> u64 {
+        self.started_at.saturating_add(duration_ms(self.duration))
+    }
+}
+
+pub(super) async fn call(
+    message: &Message,
+    route: &DeliveryRoute,
+    sender: &HttpSender,
+) -> CompletedAttempt {
+    let (started_at, started) = (now_ms(), Instant::now());
+    let outcome = sender.send(message, route).await;
+    CompletedAttempt {
+        outcome,
+        started_at,
+        duration: started.elapsed(),
+    }
+}

@@ -1,0 +1,130 @@
+//! The main path of the dispatcher: from a received message to its settlement.
+//!
+//! - `decode.rs`: decodes the message
+//! - `precheck.rs`: not due, cancelled, superseded by a replay, expired
+//! - `acquire.rs`: a permit of the target, or a deferral
+//! - `call.rs`: the call
+//! - `decision.rs`: what must happen next
+//! - `settlement.rs`: settlements and follow-up messages, for the broker
+//! - `record.rs`: records, for the journal
+//! - `telemetry.rs`: the log event and the metrics
+
+mod acquire;
+mod call;
+mod decision;
+pub(crate) mod decode;
+mod precheck;
+pub(crate) mod record;
+pub(crate) mod settlement;
+mod telemetry;
+
+use crate::concurrency::ConcurrencyPermit;
+use crate::context::{AttemptContext, AttemptResult};
+use crate::queue::broker_queue;
+use acquire::{Admission, acquire_permit, defer, release_permit};
+use broker::Received;
+use call::{CompletedAttempt, call};
+use contract::{Message, ReplyCode};
+use decision::decide_next;
+use decode::decode;
+use delivery::Verdict;
+use precheck::check_before_attempt;
+use record::record_before_settle;
+use settlement::{send_reply, settle, settlement_for};
+use telemetry::{count_attempt, log_attempt};
+
+/// Processes a received callback: normally makes one attempt.
+///
+/// Thousands of these wait for a target at a time. What follows the call is boxed, so that it takes
+/// memory only during its step.
+pub(crate) async fn process_message(
+    received: Received,
+    mut permit: ConcurrencyPermit,
+    context: &AttemptContext,
+) {
+    let queue = permit.queue();
+    if received.redelivered {
+        context.metrics.redelivered(queue);
+    }
+    let message = match decode(&received.body, broker_queue(queue), &context.metrics) {
+        Ok(message) => message,
+        Err(settlement) => {
+            Box::pin(settle(received, settlement)).await;
+            return;
+        }
+    };
+    let Some(result) = attempt(&message, &mut permit, context).await else {
+        // Unsettled and unchanged, the message returns to its queue for another dispatcher.
+        return;
+    };
+    // Frees the slot for another call; the consumer's prefetch bounds how many are recorded at a time.
+    permit.release();
+    Box::pin(conclude(received, &message, result, context)).await;
+}
+
+/// Makes an attempt, unless the message must not be attempted now. `None`: the process is stopping.
+async fn attempt(
+    message: &Message,
+    permit: &mut ConcurrencyPermit,
+    context: &AttemptContext,
+) -> Option<AttemptResult> {
+    let (queue, metrics) = (permit.queue(), &context.metrics);
+    let route = context.routes.resolve(message);
+    let unattempted =
+        check_before_attempt(message, &route.target, queue, context.control(), metrics);
+    if let Some(result) = unattempted.await {
+        return Some(result);
+    }
+    let target_permit = match acquire_permit(&route, permit, &context.limiter, &context.stop).await
+    {
+        Admission::Granted(target_permit) => target_permit,
+        Admission::Deferred { reason, after } => {
+            return Some(defer(message, route.target, reason, after, metrics));
+        }
+        Admission::Stopping => return None,
+    };
+    let attempt = call(message, &route, &context.sender).await;
+    release_permit(target_permit, &attempt);
+    let pauses = context.limiter.pauses();
+    pauses.call_ended(route.key.as_ref(), &attempt.outcome);
+    let verdict = decide_next(message, &route, &attempt);
+    count_attempt(message, &attempt, &verdict, queue, metrics);
+    log_attempt(message, &route, &attempt, &verdict, queue);
+    Some(attempt_result(message, route.target, &attempt, verdict))
+}
+
+/// Records, settles and replies.
+async fn conclude(
+    received: Received,
+    message: &Message,
+    result: AttemptResult,
+    context: &AttemptContext,
+) {
+    record_before_settle(result.record, context.recorder()).await;
+    if settle(received, result.settlement).await {
+        send_reply(message, result.reply, &context.broker);
+    }
+}
+
+/// What follows from an attempt with this verdict.
+fn attempt_result(
+    message: &Message,
+    target: String,
+    attempt: &CompletedAttempt,
+    verdict: Verdict,
+) -> AttemptResult {
+    let settlement = settlement_for(message, attempt, verdict);
+    // Random for each delivery, so that a redelivery does not hide this attempt.
+    let run = fastrand::u64(..);
+    let record = record::attempted(message, target, attempt, verdict, &settlement, run);
+    AttemptResult {
+        record: Some(record),
+        settlement,
+        reply: match verdict {
+            Verdict::Delivered => Some(ReplyCode::Delivered),
+            Verdict::Retry { .. } => Some(ReplyCode::Retrying),
+            Verdict::DeadLetter(_) => Some(ReplyCode::Failed),
+            Verdict::Defer { .. } => None,
+        },
+    }
+}

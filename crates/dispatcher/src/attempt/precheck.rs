@@ -1,0 +1,112 @@
+//! Checks before an attempt: not due, cancelled, superseded by a replay, expired.
+
+use super::decision::expires_at_ms;
+use super::record;
+use super::settlement::{dead_letter, to_broker_message};
+use crate::cancellation::{ControlLookup, SkipReason};
+use crate::context::AttemptResult;
+use crate::deferral::DeferralCause;
+use crate::metrics::DispatcherMetrics;
+use crate::queue::WorkQueue;
+use broker::Settlement;
+use contract::{Message, ReplyCode};
+use delivery::DeadLetterReason;
+use runtime::clock::now_ms;
+use std::time::Duration;
+
+/// The result for a message that must not be attempted now. `None`: it may be attempted.
+pub(super) async fn check_before_attempt(
+    message: &Message,
+    target: &str,
+    queue: WorkQueue,
+    control: Option<&ControlLookup>,
+    metrics: &DispatcherMetrics,
+) -> Option<AttemptResult> {
+    let now = now_ms();
+    if let Some(delay) = due_in(message, now) {
+        metrics.deferred(DeferralCause::NotDue);
+        return Some(AttemptResult {
+            record: None,
+            settlement: Settlement::Reschedule {
+                delay,
+                message: to_broker_message(message),
+            },
+            reply: None,
+        });
+    }
+    let waited = match queue {
+        WorkQueue::First => false,
+        WorkQueue::Retry => true,
+    };
+    if let Some(control) = control.filter(|_| waited)
+        && let Some(reason) = control
+            .skip_reason(message.request_id, message.generation)
+            .await
+    {
+        return Some(match reason {
+            SkipReason::Cancelled => cancelled(message, target, now, metrics),
+            SkipReason::Replayed => replayed(message, metrics),
+        });
+    }
+    expires_at_ms(message)
+        .is_some_and(|expires_at| expires_at <= now)
+        .then(|| expired(message, target, now, metrics))
+}
+
+/// How long the message must still wait. It arrives early if its delay exceeds the broker's longest.
+fn due_in(message: &Message, now_ms: u64) -> Option<Duration> {
+    let early = message.not_before?.checked_sub(now_ms)?;
+    (early > 0).then(|| Duration::from_millis(early))
+}
+
+fn cancelled(
+    message: &Message,
+    target: &str,
+    now: u64,
+    metrics: &DispatcherMetrics,
+) -> AttemptResult {
+    metrics.cancelled();
+    tracing::info!(
+        request_id = %message.request_id, app_id = message.app_id,
+        "attempt skipped: callback cancelled"
+    );
+    AttemptResult {
+        record: Some(record::cancelled(message, target.to_owned(), now)),
+        settlement: Settlement::Complete,
+        reply: Some(ReplyCode::Failed),
+    }
+}
+
+fn replayed(message: &Message, metrics: &DispatcherMetrics) -> AttemptResult {
+    metrics.stale_replica_discarded();
+    tracing::info!(
+        request_id = %message.request_id, generation = message.generation,
+        "attempt skipped: callback replayed, this message is stale"
+    );
+    AttemptResult {
+        record: None,
+        settlement: Settlement::Complete,
+        reply: None,
+    }
+}
+
+fn expired(
+    message: &Message,
+    target: &str,
+    now: u64,
+    metrics: &DispatcherMetrics,
+) -> AttemptResult {
+    let reason = DeadLetterReason::Expired;
+    tracing::warn!(
+        request_id = %message.request_id, app_id = message.app_id, attempt = message.attempt,
+        reason = reason.as_str(), "callback dead-lettered: it expired before its attempt"
+    );
+    metrics.dead_lettered(reason);
+    let settlement = dead_letter(message.clone(), reason);
+    let record = record::unattempted(message, target.to_owned(), now, reason, &settlement);
+    AttemptResult {
+        record: Some(record),
+        settlement,
+        reply: Some(ReplyCode::Failed),
+    }
+}

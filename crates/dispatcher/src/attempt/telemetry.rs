@@ -1,0 +1,86 @@
+//! The log event and the metrics of an attempt.
+
+use super::call::CompletedAttempt;
+use crate::deferral::DeferralCause;
+use crate::metrics::DispatcherMetrics;
+use crate::policy::route::DeliveryRoute;
+use crate::queue::{WorkQueue, queue_label};
+use contract::{Message, duration_ms};
+use delivery::Verdict;
+use std::time::Duration;
+
+/// Logs the whole attempt as one event. Payloads, header values and query strings never appear.
+pub(super) fn log_attempt(
+    message: &Message,
+    route: &DeliveryRoute,
+    attempt: &CompletedAttempt,
+    verdict: &Verdict,
+    queue: WorkQueue,
+) {
+    let outcome = attempt.outcome.label();
+    let (verdict, next, reason, text) = match verdict {
+        Verdict::Delivered => ("delivered", None, None, String::new()),
+        Verdict::Retry { after } => {
+            let text = format!(", retry in {:.1} s", after.as_secs_f64());
+            ("retry", Some(*after), None, text)
+        }
+        Verdict::Defer { after } => {
+            let text = format!(", deferred for {:.1} s", after.as_secs_f64());
+            ("deferred", Some(*after), None, text)
+        }
+        Verdict::DeadLetter(reason) => {
+            let reason = reason.as_str();
+            let text = format!(", dead-lettered ({reason})");
+            ("dead_lettered", None, Some(reason), text)
+        }
+    };
+    let max_attempts = message
+        .options
+        .max_attempts
+        .unwrap_or_else(|| route.schedule.attempts());
+    let http_status = attempt.outcome.http_status();
+    let status = http_status.map(|status| format!(" {status}"));
+    let status = status.unwrap_or_default();
+    tracing::info!(
+        // Documented, and used in log filters.
+        target: "dispatcher::attempt",
+        request_id = %message.request_id,
+        app_id = message.app_id,
+        message_type = message.message_type,
+        callee_no = message.callee_no,
+        // Not `target`: the log's own field of that name is the module.
+        callback_target = route.target,
+        attempt = message.attempt,
+        of = max_attempts,
+        queue = queue_label(queue),
+        outcome,
+        http_status,
+        duration_ms = duration_ms(attempt.duration),
+        verdict,
+        next_in_s = next.map(|next| next.as_secs_f64()),
+        reason,
+        "attempt {} of {max_attempts}: {outcome}{status}{text}",
+        message.attempt,
+    );
+}
+
+pub(super) fn count_attempt(
+    message: &Message,
+    attempt: &CompletedAttempt,
+    verdict: &Verdict,
+    queue: WorkQueue,
+    metrics: &DispatcherMetrics,
+) {
+    metrics.attempt(&attempt.outcome, queue, attempt.duration);
+    match verdict {
+        Verdict::Delivered => {
+            let latency = attempt.ended_at().saturating_sub(message.accepted_at);
+            metrics.delivered(Duration::from_millis(latency));
+        }
+        Verdict::Retry { .. } => metrics.retry_scheduled(),
+        Verdict::Defer { .. } => {
+            metrics.deferred(DeferralCause::InternalError(attempt.outcome.label()));
+        }
+        Verdict::DeadLetter(reason) => metrics.dead_lettered(*reason),
+    }
+}

@@ -1,0 +1,50 @@
+//! The context and the result of an attempt.
+
+use crate::cancellation::ControlLookup;
+use crate::http::client::HttpSender;
+use crate::limits::limiter::TargetLimiter;
+use crate::metrics::DispatcherMetrics;
+use crate::policy::route::RouteResolver;
+use broker::{Broker, Settlement};
+use contract::ReplyCode;
+use journal::{Record, Recorder};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Shared by all attempts. Only the worker and `process_message` see all of it.
+pub(crate) struct AttemptContext {
+    pub(crate) broker: Broker,
+    pub(crate) routes: RouteResolver,
+    pub(crate) limiter: Arc<TargetLimiter>,
+    pub(crate) sender: HttpSender,
+    pub(crate) metrics: Arc<DispatcherMetrics>,
+    pub(crate) journal: Option<AttemptJournal>,
+    /// Cancelled when the stop begins: messages that wait for a permit then return to their queue.
+    pub(crate) stop: CancellationToken,
+}
+
+/// The journal, as far as attempts use it.
+pub(crate) struct AttemptJournal {
+    /// Looks up cancellations and replays.
+    pub(crate) control: ControlLookup,
+    /// Records attempts.
+    pub(crate) recorder: Recorder,
+}
+
+impl AttemptContext {
+    pub(crate) fn control(&self) -> Option<&ControlLookup> {
+        self.journal.as_ref().map(|journal| &journal.control)
+    }
+
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.journal.as_ref().map(|journal| &journal.recorder)
+    }
+}
+
+/// What follows from a message.
+pub(crate) struct AttemptResult {
+    pub(crate) record: Option<Record>,
+    pub(crate) settlement: Settlement,
+    /// For a caller that waits for the first attempt. `None`: that attempt has not been made yet.
+    pub(crate) reply: Option<ReplyCode>,
+}

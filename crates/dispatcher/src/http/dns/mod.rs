@@ -1,0 +1,256 @@
+//! Resolves host names to addresses that the address guard (the SSRF guard) admits.
+//!
+//! The client dials exactly the addresses that are checked here, so a name cannot resolve to another
+//! address between the check and the call.
+
+use crate::config::DispatcherConfig;
+use delivery::{AllowList, Guard, Outcome, Refusal};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name as DnsName, RecordType};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// The resolver itself is checked at most this often, however many names fail.
+const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// For one name, including a second try after a lost packet. Shorter than the connect timeout, or a
+/// silent resolver would look like a silent target and callbacks would spend attempts on it.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum number of names in the cache, each for its time to live.
+const MAX_CACHED_NAMES: u64 = 10_000;
+
+/// Why a name has no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NameError {
+    #[error("the name does not exist or has no address")]
+    NotFound,
+    #[error("the name could not be resolved")]
+    Unresolved,
+    #[error("the resolver does not answer")]
+    ResolverDown,
+}
+
+/// Why a host cannot be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ResolveError {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl From<ResolveError> for Outcome {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Name(NameError::NotFound) => Self::NameNotFound,
+            ResolveError::Name(NameError::Unresolved) => Self::NameUnresolved,
+            ResolveError::Name(NameError::ResolverDown) => Self::ResolverDown,
+            ResolveError::Refused(refusal) => Self::AddressRefused(refusal),
+        }
+    }
+}
+
+/// Which addresses of a name may be dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AddressPolicy {
+    /// A caller's URL: the guard must admit every address, or none is dialled.
+    Guarded(Arc<Guard>),
+    /// A registered callee: the operator's URL is trusted. With an allow list, every address must
+    /// be on it.
+    Registered(Option<Arc<AllowList>>),
+}
+
+/// The resolver with its cache. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Resolver(Arc<ResolverState>);
+
+struct ResolverState {
+    cached: TokioResolver,
+    /// The same servers without a cache: a cached answer does not prove that they are up.
+    uncached: TokioResolver,
+    lookup_timeout: Duration,
+    /// When the servers were last checked, and whether they were up. One task checks, the others
+    /// wait for its result.
+    last_check: Mutex<Option<(Instant, bool)>>,
+}
+
+/// The addresses that the host of a caller's URL resolves to, as in an attempt but without the
+/// guard. Call it inside a Tokio runtime.
+///
+/// # Errors
+/// Why there are none, in a sentence without a full stop.
+pub async fn addresses_of(config: &DispatcherConfig, host: &str) -> Result<Vec<IpAddr>, String> {
+    let resolver = Resolver::new(&config.dns_servers, config.connect_timeout);
+    let resolver = resolver.map_err(|error| format!("the resolver cannot be built: {error}"))?;
+    let callers = AddressPolicy::Guarded(Arc::default());
+    let found = resolver.resolve(host, &callers).await;
+    found.map_err(|error| error.to_string())
+}
+
+/// The resolver under one address policy, in the form that the HTTP client needs.
+pub(crate) struct GuardedResolver {
+    resolver: Resolver,
+    policy: AddressPolicy,
+}
+
+impl Resolver {
+    /// A resolver that asks `servers`, or the system's when there are none. It answers well before
+    /// `connect_timeout`, which starts with the lookup.
+    pub(crate) fn new(servers: &[SocketAddr], connect_timeout: Duration) -> Result<Self, NetError> {
+        let lookup_timeout = LOOKUP_TIMEOUT.min(connect_timeout * 2 / 3);
+        Ok(Self(Arc::new(ResolverState {
+            cached: build(servers, lookup_timeout, MAX_CACHED_NAMES)?,
+            uncached: build(servers, lookup_timeout, 0)?,
+            lookup_timeout,
+            last_check: Mutex::new(None),
+        })))
+    }
+
+    pub(crate) fn guarded(&self, policy: AddressPolicy) -> GuardedResolver {
+        GuardedResolver {
+            resolver: self.clone(),
+            policy,
+        }
+    }
+
+    /// The admitted addresses of a host.
+    ///
+    /// # Errors
+    /// The name has none, the resolver is down, or the guard refuses one.
+    pub(crate) async fn addresses(
+        &self,
+        host: &str,
+        policy: &AddressPolicy,
+    ) -> Result<Vec<IpAddr>, ResolveError> {
+        let addresses = self.resolve(host, policy).await?;
+        policy.admit(host, &addresses)?;
+        Ok(addresses)
+    }
+
+    async fn resolve(&self, host: &str, policy: &AddressPolicy) -> Result<Vec<IpAddr>, NameError> {
+        // Names in callers' URLs are public: no search domain is tried.
+        let rooted = match policy {
+            AddressPolicy::Guarded(_) if !host.ends_with('.') => format!("{host}."),
+            AddressPolicy::Guarded(_) | AddressPolicy::Registered(_) => host.to_owned(),
+        };
+        let Ok(name) = DnsName::from_utf8(&rooted) else {
+            return Err(NameError::NotFound);
+        };
+        let lookup = self.0.cached.lookup_ip(name);
+        match tokio::time::timeout(self.0.lookup_timeout, lookup).await {
+            Ok(Ok(found)) => {
+                let addresses: Vec<IpAddr> = found.iter().collect();
+                if addresses.is_empty() {
+                    Err(NameError::NotFound)
+                } else {
+                    Ok(addresses)
+                }
+            }
+            Ok(Err(error)) if is_negative(&error) => Err(NameError::NotFound),
+            // A timeout, or a server failure: many resolvers report their own outage that way.
+            Ok(Err(_)) | Err(_) => Err(self.0.classify_failure().await),
+        }
+    }
+}
+
+/// Whether the answer is that the name does not exist or has no address.
+fn is_negative(error: &NetError) -> bool {
+    let NetError::Dns(DnsError::NoRecordsFound(answer)) = error else {
+        return false;
+    };
+    matches!(
+        answer.response_code,
+        ResponseCode::NXDomain | ResponseCode::NoError
+    )
+}
+
+impl ResolverState {
+    /// Distinguishes a failing name from a failing resolver: one that cannot look up the root is down
+    /// for all names.
+    async fn classify_failure(&self) -> NameError {
+        // Held across the check, on the failing path only: concurrent failures share one check.
+        let mut last_check = self.last_check.lock().await;
+        let is_up = match *last_check {
+            Some((at, is_up)) if at.elapsed() < HEALTH_CHECK_INTERVAL => is_up,
+            Some(_) | None => {
+                let root = self.uncached.lookup(DnsName::root(), RecordType::NS);
+                let is_up = match tokio::time::timeout(self.lookup_timeout, root).await {
+                    Ok(Ok(_)) => true,
+                    Ok(Err(error)) => is_negative(&error),
+                    Err(_) => false,
+                };
+                *last_check = Some((Instant::now(), is_up));
+                is_up
+            }
+        };
+        if is_up {
+            NameError::Unresolved
+        } else {
+            NameError::ResolverDown
+        }
+    }
+}
+
+impl AddressPolicy {
+    /// One refused address refuses the name: a mixed answer is a sign of DNS rebinding.
+    fn admit(&self, host: &str, addresses: &[IpAddr]) -> Result<(), Refusal> {
+        let mut addresses = addresses.iter();
+        match self {
+            Self::Guarded(guard) => addresses.try_for_each(|address| guard.admit(host, *address)),
+            Self::Registered(Some(allowed)) => {
+                addresses.try_for_each(|address| allowed.admit(host, *address))
+            }
+            Self::Registered(None) => Ok(()),
+        }
+    }
+}
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (resolver, policy) = (self.resolver.clone(), self.policy.clone());
+        Box::pin(async move {
+            let addresses = resolver.addresses(name.as_str(), &policy).await?;
+            // The client replaces port 0 by the URL's.
+            let sockets = addresses
+                .into_iter()
+                .map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(sockets) as Addrs)
+        })
+    }
+}
+
+fn build(
+    servers: &[SocketAddr],
+    lookup_timeout: Duration,
+    cache_size: u64,
+) -> Result<TokioResolver, NetError> {
+    let mut builder = if servers.is_empty() {
+        TokioResolver::builder_tokio()?
+    } else {
+        let servers = servers.iter().map(name_server).collect();
+        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    let options = builder.options_mut();
+    options.timeout = lookup_timeout / 2;
+    options.attempts = 1; // In addition to the first.
+    options.cache_size = cache_size;
+    builder.build()
+}
+
+fn name_server(socket: &SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(socket.ip());
+    for connection in &mut server.connections {
+        connection.port = socket.port();
+    }
+    server
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Classifies errors of the HTTP client as outcomes.
+//!
+//! reqwest's own predicates are coarse (refused, unknown name and TLS failure are all "connect"), so
+//! the chain of sources decides. No error text is ever shown: it holds the whole URL.
+
+use crate::http::dns::ResolveError;
+use delivery::Outcome;
+use std::error::Error;
+use std::io;
+
+/// Linux's ENFILE, EMFILE, ENOBUFS, ENOMEM and EADDRNOTAVAIL (`errno.h`): this machine is out of
+/// descriptors, buffers or local ports. The target is not at fault.
+const LOCAL_RESOURCE_ERRNOS: [i32; 5] = [23, 24, 105, 12, 99];
+
+pub(crate) fn classify(error: &reqwest::Error) -> Outcome {
+    if error.is_timeout() {
+        return if error.is_connect() {
+            Outcome::ConnectTimeout
+        } else {
+            Outcome::Timeout
+        };
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(outcome) = from_cause(cause) {
+            return outcome;
+        }
+        source = cause.source();
+    }
+    if error.is_builder() {
+        // An internal error, not the target's fault.
+        tracing::error!("request could not be built");
+        return Outcome::Failed;
+    }
+    Outcome::ConnectionReset
+}
+
+fn from_cause(cause: &(dyn Error + 'static)) -> Option<Outcome> {
+    if let Some(error) = cause.downcast_ref::<ResolveError>() {
+        return Some((*error).into());
+    }
+    if cause.is::<rustls::Error>() {
+        return Some(Outcome::Tls);
+    }
+    if let Some(error) = cause.downcast_ref::<hyper::Error>() {
+        if error.is_parse() {
+            return Some(Outcome::MalformedAnswer);
+        }
+        if error.is_incomplete_message() {
+            return Some(Outcome::ConnectionReset);
+        }
+    }
+    cause.downcast_ref::<io::Error>().and_then(from_io)
+}
+
+fn from_io(error: &io::Error) -> Option<Outcome> {
+    // rustls's error is wrapped in an io::Error, or in two of them, and is not their source.
+    if let Some(wrapped) = error.get_ref() {
+        if wrapped.is::<rustls::Error>() {
+            return Some(Outcome::Tls);
+        }
+        if let Some(inner) = wrapped.downcast_ref::<io::Error>() {
+            return from_io(inner);
+        }
+    }
+    if error
+        .raw_os_error()
+        .is_some_and(|code| LOCAL_RESOURCE_ERRNOS.contains(&code))
+    {
+        tracing::error!(%error, "call failed: this machine is out of descriptors, memory or local ports");
+        return Some(Outcome::Failed);
+    }
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Some(Outcome::ConnectionRefused),
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof => Some(Outcome::ConnectionReset),
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown => Some(Outcome::Unreachable),
+        io::ErrorKind::TimedOut => Some(Outcome::ConnectTimeout),
+        _ => None,
+    }
+}

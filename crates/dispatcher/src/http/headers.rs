@@ -1,0 +1,228 @@
+//! Headers of the request to a target.
+
+use contract::{Message, unix_seconds};
+use delivery::signature::Signer;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
+use std::time::SystemTime;
+
+/// Everything outside 0x21..0x7E, and `%` (the contract, "What the target gets").
+const NOT_VISIBLE: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+/// The usual number of our headers, with the two that the HTTP client adds. A map for 13 would
+/// allocate room for 24.
+const USUAL_HEADERS: usize = 12;
+const USER_AGENT_VALUE: &str = concat!("ringback/", env!("CARGO_PKG_VERSION"));
+
+/// The headers of an attempt at `now`; `span` is a new random number for each.
+pub(crate) fn headers(
+    message: &Message,
+    callee_headers: Option<&HeaderMap>,
+    signing: Option<&Signer>,
+    now: SystemTime,
+    span: u64,
+) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(USUAL_HEADERS + message.options.headers.len());
+    for (name, value) in &message.options.headers {
+        // Validated by ingress. An invalid name must still not lose the callback.
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            headers.append(name, value);
+        }
+    }
+    // The callee's configured headers replace the caller's, and ours replace both.
+    for (name, value) in callee_headers.into_iter().flatten() {
+        headers.insert(name.clone(), value.clone());
+    }
+    let seconds = unix_seconds(now);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers
+        .entry(ACCEPT)
+        .or_insert(HeaderValue::from_static("*/*"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_VALUE));
+    let id = message.request_id.hyphenated().to_string();
+    insert_encoded(&mut headers, "webhook-id", &id);
+    headers.insert("webhook-timestamp", HeaderValue::from(seconds));
+    if let Some(signing) = signing {
+        // Not encoded: Standard Webhooks separates two signatures by a space.
+        let signature = signing.sign(&id, seconds, &message.request_message);
+        if let Ok(value) = HeaderValue::try_from(signature) {
+            headers.insert("webhook-signature", value);
+        }
+    }
+    insert_encoded(&mut headers, "x-callback-app-id", &message.app_id);
+    insert_encoded(
+        &mut headers,
+        "x-callback-message-type",
+        &message.message_type,
+    );
+    if let Some(caller_no) = &message.caller_no {
+        insert_encoded(&mut headers, "x-callback-caller-no", caller_no);
+    }
+    if let Some(callee_no) = &message.callee_no {
+        insert_encoded(&mut headers, "x-callback-callee-no", callee_no);
+    }
+    headers.insert("x-callback-attempt", HeaderValue::from(message.attempt));
+    insert_encoded(&mut headers, "traceparent", &traceparent(message, span));
+    headers
+}
+
+/// Continues the caller's trace; without one, the callback's id becomes the trace id (W3C Trace
+/// Context, 3.2: 16 bytes, not all zero, which a UUID v7 never is).
+fn traceparent(message: &Message, span: u64) -> String {
+    let own = message.request_id.simple().to_string();
+    let mut parts = message
+        .traceparent
+        .as_deref()
+        .unwrap_or_default()
+        .split('-')
+        .skip(1);
+    let trace = parts.next().unwrap_or(&own);
+    let flags = parts.nth(1).unwrap_or("01");
+    format!("00-{trace}-{:016x}-{flags}", span.max(1))
+}
+
+fn insert_encoded(headers: &mut HeaderMap, name: &'static str, text: &str) {
+    let encoded = utf8_percent_encode(text, NOT_VISIBLE).to_string();
+    // Percent-encoded text is visible ASCII, so always a header value.
+    if let Ok(value) = HeaderValue::try_from(encoded) {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use contract::{Options, UnknownFields};
+    use std::time::{Duration, UNIX_EPOCH};
+    use uuid::Uuid;
+
+    fn headers_of(message: &Message) -> HeaderMap {
+        headers(
+            message,
+            None,
+            None,
+            UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+            7,
+        )
+    }
+
+    fn message() -> Message {
+        Message {
+            request_id: Uuid::from_u128(1),
+            app_id: "应用 1%\t~".to_owned(),
+            caller_no: None,
+            callee_no: Some("EO001".to_owned()),
+            message_type: "t".to_owned(),
+            callback_url: None,
+            options: Options::default(),
+            accepted_at: 0,
+            generation: 0,
+            attempt: 3,
+            deferrals: 0,
+            not_before: None,
+            traceparent: None,
+            reply_to: None,
+            history: Vec::new(),
+            unknown: UnknownFields::default(),
+            request_message: Bytes::from_static(b"{}"),
+        }
+    }
+
+    #[test]
+    fn every_header_of_the_contract_is_sent_and_encoded() {
+        let headers = headers_of(&message());
+        let expected = [
+            ("content-type", "application/json"),
+            ("webhook-id", "00000000-0000-0000-0000-000000000001"),
+            ("webhook-timestamp", "1700000000"),
+            ("x-callback-app-id", "%E5%BA%94%E7%94%A8%201%25%09~"),
+            ("x-callback-message-type", "t"),
+            ("x-callback-callee-no", "EO001"),
+            ("x-callback-attempt", "3"),
+            (
+                "traceparent",
+                "00-00000000000000000000000000000001-0000000000000007-01",
+            ),
+        ];
+        for (name, value) in expected {
+            assert_eq!(headers.get(name).unwrap(), value, "{name}");
+        }
+        assert!(!headers.contains_key("x-callback-caller-no"));
+    }
+
+    #[test]
+    fn headers_of_a_caller_are_added_and_never_replace_ours() {
+        let mut message = message();
+        message.options.headers = vec![
+            ("X-Tenant".to_owned(), "seven".to_owned()),
+            ("Traceparent".to_owned(), "forged".to_owned()),
+            ("user-agent".to_owned(), "forged".to_owned()),
+        ];
+        let headers = headers_of(&message);
+        assert_eq!(headers.get("x-tenant").unwrap(), "seven");
+        assert_ne!(headers.get("traceparent").unwrap(), "forged");
+        assert_eq!(headers.get_all("user-agent").iter().count(), 1);
+        assert_eq!(headers.get("user-agent").unwrap(), USER_AGENT_VALUE);
+    }
+
+    #[test]
+    fn headers_of_a_callee_replace_those_of_a_caller_and_never_ours() {
+        let mut message = message();
+        message.options.headers = vec![("Authorization".to_owned(), "forged".to_owned())];
+        let callee_headers: HeaderMap = [
+            ("authorization", "Bearer real"),
+            ("x-tenant", "seven"),
+            ("webhook-id", "never"),
+        ]
+        .into_iter()
+        .map(|(name, value)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        })
+        .collect();
+        let headers = headers(&message, Some(&callee_headers), None, UNIX_EPOCH, 7);
+        let all: Vec<_> = headers.get_all("authorization").iter().collect();
+        assert_eq!(all, ["Bearer real"]);
+        assert_eq!(headers.get("x-tenant").unwrap(), "seven");
+        assert_ne!(headers.get("webhook-id").unwrap(), "never");
+    }
+
+    #[test]
+    fn a_signature_is_sent_only_with_a_signing_secret() {
+        assert!(!headers_of(&message()).contains_key("webhook-signature"));
+        let new = Signer::parse(["whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH"]).unwrap();
+        let both = Signer::parse([
+            "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH",
+            "whsec_CAgICAgICAgICAgICAgICAgICAgICAgI",
+        ]);
+        let signed = |signing: &Signer| {
+            let headers = headers(&message(), None, Some(signing), UNIX_EPOCH, 7);
+            let value = headers.get("webhook-signature").unwrap();
+            value.to_str().unwrap().to_owned()
+        };
+        let (one, two) = (signed(&new), signed(&both.unwrap()));
+        assert_eq!(
+            one,
+            new.sign("00000000-0000-0000-0000-000000000001", 0, b"{}")
+        );
+        assert_eq!(two.split(' ').next(), Some(&*one));
+        assert_eq!(two.split(' ').count(), 2);
+    }
+
+    #[test]
+    fn the_trace_of_a_caller_continues_with_a_span_of_ours() {
+        let mut message = message();
+        message.traceparent =
+            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00".to_owned());
+        assert_eq!(
+            headers_of(&message).get("traceparent").unwrap(),
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000007-00"
+        );
+    }
+}

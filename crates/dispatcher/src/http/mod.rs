@@ -1,0 +1,15 @@
+//! HTTP calls to targets.
+//!
+//! - `client.rs`: makes a call and reads the response
+//! - `pool.rs`: connection pools, one per address policy and TLS profile
+//! - `dns/`: resolves names to admitted addresses
+//! - `error.rs`: classifies errors of the HTTP client as outcomes
+//! - `headers.rs`: request headers
+//! - `tls.rs`: trusted roots and client certificates
+
+pub(crate) mod client;
+pub(crate) mod dns;
+mod error;
+mod headers;
+pub(crate) mod pool;
+pub(crate) mod tls;

@@ -1,0 +1,106 @@
+//! Tests of pauses without a journal, and of automatic pauses.
+
+use super::*;
+
+fn callee(no: &str) -> LimitKey {
+    LimitKey::Callee(no.into())
+}
+
+fn answered(status: u16) -> Outcome {
+    Outcome::Answered {
+        status,
+        retry_after: None,
+    }
+}
+
+fn auto(on_gone: bool, after: Duration) -> PauseRegistry {
+    PauseRegistry::new(None, AutoPauseConfig { on_gone, after })
+}
+
+#[tokio::test]
+async fn without_a_journal_a_pause_lasts_in_this_process_until_it_is_resumed() {
+    let pauses = PauseRegistry::default();
+    let target = LimitKey::parse("https://host.example/x").unwrap();
+    let pause = async |key: &LimitKey| {
+        let made = pauses
+            .pause(key, "ann".to_owned(), "quiet".to_owned())
+            .await;
+        made.unwrap()
+    };
+    assert!(pause(&target).await);
+    assert!(!pause(&target).await, "paused already");
+    assert!(pause(&callee("A")).await);
+    assert!(pauses.is_paused(&target) && pauses.is_paused(&callee("A")));
+    assert!(!pauses.is_paused(&callee("B")));
+    let names: Vec<String> = pauses
+        .list()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|pause| pause.name)
+        .collect();
+    assert_eq!((names.len(), pauses.count()), (2, 2), "{names:?}");
+    assert!(
+        names.contains(&"https://host.example:443".to_owned()),
+        "{names:?}"
+    );
+    let resumed = pauses.resume(&target).await.unwrap().unwrap();
+    assert_eq!(
+        (resumed.paused_by.as_str(), resumed.reason.as_str()),
+        ("ann", "quiet")
+    );
+    assert!(!pauses.is_paused(&target));
+    assert_eq!(pauses.resume(&target).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn only_410_pauses_and_only_if_configured() {
+    let (off, on) = (auto(false, Duration::ZERO), auto(true, Duration::ZERO));
+    for status in [200, 404, 500, 503] {
+        on.call_ended(Some(&callee("A")), &answered(status));
+    }
+    on.call_ended(None, &answered(410));
+    assert_eq!(on.count(), 0);
+    for pauses in [&off, &on] {
+        pauses.call_ended(Some(&callee("A")), &answered(410));
+    }
+    assert_eq!((off.count(), on.count()), (0, 1));
+    let made = &on.list().await.unwrap()[0];
+    assert_eq!(made.paused_by, "auto");
+    assert!(made.reason.contains("410"), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_long_failure_pauses_and_one_success_restarts_the_count() {
+    let pauses = auto(false, Duration::from_millis(1));
+    let (key, other) = (callee("A"), callee("B"));
+    let wait = || tokio::time::sleep(Duration::from_millis(3));
+    for key in [&key, &other] {
+        pauses.call_ended(Some(key), &answered(503));
+    }
+    wait().await;
+    pauses.call_ended(Some(&key), &answered(400)); // An answer, so a success for the target.
+    pauses.call_ended(Some(&key), &Outcome::ConnectionRefused);
+    pauses.call_ended(Some(&other), &Outcome::ResolverDown); // Not the target's fault.
+    assert_eq!(pauses.count(), 0);
+    pauses.call_ended(Some(&other), &Outcome::Timeout);
+    assert!(pauses.is_paused(&other) && !pauses.is_paused(&key));
+    wait().await;
+    pauses.call_ended(Some(&key), &Outcome::Timeout);
+    assert!(pauses.is_paused(&key));
+}
+
+#[test]
+fn an_answer_of_the_journal_from_before_a_change_does_not_undo_it() {
+    let pauses = PauseRegistry::default();
+    let before = pauses.known().changes;
+    let made = new_pause(&callee("A"), "ann".to_owned(), "quiet".to_owned());
+    pauses.change().active.insert(callee("A"), made.clone());
+    pauses.apply(before, Vec::new());
+    assert!(pauses.is_paused(&callee("A")));
+    let now = pauses.known().changes;
+    pauses.apply(now, Vec::new());
+    assert!(!pauses.is_paused(&callee("A")));
+    pauses.apply(now, vec![made]);
+    assert!(pauses.is_paused(&callee("A")));
+}

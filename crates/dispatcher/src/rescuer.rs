@@ -1,0 +1,113 @@
+//! Rescues messages from the queues that no attempt reads.
+//!
+//! - `delivery_limit`: delivered too often without being settled. A readable message is
+//!   dead-lettered and not retried automatically, because it may crash its dispatcher.
+//! - `unrouted`: confirmed by the broker, so that its caller got a `000`, but matched by no queue (a
+//!   binding is missing). A readable message is requeued to `retry` with a delay, so that it does not
+//!   loop tightly while the binding is missing.
+//!
+//! Unreadable messages of both queues are quarantined.
+
+use crate::attempt::decode::decode;
+use crate::attempt::record::{record_before_settle, unattempted};
+use crate::attempt::settlement::{dead_letter, settle, to_broker_message};
+use crate::metrics::DispatcherMetrics;
+use crate::policy::route::RouteResolver;
+use broker::{Broker, Queue, Received, Settlement};
+use contract::Message;
+use delivery::DeadLetterReason;
+use journal::{Record, Recorder};
+use runtime::clock::now_ms;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Small: these queues are normally empty.
+const PREFETCH: u16 = 8;
+/// How long a stop waits for the message being processed.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Short, because the caller got a `000`.
+const REQUEUE_DELAY: Duration = Duration::from_secs(1);
+
+/// A queue that no attempt reads.
+#[derive(Clone, Copy)]
+pub(crate) enum RescueQueue {
+    DeliveryLimit,
+    Unrouted,
+}
+
+impl RescueQueue {
+    fn broker_queue(self) -> Queue {
+        match self {
+            Self::DeliveryLimit => Queue::DeliveryLimit,
+            Self::Unrouted => Queue::Unrouted,
+        }
+    }
+}
+
+/// Processes the messages of one such queue.
+pub(crate) struct Rescuer<'a> {
+    pub(crate) queue: RescueQueue,
+    pub(crate) routes: &'a RouteResolver,
+    pub(crate) metrics: &'a DispatcherMetrics,
+    pub(crate) recorder: Option<&'a Recorder>,
+}
+
+impl Rescuer<'_> {
+    /// Reads the queue until `stop`.
+    pub(crate) async fn run(&self, broker: &Broker, stop: &CancellationToken) {
+        let mut consumer = broker.consume(self.queue.broker_queue(), PREFETCH);
+        while let Some(received) = stop.run_until_cancelled(consumer.next()).await {
+            // Not cut off at once: between the follow-up and the ack the message exists twice. But a
+            // follow-up that is never confirmed must not block the stop.
+            let timeout = async {
+                stop.cancelled().await;
+                tokio::time::sleep(SETTLE_TIMEOUT).await;
+            };
+            tokio::select! {
+                () = self.rescue(received) => {}
+                () = timeout => {}
+            }
+        }
+        consumer.cancel().await;
+        consumer.close().await;
+    }
+
+    async fn rescue(&self, received: Received) {
+        let queue = self.queue.broker_queue();
+        let (record, settlement) = match decode(&received.body, queue, self.metrics) {
+            Err(settlement) => (None, settlement),
+            Ok(message) => match self.queue {
+                RescueQueue::DeliveryLimit => self.dead_letter(&message),
+                RescueQueue::Unrouted => (None, self.requeue(&message)),
+            },
+        };
+        record_before_settle(record, self.recorder).await;
+        settle(received, settlement).await;
+    }
+
+    fn dead_letter(&self, message: &Message) -> (Option<Record>, Settlement) {
+        let reason = DeadLetterReason::DeliveryLimit;
+        tracing::error!(
+            request_id = %message.request_id,
+            reason = reason.as_str(),
+            "callback dead-lettered: none of its deliveries was settled"
+        );
+        self.metrics.dead_lettered(reason);
+        let settlement = dead_letter(message.clone(), reason);
+        let target = self.routes.resolve(message).target;
+        let record = unattempted(message, target, now_ms(), reason, &settlement);
+        (Some(record), settlement)
+    }
+
+    fn requeue(&self, message: &Message) -> Settlement {
+        tracing::error!(
+            request_id = %message.request_id,
+            "unrouted callback requeued; check the broker for a missing binding"
+        );
+        self.metrics.unrouted_requeued();
+        Settlement::Reschedule {
+            delay: REQUEUE_DELAY,
+            message: to_broker_message(message),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Authenticates callers and enforces their limits.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use contract::{Answer, unix_seconds};
+use delivery::auth::{
+    AuthError, AuthMode, CallerRegistry, RegisteredApp, ReplayCache, ReplayError, SignatureHeaders,
+};
+use delivery::limits::Gcra;
+use runtime::Reloadable;
+
+use crate::metrics::{AppLimit, IngressMetrics};
+use crate::rejection::Rejection;
+
+/// The app of a signed request, percent-encoded as in requests to targets.
+const APP_ID_HEADER: &str = "x-callback-app-id";
+
+/// How many signed requests of one app are remembered: about 3,300 a second for five minutes.
+const MAX_REMEMBERED_REQUESTS: usize = 1_000_000;
+
+/// `Retry-After` for an app at its in-flight limit: a request takes about this long.
+const IN_FLIGHT_RETRY_SECONDS: u32 = 1;
+
+/// The registered apps as currently configured, and the recent usage of each.
+pub(crate) struct Authenticator {
+    callers: Reloadable<CallerRegistry>,
+    /// Registered apps only, so callers cannot make it grow.
+    usage: RwLock<HashMap<String, Arc<CallerUsage>>>,
+    started_at: Instant,
+    metrics: Arc<IngressMetrics>,
+}
+
+/// The current usage of one app in this process. It survives reloads.
+struct CallerUsage {
+    rate_limiter: Mutex<Gcra>,
+    in_flight: AtomicU32,
+    replay_cache: Mutex<ReplayCache>,
+}
+
+/// Counts one request as in flight until it is dropped.
+struct RequestPermit(Option<Arc<CallerUsage>>);
+
+/// The sender of a request. Hold it until the request is answered.
+pub(crate) struct Caller {
+    /// The authenticated app. `None` in the mode `open`.
+    app_id: Option<String>,
+    _permit: RequestPermit,
+}
+
+/// The result of the checks before the body is read.
+pub(crate) enum Credentials {
+    Verified(Caller),
+    /// The signature covers the body and is checked later, with this registry: a reload in between
+    /// has no effect.
+    SignedBody(Arc<CallerRegistry>),
+}
+
+impl Authenticator {
+    pub(crate) fn new(callers: Reloadable<CallerRegistry>, metrics: Arc<IngressMetrics>) -> Self {
+        Self {
+            callers,
+            usage: RwLock::default(),
+            started_at: Instant::now(),
+            metrics,
+        }
+    }
+
+    /// Checks the credentials that need no body, so that an unauthenticated body is not read.
+    pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<Credentials, Rejection> {
+        let callers = self.callers.get();
+        match callers.mode() {
+            AuthMode::Open => Ok(Credentials::Verified(Caller::anonymous())),
+            AuthMode::Bearer => self
+                .verify_bearer(&callers, headers)
+                .map(Credentials::Verified),
+            AuthMode::Hmac => Ok(Credentials::SignedBody(callers)),
+        }
+    }
+
+    /// Checks the signature over the body, in the mode `hmac`.
+    pub(crate) fn check_body(
+        &self,
+        credentials: Credentials,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Caller, Rejection> {
+        match credentials {
+            Credentials::Verified(caller) => Ok(caller),
+            Credentials::SignedBody(callers) => self.verify_signature(&callers, headers, body),
+        }
+    }
+
+    /// Authenticates a request without a body. Callers sign method and path instead, so that the
+    /// signature of a query is valid neither for a cancellation nor for another callback.
+    pub(crate) fn authenticate_bodyless(
+        &self,
+        http_request: &HttpRequest,
+    ) -> Result<Caller, Rejection> {
+        let callers = self.callers.get();
+        let headers = http_request.headers();
+        match callers.mode() {
+            AuthMode::Open => Ok(Caller::anonymous()),
+            AuthMode::Bearer => self.verify_bearer(&callers, headers),
+            AuthMode::Hmac => {
+                let signed = format!("{} {}", http_request.method(), http_request.path());
+                self.verify_signature(&callers, headers, signed.as_bytes())
+            }
+        }
+    }
+
+    /// Checks that the body names the authenticated app. In the mode `open`, the limits of a
+    /// registered app apply to every request that names it.
+    pub(crate) fn authorize_app(&self, caller: Caller, app_id: &str) -> Result<Caller, Rejection> {
+        match &caller.app_id {
+            Some(own) if own == app_id => Ok(caller),
+            Some(own) => Err(self.fail(AuthError::OtherApp, own)),
+            None => match self.callers.get().find(app_id) {
+                None => Ok(caller),
+                Some(app) if app.disabled => Err(self.fail(AuthError::Disabled, app_id)),
+                Some(app) => Ok(Caller {
+                    app_id: None,
+                    _permit: self.acquire_permit(app)?,
+                }),
+            },
+        }
+    }
+
+    /// How callers must authenticate, for `WWW-Authenticate` (RFC 9110, 11.6.1).
+    pub(crate) fn challenge(&self) -> Option<&'static str> {
+        match self.callers.get().mode() {
+            AuthMode::Open => None,
+            AuthMode::Bearer => Some("Bearer"),
+            AuthMode::Hmac => Some("Standard-Webhooks"),
+        }
+    }
+
+    fn verify_bearer(
+        &self,
+        callers: &CallerRegistry,
+        headers: &HeaderMap,
+    ) -> Result<Caller, Rejection> {
+        let authorization = single_value(headers, AUTHORIZATION.as_str());
+        let app = callers.verify_bearer(authorization);
+        self.admit(app.map_err(|reason| self.fail(reason, ""))?)
+    }
+
+    fn verify_signature(
+        &self,
+        callers: &CallerRegistry,
+        headers: &HeaderMap,
+        payload: &[u8],
+    ) -> Result<Caller, Rejection> {
+        let value = |name| single_value(headers, name);
+        let app_id = value(APP_ID_HEADER)
+            .and_then(percent_decoded)
+            .unwrap_or_default();
+        let signature = SignatureHeaders::parse(
+            value("webhook-id"),
+            value("webhook-timestamp"),
+            value("webhook-signature"),
+        );
+        let signature = signature.ok_or_else(|| self.fail(AuthError::Missing, &app_id))?;
+        let now = unix_seconds(SystemTime::now());
+        let app = callers.verify_signature(&app_id, &signature, payload, now);
+        let app = app.map_err(|reason| self.fail(reason, &app_id))?;
+        self.check_replay(app, &signature, callers.timestamp_tolerance(), now)?;
+        self.admit(app)
+    }
+
+    fn check_replay(
+        &self,
+        app: &RegisteredApp,
+        signature: &SignatureHeaders<'_>,
+        tolerance: Duration,
+        now: u64,
+    ) -> Result<(), Rejection> {
+        let until = signature.timestamp().saturating_add(tolerance.as_secs());
+        let usage = self.usage_of(&app.id);
+        let mut cache = usage
+            .replay_cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        cache
+            .insert(signature.id(), until, now)
+            .map_err(|error| match error {
+                ReplayError::Replayed => self.fail(AuthError::Replayed, &app.id),
+                ReplayError::Full { wait } => {
+                    self.limit(AppLimit::ReplayCache, wait.try_into().unwrap_or(u32::MAX))
+                }
+            })
+    }
+
+    fn admit(&self, app: &RegisteredApp) -> Result<Caller, Rejection> {
+        Ok(Caller {
+            app_id: Some(app.id.clone()),
+            _permit: self.acquire_permit(app)?,
+        })
+    }
+
+    /// Counts a request against its app's limits.
+    fn acquire_permit(&self, app: &RegisteredApp) -> Result<RequestPermit, Rejection> {
+        if app.rate.is_none() && app.max_in_flight.is_none() {
+            return Ok(RequestPermit(None));
+        }
+        let usage = self.usage_of(&app.id);
+        let in_flight = usage.in_flight.fetch_add(1, Ordering::AcqRel);
+        // Dropped on every early return, which decrements the count.
+        let permit = RequestPermit(Some(Arc::clone(&usage)));
+        if app.max_in_flight.is_some_and(|max| in_flight >= max) {
+            return Err(self.limit(AppLimit::MaxInFlight, IN_FLIGHT_RETRY_SECONDS));
+        }
+        if let Some(rate) = app.rate {
+            let now = self.started_at.elapsed();
+            let mut limiter = usage
+                .rate_limiter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let wait = limiter.wait(rate, now);
+            if !wait.is_zero() {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                return Err(self.limit(AppLimit::Rate, seconds.try_into().unwrap_or(u32::MAX)));
+            }
+            limiter.take(rate, now);
+        }
+        Ok(permit)
+    }
+
+    fn usage_of(&self, app_id: &str) -> Arc<CallerUsage> {
+        let known = self.usage.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(usage) = known.get(app_id) {
+            return Arc::clone(usage);
+        }
+        drop(known);
+        let mut known = self.usage.write().unwrap_or_else(PoisonError::into_inner);
+        let usage = known.entry(app_id.to_owned()).or_insert_with(|| {
+            Arc::new(CallerUsage {
+                rate_limiter: Mutex::default(),
+                in_flight: AtomicU32::new(0),
+                replay_cache: Mutex::new(ReplayCache::new(MAX_REMEMBERED_REQUESTS)),
+            })
+        });
+        Arc::clone(usage)
+    }
+
+    fn limit(&self, limit: AppLimit, retry_after: u32) -> Rejection {
+        self.metrics.rate_limited(limit);
+        Answer::TooManyRequests { retry_after }.into()
+    }
+
+    fn fail(&self, reason: AuthError, app_id: &str) -> Rejection {
+        self.metrics.auth_failure(reason);
+        tracing::info!(reason = reason.as_str(), app = ?excerpt(app_id), "authentication failed");
+        match reason.is_authenticated() {
+            true => Answer::Forbidden.into(),
+            false => Answer::Unauthorized.into(),
+        }
+    }
+}
+
+impl Caller {
+    fn anonymous() -> Self {
+        Self {
+            app_id: None,
+            _permit: RequestPermit(None),
+        }
+    }
+
+    /// Whether it may see callbacks of this app. In the mode `open` every caller sees all.
+    pub(crate) fn may_see(&self, app_id: &str) -> bool {
+        self.app_id.as_deref().is_none_or(|own| own == app_id)
+    }
+
+    /// The app whose callbacks it may see. `None`: all.
+    pub(crate) fn app_id(&self) -> Option<&str> {
+        self.app_id.as_deref()
+    }
+}
+
+impl Drop for RequestPermit {
+    fn drop(&mut self) {
+        if let Some(usage) = &self.0 {
+            usage.in_flight.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// The value of a header that is present exactly once. Duplicates are ambiguous.
+fn single_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name);
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let bytes = percent_encoding::percent_decode_str(text);
+    bytes.decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// The beginning of a caller's text, short enough for a log line.
+fn excerpt(text: &str) -> String {
+    text.chars().take(64).collect()
+}

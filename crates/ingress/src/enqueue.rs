@@ -1,0 +1,221 @@
+//! Publishes a validated request, once per idempotency key, and records it in the journal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{Broker, Depths, PublishError};
+use contract::Answer;
+use journal::{JournalHandle, JournalResult, Record};
+use runtime::clock::now_ms;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use crate::admission::{BacklogLimits, check_backlog};
+use crate::idempotency::{ClaimOutcome, IdempotencyKey};
+use crate::message::{OutgoingMessage, compose};
+use crate::metrics::IngressMetrics;
+use crate::rejection::Rejection;
+use crate::validate_target::ValidatedRequest;
+use crate::wait::reply::{ReplyListener, ReplyWaiter};
+
+/// A slow journal must not hold up a callback that is durable.
+const JOURNAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Publishes callbacks.
+pub(crate) struct Enqueuer {
+    pub(crate) broker: Broker,
+    pub(crate) depths: watch::Receiver<Depths>,
+    pub(crate) backlog_limits: BacklogLimits,
+    pub(crate) publish_timeout: Duration,
+    pub(crate) replies: ReplyListener,
+    pub(crate) journal: Option<JournalHandle>,
+    pub(crate) metrics: Arc<IngressMetrics>,
+}
+
+/// A request to enqueue.
+pub(crate) struct EnqueueRequest {
+    pub(crate) validated: ValidatedRequest,
+    pub(crate) traceparent: Option<String>,
+    /// Until when the caller waits for the first attempt, if it does.
+    pub(crate) wait_until: Option<Instant>,
+}
+
+/// A callback that is durably queued.
+pub(crate) struct Enqueued {
+    pub(crate) request_id: Uuid,
+    /// Receives the outcome of the first attempt, if the caller waits for it. `None` for a repeat:
+    /// its first attempt may have ended long ago.
+    pub(crate) waiter: Option<ReplyWaiter>,
+}
+
+/// A confirmed message whose acceptance is not recorded yet.
+struct ConfirmedMessage {
+    request_id: Uuid,
+    waiter: Option<ReplyWaiter>,
+    delayed: bool,
+    accepted: Record,
+}
+
+impl Enqueuer {
+    /// Enqueues a callback, once per idempotency key.
+    pub(crate) async fn enqueue(
+        self: Arc<Self>,
+        request: EnqueueRequest,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Enqueued, Rejection> {
+        let Some(key) = key else {
+            let published = self.publish(request, Uuid::now_v7()).await?;
+            return self.record(published).await;
+        };
+        // In a separate task: even if the caller disconnects, the claim must be settled.
+        let task = tokio::spawn(async move { self.enqueue_claimed(request, key).await });
+        task.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "failed to finish a request with an idempotency key");
+            Err(Answer::Internal.into())
+        })
+    }
+
+    /// Enqueues a callback unless another request with this key did.
+    async fn enqueue_claimed(
+        &self,
+        request: EnqueueRequest,
+        key: IdempotencyKey,
+    ) -> Result<Enqueued, Rejection> {
+        match key.claim(self.publish_timeout).await? {
+            ClaimOutcome::Publish(claim) => {
+                let published = self.publish(request, claim.request_id).await;
+                self.record(claim.settle(published).await?).await
+            }
+            ClaimOutcome::Repeat(request_id) => Ok(Enqueued {
+                request_id,
+                waiter: None,
+            }),
+        }
+    }
+
+    /// Admits the request, publishes its message and waits for the broker's confirm.
+    ///
+    /// Admission comes after the claim of a key: a repeat is answered even while the backlog is full.
+    async fn publish(
+        &self,
+        request: EnqueueRequest,
+        request_id: Uuid,
+    ) -> Result<ConfirmedMessage, Rejection> {
+        let depths = *self.depths.borrow();
+        check_backlog(&depths, &self.backlog_limits)?;
+        let (waiter, reply_to) = match request.wait_until {
+            None => (None, None),
+            Some(deadline) => {
+                // Before the publish: the reply may arrive before the confirm.
+                let (waiter, reply_to) = self.replies.register(request_id, deadline).await;
+                (Some(waiter), reply_to)
+            }
+        };
+        let OutgoingMessage {
+            message,
+            delay,
+            accepted,
+        } = compose(
+            request.validated,
+            request.traceparent,
+            request_id,
+            reply_to,
+            now_ms(),
+        );
+        let confirmed = match delay {
+            None => self.broker.publish(message).await,
+            Some(delay) => self.broker.publish_later(message, delay).await,
+        };
+        confirmed.map_err(|error| self.unconfirmed(&error, request_id))?;
+        Ok(ConfirmedMessage {
+            request_id,
+            waiter,
+            delayed: delay.is_some(),
+            accepted,
+        })
+    }
+
+    fn unconfirmed(&self, error: &PublishError, request_id: Uuid) -> Rejection {
+        self.metrics.publish_failure(error);
+        // Only a message that may have been queued gets an id, so that the caller can query it.
+        let request_id = match error {
+            PublishError::Unknown(_) => Some(request_id),
+            PublishError::Refused(_) => None,
+        };
+        tracing::warn!(
+            request_id = request_id.map(tracing::field::display),
+            %error,
+            "publish not confirmed"
+        );
+        Rejection {
+            answer: Answer::Unavailable,
+            request_id,
+        }
+    }
+
+    /// Records that the callback was accepted.
+    async fn record(&self, published: ConfirmedMessage) -> Result<Enqueued, Rejection> {
+        let ConfirmedMessage {
+            request_id,
+            waiter,
+            delayed,
+            accepted,
+        } = published;
+        self.metrics.accepted();
+        if let Some(journal) = &self.journal {
+            if delayed {
+                // Boxed, so that the futures of other requests reserve no memory for it.
+                Box::pin(record_delayed(journal, accepted, self.publish_timeout)).await?;
+            } else {
+                // Not awaited: no cancellation of a callback that is due at once depends on it.
+                journal.recorder.record(accepted);
+            }
+        }
+        tracing::debug!(%request_id, "callback accepted");
+        Ok(Enqueued { request_id, waiter })
+    }
+}
+
+#[cfg(test)]
+impl Enqueuer {
+    /// How many callers wait for a first attempt.
+    pub(crate) fn waiting_callers(&self) -> usize {
+        self.replies.waiting()
+    }
+}
+
+/// Makes the record of a delayed callback durable before the response, so that a cancellation finds
+/// the callback.
+async fn record_delayed(
+    journal: &JournalHandle,
+    accepted: Record,
+    publish_timeout: Duration,
+) -> Result<(), Rejection> {
+    let request_id = accepted.origin.request_id;
+    let durable = journal.recorder.record_durably(accepted.clone());
+    if !matches!(timeout(publish_timeout, durable).await, Ok(Ok(()))) {
+        tracing::warn!(%request_id, "delayed callback is queued but not recorded yet");
+        return Err(Rejection::unavailable(request_id));
+    }
+    store(journal, accepted).await;
+    Ok(())
+}
+
+/// Stores the record in the journal directly: the durable copy may still be in the journal's queue.
+/// Both write the same row.
+async fn store(journal: &JournalHandle, accepted: Record) {
+    let journal = &journal.journal;
+    let request_id = accepted.origin.request_id;
+    let stored = async {
+        let known = journal.control_states(&[request_id]).await?;
+        if !known.contains_key(&request_id) {
+            journal.record(&[accepted]).await?;
+        }
+        JournalResult::Ok(())
+    };
+    // On failure queries get a 503 until the durable copy is stored.
+    if !matches!(timeout(JOURNAL_WRITE_TIMEOUT, stored).await, Ok(Ok(()))) {
+        tracing::warn!(%request_id, "delayed callback is not in the journal yet");
+    }
+}

@@ -1,0 +1,52 @@
+//! Rejected requests and their answers.
+
+use contract::{Answer, Invalid, Param, ParamError};
+use runtime::http::BodyError;
+use uuid::Uuid;
+
+/// A request that is rejected, and the answer to it.
+#[derive(Debug)]
+pub(crate) struct Rejection {
+    pub(crate) answer: Answer,
+    /// Present only if the callback may have been accepted nevertheless.
+    pub(crate) request_id: Option<Uuid>,
+}
+
+impl Rejection {
+    /// A 503 with the id. Without an id it would mean that nothing was queued.
+    pub(crate) const fn unavailable(request_id: Uuid) -> Self {
+        Self {
+            answer: Answer::Unavailable,
+            request_id: Some(request_id),
+        }
+    }
+}
+
+impl From<Answer> for Rejection {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            request_id: None,
+        }
+    }
+}
+
+impl From<Invalid> for Rejection {
+    fn from(invalid: Invalid) -> Self {
+        Answer::Invalid(invalid).into()
+    }
+}
+
+impl From<BodyError> for Rejection {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::UnsupportedType => Answer::UnsupportedType.into(),
+            BodyError::TooLarge { max_bytes } => Answer::TooLarge { max_bytes }.into(),
+            BodyError::TimedOut => Answer::BodyTimeout.into(),
+            BodyError::Incomplete => {
+                let syntax = ParamError::Syntax { line: 1, column: 1 };
+                Invalid::Malformed(Param::Body, syntax).into()
+            }
+        }
+    }
+}

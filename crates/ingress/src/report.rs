@@ -1,0 +1,100 @@
+//! Turns a callback of the journal into the report that its caller gets.
+
+use contract::{Answer, CallbackStatus, Report, ReportAttempt};
+use journal::{AttemptRecord, Callback};
+
+/// The answer for a status, the same as that of its report.
+pub(crate) const fn answer_for(status: CallbackStatus) -> Answer {
+    match status {
+        CallbackStatus::Delivered => Answer::Accepted,
+        CallbackStatus::Queued | CallbackStatus::Delivering | CallbackStatus::Retrying => {
+            Answer::Retrying
+        }
+        CallbackStatus::Dead | CallbackStatus::Expired | CallbackStatus::Cancelled => {
+            Answer::Failed
+        }
+    }
+}
+
+/// The report at `now`, Unix ms.
+pub(crate) fn to_report(callback: &Callback, now: u64) -> Report {
+    let origin = &callback.origin;
+    let open = !callback.status.is_final();
+    Report {
+        request_id: origin.request_id,
+        status: callback.status_at(now),
+        reason: callback.reason.clone(),
+        created_at: origin.accepted_at,
+        next_attempt_at: callback.next_attempt_at.filter(|_| open),
+        app_id: origin.app_id.clone(),
+        caller_no: origin.caller_no.clone(),
+        callee_no: origin.callee_no.clone(),
+        callback_url: origin.callback_url.clone(),
+        message_type: origin.message_type.clone(),
+        attempts: callback.attempts.iter().map(to_report_attempt).collect(),
+    }
+}
+
+fn to_report_attempt(attempt: &AttemptRecord) -> ReportAttempt {
+    ReportAttempt {
+        number: attempt.number,
+        started_at: attempt.started_at,
+        duration_ms: attempt.duration_ms,
+        outcome: attempt.outcome.clone(),
+        http_status: attempt.http_status,
+        detail: attempt.detail.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use journal::Origin;
+    use uuid::Uuid;
+
+    fn callback(status: CallbackStatus) -> Callback {
+        Callback {
+            origin: Origin {
+                request_id: Uuid::now_v7(),
+                app_id: "a".to_owned(),
+                caller_no: None,
+                callee_no: Some("EO001".to_owned()),
+                message_type: "m".to_owned(),
+                callback_url: None,
+                target: "https://x.cn:443".to_owned(),
+                accepted_at: 1_000,
+            },
+            generation: 0,
+            status,
+            reason: None,
+            deferred_reason: None,
+            next_attempt_at: Some(5_000),
+            cancel_requested: false,
+            discarded: false,
+            updated_at: 2_000,
+            attempts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_report_and_the_answer_to_a_wait_agree_on_every_status() {
+        for status in CallbackStatus::ALL {
+            let report = to_report(&callback(status), 4_000);
+            assert_eq!(report.status, status);
+            assert_eq!(report.answer(), answer_for(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn only_an_open_callback_has_a_next_attempt() {
+        for status in CallbackStatus::ALL {
+            let report = to_report(&callback(status), 4_000);
+            let expected = (!status.is_final()).then_some(5_000);
+            assert_eq!(report.next_attempt_at, expected, "{status}");
+        }
+        let due = to_report(&callback(CallbackStatus::Queued), 5_000);
+        assert_eq!(due.status, CallbackStatus::Delivering);
+        let dead = to_report(&callback(CallbackStatus::Dead), 5_000);
+        assert_eq!(dead.status, CallbackStatus::Dead);
+    }
+}

@@ -1,0 +1,95 @@
+//! `POST /api/callback`: accepts a callback. The main path of ingress.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use contract::{Answer, Language, Request};
+use runtime::http::read_json;
+use tokio::time::Instant;
+
+use super::respond::{reject, respond};
+use crate::auth::Caller;
+use crate::enqueue::{EnqueueRequest, Enqueued};
+use crate::idempotency::KeyHeader;
+use crate::message::traceparent;
+use crate::preferences::WaitPreference;
+use crate::rejection::Rejection;
+use crate::report::answer_for;
+use crate::response::set_preference_applied;
+use crate::state::AppState;
+use crate::validate_target::validate_target;
+use crate::wait::status::WaitFor;
+
+pub(super) async fn accept(
+    state: web::Data<AppState>,
+    http_request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let wait = WaitPreference::read(http_request.headers(), state.wait_policy, Instant::now());
+    // Boxed: while the caller waits for the first attempt, these steps take no memory.
+    let steps = Box::pin(enqueue(&state, &http_request, payload, wait.deadline()));
+    // The caller counts as in flight until the response is made.
+    let (enqueued, _caller) = match steps.await {
+        Ok(enqueued) => enqueued,
+        Err(rejection) => {
+            let msg = rejection.answer.msg(Language::English);
+            let http_status = rejection.answer.http_status();
+            tracing::debug!(http_status, %msg, "callback rejected");
+            return reject(&state, &http_request, &rejection);
+        }
+    };
+    let request_id = enqueued.request_id;
+    let answer = first_outcome(&state, enqueued, wait.deadline()).await;
+    let mut response = respond(&state, &http_request, &answer, Some(request_id));
+    set_preference_applied(&mut response, &wait);
+    response
+}
+
+/// The steps from a request to a durable message.
+///
+/// Admission is part of the last step, because the claim of an idempotency key comes before it.
+async fn enqueue(
+    state: &AppState,
+    http_request: &HttpRequest,
+    payload: web::Payload,
+    wait_until: Option<Instant>,
+) -> Result<(Enqueued, Caller), Rejection> {
+    let headers = http_request.headers();
+    let authenticator = &state.authenticator;
+    let credentials = authenticator.check_headers(headers)?;
+    let body = read_json(http_request, payload, state.body_limits).await?;
+    let caller = authenticator.check_body(credentials, headers, &body)?;
+    let key = KeyHeader::read(headers, state.enqueuer.journal.as_ref())?;
+    let request = Request::parse(&body, &state.rules)?;
+    let caller = authenticator.authorize_app(caller, &request.app_id)?;
+    let validated = validate_target(request, &state.callees.get(), &state.guards.get())?;
+    let key = key.map(|key| key.scoped(&validated.request.app_id, &body));
+    let request = EnqueueRequest {
+        validated,
+        traceparent: traceparent(headers),
+        wait_until,
+    };
+    let enqueued = Arc::clone(&state.enqueuer).enqueue(request, key).await?;
+    Ok((enqueued, caller))
+}
+
+/// The answer: accepted, or the outcome of the first attempt if the caller waits for it.
+async fn first_outcome(state: &AppState, enqueued: Enqueued, deadline: Option<Instant>) -> Answer {
+    let Some(deadline) = deadline else {
+        return Answer::Accepted;
+    };
+    let outcome = match (enqueued.waiter, &state.lookup) {
+        (Some(waiter), _) => {
+            let reply = waiter.outcome(deadline, &state.stop).await;
+            reply.map(Answer::from)
+        }
+        (None, Some(lookup)) => {
+            let (id, wait_for) = (enqueued.request_id, WaitFor::FirstAttempt);
+            // Boxed: only repeats of an idempotency key need the memory.
+            let status = Box::pin(lookup.wait_for(id, wait_for, deadline, &state.stop)).await;
+            status.map(answer_for)
+        }
+        (None, None) => None,
+    };
+    outcome.unwrap_or(Answer::Retrying)
+}

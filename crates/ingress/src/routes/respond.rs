@@ -1,0 +1,41 @@
+//! Sends answers, rejections and reports to callers.
+
+use actix_web::{HttpRequest, HttpResponse};
+use contract::Answer;
+use journal::Callback;
+use runtime::clock::now_ms;
+use uuid::Uuid;
+
+use crate::rejection::Rejection;
+use crate::report::to_report;
+use crate::response;
+use crate::state::AppState;
+
+pub(super) fn respond(
+    state: &AppState,
+    http_request: &HttpRequest,
+    answer: &Answer,
+    request_id: Option<Uuid>,
+) -> HttpResponse {
+    let challenge = match answer {
+        Answer::Unauthorized => state.authenticator.challenge(),
+        _ => None,
+    };
+    let language = response::language(http_request);
+    response::answer(answer, request_id, language, state.http_status, challenge)
+}
+
+pub(super) fn reject(
+    state: &AppState,
+    http_request: &HttpRequest,
+    rejection: &Rejection,
+) -> HttpResponse {
+    state.metrics.rejected(rejection.answer.code());
+    respond(state, http_request, &rejection.answer, rejection.request_id)
+}
+
+/// A callback's report. Always a 200, whatever the code in it: the callback is known.
+pub(super) fn report(http_request: &HttpRequest, callback: &Callback) -> HttpResponse {
+    let report = to_report(callback, now_ms());
+    response::json(200, report.body(response::language(http_request)))
+}

@@ -1,0 +1,119 @@
+//! The application state, seen by `routes/` and `server.rs` only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::Broker;
+use contract::Rules;
+use delivery::auth::CallerRegistry;
+use delivery::{CalleeRegistry, Guards};
+use journal::JournalHandle;
+use runtime::http::BodyLimits;
+use runtime::{Health, MetricsRegistry, Reloadable};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::BacklogLimits;
+use crate::auth::Authenticator;
+use crate::config::{HttpStatusMode, IngressConfig};
+use crate::enqueue::Enqueuer;
+use crate::lookup::CallbackLookup;
+use crate::metrics::IngressMetrics;
+use crate::preferences::WaitPolicy;
+use crate::wait::reply::ReplyListener;
+
+/// What ingress needs from the process it runs in.
+#[derive(Clone)]
+pub struct IngressDependencies {
+    /// Where accepted callbacks are published.
+    pub broker: Broker,
+    /// Who may send callbacks.
+    pub callers: Reloadable<CallerRegistry>,
+    /// The callee registry.
+    pub callees: Reloadable<CalleeRegistry>,
+    /// The address guards of callers' URLs.
+    pub guards: Reloadable<Guards>,
+    /// Where ingress counts.
+    pub metrics: Arc<IngressMetrics>,
+    /// What `/metrics` shows.
+    pub registry: MetricsRegistry,
+    /// What `/readyz` shows.
+    pub health: Arc<Health>,
+    /// The journal. Without one there are no queries, cancellations or idempotency keys.
+    pub journal: Option<JournalHandle>,
+    /// How many batches may wait in the journal's queue before new callbacks are answered 503.
+    pub max_journal_backlog: u64,
+    /// How long a publish may take.
+    pub publish_timeout: Duration,
+}
+
+pub(crate) struct AppState {
+    pub(crate) authenticator: Authenticator,
+    pub(crate) callees: Reloadable<CalleeRegistry>,
+    pub(crate) guards: Reloadable<Guards>,
+    pub(crate) rules: Rules,
+    pub(crate) body_limits: BodyLimits,
+    pub(crate) wait_policy: WaitPolicy,
+    pub(crate) http_status: HttpStatusMode,
+    pub(crate) enqueuer: Arc<Enqueuer>,
+    pub(crate) lookup: Option<CallbackLookup>,
+    pub(crate) metrics: Arc<IngressMetrics>,
+    /// Ends the waits of callers when the process stops.
+    pub(crate) stop: CancellationToken,
+}
+
+impl AppState {
+    /// Starts the background tasks of ingress. Call it inside a Tokio runtime.
+    pub(crate) fn new(
+        config: &IngressConfig,
+        dependencies: IngressDependencies,
+        stop: CancellationToken,
+    ) -> Self {
+        let IngressDependencies {
+            broker,
+            callers,
+            callees,
+            guards,
+            metrics,
+            registry: _,
+            health: _,
+            journal,
+            max_journal_backlog,
+            publish_timeout,
+        } = dependencies;
+        let lookup = journal
+            .clone()
+            .map(|journal| CallbackLookup::start(journal, broker.depths(), publish_timeout));
+        Self {
+            authenticator: Authenticator::new(callers, Arc::clone(&metrics)),
+            callees,
+            guards,
+            rules: Rules {
+                accept_blank_message_type: config.accept_blank_message_type,
+            },
+            body_limits: BodyLimits {
+                max_bytes: config.body_limit_bytes,
+                timeout: config.body_timeout,
+            },
+            wait_policy: WaitPolicy {
+                default: config.default_wait,
+                max: config.max_wait,
+            },
+            http_status: config.http_status,
+            enqueuer: Arc::new(Enqueuer {
+                depths: broker.depths(),
+                replies: ReplyListener::start(&broker),
+                broker,
+                backlog_limits: BacklogLimits {
+                    max_messages: config.max_backlog,
+                    max_journal_batches: max_journal_backlog,
+                },
+                publish_timeout,
+                journal,
+                metrics: Arc::clone(&metrics),
+            }),
+            lookup,
+            metrics,
+            stop,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Tests that queries and cancellations are truthful: an accepted callback is never a 404.
+
+use super::*;
+use journal::{Record, RecordedState};
+
+/// An id generated this long ago.
+fn id_from(ago: Duration) -> Uuid {
+    let at = contract::unix_ms(std::time::SystemTime::now() - ago);
+    uuid::Builder::from_unix_timestamp_millis(at, &[7; 10]).into_uuid()
+}
+
+async fn known(ingress: &TestIngress, id: Uuid) -> TestResponse {
+    eventually(async || {
+        let response = ingress.get(id).await;
+        match response.status {
+            200 => Ok(response),
+            _ => Err(format!("{response:?}")),
+        }
+    })
+    .await
+}
+
+#[actix_web::test]
+async fn an_accepted_callback_is_known_at_once_with_its_fields() {
+    let ingress = TestIngress::start().await;
+    let id = ingress.post("", &callback("{}")).await.id();
+    let response = known(&ingress, id).await;
+    assert_eq!(response.summary(), (200, "202"));
+    assert_eq!(response.id(), id);
+    assert_eq!(response.text("app_id"), "a");
+    assert_eq!(response.text("callback_url"), "https://x.cn/a?***");
+    let status = response.text("status");
+    assert!(["queued", "delivering"].contains(&status), "{status}");
+    let json = "application/json; charset=utf-8";
+    assert_eq!(response.header("content-type"), Some(json));
+}
+
+#[actix_web::test]
+async fn an_unknown_id_is_a_404_unless_its_record_may_be_in_transit() {
+    let ingress = TestIngress::start().await;
+    // As soon as the queue depths are known.
+    eventually(async || {
+        let response = ingress.get(id_from(Duration::from_secs(3_600))).await;
+        match response.status {
+            404 => Ok(()),
+            _ => Err(format!("{response:?}")),
+        }
+    })
+    .await;
+    for never in ["7", "not-an-id", "00000000-0000-0000-0000-000000000007"] {
+        let (get, delete) = (ingress.get(never).await, ingress.delete(never).await);
+        assert_eq!(get.summary(), (404, "404"), "{get:?}");
+        assert_eq!(delete.summary(), (404, "404"), "{delete:?}");
+        assert_eq!(get.text("request_id"), "");
+    }
+    let young = id_from(Duration::ZERO);
+    for response in [ingress.get(young).await, ingress.delete(young).await] {
+        assert_eq!(response.summary(), (503, "500"));
+        assert_eq!(response.id(), young);
+        assert!(response.header("retry-after").is_some());
+    }
+}
+
+#[actix_web::test]
+async fn other_methods_are_a_405_that_names_the_allowed_ones() {
+    let ingress = TestIngress::start().await;
+    let path = format!("/api/callback/{}", Uuid::now_v7());
+    let response = ingress.ask("PUT", &path, "", "").await;
+    assert_eq!(response.summary(), (405, "405"));
+    assert_eq!(response.header("allow"), Some("GET, DELETE"));
+    let response = ingress.ask("GET", "/api/callback", "", "").await;
+    assert_eq!(response.header("allow"), Some("POST"));
+}
+
+#[actix_web::test]
+async fn a_delayed_callback_can_be_cancelled_as_soon_as_it_is_accepted() {
+    let ingress = TestIngress::start().await;
+    let id = ingress
+        .post("", &callback(r#"{"delay_seconds":60}"#))
+        .await
+        .id();
+    for response in [
+        ingress.delete(id).await,
+        ingress.delete(id).await,
+        ingress.get(id).await,
+    ] {
+        assert_eq!(response.summary(), (200, "500500"));
+        assert_eq!(response.text("status"), "cancelled");
+    }
+}
+
+#[actix_web::test]
+async fn cancelling_a_due_callback_is_only_a_request() {
+    let ingress = TestIngress::start().await;
+    let id = ingress.post("", &callback("{}")).await.id();
+    known(&ingress, id).await;
+    let response = ingress.delete(id).await;
+    assert_eq!(response.summary(), (202, "202"));
+    assert_eq!(response.id(), id);
+}
+
+#[actix_web::test]
+async fn a_query_waits_for_a_final_status() {
+    let ingress = TestIngress::start().await;
+    let id = ingress
+        .post("", &callback(r#"{"delay_seconds":60}"#))
+        .await
+        .id();
+    let path = format!("/api/callback/{id}");
+    let asking = ingress.ask("GET", &path, "prefer: wait=9\r\n", "");
+    let ending = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ingress.delete(id).await
+    };
+    let (response, _) = tokio::join!(asking, ending);
+    assert_eq!(response.text("status"), "cancelled");
+    assert_eq!(response.header("preference-applied"), Some("wait=9"));
+
+    let other = ingress
+        .post("", &callback(r#"{"delay_seconds":60}"#))
+        .await
+        .id();
+    let path = format!("/api/callback/{other}");
+    let response = ingress.ask("GET", &path, "prefer: wait=1\r\n", "").await;
+    assert_eq!(response.summary(), (200, "202"));
+    assert_eq!(response.text("status"), "queued");
+}
+
+#[actix_web::test]
+async fn a_query_that_waits_sees_a_record_that_arrives_later() {
+    let ingress = TestIngress::start().await;
+    let id = Uuid::now_v7();
+    let path = format!("/api/callback/{id}");
+    let asking = ingress.ask("GET", &path, "prefer: wait=9\r\n", "");
+    let arriving = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let other = ingress.post("", &callback("{}")).await.id();
+        let mut origin = known_origin(&ingress, other).await;
+        origin.request_id = id;
+        let at = origin.accepted_at;
+        let record = Record {
+            origin,
+            generation: 0,
+            attempt: 1,
+            at,
+            state: RecordedState::Delivered,
+            attempted: None,
+            dead_letter: None,
+        };
+        ingress.journal.record(&[record]).await.unwrap();
+    };
+    let (response, ()) = tokio::join!(asking, arriving);
+    assert_eq!(response.summary(), (200, "000"));
+    assert_eq!(response.text("status"), "delivered");
+}
+
+async fn known_origin(ingress: &TestIngress, id: Uuid) -> journal::Origin {
+    known(ingress, id).await;
+    ingress.journal.find(id).await.unwrap().unwrap().origin
+}
+
+#[actix_web::test]
+async fn without_a_journal_no_id_is_a_404() {
+    let ingress = TestIngress::with(|_, dependencies| dependencies.journal = None).await;
+    let id = ingress.post("", &callback("{}")).await.id();
+    for response in [
+        ingress.get(id).await,
+        ingress.get("7").await,
+        ingress.delete(id).await,
+        ingress
+            .post("idempotency-key: k\r\n", &callback("{}"))
+            .await,
+    ] {
+        assert_eq!(response.summary(), (501, "501"));
+        assert_eq!(response.text("request_id"), "");
+    }
+    // A delay needs no journal.
+    let delayed = ingress.post("", &callback(r#"{"delay_seconds":60}"#)).await;
+    assert_eq!(delayed.summary(), (200, "000"));
+}
+
+#[actix_web::test]
+async fn an_unavailable_journal_is_a_503_and_never_a_404() {
+    let ingress = TestIngress::start().await;
+    let id = ingress.post("", &callback("{}")).await.id();
+    ingress.journal.close().await;
+    for response in [ingress.get(id).await, ingress.delete(id).await] {
+        assert_eq!(response.summary(), (503, "500"));
+        assert_eq!(response.id(), id);
+        assert!(response.header("retry-after").is_some());
+    }
+    let keyed = ingress
+        .post("idempotency-key: k\r\n", &callback("{}"))
+        .await;
+    assert_eq!(
+        (keyed.summary(), keyed.text("request_id")),
+        ((503, "500"), "")
+    );
+    // Queued, but a cancellation would not find it.
+    let delayed = ingress.post("", &callback(r#"{"delay_seconds":60}"#)).await;
+    assert_eq!(delayed.summary(), (503, "500"));
+    delayed.id();
+    // A request that needs nothing of the journal is not affected.
+    let plain = ingress.post("", &callback("{}")).await;
+    assert_eq!(plain.summary(), (200, "000"));
+}

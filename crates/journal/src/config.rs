@@ -1,0 +1,222 @@
+//! The settings section `journal`.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
+
+/// Replaces a secret. No character of it is escaped in a URL.
+const MASK: &str = "***";
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const TEN_YEARS: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+
+/// The record of callbacks and attempts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalConfig {
+    /// Its database, for instance `postgres://user:password@host/ringback`. None: with the embedded
+    /// broker, the journal is a file in the data directory; with RabbitMQ, there is no journal.
+    #[serde(serialize_with = "masked_url")]
+    pub url: Option<SecretString>,
+    /// How long callbacks that have ended are kept, with their attempts.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// How long the bodies of dead letters are kept. Without its body, a dead letter cannot be
+    /// replayed.
+    #[serde(with = "humantime_serde")]
+    pub body_retention: Duration,
+    /// How many records each process buffers in memory before it drops any.
+    pub buffer: usize,
+    /// How many messages may wait in the journal's queue before new callbacks are answered 503.
+    pub max_backlog: u64,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            retention: 30 * DAY,
+            body_retention: 30 * DAY,
+            buffer: 100_000,
+            max_backlog: 1_000_000,
+        }
+    }
+}
+
+impl JournalConfig {
+    /// Reports each bad value: its key within the section, and the reason.
+    pub fn validate(&self, report: &mut dyn FnMut(&str, String)) {
+        if let Some(url) = &self.url
+            && let Err(reason) = validate_url(url.expose_secret())
+        {
+            report("url", reason.to_owned());
+        }
+        for (key, value) in [
+            ("retention", self.retention),
+            ("body_retention", self.body_retention),
+        ] {
+            if !(HOUR..=TEN_YEARS).contains(&value) {
+                let value = duration_text(value);
+                report(key, format!("{value} is not between 1h and 87600h"));
+            }
+        }
+        for (key, checked) in [
+            ("buffer", between(self.buffer, 1_000..=10_000_000)),
+            ("max_backlog", between(self.max_backlog, 1..=1_000_000_000)),
+        ] {
+            if let Err(reason) = checked {
+                report(key, reason);
+            }
+        }
+    }
+}
+
+fn between<T: PartialOrd + Display + Copy>(
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), String> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (min, max) = range.into_inner();
+    Err(format!("{value} is not between {min} and {max}"))
+}
+
+/// Refuses a URL that the PostgreSQL client cannot use. The directory of a socket may be given in
+/// the parameter `host`.
+fn validate_url(text: &str) -> Result<(), &'static str> {
+    let not_a_url =
+        "it is not a PostgreSQL URL (write postgres://user:password@host:5432/ringback)";
+    let url = Url::parse(text).map_err(|_| not_a_url)?;
+    let host = url.host_str().is_some_and(|host| !host.is_empty())
+        || url.query_pairs().any(|(key, _)| key == "host");
+    if !matches!(url.scheme(), "postgres" | "postgresql") || !host {
+        return Err(not_a_url);
+    }
+    // A raw `/`, `?` or `#` in the password ends it early, and the rest would be shown as a path.
+    let rest = [Some(url.path()), url.query()];
+    if url.fragment().is_some() || rest.into_iter().flatten().any(|part| part.contains('@')) {
+        return Err("percent-encode the special characters of its password (# is %23, / is %2F)");
+    }
+    Ok(())
+}
+
+/// The URL without its password.
+fn masked_url<S: Serializer>(url: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
+    let masked = |url: &SecretString| {
+        let Ok(mut url) = Url::parse(url.expose_secret()) else {
+            return MASK.to_owned();
+        };
+        // PostgreSQL also takes a password there; other parameters are worth showing.
+        if url.query_pairs().any(|(key, _)| key == "password") {
+            url.set_query(Some(MASK));
+        }
+        // Only a URL that cannot hold a password refuses to have it replaced.
+        if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
+            return MASK.to_owned();
+        }
+        url.to_string()
+    };
+    url.as_ref().map(masked).serialize(to)
+}
+
+/// A duration in the largest unit that leaves no remainder, down to milliseconds.
+fn duration_text(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let whole = |(_, unit): &(_, u128)| millis > 0 && millis.is_multiple_of(*unit);
+    match units.into_iter().find(whole) {
+        Some((name, unit)) => format!("{}{name}", millis / unit),
+        None if millis == 0 => "0s".to_owned(),
+        None => format!("{millis}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reports(config: &JournalConfig) -> Vec<String> {
+        let mut reports = Vec::new();
+        config.validate(&mut |key, reason| reports.push(format!("{key}: {reason}")));
+        reports
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(reports(&JournalConfig::default()), [""; 0]);
+    }
+
+    #[test]
+    fn every_value_out_of_range_is_reported() {
+        let config = JournalConfig {
+            url: Some("mysql://host/db".into()),
+            retention: Duration::from_secs(59 * 60),
+            body_retention: TEN_YEARS + Duration::from_millis(1),
+            buffer: 10,
+            max_backlog: 0,
+        };
+        assert_eq!(
+            reports(&config),
+            [
+                "url: it is not a PostgreSQL URL \
+                 (write postgres://user:password@host:5432/ringback)",
+                "retention: 59m is not between 1h and 87600h",
+                "body_retention: 315360000001ms is not between 1h and 87600h",
+                "buffer: 10 is not between 1000 and 10000000",
+                "max_backlog: 0 is not between 1 and 1000000000",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_url_needs_a_host_and_an_encoded_password() {
+        for (url, valid) in [
+            ("postgres://me:secret@host:5432/ringback", true),
+            ("postgresql://me@host/ringback", true),
+            ("postgres:///ringback?host=/run/postgresql", true),
+            ("postgres:///ringback", false),
+            ("postgres://me:a#b@host/ringback", false),
+            ("postgres://me:a/b@host/ringback", false),
+            ("host", false),
+        ] {
+            assert_eq!(validate_url(url).is_ok(), valid, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (url, shown) in [
+            (
+                "postgres://me:secret@host/ringback?sslmode=require",
+                "postgres://me:***@host/ringback?sslmode=require",
+            ),
+            (
+                "postgres://me@host/ringback?password=secret",
+                "postgres://me@host/ringback?***",
+            ),
+            ("no URL with a secret", "***"),
+        ] {
+            let config = JournalConfig {
+                url: Some(url.into()),
+                ..JournalConfig::default()
+            };
+            let json = serde_json::to_value(&config).unwrap();
+            assert_eq!(json["url"], shown);
+            assert!(!format!("{config:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn durations_are_read_from_text_and_unknown_keys_are_errors() {
+        let read = serde_json::from_str::<JournalConfig>;
+        let config = read(r#"{"retention": "7days", "buffer": 5000}"#).unwrap();
+        assert_eq!((config.retention, config.buffer), (7 * DAY, 5_000));
+        assert_eq!(config.body_retention, 30 * DAY);
+        assert!(read(r#"{"spool": 5000}"#).is_err());
+    }
+}

@@ -1,0 +1,35 @@
+//! The test suite that every adapter passes.
+//!
+//! Behaviour in which two adapters could differ is tested here first. Each part of the suite uses
+//! its own journals. All times are near the present, because an adapter may partition its tables by
+//! time.
+//!
+//! - `write.rs`, `read.rs`, `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `retention.rs`:
+//!   a concern each, named as in the adapters. `schema.rs`: tables of other versions are refused.
+//! - `fixture.rs`: what the parts share.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
+
+mod cancel;
+mod fixture;
+mod idempotency;
+mod pause;
+mod read;
+mod replay;
+mod retention;
+mod schema;
+mod write;
+
+pub use fixture::JournalFixture;
+
+/// Runs the whole suite.
+pub async fn exercise(fixture: &impl JournalFixture) {
+    write::exercise(fixture).await;
+    read::exercise(fixture).await;
+    cancel::exercise(fixture).await;
+    idempotency::exercise(fixture).await;
+    replay::exercise(fixture).await;
+    retention::exercise(fixture).await;
+    pause::exercise(fixture).await;
+    schema::exercise(fixture).await;
+}

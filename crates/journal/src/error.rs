@@ -1,0 +1,19 @@
+//! Errors of journal operations.
+
+/// The result of every journal operation.
+pub type JournalResult<T> = Result<T, JournalError>;
+
+/// A journal operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Unreachable or too slow: try again later.
+    #[error("the journal is unavailable: {0}")]
+    Unavailable(String),
+    /// These records cannot be stored; others can.
+    #[error("the journal refuses a record: {0}")]
+    Refused(String),
+    /// The tables were made by another version of this program. Retrying does not help; the text
+    /// says what to do.
+    #[error("the journal's schema is incompatible: {0}")]
+    Incompatible(String),
+}

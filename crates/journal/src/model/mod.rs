@@ -1,0 +1,34 @@
+//! The values that the journal takes and returns.
+//!
+//! - `record.rs`: one thing that happened to a callback. `batch.rs`: records on the wire, with
+//!   their versions.
+//! - `callback.rs`: a callback as it is read back. `query.rs`: filters and pages.
+//! - `control.rs`: what a worker checks before an attempt, and cancellation.
+//! - `idempotency.rs`: claims on idempotency keys. `replay.rs`: dead letters that are tried again.
+//! - `pause.rs`: paused callees and targets. `audit.rs`: who did what. `retention.rs`: how long
+//!   things are kept.
+
+mod audit;
+mod batch;
+mod callback;
+mod control;
+mod idempotency;
+mod pause;
+mod query;
+mod record;
+mod replay;
+mod retention;
+
+pub use audit::{AuditCursor, AuditEntry, AuditPage};
+pub use batch::{DecodedBatch, UnreadableBatch, decode_batch, encode_batch};
+pub use callback::Callback;
+pub(crate) use control::MAX_CANCELLED;
+pub use control::{CancelOutcome, ControlState};
+pub use idempotency::{Claim, Claimed};
+pub(crate) use idempotency::{ClaimAction, KEY_TTL_MS, StoredClaim};
+pub use pause::{Pause, PauseKind};
+pub(crate) use query::MAX_PAGE;
+pub use query::{CallbackPage, Cursor, Filter};
+pub use record::{AttemptRecord, Origin, Record, RecordedState};
+pub use replay::{Replay, ReplayOutcome};
+pub use retention::{Retention, RetentionProgress};

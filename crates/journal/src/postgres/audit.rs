@@ -1,0 +1,77 @@
+//! The audit log.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgRow;
+use sqlx::{Error, Row as _};
+
+use super::connection::PostgresJournal;
+use super::row::{storable, unsigned};
+use crate::column::bigint;
+use crate::error::JournalResult;
+use crate::model::{AuditCursor, AuditEntry, AuditPage, MAX_PAGE};
+use crate::store::AuditStore;
+
+#[async_trait]
+impl AuditStore for PostgresJournal {
+    async fn append_audit(&self, entry: &AuditEntry) -> JournalResult<()> {
+        let insert = sqlx::query(
+            "INSERT INTO audit_log (occurred_at, actor, action, subject, reason, count) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(bigint(entry.occurred_at))
+        .bind(storable(&entry.actor))
+        .bind(storable(&entry.action))
+        .bind(storable(&entry.subject))
+        .bind(storable(&entry.reason))
+        .bind(bigint(entry.count));
+        self.run(insert.execute(&self.pool)).await?;
+        Ok(())
+    }
+
+    async fn audit_log(&self, after: Option<AuditCursor>, limit: u32) -> JournalResult<AuditPage> {
+        let query = async {
+            let limit = limit.min(MAX_PAGE);
+            let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+            let (occurred_at, id) = after.map_or((i64::MAX, i64::MAX), |after| {
+                (bigint(after.occurred_at), bigint(after.id))
+            });
+            // One more, to know whether there is a next page.
+            let rows = sqlx::query(
+                "SELECT id, occurred_at, actor, action, subject, reason, count FROM audit_log \
+                 WHERE (occurred_at, id) < ($1, $2) \
+                 ORDER BY occurred_at DESC, id DESC LIMIT $3",
+            )
+            .bind(occurred_at)
+            .bind(id)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.pool)
+            .await?;
+            let more = rows.len() > wanted;
+            let rows = rows.get(..wanted).unwrap_or(&rows);
+            let last = rows.last().filter(|_| more);
+            Ok(AuditPage {
+                entries: rows.iter().map(entry).collect::<Result<_, _>>()?,
+                next: last.map(cursor).transpose()?,
+            })
+        };
+        self.run(query).await
+    }
+}
+
+fn cursor(row: &PgRow) -> Result<AuditCursor, Error> {
+    Ok(AuditCursor {
+        occurred_at: unsigned(row, "occurred_at")?,
+        id: unsigned(row, "id")?,
+    })
+}
+
+fn entry(row: &PgRow) -> Result<AuditEntry, Error> {
+    Ok(AuditEntry {
+        occurred_at: unsigned(row, "occurred_at")?,
+        actor: row.try_get("actor")?,
+        action: row.try_get("action")?,
+        subject: row.try_get("subject")?,
+        reason: row.try_get("reason")?,
+        count: unsigned(row, "count")?,
+    })
+}

@@ -1,0 +1,70 @@
+//! The journal in PostgreSQL.
+//!
+//! Two tables, `callbacks` and `attempts`, are partitioned by the day within the UUID v7, so that
+//! retention drops a day at once. The merge key decides in the database which of two records wins:
+//! any number of processes write in any order.
+//!
+//! - `connection.rs`: the pool. `schema.rs`, `schema.sql`: the tables. `partitions.rs`: their days.
+//! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
+//!   values.
+//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`: the other
+//!   concerns, a trait each.
+//! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
+//!   are refused.
+
+mod audit;
+mod cancel;
+mod connection;
+mod error;
+mod filter;
+mod idempotency;
+mod partitions;
+mod pause;
+mod read;
+mod replay;
+mod retention;
+mod row;
+mod schema;
+mod write;
+
+use async_trait::async_trait;
+
+use crate::error::JournalResult;
+use crate::store::JournalStore;
+
+pub(crate) use connection::PostgresJournal;
+
+#[async_trait]
+impl JournalStore for PostgresJournal {
+    async fn migrate(&self) -> JournalResult<()> {
+        schema::migrate(&self.pool).await
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::JournalError;
+    use crate::store::CallbackStore as _;
+
+    #[tokio::test]
+    async fn the_password_is_never_shown() {
+        let journal = PostgresJournal::new("postgres://me:secret@127.0.0.1:1/db").unwrap();
+        assert!(!format!("{journal:?}").contains("secret"));
+        let error = journal.find(uuid::Uuid::now_v7()).await.unwrap_err();
+        assert!(matches!(error, JournalError::Unavailable(_)), "{error}");
+        assert!(!format!("{error} {error:?}").contains("secret"));
+        let unusable = PostgresJournal::new("postgres://me:secret@host:port/db").unwrap_err();
+        assert!(!unusable.contains("secret"), "{unusable}");
+    }
+
+    #[test]
+    fn a_url_of_another_scheme_is_refused() {
+        assert!(PostgresJournal::new("mysql://host/db").is_err());
+        assert!(PostgresJournal::new("").is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! Cancellation, and the control states that workers read.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use contract::{CallbackStatus, duration_ms};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use uuid::Uuid;
+
+use super::connection::SqliteJournal;
+use super::row::{id, status};
+use crate::column::bigint;
+use crate::error::JournalResult;
+use crate::merge::CANCELLED;
+use crate::model::{CancelOutcome, ControlState, MAX_CANCELLED};
+use crate::store::ControlStore;
+
+/// Cancels the callback. Of later records of this generation, only a delivery wins over it.
+const CANCEL: &str = "
+    UPDATE callbacks SET status = 'cancelled', progress = ?2, updated_at = ?3, tiebreak = 0,
+        reason = NULL, deferred_reason = NULL, next_attempt_at = NULL, dead_letter = NULL,
+        dead_letter_since = NULL, replay_taken_at = NULL, cancel_requested_at = ?3
+    WHERE request_id = ?1";
+
+#[async_trait]
+impl ControlStore for SqliteJournal {
+    async fn control_states(
+        &self,
+        request_ids: &[Uuid],
+    ) -> JournalResult<HashMap<Uuid, ControlState>> {
+        let request_ids = request_ids.to_vec();
+        let work = move |conn: &Connection| {
+            let mut statement = conn.prepare_cached(
+                "SELECT generation, status, cancel_requested, discarded FROM callbacks
+                 WHERE request_id = ?1",
+            )?;
+            let mut states = HashMap::with_capacity(request_ids.len());
+            for request_id in &request_ids {
+                let found = statement.query_row([request_id.as_bytes()], control_state);
+                states.extend(found.optional()?.map(|state| (*request_id, state)));
+            }
+            Ok(states)
+        };
+        self.reader.run(work).await
+    }
+
+    async fn cancel(
+        &self,
+        request_id: Uuid,
+        app_id: Option<&str>,
+        now: u64,
+        margin: Duration,
+    ) -> JournalResult<CancelOutcome> {
+        let app_id = app_id.map(str::to_owned);
+        let work = move |conn: &Connection| {
+            let found = conn
+                .prepare_cached(
+                    "SELECT status, next_attempt_at FROM callbacks
+                     WHERE request_id = ?1 AND app_id = coalesce(?2, app_id)",
+                )?
+                .query_row(params![request_id.as_bytes(), app_id], |row| {
+                    Ok((status(row, 0)?, row.get(1)?))
+                })
+                .optional()?;
+            let Some((status, next_attempt_at)) = found else {
+                return Ok(CancelOutcome::Unknown);
+            };
+            let in_flight_until = bigint(now.saturating_add(duration_ms(margin)));
+            let outcome = CancelOutcome::of(status, next_attempt_at, in_flight_until);
+            let now = bigint(now);
+            match outcome {
+                CancelOutcome::Cancelled if status != CallbackStatus::Cancelled => {
+                    let mut statement = conn.prepare_cached(CANCEL)?;
+                    statement.execute(params![request_id.as_bytes(), CANCELLED, now])?;
+                }
+                CancelOutcome::Requested => {
+                    let mut statement = conn.prepare_cached(
+                        "UPDATE callbacks SET cancel_requested = 1, cancel_requested_at = ?2
+                         WHERE request_id = ?1",
+                    )?;
+                    statement.execute(params![request_id.as_bytes(), now])?;
+                }
+                CancelOutcome::Cancelled
+                | CancelOutcome::AlreadyEnded(_)
+                | CancelOutcome::Unknown => {}
+            }
+            Ok(outcome)
+        };
+        self.writer.run(work).await
+    }
+
+    async fn cancelled_since(&self, since: u64) -> JournalResult<Vec<Uuid>> {
+        let select = move |conn: &Connection| {
+            conn.prepare_cached(
+                "SELECT request_id FROM callbacks WHERE cancel_requested_at >= ?1
+                 ORDER BY cancel_requested_at DESC LIMIT ?2",
+            )?
+            .query_map(params![bigint(since), MAX_CANCELLED], |row| id(row, 0))?
+            .collect()
+        };
+        self.reader.run(select).await
+    }
+}
+
+fn control_state(row: &Row<'_>) -> rusqlite::Result<ControlState> {
+    let status = status(row, 1)?;
+    Ok(ControlState {
+        generation: row.get(0)?,
+        status,
+        cancelled: status == CallbackStatus::Cancelled || row.get(2)?,
+        discarded: row.get(3)?,
+    })
+}

@@ -1,0 +1,46 @@
+//! The journal in a SQLite file, in the embedded broker's data directory.
+//!
+//! - `connection.rs`: the file and its connections. `worker/`: a thread for each connection;
+//!   writers share a sync. `schema.rs`: the tables.
+//! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
+//!   values.
+//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`: the other
+//!   concerns, a trait each.
+//! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
+//!   are refused.
+
+mod audit;
+mod cancel;
+mod connection;
+mod error;
+mod filter;
+mod idempotency;
+mod pause;
+mod read;
+mod replay;
+mod retention;
+mod row;
+mod schema;
+mod worker;
+mod write;
+
+use async_trait::async_trait;
+
+use crate::error::JournalResult;
+use crate::store::JournalStore;
+
+pub(crate) use connection::SqliteJournal;
+
+#[async_trait]
+impl JournalStore for SqliteJournal {
+    /// Only checks the connection: the tables were created when the file was opened.
+    async fn migrate(&self) -> JournalResult<()> {
+        self.reader.run(|_| Ok(())).await
+    }
+
+    /// Stops the readers first: then the writer can checkpoint the write-ahead log.
+    async fn close(&self) {
+        tokio::join!(self.reader.stop(), self.lister.stop());
+        self.writer.stop().await;
+    }
+}

@@ -1,0 +1,70 @@
+//! Conversions from rows to values.
+
+use contract::{CallbackStatus, UnknownStatus};
+use rusqlite::Row;
+use rusqlite::types::Type;
+use uuid::Uuid;
+
+use crate::model::{AttemptRecord, Callback, Origin};
+
+/// The columns that [`callback`] reads, in its order, without the body of a dead letter.
+pub(super) const COLUMNS: &str = "
+    request_id, app_id, caller_no, callee_no, message_type, callback_url, target, accepted_at,
+    generation, updated_at, status, reason, deferred_reason, next_attempt_at, cancel_requested,
+    discarded";
+
+pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
+    let next_attempt_at: Option<i64> = row.get(13)?;
+    Ok(Callback {
+        origin: Origin {
+            request_id: id(row, 0)?,
+            app_id: row.get(1)?,
+            caller_no: row.get(2)?,
+            callee_no: row.get(3)?,
+            message_type: row.get(4)?,
+            callback_url: row.get(5)?,
+            target: row.get(6)?,
+            accepted_at: unsigned(row, 7)?,
+        },
+        generation: row.get(8)?,
+        updated_at: unsigned(row, 9)?,
+        status: status(row, 10)?,
+        reason: row.get(11)?,
+        deferred_reason: row.get(12)?,
+        next_attempt_at: next_attempt_at.map(|at| u64::try_from(at).unwrap_or_default()),
+        cancel_requested: row.get(14)?,
+        discarded: row.get(15)?,
+        attempts: Vec::new(),
+    })
+}
+
+pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
+    let run: i64 = row.get(2)?;
+    Ok(AttemptRecord {
+        generation: row.get(0)?,
+        number: row.get(1)?,
+        run: run.cast_unsigned(),
+        started_at: unsigned(row, 3)?,
+        duration_ms: unsigned(row, 4)?,
+        outcome: row.get(5)?,
+        http_status: row.get(6)?,
+        detail: row.get(7)?,
+    })
+}
+
+pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
+    row.get(column).map(Uuid::from_bytes)
+}
+
+pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<CallbackStatus> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error: UnknownStatus| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
+}
+
+/// A number that was not negative when it was stored.
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    Ok(u64::try_from(number).unwrap_or_default())
+}

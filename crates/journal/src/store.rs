@@ -1,0 +1,177 @@
+//! The traits of a journal, by concern. An adapter implements all of them.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::error::JournalResult;
+use crate::model::{
+    AuditCursor, AuditEntry, AuditPage, Callback, CallbackPage, CancelOutcome, Claim, Claimed,
+    ControlState, Cursor, Filter, Pause, PauseKind, Record, Replay, ReplayOutcome, Retention,
+    RetentionProgress,
+};
+
+/// Everything that a journal does.
+#[async_trait]
+pub trait JournalStore:
+    RecordStore
+    + CallbackStore
+    + ControlStore
+    + IdempotencyStore
+    + ReplayStore
+    + PauseStore
+    + AuditStore
+    + RetentionStore
+    + Debug
+{
+    /// Creates missing tables; several processes may do so at once.
+    ///
+    /// # Errors
+    /// [`crate::JournalError::Incompatible`] if tables of another version exist.
+    async fn migrate(&self) -> JournalResult<()>;
+
+    /// Closes all connections, or the file.
+    async fn close(&self);
+}
+
+/// Writes what happened.
+#[async_trait]
+pub trait RecordStore: Send + Sync {
+    /// Stores records: all or none. The order, repetitions, and the number of processes do not
+    /// matter to the result.
+    async fn record(&self, records: &[Record]) -> JournalResult<()>;
+}
+
+/// Reads callbacks.
+#[async_trait]
+pub trait CallbackStore: Send + Sync {
+    /// A callback with its attempts.
+    async fn find(&self, request_id: Uuid) -> JournalResult<Option<Callback>>;
+
+    /// A page of callbacks, newest first. `now` in Unix ms.
+    async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<Cursor>,
+        limit: u32,
+        now: u64,
+    ) -> JournalResult<CallbackPage>;
+
+    /// How many callbacks match.
+    async fn count(&self, filter: &Filter, now: u64) -> JournalResult<u64>;
+}
+
+/// Controls waiting callbacks.
+#[async_trait]
+pub trait ControlStore: Send + Sync {
+    /// What a worker must know of these callbacks; unknown ones are left out.
+    async fn control_states(
+        &self,
+        request_ids: &[Uuid],
+    ) -> JournalResult<HashMap<Uuid, ControlState>>;
+
+    /// Cancels a callback; if an app is given, only a callback of that app. If its next attempt is
+    /// due more than `margin` after `now` (Unix ms), it is `Cancelled` from then on; otherwise the
+    /// request is stored.
+    async fn cancel(
+        &self,
+        request_id: Uuid,
+        app_id: Option<&str>,
+        now: u64,
+        margin: Duration,
+    ) -> JournalResult<CancelOutcome>;
+
+    /// The callbacks that were cancelled, or whose cancellation was requested, at `since` (Unix ms)
+    /// or later.
+    async fn cancelled_since(&self, since: u64) -> JournalResult<Vec<Uuid>>;
+}
+
+/// Idempotency keys.
+#[async_trait]
+pub trait IdempotencyStore: Send + Sync {
+    /// Claims a key, atomically over all processes.
+    async fn claim(&self, claim: &Claim) -> JournalResult<Claimed>;
+
+    /// Marks the claim's message as confirmed by the broker.
+    async fn confirm_claim(&self, app_id: &str, key: &str) -> JournalResult<()>;
+
+    /// Ends the claim's lease because its publish failed: a repeated request may take it over at
+    /// once, under the same id.
+    async fn release_claim(&self, app_id: &str, key: &str) -> JournalResult<()>;
+}
+
+/// Dead letters, and their replay.
+#[async_trait]
+pub trait ReplayStore: Send + Sync {
+    /// The queue message of a dead letter, while it is kept.
+    async fn dead_letter(&self, request_id: Uuid) -> JournalResult<Option<Bytes>>;
+
+    /// Takes at most `limit` matching dead letters for replay, oldest first; each begins its next
+    /// generation. Publish them, then call [`ReplayStore::confirm_replays`].
+    async fn take_replays(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        now: u64,
+    ) -> JournalResult<Vec<Replay>>;
+
+    /// Takes one dead letter for replay.
+    async fn take_replay(&self, request_id: Uuid, now: u64) -> JournalResult<ReplayOutcome>;
+
+    /// Replays that were taken before `before` (Unix ms) and never confirmed, because their
+    /// publisher crashed. They count as taken at `now`.
+    async fn unfinished_replays(
+        &self,
+        before: u64,
+        limit: u32,
+        now: u64,
+    ) -> JournalResult<Vec<Replay>>;
+
+    /// Marks these replays (id and generation) as published and confirmed.
+    async fn confirm_replays(&self, published: &[(Uuid, u32)]) -> JournalResult<()>;
+
+    /// Discards at most `limit` matching dead letters permanently; returns how many.
+    async fn discard(&self, filter: &Filter, limit: u32) -> JournalResult<u64>;
+
+    /// Discards one dead letter; `false` if it is not a dead letter.
+    async fn discard_one(&self, request_id: Uuid) -> JournalResult<bool>;
+}
+
+/// Paused callees and targets.
+#[async_trait]
+pub trait PauseStore: Send + Sync {
+    /// Pauses a callee or target. `false` if it is paused already: the first pause stays.
+    async fn pause(&self, pause: &Pause) -> JournalResult<bool>;
+
+    /// Ends a pause; returns the one that was in force.
+    async fn resume(&self, kind: PauseKind, name: &str) -> JournalResult<Option<Pause>>;
+
+    /// All pauses in force, oldest first.
+    async fn pauses(&self) -> JournalResult<Vec<Pause>>;
+}
+
+/// The audit log.
+#[async_trait]
+pub trait AuditStore: Send + Sync {
+    /// Appends an entry.
+    async fn append_audit(&self, entry: &AuditEntry) -> JournalResult<()>;
+
+    /// A page of the log, newest first. Of entries of the same millisecond, the last one written
+    /// comes first.
+    async fn audit_log(&self, after: Option<AuditCursor>, limit: u32) -> JournalResult<AuditPage>;
+}
+
+/// Removal of what is past its retention.
+#[async_trait]
+pub trait RetentionStore: Send + Sync {
+    /// One small step, without a long lock.
+    async fn apply_retention(
+        &self,
+        retention: Retention,
+        now: u64,
+    ) -> JournalResult<RetentionProgress>;
+}

@@ -1,0 +1,318 @@
+//! A running role: broker, journal, metrics, health, reload and stop.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use admin::AdminDependencies;
+use broker::Broker;
+use delivery::auth::{AuthMode, CallerRegistry};
+use delivery::{AddressRule, CalleeRegistry, Guards};
+use dispatcher::{Dispatcher, DispatcherMetrics, PauseRegistry, PolicyHandle};
+use ingress::{IngressDependencies, IngressMetrics};
+use journal::JournalHandle;
+use runtime::reload::Commit;
+use runtime::{
+    ConfigError, Health, Loaded, MetricsRegistry, Reload, ReloadMetrics, Reloadable, shutdown,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::broker::open as open_broker;
+use super::broker_watch::{BrokerMetrics, watch};
+use super::config_check::{ValidatedConfig, caller_registry, journal_location};
+use super::health_server::HealthServer;
+use super::role::ProcessRole;
+use super::settings::Settings;
+use crate::error::CommandError;
+use crate::recording::{Recording, RecordingMetrics};
+
+/// The sections and keys that a reload can change. All others need a restart.
+const RELOADABLE: &[&str] = &[
+    "apps",
+    "auth",
+    "callees",
+    "dispatcher.attempt_timeout",
+    "dispatcher.ca_file",
+    "guard",
+    "limits",
+    "retry",
+];
+
+/// A running role.
+pub(crate) struct App {
+    role: ProcessRole,
+    guards: Reloadable<Guards>,
+    callees: Reloadable<CalleeRegistry>,
+    /// Empty in a role without ingress.
+    callers: Reloadable<CallerRegistry>,
+    /// Taken by [`App::follow_settings`].
+    reload: Option<Reload<Settings>>,
+    /// What the address guards allow in addition to the settings.
+    allow: Vec<AddressRule>,
+    pub(crate) broker: Broker,
+    recording: Option<Recording>,
+    pauses: PauseRegistry,
+    metrics: MetricsRegistry,
+    health: Arc<Health>,
+    /// Cancelled by the first SIGTERM or SIGINT.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What a command adds to the settings.
+#[derive(Default)]
+pub(crate) struct Additions<'a> {
+    /// Holds the journal if the settings name none.
+    pub(crate) journal_directory: Option<&'a Path>,
+    /// What the address guards allow in addition to the settings.
+    pub(crate) allow: Vec<AddressRule>,
+}
+
+impl App {
+    /// Checks the settings, then starts: signals, the broker, the journal, and what watches them.
+    ///
+    /// # Errors
+    /// Settings that cannot be used, or a data directory that another process uses.
+    pub(crate) fn start(
+        loaded: &Loaded<Settings>,
+        role: ProcessRole,
+        additions: Additions<'_>,
+    ) -> Result<Self, CommandError> {
+        let settings = &loaded.settings;
+        let config = ValidatedConfig::check(settings)?;
+        let callers = match role.has_ingress() {
+            true => callers(settings, role)?,
+            false => CallerRegistry::open(),
+        };
+        let location = journal_location(settings, additions.journal_directory)?;
+        if let Some(location) = &location {
+            location.check()?; // Before the queue is opened, and perhaps upgraded.
+        }
+        let stop = shutdown::on_signals()?;
+        let reload = Reload::new(loaded, RELOADABLE, role.reloads_on_sighup())?;
+        let broker = open_broker(&settings.broker, role)?;
+        let (metrics, health) = (MetricsRegistry::new(), Health::new());
+        let broker_metrics = Arc::new(metrics.add(BrokerMetrics::register));
+        watch(
+            &broker,
+            role.consumes(),
+            Arc::clone(&health),
+            broker_metrics,
+        );
+        let recording = location
+            .map(|location| {
+                let metrics = metrics.add(RecordingMetrics::register);
+                Recording::start(&location, &settings.journal, &broker, metrics)
+            })
+            .transpose()?;
+        if let Some(recording) = &recording {
+            recording.watch(Arc::clone(&health));
+        }
+        let journal = recording
+            .as_ref()
+            .map(|recording| recording.handle.journal.clone());
+        let mut app = Self {
+            role,
+            guards: Reloadable::new(config.guards(&additions.allow)),
+            callees: Reloadable::new(config.callees),
+            callers: Reloadable::new(callers),
+            reload: Some(reload),
+            allow: additions.allow,
+            broker,
+            recording,
+            pauses: PauseRegistry::new(journal, settings.auto_pause.clone()),
+            metrics,
+            health,
+            stop,
+        };
+        app.watch_registries();
+        Ok(app)
+    }
+
+    /// Subscribes the registries and the guards to reloads.
+    fn watch_registries(&mut self) {
+        if self.role.has_ingress() {
+            let (callers, role) = (self.callers.clone(), self.role);
+            self.subscribe(move |settings| {
+                let (callers, new) = (callers.clone(), self::callers(settings, role)?);
+                Ok(Box::new(move || callers.set(new)))
+            });
+        }
+        let (callees, guards) = (self.callees.clone(), self.guards.clone());
+        let allow = self.allow.clone();
+        self.subscribe(move |settings| {
+            let new = ValidatedConfig::check(settings)?;
+            let (new_callees, new_guards) = (Arc::clone(&new.callees), new.guards(&allow));
+            let (callees, guards) = (callees.clone(), guards.clone());
+            Ok(Box::new(move || {
+                callees.set(new_callees);
+                guards.set(new_guards);
+            }))
+        });
+    }
+
+    /// Builds the dispatcher, and subscribes its delivery policy to reloads.
+    ///
+    /// # Errors
+    /// When an HTTP client or the resolver cannot be built.
+    pub(crate) fn dispatcher(&mut self, settings: &Settings) -> Result<Dispatcher, CommandError> {
+        let dependencies = dispatcher::Dependencies {
+            broker: self.broker.clone(),
+            registry: self.callees.get(),
+            guards: self.guards.get(),
+            metrics: Arc::new(self.metrics.add(DispatcherMetrics::register)),
+            journal: self.journal().cloned(),
+            pauses: self.pauses.clone(),
+        };
+        let dispatcher = Dispatcher::new(&settings.policy(), dependencies)?;
+        self.watch_policy(dispatcher.policy());
+        Ok(dispatcher)
+    }
+
+    fn watch_policy(&mut self, handle: PolicyHandle) {
+        let allow = self.allow.clone();
+        self.subscribe(move |settings| {
+            let new = ValidatedConfig::check(settings)?;
+            let guards = new.guards(&allow);
+            let policy = handle.prepare(&settings.policy(), new.callees, &guards)?;
+            let handle = handle.clone();
+            Ok(Box::new(move || handle.set(policy)))
+        });
+    }
+
+    fn subscribe(
+        &mut self,
+        subscriber: impl Fn(&Settings) -> Result<Commit, ConfigError> + Send + 'static,
+    ) {
+        if let Some(reload) = &mut self.reload {
+            reload.subscribe(subscriber);
+        }
+    }
+
+    /// Reloads the settings until the stop. Call it after all subscriptions.
+    pub(crate) fn follow_settings(&mut self) {
+        if let Some(reload) = self.reload.take() {
+            let metrics = self.metrics.add(ReloadMetrics::register);
+            tokio::spawn(reload.run(metrics, self.stop.clone()));
+        }
+    }
+
+    /// Opens ingress: its address, and the future that serves until the stop.
+    ///
+    /// # Errors
+    /// When the port is in use.
+    pub(crate) fn serve_ingress(&self, settings: &Settings) -> Result<Listener, CommandError> {
+        let dependencies = IngressDependencies {
+            broker: self.broker.clone(),
+            callers: self.callers.clone(),
+            callees: self.callees.clone(),
+            guards: self.guards.clone(),
+            metrics: Arc::new(self.metrics.add(IngressMetrics::register)),
+            registry: self.metrics.clone(),
+            health: Arc::clone(&self.health),
+            journal: self.journal().cloned(),
+            max_journal_backlog: settings.journal.max_backlog,
+            publish_timeout: settings.broker.publish_timeout,
+        };
+        let (address, serving) =
+            ingress::serve(&settings.ingress, dependencies, self.stop.clone())?;
+        Ok(Listener {
+            address,
+            serving: Box::pin(serving),
+        })
+    }
+
+    /// Opens the operators' API, which shows the targets of this dispatcher.
+    ///
+    /// # Errors
+    /// When the port is in use, or others could reach the API without a token.
+    pub(crate) fn serve_admin(
+        &self,
+        settings: &Settings,
+        dispatcher: &Dispatcher,
+    ) -> Result<Listener, CommandError> {
+        let dependencies = AdminDependencies {
+            broker: self.broker.clone(),
+            journal: self.journal().map(|handle| handle.journal.clone()),
+            callee_registry: self.callees.clone(),
+            retention: settings.journal.retention,
+            pauses: self.pauses.clone(),
+            targets: dispatcher.target_stats(),
+        };
+        let (address, serving) = admin::serve(&settings.admin, dependencies, self.stop.clone())?;
+        Ok(Listener {
+            address,
+            serving: Box::pin(serving),
+        })
+    }
+
+    /// Opens the health and metrics pages of a role without ingress.
+    ///
+    /// # Errors
+    /// When the port is in use.
+    pub(crate) fn serve_health(&self, listen: SocketAddr) -> Result<HealthServer, CommandError> {
+        let (metrics, health) = (self.metrics.clone(), Arc::clone(&self.health));
+        HealthServer::open(listen, metrics, health, self.stop.clone())
+    }
+
+    /// Maintains the journal until the stop: stores queued records, and removes expired ones.
+    pub(crate) async fn run_maintenance(&self, settings: &Settings) {
+        let stop = self.stop.clone();
+        match &self.recording {
+            None => stop.cancelled().await,
+            Some(recording) => {
+                let (journal, broker) = (&settings.journal, &self.broker);
+                recording.run_maintenance(journal, broker, stop).await;
+            }
+        }
+    }
+
+    fn journal(&self) -> Option<&JournalHandle> {
+        self.recording.as_ref().map(|recording| &recording.handle)
+    }
+
+    /// Closes journal and broker. Call it when nothing uses them any more.
+    pub(crate) async fn close(&self) {
+        if let Some(recording) = &self.recording {
+            recording.close().await;
+        }
+        self.broker.close().await;
+    }
+}
+
+/// The caller registry. In `dev` the mode is `open` by default.
+fn callers(settings: &Settings, role: ProcessRole) -> Result<CallerRegistry, ConfigError> {
+    let default_mode = (role == ProcessRole::Dev).then_some(AuthMode::Open);
+    caller_registry(settings, role.as_str(), default_mode)
+}
+
+/// An open listener.
+pub(crate) struct Listener {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    serving: Pin<Box<dyn Future<Output = io::Result<()>> + Send>>,
+}
+
+impl Listener {
+    /// Serves until `stop` is cancelled. A listener that ends earlier cancels it, so that the process
+    /// stops as a whole.
+    ///
+    /// # Errors
+    /// When it ended earlier; the sentence holds `name`.
+    pub(crate) async fn serve(
+        self,
+        name: &str,
+        stop: &CancellationToken,
+    ) -> Result<(), CommandError> {
+        let ended = self.serving.await;
+        let was_stopped = stop.is_cancelled();
+        stop.cancel();
+        ended?;
+        match was_stopped {
+            true => Ok(()),
+            false => Err(CommandError::Failed(format!("{name} ended unexpectedly"))),
+        }
+    }
+}

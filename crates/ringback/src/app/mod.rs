@@ -1,0 +1,24 @@
+//! What every role is assembled from.
+//!
+//! - `settings/`: all settings of the process
+//! - `config_check.rs`: checks of the settings that need types of other crates
+//! - `guards.rs`: the address guards of the settings
+//! - `role.rs`: the roles
+//! - `app.rs`: a running role: broker, journal, metrics, health, reload, stop
+//! - `broker.rs`: connects a role to the broker
+//! - `broker_watch.rs`: shows the broker's state on `/readyz` and in the metrics
+//! - `combined.rs`: ingress and dispatcher in one process
+//! - `health_server.rs`: health and metrics of a role without ingress
+
+#[expect(clippy::module_inception, reason = "`App` is what the folder is about")]
+mod app;
+pub(crate) mod broker;
+mod broker_watch;
+pub(crate) mod combined;
+pub(crate) mod config_check;
+pub(crate) mod guards;
+mod health_server;
+pub(crate) mod role;
+pub(crate) mod settings;
+
+pub(crate) use app::{Additions, App};

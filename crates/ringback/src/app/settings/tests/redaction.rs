@@ -1,0 +1,160 @@
+//! Tests that the printed settings show everything but the secrets.
+
+use super::*;
+
+#[test]
+fn nothing_set_gives_the_defaults() {
+    let settings = load_config(None, std::iter::empty()).unwrap();
+    assert_eq!(
+        settings.to_toml_redacted(),
+        r#"[broker]
+# ca_file is not set
+# cert_file is not set
+# data_dir is not set
+declare = true
+# key_file is not set
+prefix = "ringback"
+publish_channels = 2
+publish_timeout = "5s"
+# url is not set
+
+[ingress]
+accept_blank_message_type = false
+body_limit_bytes = 262144
+body_timeout = "10s"
+default_wait = "0s"
+http_status = "by_code"
+listen = "0.0.0.0:5106"
+max_backlog = 500000
+max_wait = "30s"
+shutdown_timeout = "30s"
+workers = 0
+
+[dispatcher]
+attempt_timeout = "15s"
+# ca_file is not set
+connect_timeout = "3s"
+dns_servers = []
+first_concurrency = 256
+listen = "0.0.0.0:5108"
+retry_concurrency = 64
+shutdown_timeout = "1m 15s"
+
+[retry]
+schedule = ["5s","30s","2m","10m","30m","2h","5h","10h"]
+
+[limits]
+breaker_failure_ratio = 0.5
+breaker_max_open_duration = "1m"
+breaker_min_calls = 20
+breaker_open_duration = "15s"
+breaker_window = "30s"
+burst = 1
+# in_flight is not set
+queue_timeout = "2s"
+# rate is not set
+
+[auth]
+# mode is not set
+timestamp_tolerance = "5m"
+
+[journal]
+body_retention = "30days"
+buffer = 100000
+max_backlog = 1000000
+retention = "30days"
+# url is not set
+
+[admin]
+listen = "127.0.0.1:5109"
+# token is not set
+
+[auto_pause]
+after = "0s"
+on_gone = false
+
+[guard]
+allow = []
+denied_ports = []
+https_only = false
+
+[log]
+format = "auto"
+level = "info"
+"#
+    );
+}
+
+#[test]
+fn the_printed_settings_can_be_loaded_again() {
+    let printed = load(EVERYTHING, &[]).unwrap().to_toml_redacted();
+    // A masked token hash is refused when it is loaded.
+    let readable = printed.replace("hash = \"***\"", &format!("hash = \"{HASH}\""));
+    let again = load(&readable, &[]).unwrap_or_else(|error| panic!("{error} in:\n{printed}"));
+    assert_eq!(again.to_toml_redacted(), printed);
+}
+
+#[test]
+fn no_secret_is_ever_printed() {
+    let settings = load(EVERYTHING, &[]).unwrap();
+    assert!(
+        settings
+            .broker
+            .url
+            .as_ref()
+            .unwrap()
+            .expose_secret()
+            .contains(CANARY)
+    );
+    let toml = settings.to_toml_redacted();
+    for printed in [
+        format!("{settings:?}"),
+        format!("{settings:#?}"),
+        toml.clone(),
+    ] {
+        assert!(!printed.contains(CANARY), "{printed}");
+    }
+    assert!(toml.contains("token = \"***\"\n"), "{toml}");
+    let secrets = "signing_secrets = [\"file:/run/secrets/shop-signing\",\"***\"]\n";
+    assert!(toml.contains(secrets), "{toml}");
+    let url = "url = \"postgres://user:***@journal.example/ringback?sslmode=require\"\n";
+    assert!(toml.contains(url), "{toml}");
+    let url = "url = \"amqps://user:***@broker.example:5671/%2f?heartbeat=10\"\n";
+    assert!(toml.contains(url), "{toml}");
+    assert!(
+        toml.contains("url = \"https://user:***@callee.example/hook?***\"\n"),
+        "{toml}"
+    );
+}
+
+#[test]
+fn no_refusal_shows_a_secret() {
+    for url in [
+        "\"amqp://user:c4n4ry-p4ss@host",     // No end of text.
+        "\"http://user:c4n4ry-p4ss@host\"",   // Another scheme.
+        "\"amqp://user:c4n4ry-p4ss@\"",       // No host.
+        "\"amqp://user:1/c4n4ry-p4ss@host\"", // A password that looks like a path,
+        "\"amqp://user:1?c4n4ry-p4ss@host\"", // like a query,
+        "\"amqp://user:1#c4n4ry-p4ss@host\"", // like a fragment.
+        "[\"amqp://user:c4n4ry-p4ss@host\"]", // Not text.
+        "{ a = \"c4n4ry-p4ss\" }",
+    ] {
+        let refusal = refused_file(&format!("[broker]\nurl = {url}\n"));
+        assert!(!refusal.contains(CANARY), "{refusal}");
+        assert!(refusal.contains("FILE"), "{refusal}");
+    }
+    let refusal = refused_file("[callees.A]\nurl = \"ftp://user:c4n4ry-p4ss@host\"\n");
+    assert!(!refusal.contains(CANARY), "{refusal}");
+    for (name, value) in [
+        ("RINGBACK__BROKER__URL", "amqp:c4n4ry-p4ss@host"),
+        (
+            "RINGBACK__JOURNAL__URL",
+            "postgres://user:1/c4n4ry-p4ss@host/db",
+        ),
+        ("RINGBACK__JOURNAL__URL", "mysql://user:c4n4ry-p4ss@host/db"),
+        ("RINGBACK__ADMIN__TOKEN", "c4n4ry-p4ss 乐"),
+    ] {
+        let refusal = refused_variable(name, value);
+        assert!(!refusal.contains(CANARY), "{refusal}");
+    }
+}

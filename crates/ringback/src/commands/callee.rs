@@ -1,0 +1,37 @@
+//! `ringback callee`: serves the practice callee alone.
+
+use std::net::SocketAddr;
+
+use admin::cli::stdout::print_line;
+use runtime::{http, shutdown};
+
+use crate::error::CommandError;
+use crate::practice_callee;
+
+/// Arguments of `ringback callee`.
+#[derive(Debug, clap::Args)]
+pub(super) struct CalleeArgs {
+    /// Where it listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5107")]
+    listen: SocketAddr,
+}
+
+/// Serves until it is stopped.
+///
+/// # Errors
+/// A port in use, or a server that ended unexpectedly.
+pub(super) async fn run(args: CalleeArgs) -> Result<(), CommandError> {
+    let stop = shutdown::on_signals()?;
+    let (address, serving) = practice_callee::serve(args.listen, stop.clone())
+        .map_err(|error| http::cannot_listen(args.listen, &error))?;
+    print_line(&format!(
+        "practice callee on http://{address}; what it has received: curl http://{address}/received"
+    ))?;
+    serving.await?;
+    if !stop.is_cancelled() {
+        let sentence = "the practice callee ended unexpectedly";
+        return Err(CommandError::Failed(sentence.to_owned()));
+    }
+    tracing::info!(role = "callee", "stopped");
+    Ok(())
+}

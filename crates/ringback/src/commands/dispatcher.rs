@@ -1,0 +1,41 @@
+//! `ringback dispatcher`: delivers queued callbacks.
+
+use runtime::{Config as _, Loaded};
+
+use crate::app::role::ProcessRole;
+use crate::app::settings::Settings;
+use crate::app::{Additions, App, broker};
+use crate::error::CommandError;
+
+/// Runs the role until it is stopped.
+///
+/// # Errors
+/// Settings that cannot be used, a port in use, a client that cannot be built, or a part that ended
+/// unexpectedly.
+pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
+    let (settings, role) = (&loaded.settings, ProcessRole::Dispatcher);
+    broker::require_shared(&settings.broker, role)?;
+    let mut app = App::start(loaded, role, Additions::default())?;
+    let dispatcher = app.dispatcher(settings)?;
+    let admin = app.serve_admin(settings, &dispatcher)?;
+    let mut health = app.serve_health(settings.dispatcher.listen)?;
+    app.follow_settings();
+    let (address, effective) = (health.address, settings.to_toml_redacted());
+    tracing::info!(
+        %address, admin = %admin.address, settings = effective,
+        "dispatcher is running; health and metrics are listening"
+    );
+    let work = async {
+        let (ended, (), ()) = tokio::join!(
+            admin.serve("the operators' listener", &app.stop),
+            dispatcher.run(app.stop.clone()),
+            app.run_maintenance(settings)
+        );
+        ended
+    };
+    let served = health.serve_while(work).await;
+    app.close().await;
+    served?;
+    health.close().await?;
+    role.ended(app.stop.is_cancelled())
+}

@@ -1,0 +1,36 @@
+//! `ringback ingress`: accepts callbacks.
+
+use delivery::auth::AuthMode;
+use runtime::{Config as _, Loaded};
+
+use crate::app::role::ProcessRole;
+use crate::app::settings::Settings;
+use crate::app::{Additions, App, broker};
+use crate::error::CommandError;
+
+/// Runs the role until it is stopped.
+///
+/// # Errors
+/// Settings that cannot be used, a port in use, or a server that ended unexpectedly.
+pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
+    let (settings, role) = (&loaded.settings, ProcessRole::Ingress);
+    broker::require_shared(&settings.broker, role)?;
+    let mut app = App::start(loaded, role, Additions::default())?;
+    warn_if_open(settings);
+    let ingress = app.serve_ingress(settings)?;
+    app.follow_settings();
+    let effective = settings.to_toml_redacted();
+    tracing::info!(address = %ingress.address, settings = effective, "ingress is listening");
+    // Ends after the last response: only then may journal and broker close.
+    let served = ingress.serve(role.as_str(), &app.stop).await;
+    app.close().await;
+    served?;
+    role.ended(true)
+}
+
+/// Warns of the mode `open`: it may have been set by mistake.
+pub(super) fn warn_if_open(settings: &Settings) {
+    if settings.auth.mode == Some(AuthMode::Open) {
+        tracing::warn!("auth.mode is open: everyone who reaches the port is trusted");
+    }
+}

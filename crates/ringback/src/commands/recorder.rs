@@ -1,0 +1,37 @@
+//! `ringback recorder`: writes records into the journal, and nothing else.
+
+use runtime::{Config as _, Loaded};
+
+use crate::app::config_check::require_shared_journal;
+use crate::app::role::ProcessRole;
+use crate::app::settings::Settings;
+use crate::app::{Additions, App, broker};
+use crate::error::CommandError;
+
+/// Runs the role until it is stopped.
+///
+/// # Errors
+/// Settings that cannot be used or name no journal, a port in use, or a part that ended
+/// unexpectedly.
+pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
+    let (settings, role) = (&loaded.settings, ProcessRole::Recorder);
+    broker::require_shared(&settings.broker, role)?;
+    require_shared_journal(settings, role.as_str())?;
+    let mut app = App::start(loaded, role, Additions::default())?;
+    let mut health = app.serve_health(settings.dispatcher.listen)?;
+    app.follow_settings();
+    let (address, effective) = (health.address, settings.to_toml_redacted());
+    tracing::info!(
+        %address, settings = effective,
+        "recorder is running; health and metrics are listening"
+    );
+    let work = async {
+        app.run_maintenance(settings).await;
+        Ok(())
+    };
+    let served = health.serve_while(work).await;
+    app.close().await;
+    served?;
+    health.close().await?;
+    role.ended(app.stop.is_cancelled())
+}

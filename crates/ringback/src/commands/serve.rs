@@ -1,0 +1,33 @@
+//! `ringback serve`: ingress and dispatcher in one process, on the embedded store.
+
+use runtime::{Config as _, Loaded};
+
+use super::ingress::warn_if_open;
+use crate::app::combined::Combined;
+use crate::app::role::ProcessRole;
+use crate::app::settings::Settings;
+use crate::app::{Additions, App, broker};
+use crate::error::CommandError;
+
+/// Runs both roles until they are stopped.
+///
+/// # Errors
+/// Settings that cannot be used, a data directory that another process uses, a port in use, or a
+/// part that ended unexpectedly.
+pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
+    let (settings, role) = (&loaded.settings, ProcessRole::Serve);
+    broker::require_embedded(&settings.broker)?;
+    let mut app = App::start(loaded, role, Additions::default())?;
+    warn_if_open(settings);
+    let combined = Combined::open(&mut app, settings)?;
+    app.follow_settings();
+    tracing::info!(
+        address = %combined.ingress.address, admin = %combined.admin.address,
+        settings = settings.to_toml_redacted(),
+        "ringback is running"
+    );
+    let served = combined.run(&app, settings).await;
+    app.close().await;
+    served?;
+    role.ended(true)
+}

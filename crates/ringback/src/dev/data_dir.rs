@@ -1,0 +1,152 @@
+//! The directory in which `ringback dev` keeps its queue and its journal.
+
+use std::fmt;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use broker::embedded;
+
+use crate::app::settings::Settings;
+use crate::error::CommandError;
+
+/// The data directory of a `dev` process.
+#[derive(Debug, Default)]
+pub(super) struct DataDir {
+    /// Removed with this value.
+    temporary: Option<PathBuf>,
+    /// The journal's directory if the queue is in RabbitMQ; locked by this process.
+    for_journal: Option<(PathBuf, File)>,
+}
+
+impl DataDir {
+    /// Chooses the requested directory, else that of the settings, else a temporary one.
+    pub(super) fn choose(
+        settings: &mut Settings,
+        requested: Option<PathBuf>,
+    ) -> Result<Self, CommandError> {
+        let (rabbitmq, postgres) = (&settings.broker.url, &settings.journal.url);
+        if rabbitmq.is_some() && postgres.is_some() {
+            if requested.is_some() {
+                let reason = "--data-dir is for the embedded store and its journal, but broker.url \
+                              and journal.url name other locations for both (leave it out)";
+                return Err(CommandError::Failed(reason.to_owned()));
+            }
+            return Ok(Self::default());
+        }
+        let rabbitmq = rabbitmq.is_some();
+        let mut chosen = Self::default();
+        let configured = settings
+            .broker
+            .data_dir
+            .clone()
+            .filter(|_| requested.is_none());
+        let path = match requested.or(configured) {
+            Some(path) => path,
+            None => {
+                let name = format!("ringback-dev-{}", std::process::id());
+                let path = std::env::temp_dir().join(name);
+                // Fails if it exists: in a shared /tmp it could be another user's.
+                DirBuilder::new().mode(0o700).create(&path)?;
+                chosen.temporary = Some(path.clone());
+                path
+            }
+        };
+        if rabbitmq {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&path)?;
+            let lock = embedded::lock_data_dir(&path).map_err(CommandError::Failed)?;
+            chosen.for_journal = Some((path, lock));
+        } else {
+            settings.broker.data_dir = Some(path);
+        }
+        Ok(chosen)
+    }
+
+    /// The journal's directory if the settings name none.
+    pub(super) fn for_journal(&self) -> Option<&Path> {
+        self.for_journal.as_ref().map(|(path, _)| path.as_path())
+    }
+}
+
+/// A note on the directory, for the banner.
+impl fmt::Display for DataDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.temporary.is_some() {
+            f.write_str(" (removed at the end; --data-dir DIR keeps it)")?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        if let Some(path) = &self.temporary
+            && let Err(error) = std::fs::remove_dir_all(path)
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot remove the temporary directory");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn with_rabbitmq() -> Settings {
+        let mut settings = Settings::default();
+        settings.broker.url = Some(SecretString::from("amqp://127.0.0.1"));
+        settings
+    }
+
+    #[test]
+    fn by_default_all_is_in_a_directory_that_is_removed_at_the_end() {
+        let mut settings = Settings::default();
+        let directory = DataDir::choose(&mut settings, None).unwrap();
+        assert_eq!(directory.for_journal(), None); // It is where the queue is.
+        let path = settings.broker.data_dir.unwrap();
+        assert!(path.is_dir());
+        assert!(directory.to_string().contains("--data-dir"));
+        drop(directory);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_requested_directory_is_used_and_kept() {
+        let mut settings = Settings::default();
+        let requested = PathBuf::from("/somewhere");
+        let directory = DataDir::choose(&mut settings, Some(requested.clone())).unwrap();
+        assert_eq!(settings.broker.data_dir, Some(requested));
+        assert_eq!(directory.to_string(), "");
+    }
+
+    #[test]
+    fn beside_a_rabbitmq_the_directory_is_for_the_journal() {
+        let mut settings = with_rabbitmq();
+        let requested =
+            std::env::temp_dir().join(format!("ringback-beside-{}", std::process::id()));
+        let directory = DataDir::choose(&mut settings, Some(requested.clone())).unwrap();
+        assert_eq!(settings.broker.data_dir, None);
+        assert_eq!(directory.for_journal(), Some(&*requested));
+        let twice = DataDir::choose(&mut settings, Some(requested.clone())).unwrap_err();
+        assert!(twice.sentence().contains("in use by another process"));
+        drop(directory);
+        assert!(requested.is_dir());
+        std::fs::remove_dir_all(&requested).unwrap();
+    }
+
+    #[test]
+    fn where_both_have_other_locations_a_directory_is_refused() {
+        let mut settings = with_rabbitmq();
+        settings.journal.url = Some(SecretString::from("postgres://127.0.0.1/ringback"));
+        let directory = DataDir::choose(&mut settings, None).unwrap();
+        assert_eq!(directory.for_journal(), None);
+        assert_eq!(settings.broker.data_dir, None);
+        let mixed = DataDir::choose(&mut settings, Some("/somewhere".into()));
+        assert!(mixed.unwrap_err().sentence().contains("broker.url"));
+    }
+}

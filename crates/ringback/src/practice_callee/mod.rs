@@ -1,0 +1,197 @@
+//! The practice callee: a target that does what its path says.
+//!
+//! An HTTP server for `ringback callee`, `ringback dev` and the tests. Any method on:
+//!
+//! | path | what it does |
+//! |---|---|
+//! | `/ok` | answers 200 |
+//! | `/status/503` | answers that status (100 to 599) |
+//! | `/flaky/2` | answers 503 twice, then 200; counted per path and `webhook-id` |
+//! | `/slow/3000` | answers 200 after that many milliseconds |
+//! | `/hang` | never answers |
+//! | `/retry-after/2` | answers 429 with `Retry-After: 2` the first time, then 200; counted as above |
+//! | `/redirect/ok`, `/redirect?to=URL` | answers 307 to that path or URL |
+//! | `/reset` | closes the connection without a byte |
+//!
+//! and `GET /received` (`?since=INDEX`, `?id=WEBHOOK_ID`), `GET /received/count`,
+//! `DELETE /received` for what it has received. All other paths answer 404 and are listed as well.
+//!
+//! - `behavior.rs`: what a path means
+//! - `request_log.rs`: the requests received
+//! - `bodies.rs`: bodies that are not plain bytes
+
+mod behavior;
+mod bodies;
+mod request_log;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{KeepAlive, StatusCode};
+use actix_web::web::{self, Bytes, Data, Query};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use behavior::Behavior;
+use bodies::{BrokenBody, ListBody};
+pub use request_log::{ReceivedRequest, RequestBody, RequestLog};
+
+/// The largest request body, in bytes: well above the gateway's limit.
+const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+
+/// Starts a practice callee with a new request log.
+///
+/// Returns the bound address: port 0 asks for a free port. The server answers while the future is
+/// polled, until `stop` is cancelled; it then closes all connections, answered or not.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn serve(
+    listen: SocketAddr,
+    stop: CancellationToken,
+) -> io::Result<(
+    SocketAddr,
+    impl Future<Output = io::Result<()>> + Send + use<>,
+)> {
+    serve_with(Arc::new(RequestLog::default()), listen, stop)
+}
+
+/// Like [`serve`], with a request log that the caller can read without HTTP.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn serve_with(
+    log: Arc<RequestLog>,
+    listen: SocketAddr,
+    stop: CancellationToken,
+) -> io::Result<(
+    SocketAddr,
+    impl Future<Output = io::Result<()>> + Send + use<>,
+)> {
+    let log = Data::from(log);
+    let http = HttpServer::new(move || {
+        App::new()
+            .app_data(log.clone())
+            .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+            .service(
+                web::resource("/received")
+                    .route(web::get().to(list))
+                    .route(web::delete().to(clear)),
+            )
+            .route("/received/count", web::get().to(count))
+            .default_service(web::to(receive))
+    })
+    .workers(2)
+    .disable_signals() // The caller decides when to stop.
+    // Closing idle connections would sometimes race with a pooled client, and a test would see a
+    // failed attempt.
+    .keep_alive(KeepAlive::Os)
+    .client_request_timeout(Duration::ZERO)
+    // Otherwise a request to `/hang` would never end, even after its client has disconnected.
+    .h1_allow_half_closed(false)
+    .bind(listen)?;
+    let address = http.addrs().first().copied().unwrap_or(listen);
+    Ok((address, run_until(http.run(), stop)))
+}
+
+async fn run_until(server: Server, stop: CancellationToken) -> io::Result<()> {
+    let handle = server.handle();
+    tokio::pin!(server);
+    tokio::select! {
+        ended = &mut server => return ended,
+        () = stop.cancelled() => {}
+    }
+    // Not gracefully: a hanging request would never end.
+    let ((), ended) = tokio::join!(handle.stop(false), server);
+    ended
+}
+
+/// Logs the request, then does what its path says.
+async fn receive(log: Data<RequestLog>, request: HttpRequest, body: Bytes) -> HttpResponse {
+    let id = request
+        .headers()
+        .get("webhook-id")
+        .and_then(|id| id.to_str().ok());
+    let earlier = log.count_visit(request.path(), id);
+    let behavior = behavior::of(request.path(), request.query_string(), earlier);
+    log.write(&request, &body, behavior.status());
+    perform(behavior).await
+}
+
+async fn perform(behavior: Behavior) -> HttpResponse {
+    match behavior {
+        Behavior::Hang => std::future::pending().await,
+        Behavior::Reset => HttpResponse::Ok().body(BrokenBody),
+        Behavior::Reply {
+            status,
+            wait,
+            header,
+        } => {
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
+            respond(status, header)
+        }
+    }
+}
+
+fn respond(status: u16, header: Option<(&'static str, String)>) -> HttpResponse {
+    let Ok(code) = StatusCode::from_u16(status) else {
+        return HttpResponse::BadRequest().finish();
+    };
+    let mut response = HttpResponse::build(code);
+    if let Some((name, value)) = header {
+        let Ok(value) = HeaderValue::from_str(&value) else {
+            return HttpResponse::BadRequest().finish();
+        };
+        response.insert_header((HeaderName::from_static(name), value));
+    }
+    if code.is_informational() {
+        // No final response follows.
+        response.force_close();
+    }
+    if code.is_informational() || code == StatusCode::NO_CONTENT || code == StatusCode::NOT_MODIFIED
+    {
+        return response.finish();
+    }
+    // The shape of the gateway's own answers, to practise a success rule on.
+    let text = if code.is_success() {
+        "000"
+    } else {
+        code.as_str()
+    };
+    response
+        .content_type("application/json")
+        .body(format!(r#"{{"code":"{text}"}}"#))
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    since: Option<u64>,
+    id: Option<String>,
+}
+
+async fn list(log: Data<RequestLog>, query: Query<ListQuery>) -> HttpResponse {
+    let mut received = log.received();
+    received.retain(|one| query.since.is_none_or(|since| one.index >= since));
+    received.retain(|one| query.id.is_none() || one.id == query.id);
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(ListBody::new(received))
+}
+
+async fn count(log: Data<RequestLog>) -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({ "count": log.count() }))
+}
+
+async fn clear(log: Data<RequestLog>) -> HttpResponse {
+    log.clear();
+    HttpResponse::NoContent().finish()
+}

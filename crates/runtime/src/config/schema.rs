@@ -1,0 +1,29 @@
+//! The trait of a type that holds the settings of a process.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::redact;
+use super::variable::NamedSection;
+
+/// All settings of a process.
+pub trait Config: Serialize + DeserializeOwned {
+    /// The sections whose entries have names of the operator's choice.
+    const NAMED_SECTIONS: &'static [NamedSection];
+
+    /// The sections in the order in which people read them.
+    const ORDER: &'static [&'static str];
+
+    /// Reports each bad value: its dotted key, and the reason.
+    fn validate(&self, report: &mut dyn FnMut(&str, String));
+
+    /// The files that the settings name. A change of their content counts as a change of settings.
+    fn files(&self) -> Vec<&Path>;
+
+    /// The effective settings as TOML that can be loaded again, secrets masked as `***`.
+    fn to_toml_redacted(&self) -> String {
+        redact::to_toml(self, Self::NAMED_SECTIONS, Self::ORDER)
+    }
+}

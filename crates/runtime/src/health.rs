@@ -1,0 +1,88 @@
+//! Whether the process is ready for work, and the state of its broker and journal.
+//!
+//! A process is ready from its first connection to the broker until it drains. A broker that is
+//! down or blocked in between does not make it unready: without any ready pod, callers would get a
+//! load balancer's 503 instead of the contract's.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::Serialize;
+
+/// The health of a process.
+#[derive(Debug)]
+pub struct Health {
+    ever_connected: AtomicBool,
+    draining: AtomicBool,
+    broker: RwLock<Cow<'static, str>>,
+    journal: RwLock<Cow<'static, str>>,
+}
+
+/// The body of `/readyz`.
+#[derive(Serialize)]
+pub(crate) struct Readiness {
+    pub(crate) ready: bool,
+    draining: bool,
+    broker: Cow<'static, str>,
+    journal: Cow<'static, str>,
+}
+
+impl Health {
+    /// A process that has not reached the broker yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            ever_connected: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            broker: RwLock::new(Cow::Borrowed("never connected")),
+            journal: RwLock::new(Cow::Borrowed("none")),
+        })
+    }
+
+    /// Records that the broker is connected. The process is ready from the first time on.
+    pub fn broker_connected(&self) {
+        self.set_broker("connected");
+        self.ever_connected.store(true, Ordering::Release);
+    }
+
+    /// Sets the state of the broker, for people: `blocked: memory`, `disconnected: connection
+    /// refused`. It does not change readiness, and must show no secret.
+    pub fn set_broker(&self, state: impl Into<Cow<'static, str>>) {
+        *self.broker.write().unwrap_or_else(PoisonError::into_inner) = state.into();
+    }
+
+    /// Sets the state of the journal, for people; `none` until it is set. It does not change
+    /// readiness, and must show no secret.
+    pub fn set_journal(&self, state: impl Into<Cow<'static, str>>) {
+        *self.journal.write().unwrap_or_else(PoisonError::into_inner) = state.into();
+    }
+
+    /// Begins draining: the process takes no new work from now on.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Health::begin_draining`] has been called.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether the process takes work.
+    pub fn is_ready(&self) -> bool {
+        self.ever_connected.load(Ordering::Acquire) && !self.is_draining()
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        let read = |text: &RwLock<Cow<'static, str>>| {
+            text.read().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let draining = self.is_draining();
+        let ready = self.ever_connected.load(Ordering::Acquire) && !draining;
+        Readiness {
+            ready,
+            draining,
+            broker: read(&self.broker),
+            journal: read(&self.journal),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Tests of the listener, and of the health and metrics pages.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use actix_web::App;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::test::{TestRequest, call_service, init_service, read_body};
+use prometheus_client::metrics::counter::Counter;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::metrics::{self, MetricsRegistry};
+use crate::{Health, metrics::add};
+
+async fn get(health: &Arc<Health>, path: &str) -> (StatusCode, String, String) {
+    let metrics = MetricsRegistry::new();
+    metrics
+        .add(|registry| add(registry, "sent", "Sent", Counter::<u64>::default()))
+        .inc();
+    let routes = health_routes(metrics, Arc::clone(health));
+    let app = init_service(App::new().configure(routes)).await;
+    let answer = call_service(&app, TestRequest::get().uri(path).to_request()).await;
+    let status = answer.status();
+    let kind = answer
+        .headers()
+        .get(CONTENT_TYPE)
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let body = String::from_utf8(read_body(answer).await.to_vec()).unwrap();
+    (status, kind, body)
+}
+
+async fn ready(health: &Arc<Health>) -> (StatusCode, Value) {
+    let (status, kind, body) = get(health, "/readyz").await;
+    assert_eq!(kind, "application/json");
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+#[actix_web::test]
+async fn a_process_is_ready_from_its_first_connection_until_it_drains() {
+    let health = Health::new();
+    let (unready, ok) = (StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK);
+    let body = |ready: bool, draining: bool, broker: &str| json!({"ready": ready, "draining": draining, "broker": broker, "journal": "none"});
+    assert_eq!(
+        ready(&health).await,
+        (unready, body(false, false, "never connected"))
+    );
+
+    health.set_broker("disconnected: connection refused");
+    let away = "disconnected: connection refused";
+    assert_eq!(ready(&health).await, (unready, body(false, false, away)));
+
+    health.broker_connected();
+    assert!(health.is_ready());
+    assert_eq!(ready(&health).await, (ok, body(true, false, "connected")));
+
+    health.set_broker(format!("blocked: {}", "memory"));
+    assert_eq!(
+        ready(&health).await,
+        (ok, body(true, false, "blocked: memory"))
+    );
+
+    health.begin_draining();
+    assert!(!health.is_ready());
+    health.broker_connected();
+    assert_eq!(
+        ready(&health).await,
+        (unready, body(false, true, "connected"))
+    );
+}
+
+#[actix_web::test]
+async fn an_unreachable_journal_is_shown_and_does_not_change_readiness() {
+    let health = Health::new();
+    health.broker_connected();
+    health.set_journal("unreachable: connection refused");
+    let (status, body) = ready(&health).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["journal"], "unreachable: connection refused");
+}
+
+#[actix_web::test]
+async fn a_draining_process_is_still_alive() {
+    let health = Health::new();
+    health.begin_draining();
+    let (status, kind, body) = get(&health, "/healthz").await;
+    assert_eq!(
+        (status, kind.as_str()),
+        (StatusCode::OK, "application/json")
+    );
+    assert_eq!(body, r#"{"status":"ok"}"#);
+}
+
+#[actix_web::test]
+async fn the_metrics_page_has_its_media_type() {
+    let (status, kind, body) = get(&Health::new(), "/metrics").await;
+    assert_eq!(
+        (status, kind.as_str()),
+        (StatusCode::OK, metrics::CONTENT_TYPE)
+    );
+    assert!(body.contains("\nringback_sent_total 1\n"), "{body}");
+}
+
+fn anywhere() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+#[tokio::test]
+async fn the_health_server_answers_until_it_is_stopped() {
+    let (stop, health) = (CancellationToken::new(), Health::new());
+    let (address, serving) =
+        serve_health(anywhere(), MetricsRegistry::new(), health, stop.clone()).unwrap();
+    let serving = tokio::spawn(serving);
+
+    let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = b"GET /healthz HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
+    connection.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.ends_with(r#"{"status":"ok"}"#), "{answer}");
+
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+    assert!(
+        tokio::net::TcpStream::connect(address).await.is_err(),
+        "the port is still open"
+    );
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let in_use = TcpListener::bind(anywhere()).unwrap();
+    let address = in_use.local_addr().unwrap();
+    let error = serve_health(
+        address,
+        MetricsRegistry::new(),
+        Health::new(),
+        CancellationToken::new(),
+    )
+    .map(drop)
+    .unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    let start = format!("cannot listen on {address}: ");
+    assert!(error.to_string().starts_with(&start), "{error}");
+}

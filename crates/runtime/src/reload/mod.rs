@@ -1,0 +1,206 @@
+//! Reloads settings into a running process: all of them or none.
+//!
+//! On SIGHUP, and when the content of the settings file (or of a file that the settings name) has
+//! changed, everything is read and checked again. Each subscriber first *prepares* what follows
+//! from the new settings, and may refuse them; only when all have agreed is anything replaced. A
+//! change that needs a restart is named in a warning.
+//!
+//! - `metrics.rs`: whether the last reload succeeded
+
+mod metrics;
+
+use std::io;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ConfigError, FileFingerprints, KeyFingerprints, Loaded, Source};
+pub use metrics::ReloadMetrics;
+
+/// How often the files are compared. A change counts once two comparisons find the same content: a
+/// file may be half written.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Puts prepared settings in force. It cannot fail.
+pub type Commit = Box<dyn FnOnce() + Send>;
+
+type Subscriber<T> = Box<dyn Fn(&T) -> Result<Commit, ConfigError> + Send>;
+
+/// Reads settings again for the parts of a process that use them.
+pub struct Reload<T> {
+    state: ReloadState<T>,
+    hang_up: Option<Signal>,
+}
+
+struct ReloadState<T> {
+    source: Source,
+    /// The keys at the start: those that need a restart are still in force.
+    at_start: KeyFingerprints,
+    /// The keys in force.
+    current: KeyFingerprints,
+    /// The files when they were last read, and at the last comparison.
+    read: FileFingerprints,
+    seen: FileFingerprints,
+    /// The sections and keys that can change while the process runs.
+    reloadable: &'static [&'static str],
+    subscribers: Vec<Subscriber<T>>,
+}
+
+impl<T: Config + Send + 'static> Reload<T> {
+    /// Starts from the settings that were loaded first. `reloadable` are the sections (`callees`)
+    /// and keys (`dispatcher.attempt_timeout`) that subscribers replace. With `hang_up`, SIGHUP
+    /// reloads and no longer ends the process.
+    ///
+    /// Call it inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the system does not let the process listen for the signal.
+    pub fn new(
+        loaded: &Loaded<T>,
+        reloadable: &'static [&'static str],
+        hang_up: bool,
+    ) -> io::Result<Self> {
+        let hang_up = hang_up.then(|| signal(SignalKind::hangup())).transpose()?;
+        Ok(Self {
+            state: ReloadState {
+                source: loaded.source.clone(),
+                at_start: loaded.keys.clone(),
+                current: loaded.keys.clone(),
+                read: loaded.files.clone(),
+                seen: loaded.files.clone(),
+                reloadable,
+                subscribers: Vec::new(),
+            },
+            hang_up,
+        })
+    }
+
+    /// Adds a part of the process that uses settings. In the order of subscription, each one checks
+    /// the new settings and returns what puts them in force.
+    pub fn subscribe(
+        &mut self,
+        subscriber: impl Fn(&T) -> Result<Commit, ConfigError> + Send + 'static,
+    ) {
+        self.state.subscribers.push(Box::new(subscriber));
+    }
+
+    /// Reloads changed settings until `stop`.
+    pub async fn run(self, metrics: ReloadMetrics, stop: CancellationToken) {
+        let Self {
+            mut state,
+            mut hang_up,
+        } = self;
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let signalled = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = check.tick() => false,
+                Some(()) = received(&mut hang_up) => true,
+            };
+            let metrics = metrics.clone();
+            // Reading files may block.
+            let step = spawn_blocking(move || {
+                if signalled || state.has_changed() {
+                    state.reload(&metrics);
+                }
+                state
+            });
+            match step.await {
+                Ok(after) => state = after,
+                Err(error) => {
+                    tracing::error!(%error, "settings are no longer reloaded; changes need a restart");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl<T: Config> ReloadState<T> {
+    /// Whether the files differ from those last read, and have not changed since the last
+    /// comparison.
+    fn has_changed(&mut self) -> bool {
+        let now = self.seen.now();
+        let changed = now == self.seen && now != self.read;
+        self.seen = now;
+        changed
+    }
+
+    fn reload(&mut self, metrics: &ReloadMetrics) {
+        let reloaded = self.try_reload();
+        metrics.reloaded(reloaded.is_ok());
+        match reloaded {
+            Err(error) => tracing::error!(
+                %error,
+                "the new settings are rejected as a whole; the previous ones stay in force"
+            ),
+            Ok(ChangedKeys { applied, restart }) => {
+                let changed = applied.join(", ");
+                tracing::info!(changed, "settings reloaded");
+                if !restart.is_empty() {
+                    let keys = restart.join(", ");
+                    tracing::warn!(keys, "changed settings need a restart to take effect");
+                }
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<ChangedKeys, ConfigError> {
+        // Rejected or not, this content is not read again unless it changes.
+        let before = self.source.file_fingerprint().and(&self.read.now());
+        (self.read, self.seen) = (before.clone(), before);
+        let Loaded {
+            settings,
+            keys,
+            files,
+            ..
+        } = self.source.load::<T>()?;
+        (self.read, self.seen) = (files.clone(), files);
+        let prepared: Result<Vec<Commit>, _> = self
+            .subscribers
+            .iter()
+            .map(|subscriber| subscriber(&settings))
+            .collect();
+        for commit in prepared.map_err(|error| error.with_variable(T::NAMED_SECTIONS))? {
+            commit();
+        }
+        let is_reloadable = |key: &String| {
+            let mut reloadable = self.reloadable.iter();
+            reloadable.any(|reloadable| covers(reloadable, key))
+        };
+        let changed = keys.changed(&self.current).into_iter();
+        let applied = changed.filter(is_reloadable).collect();
+        let differing = keys.changed(&self.at_start).into_iter();
+        let restart = differing.filter(|key| !is_reloadable(key)).collect();
+        self.current = keys;
+        Ok(ChangedKeys { applied, restart })
+    }
+}
+
+/// The keys that a reload has found changed.
+struct ChangedKeys {
+    /// In force from now on.
+    applied: Vec<String>,
+    /// Different from the start of the process, and in force only after a restart.
+    restart: Vec<String>,
+}
+
+/// Whether the key is this one, or in this section.
+fn covers(reloadable: &str, key: &str) -> bool {
+    key.strip_prefix(reloadable)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! Graceful stop on SIGTERM and SIGINT.
+//!
+//! The first signal cancels the token. A second one of either kind ends the process at once. Two
+//! within [`REPEAT_WINDOW`] are one: `timeout`, and shells with their process groups, send it
+//! twice.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The exit code of a process ended by a second signal: the one that shells report for SIGINT.
+pub const FORCED_EXIT_CODE: i32 = 130;
+
+/// Signals closer together than this are one request to stop.
+const REPEAT_WINDOW: Duration = Duration::from_secs(1);
+
+/// A token that is cancelled by the first SIGTERM or SIGINT; a second ends the process.
+///
+/// Call it inside a Tokio runtime, before any work begins: from then on these signals no longer
+/// kill the process by themselves.
+///
+/// # Errors
+/// When the system does not let the process listen for signals.
+pub fn on_signals() -> io::Result<CancellationToken> {
+    let mut signals = Signals {
+        term: signal(SignalKind::terminate())?,
+        int: signal(SignalKind::interrupt())?,
+    };
+    let token = CancellationToken::new();
+    let stop = token.clone();
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        // Before logging: a broken log must not keep the process from stopping.
+        stop.cancel();
+        tracing::info!(
+            signal = name,
+            "stopping; a second signal ends the process at once"
+        );
+        let first = Instant::now();
+        let mut name = signals.next().await;
+        while first.elapsed() < REPEAT_WINDOW {
+            name = signals.next().await;
+        }
+        tracing::warn!(
+            signal = name,
+            "ended by a second signal; unfinished work is abandoned"
+        );
+        std::process::exit(FORCED_EXIT_CODE);
+    });
+    Ok(token)
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Child, ChildStdout, Command, Stdio};
+
+    use super::*;
+
+    const HELPER: &str = "shutdown::tests::helper_that_waits_to_be_stopped";
+
+    /// Not a test by itself: the process that the tests below send signals to. With `FINISH` it
+    /// ends after the first signal.
+    #[tokio::test]
+    #[ignore = "run by the other tests as a separate process"]
+    async fn helper_that_waits_to_be_stopped() {
+        let stop = on_signals().unwrap();
+        println!("\nready");
+        stop.cancelled().await;
+        println!("stopping");
+        if std::env::var_os("FINISH").is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn start(finish: bool) -> (Child, BufReader<ChildStdout>) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", HELPER, "--ignored", "--nocapture"])
+            .stdout(Stdio::piped());
+        if finish {
+            command.env("FINISH", "1");
+        }
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        (child, stdout)
+    }
+
+    fn wait_for(line: &str, stdout: &mut BufReader<ChildStdout>) {
+        let found = stdout
+            .by_ref()
+            .lines()
+            .map(Result::unwrap)
+            .any(|found| found == line);
+        assert!(found, "the process ended without the line {line:?}");
+    }
+
+    fn send(signal: &str, child: &Child) {
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    #[test]
+    fn the_first_signal_asks_for_a_graceful_stop() {
+        for signal in ["-TERM", "-INT"] {
+            let (mut child, mut stdout) = start(true);
+            wait_for("ready", &mut stdout);
+            send(signal, &child);
+            wait_for("stopping", &mut stdout);
+            io::copy(&mut stdout, &mut io::sink()).unwrap();
+            assert!(child.wait().unwrap().success(), "{signal}");
+        }
+    }
+
+    #[test]
+    fn signals_in_quick_succession_are_one() {
+        let (mut child, mut stdout) = start(false);
+        wait_for("ready", &mut stdout);
+        send("-TERM", &child);
+        wait_for("stopping", &mut stdout);
+        // Many, so that a process that counts the second one has ended before the last.
+        for _ in 0..50 {
+            send("-TERM", &child);
+        }
+        assert!(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().code(), None);
+    }
+
+    #[test]
+    fn a_second_signal_ends_the_process_at_once() {
+        for (first, second) in [("-TERM", "-INT"), ("-INT", "-INT"), ("-TERM", "-TERM")] {
+            let (mut child, mut stdout) = start(false);
+            wait_for("ready", &mut stdout);
+            send(first, &child);
+            wait_for("stopping", &mut stdout);
+            // Sent again and again: the first second of it counts as one signal.
+            let begun = Instant::now();
+            let ended = loop {
+                send(second, &child);
+                if let Some(ended) = child.try_wait().unwrap() {
+                    break ended;
+                }
+                assert!(begun.elapsed() < 10 * REPEAT_WINDOW, "{first} {second}");
+            };
+            assert_eq!(ended.code(), Some(FORCED_EXIT_CODE), "{first} {second}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Logging to stderr, and the TLS cryptography of the process.
+//!
+//! stdout is for the output of commands. On a terminal an event is a line for people, otherwise one
+//! JSON object.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Levels for libraries that log too much at `info`. A directive in the settings overrides each of
+/// them. lapin is off and sqlx nearly: the gateway logs their errors once, with the consequence.
+/// actix logs an error for bytes that are not HTTP, so any client could fill the log.
+const LIBRARY_LEVELS: &str = "lapin=off,amq_protocol=warn,actix_server=warn,actix_web=warn,actix_http=warn,\
+                     actix_http::h1::dispatcher=off,\
+                     hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,hickory_resolver=warn,\
+                     hickory_proto=warn,mio=warn,sqlx=error";
+
+/// What is logged, and how (`log`).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// The format of an event.
+    pub format: LogFormat,
+    /// Which events are logged: a level, or directives such as `info,lapin=debug`.
+    pub level: String,
+}
+
+/// The format of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise.
+    Auto,
+    /// One line for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+impl LogConfig {
+    /// Reports each bad value: its key within the section, and the reason.
+    pub fn validate(&self, report: &mut dyn FnMut(&str, String)) {
+        if let Err(reason) = filter(&self.level) {
+            report("level", reason);
+        }
+    }
+}
+
+/// Why logging could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `log.level` is not a filter.
+    #[error("log.level: {0}")]
+    Filter(String),
+    /// Logging has been started before.
+    #[error("logging was started a second time")]
+    AlreadyStarted,
+}
+
+/// Starts logging to stderr, for the rest of the process's life.
+///
+/// `default_human` makes `log.format = "auto"` mean "human" even without a terminal, for
+/// processes whose output is always for people.
+///
+/// # Errors
+/// When `log.level` is not a filter, or logging has been started before.
+pub fn init(settings: &LogConfig, default_human: bool) -> Result<(), TelemetryError> {
+    let filter = filter(&settings.level).map_err(TelemetryError::Filter)?;
+    let terminal = io::stderr().is_terminal();
+    // https://no-color.org: set and not empty means no colour.
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let format = if is_human(settings.format, terminal || default_human) {
+        EventFormat::Human {
+            colour: terminal && !plain,
+        }
+    } else {
+        EventFormat::Json
+    };
+    subscriber(format, filter, io::stderr)
+        .try_init()
+        .map_err(|_| TelemetryError::AlreadyStarted)
+}
+
+/// Makes ring the TLS cryptography of the whole process. Call it first; a second call is harmless.
+pub fn install_crypto() {
+    // An error means that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Reads `log.level`. The error says what is wrong, without the key.
+pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
+    let refuse = || format!("{level:?} is not a log level (write info, or info,lapin=debug)");
+    let mut overall = None;
+    for directive in level.split(',').map(str::trim) {
+        if directive.is_empty() {
+            return Err(refuse()); // It would parse as `error`.
+        }
+        if let Ok(level) = directive.parse::<LevelFilter>() {
+            overall = Some(level);
+        } else if !directive.contains(['=', '[']) {
+            // `EnvFilter` would take a misspelt level for a module's name and log nothing.
+            return Err(refuse());
+        }
+    }
+    // Below `info`, warnings of libraries are not wanted either.
+    let libraries = if overall.is_some_and(|level| level < LevelFilter::INFO) {
+        ""
+    } else {
+        LIBRARY_LEVELS
+    };
+    EnvFilter::builder()
+        .parse(format!("{libraries},{level}"))
+        .map_err(|_| refuse())
+}
+
+fn is_human(format: LogFormat, auto: bool) -> bool {
+    match format {
+        LogFormat::Auto => auto,
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    }
+}
+
+/// The format of events, once `auto` is resolved.
+#[derive(Clone, Copy)]
+enum EventFormat {
+    Human { colour: bool },
+    Json,
+}
+
+fn subscriber<W>(format: EventFormat, filter: EnvFilter, to: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let builder = SubscriberBuilder::default()
+        .with_env_filter(filter)
+        // Reported with eprintln!, which panics when stderr is closed: a lost log line must not end
+        // a task.
+        .log_internal_errors(false)
+        .with_writer(to);
+    match format {
+        EventFormat::Human { colour } => Box::new(
+            builder
+                .compact()
+                .with_timer(TimeOfDay)
+                .with_ansi(colour)
+                .finish(),
+        ),
+        EventFormat::Json => Box::new(
+            builder
+                .json()
+                .flatten_event(true)
+                .with_span_list(false)
+                .finish(),
+        ),
+    }
+}
+
+/// The time of day in UTC, to the millisecond: people know the date.
+struct TimeOfDay;
+
+impl FormatTime for TimeOfDay {
+    fn format_time(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let (seconds, millis) = (since.as_secs() % 86_400, since.subsec_millis());
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(to, "{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Collects what is logged.
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: EventFormat, level: &str, log: impl FnOnce()) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let subscriber = subscriber(format, filter(level).unwrap(), move || writer.clone());
+        tracing::subscriber::with_default(subscriber, log);
+        String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn without_a_terminal_an_event_is_one_json_object_a_line() {
+        let text = logged(EventFormat::Json, "info", || {
+            tracing::info!(attempt.number = 2, "attempt ended");
+            tracing::info!("line\nbreak");
+        });
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["message"], "attempt ended");
+        assert_eq!(lines[0]["attempt.number"], 2);
+        assert_eq!(lines[0]["level"], "INFO");
+    }
+
+    #[test]
+    fn for_people_an_event_is_a_plain_line_with_the_time_of_day() {
+        let text = logged(EventFormat::Human { colour: false }, "info", || {
+            tracing::info!(attempt.number = 2, "attempt ended");
+        });
+        assert!(text.contains("attempt ended attempt.number=2"), "{text}");
+        assert_eq!(text.find('Z'), Some("12:34:56.789".len()), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+    }
+
+    #[test]
+    fn libraries_are_quiet_unless_asked_for() {
+        let chatter = || {
+            tracing::info!(target: "hyper::client", "hello from the library");
+            tracing::warn!(target: "hyper::client", "trouble in the library");
+        };
+        for (level, logged_words) in [
+            ("info", "trouble"),
+            ("debug", "trouble"),
+            ("info,hyper=info", "hello,trouble"),
+            ("error", ""),
+            ("off", ""),
+        ] {
+            let text = logged(EventFormat::Json, level, chatter);
+            for word in ["hello", "trouble"] {
+                assert_eq!(
+                    text.contains(word),
+                    logged_words.contains(word),
+                    "{level}: {text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_misspelt_level_is_refused() {
+        for level in ["inof", "", "info,", "lapin=loud", "info,debgu"] {
+            let refused = filter(level).unwrap_err();
+            assert!(
+                refused.starts_with(&format!("{level:?} is not a log level")),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn auto_follows_the_terminal_and_the_others_do_not() {
+        for (format, auto, human) in [
+            (LogFormat::Auto, true, true),
+            (LogFormat::Auto, false, false),
+            (LogFormat::Human, false, true),
+            (LogFormat::Json, true, false),
+        ] {
+            assert_eq!(is_human(format, auto), human, "{format:?} {auto}");
+        }
+    }
+
+    #[test]
+    fn logging_is_started_once_and_with_a_level_that_can_be_read() {
+        let with = |level: &str| LogConfig {
+            format: LogFormat::Json,
+            level: level.to_owned(),
+        };
+        let refused = init(&with("inof"), false).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("log.level: \"inof\" is not a log level"),
+            "{refused}"
+        );
+        init(&with("off"), false).unwrap();
+        assert!(matches!(
+            init(&with("off"), false),
+            Err(TelemetryError::AlreadyStarted)
+        ));
+    }
+
+    #[test]
+    fn crypto_can_be_installed_twice() {
+        install_crypto();
+        install_crypto();
+        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
+    }
+}

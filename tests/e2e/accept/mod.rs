@@ -1,0 +1,15 @@
+//! What callers send, and the answers that they get.
+//!
+//! - `answers.rs`: accepted callbacks and errors (cases in `invalid_bodies.rs`, `http_errors.rs`)
+//! - `bad_requests/`: ten thousand bad requests, framing and slow connections among them
+//! - `idempotency.rs`: the header `Idempotency-Key`
+//! - `query.rs`, `wait.rs`, `cancel.rs`: asking about a callback, waiting for it, cancelling it
+
+mod answers;
+mod bad_requests;
+mod cancel;
+mod http_errors;
+mod idempotency;
+mod invalid_bodies;
+pub(crate) mod query;
+mod wait;

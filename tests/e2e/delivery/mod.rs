@@ -1,0 +1,19 @@
+//! What targets get, and what becomes of callbacks that are not delivered.
+//!
+//! - `request.rs`: the request to the target
+//! - `signing/`: signatures by Standard Webhooks
+//! - `redirects.rs`: redirects are never followed
+//! - `retry.rs`, `dead_letters.rs`: failed attempts and callbacks given up
+//! - `rescue.rs`: unreadable and unrouted messages, and those at their delivery limit
+//! - `recording.rs`: the journal agrees with the target
+//! - `load.rs`, `stop.rs`: ten thousand callbacks, and a graceful stop
+
+mod dead_letters;
+mod load;
+pub(crate) mod recording;
+mod redirects;
+mod request;
+mod rescue;
+mod retry;
+mod signing;
+mod stop;

@@ -1,0 +1,145 @@
+//! The PostgreSQL journal: the conformance suite, and what only PostgreSQL promises.
+//!
+//! - `outage.rs`: the database is stopped and killed
+//! - `partitions.rs`: retention by partitions
+//! - `tls.rs`: TLS by `journal.url`
+//! - `without_journal.rs`: answers of a gateway without a journal
+
+mod outage;
+mod partitions;
+mod tls;
+mod without_journal;
+
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use journal::conformance::{JournalFixture, exercise};
+use journal::{Journal, Origin, Record, RecordedState};
+use sqlx::{Connection as _, PgConnection};
+use tests::Postgres;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+/// One database per name.
+struct OnPostgres(Mutex<HashMap<String, String>>);
+
+impl JournalFixture for OnPostgres {
+    async fn open(&self, name: &str) -> Result<Journal, String> {
+        let mut urls = self.0.lock().await;
+        if !urls.contains_key(name) {
+            let url = Postgres::shared().await.database().await;
+            urls.insert(name.to_owned(), url);
+        }
+        Journal::connect(&urls[name])
+    }
+
+    async fn set_schema_version(&self, name: &str, version: u32) {
+        let url = self.0.lock().await[name].clone();
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let version = i32::try_from(version).unwrap();
+        let update = sqlx::query("UPDATE migrations SET version = $1").bind(version);
+        update.execute(&mut connection).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_passes_the_journals_conformance_suite() {
+    exercise(&OnPostgres(Mutex::new(HashMap::new()))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_databases_have_the_same_tables_and_columns() {
+    let url = Postgres::shared().await.database().await;
+    Journal::connect(&url).unwrap().migrate().await.unwrap();
+    let mut postgres = PgConnection::connect(&url).await.unwrap();
+    let mut in_postgres: Vec<String> = sqlx::query_scalar(
+        "SELECT table_name || '.' || column_name FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name <> 'migrations'",
+    )
+    .fetch_all(&mut postgres)
+    .await
+    .unwrap();
+    // The partitions of a day have the columns of their table.
+    in_postgres.retain(|column| !column.contains("_20"));
+
+    let directory = std::env::temp_dir().join(format!("ringback-columns-{}", Uuid::new_v4()));
+    std::fs::create_dir(&directory).unwrap();
+    Journal::open(&directory).unwrap().close().await;
+    let sqlite = rusqlite::Connection::open(directory.join("journal.db")).unwrap();
+    let mut columns = sqlite
+        .prepare(
+            "SELECT tables.name || '.' || columns.name
+             FROM sqlite_master tables, pragma_table_info(tables.name) columns
+             WHERE tables.type = 'table'",
+        )
+        .unwrap();
+    let columns = columns.query_map([], |row| row.get(0)).unwrap();
+    let mut in_sqlite: Vec<String> = columns.map(Result::unwrap).collect();
+    std::fs::remove_dir_all(&directory).unwrap();
+
+    in_postgres.sort();
+    in_sqlite.sort();
+    assert!(in_sqlite.len() > 30, "{in_sqlite:?}");
+    assert_eq!(in_postgres, in_sqlite);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_migrations_all_succeed() {
+    let url = Postgres::shared().await.database().await;
+    let mut processes = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let journal = Journal::connect(&url).unwrap();
+        processes.spawn(async move {
+            journal.migrate().await.unwrap();
+            // The first batch of each finds a day without its partition.
+            let callback = origin(now());
+            journal.record(&[accepted(&callback)]).await.unwrap();
+            journal.find(callback.request_id).await.unwrap().unwrap();
+        });
+    }
+    while let Some(ended) = processes.join_next().await {
+        ended.unwrap();
+    }
+}
+
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+/// Unix ms.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+/// A callback accepted at this time (Unix ms).
+fn origin(accepted_at: u64) -> Origin {
+    let unique = Uuid::new_v4().into_bytes();
+    let id =
+        uuid::Builder::from_unix_timestamp_millis(accepted_at, unique[..10].try_into().unwrap());
+    Origin {
+        request_id: id.into_uuid(),
+        app_id: "crm".to_owned(),
+        caller_no: None,
+        callee_no: None,
+        message_type: "order.paid".to_owned(),
+        callback_url: Some("https://callee.example/paid".to_owned()),
+        target: "https://callee.example:443".to_owned(),
+        accepted_at,
+    }
+}
+
+fn accepted(origin: &Origin) -> Record {
+    told(origin, RecordedState::Queued { not_before: None })
+}
+
+/// A record at the time of acceptance.
+fn told(origin: &Origin, state: RecordedState) -> Record {
+    Record {
+        origin: origin.clone(),
+        generation: 0,
+        attempt: 1,
+        at: origin.accepted_at,
+        state,
+        attempted: None,
+        dead_letter: None,
+    }
+}

@@ -1,0 +1,17 @@
+//! Authentication, the SSRF guard, TLS, hostile targets, and secrets that must not leak.
+//!
+//! - `auth/`: keys and signatures of callers, and limits per app
+//! - `key_rotation.rs`: keys that change under load
+//! - `guard/`: the address guard (SSRF guard)
+//! - `ssrf_no_call.rs`: attempts that end before a request is sent
+//! - `tls/`: certificates of targets and of the gateway
+//! - `hostile_targets.rs`: targets that attack the dispatcher
+//! - `secret_leaks/`: secrets and payloads in logs, metrics, answers and tables
+
+mod auth;
+mod guard;
+mod hostile_targets;
+mod key_rotation;
+mod secret_leaks;
+mod ssrf_no_call;
+mod tls;

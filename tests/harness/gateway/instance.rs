@@ -1,0 +1,82 @@
+//! One running process of a gateway.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::ports::free_port;
+use crate::{Process, eventually};
+
+/// How long a role may take from its start to its first `/readyz` 200.
+const READY_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// A running process of the gateway and where it listens.
+#[derive(Debug)]
+pub struct Instance {
+    /// The process.
+    pub process: Process,
+    /// Its own address on 127.0.0.1.
+    pub address: SocketAddr,
+    /// The address of the operators' API, also on 127.0.0.1; an ingress has none there.
+    pub admin: SocketAddr,
+    role: &'static str,
+}
+
+impl Instance {
+    /// Starts the process of a role: `ingress`, `dispatcher` or `serve`.
+    pub(super) fn start(
+        role: &'static str,
+        address: SocketAddr,
+        environment: &BTreeMap<String, String>,
+    ) -> Self {
+        let section = if role == "serve" { "ingress" } else { role };
+        let listen = format!("RINGBACK__{}__LISTEN", section.to_uppercase());
+        let mut environment = environment.clone();
+        environment.insert(listen, address.to_string());
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        environment.insert("RINGBACK__ADMIN__LISTEN".to_owned(), admin.to_string());
+        Self {
+            process: Process::ringback(&[role], environment),
+            address,
+            admin,
+            role,
+        }
+    }
+
+    /// Its role: `ingress`, `dispatcher` or `serve`.
+    pub fn role(&self) -> &'static str {
+        self.role
+    }
+
+    pub(super) async fn wait_until_ready(&mut self, client: &reqwest::Client) {
+        let what = format!("/readyz on {}", self.address);
+        let ready = eventually(&what, READY_TIMEOUT, async || {
+            if let Some(ended) = self.process.ended() {
+                return Ok(Err(ended)); // It will not become ready.
+            }
+            match get(client, self.address, "/readyz").await? {
+                (200, _) => Ok(Ok(())),
+                (status, body) => Err(format!("{status} {body}")),
+            }
+        });
+        if let Err(ended) = ready.await {
+            panic!("ended before it was ready: {ended}");
+        }
+    }
+}
+
+pub(super) async fn get(
+    client: &reqwest::Client,
+    address: SocketAddr,
+    path: &str,
+) -> Result<(u16, String), String> {
+    let words = |error: reqwest::Error| format!("{error:?}");
+    let response = client
+        .get(format!("http://{address}{path}"))
+        .send()
+        .await
+        .map_err(words)?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await.map_err(words)?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}

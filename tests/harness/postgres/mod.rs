@@ -1,0 +1,299 @@
+//! A private PostgreSQL server.
+
+mod install;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use tokio::sync::OnceCell;
+
+use crate::cleanup::{self, ChildGroup, TempDirectory};
+use crate::eventually;
+use crate::ports::free_port;
+use crate::tls_certs::Certificate;
+
+use install::Install;
+
+/// A server starts in about a second on an idle machine; after a kill it recovers from its log
+/// first.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A private PostgreSQL server: its own port on 127.0.0.1 and its own directory. Every connection
+/// is trusted as `postgres`, every commit is synced. It may be stopped or killed and started again
+/// with the same data and port. Removed when dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    install: Install,
+    port: u16,
+    settings: Vec<String>,
+    databases: AtomicU32,
+    server: Mutex<Option<ChildGroup>>,
+    temp: TempDirectory,
+}
+
+impl Postgres {
+    /// Starts a server and waits until it accepts connections.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with these additional settings (`name=value`).
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub async fn start_with(settings: &[&str]) -> Self {
+        Self::start_server(settings, None).await
+    }
+
+    /// A server with this certificate that accepts connections with and without TLS.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub async fn start_with_tls(certificate: &Certificate) -> Self {
+        Self::start_server(&["ssl=on"], Some(certificate)).await
+    }
+
+    async fn start_server(settings: &[&str], certificate: Option<&Certificate>) -> Self {
+        let postgres = Self {
+            install: Install::find(),
+            port: free_port(),
+            settings: settings.iter().map(|it| (*it).to_owned()).collect(),
+            databases: AtomicU32::new(0),
+            server: Mutex::new(None),
+            temp: TempDirectory::new("postgres"),
+        };
+        postgres.make_cluster().await;
+        if let Some(certificate) = certificate {
+            postgres.install_certificate(certificate);
+        }
+        postgres.restart().await;
+        postgres
+    }
+
+    /// The one server that all tests of this binary share, each in a database of its own.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Postgres> = OnceCell::const_new();
+        SHARED.get_or_init(Self::start).await
+    }
+
+    /// The address of a database.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// The port on 127.0.0.1.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server's directory, where its log is.
+    pub fn directory(&self) -> &Path {
+        self.temp.path()
+    }
+
+    /// The server's processes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn pids(&self) -> Vec<u32> {
+        let leader = self.server().as_ref().expect("it runs").leader.id();
+        let mut pids = children(leader);
+        pids.push(leader);
+        pids
+    }
+
+    /// A new, empty database; returns its address.
+    ///
+    /// # Panics
+    /// When the server does not make it.
+    pub async fn database(&self) -> String {
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{number}");
+        let mut connection = self.connect("postgres").await.expect("the server is up");
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .execute(&mut connection)
+            .await
+            .expect("a new database");
+        self.url(&name)
+    }
+
+    /// A connection to a database.
+    ///
+    /// # Errors
+    /// As text, when the server does not accept it.
+    pub async fn connect(&self, database: &str) -> Result<PgConnection, String> {
+        let options: PgConnectOptions = self.url(database).parse().expect("a URL of ours");
+        let options = options.disable_statement_logging();
+        PgConnection::connect_with(&options)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// Stops the server: open transactions are rolled back and connections closed.
+    pub async fn stop(&self) {
+        let Some(mut server) = self.server().take() else {
+            return;
+        };
+        cleanup::signal(server.leader.id(), "INT"); // Its "fast shutdown".
+        eventually("PostgreSQL to stop", START_TIMEOUT, async || {
+            self.temp.ended(&mut server)
+        })
+        .await;
+    }
+
+    /// Kills all processes of the server with SIGKILL, like a power failure, and waits until they
+    /// are gone.
+    pub async fn kill(&self) {
+        let Some(mut server) = self.server().take() else {
+            return;
+        };
+        // Stopped, it starts no further process while we look for its children, each of which has a
+        // process group of its own.
+        let leader = server.leader.id();
+        cleanup::signal(leader, "STOP");
+        let workers = children(leader);
+        self.temp.kill(&mut server);
+        for worker in &workers {
+            cleanup::signal(*worker, "KILL");
+        }
+        // These are not our children: they cannot be waited for, only polled.
+        eventually("the server's processes to die", START_TIMEOUT, async || {
+            let alive = workers.iter().any(|worker| parent(*worker).is_some());
+            (!alive).then_some(())
+        })
+        .await;
+    }
+
+    /// Starts the server with the same data and port, after killing it if it runs, and waits until
+    /// it accepts connections.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn restart(&self) {
+        self.kill().await;
+        let mut command = self.install.command("postgres");
+        command.arg("-D").arg(self.data());
+        let ours = [
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={}", self.port),
+            // TCP only: the path of a socket may be too long.
+            "unix_socket_directories=".to_owned(),
+            "max_connections=200".to_owned(),
+            "timezone=UTC".to_owned(),
+        ];
+        for setting in ours.iter().chain(&self.settings) {
+            command.args(["-c", setting]);
+        }
+        *self.server() = Some(self.temp.start("postgres", &command));
+        eventually(
+            "PostgreSQL to accept connections",
+            START_TIMEOUT,
+            async || {
+                self.still_runs();
+                self.connect("postgres").await.map(drop)
+            },
+        )
+        .await;
+    }
+
+    fn data(&self) -> PathBuf {
+        self.temp.path().join("data")
+    }
+
+    async fn make_cluster(&self) {
+        let data = self.data();
+        fs::create_dir(&data).expect("a data directory");
+        // The user `postgres` must be able to reach its directory, whatever our umask is.
+        fs::set_permissions(self.temp.path(), fs::Permissions::from_mode(0o755))
+            .expect("a directory of ours");
+        if let Some((user, group)) = self.install.owner() {
+            chown(&data, Some(user), Some(group)).expect("root gives a directory away");
+        }
+        let mut command = self.install.command("initdb");
+        command.arg("-D").arg(&data).args([
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--no-locale",
+            "--no-sync", // This once: what the server writes later is synced.
+        ]);
+        command.current_dir(self.temp.path());
+        run(command).await;
+    }
+
+    /// Writes the certificate where the server looks for it. It refuses a key that others can read.
+    fn install_certificate(&self, certificate: &Certificate) {
+        for path in certificate.write(&self.data(), "server") {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a file of ours");
+            if let Some((user, group)) = self.install.owner() {
+                chown(&path, Some(user), Some(group)).expect("root gives a file away");
+            }
+        }
+    }
+
+    fn still_runs(&self) {
+        if let Some(server) = &mut *self.server()
+            && let Some(ended) = self.temp.ended(server)
+        {
+            panic!(
+                "postgres ended ({ended}):\n{}",
+                cleanup::tail(&server.log, 40)
+            );
+        }
+    }
+
+    fn server(&self) -> MutexGuard<'_, Option<ChildGroup>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server().take() {
+            // The other processes end by themselves when their leader is gone.
+            self.temp.kill(&mut server);
+        }
+    }
+}
+
+async fn run(mut command: Command) {
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "initdb:\n{said}{errors}");
+}
+
+/// The children of a process, on a system with `/proc`.
+fn children(of: u32) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent(*pid) == Some(of)).collect()
+}
+
+/// The parent of a process that exists and is not a zombie.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ');
+    let alive = fields.next()? != "Z";
+    fields.next()?.parse().ok().filter(|_| alive)
+}
+
+/// Whether this process runs as root.
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0)
+}

@@ -1,0 +1,115 @@
+//! Ports, files and environment that keep a RabbitMQ node private.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::RabbitMq;
+use crate::ports::free_port;
+
+#[derive(Debug)]
+pub(super) struct Ports {
+    pub(super) amqp: u16,
+    pub(super) distribution: u16,
+    pub(super) epmd: u16,
+    pub(super) management: Option<u16>,
+    pub(super) tls: Option<TlsPorts>,
+}
+
+/// Ports of listeners with TLS.
+#[derive(Debug)]
+pub(super) struct TlsPorts {
+    pub(super) amqp: u16,
+    pub(super) management: u16,
+}
+
+impl Ports {
+    /// The ports that every node needs.
+    pub(super) fn free() -> Self {
+        Self {
+            amqp: free_port(),
+            distribution: free_port(),
+            epmd: free_port(),
+            management: None,
+            tls: None,
+        }
+    }
+
+    /// The other ports on which it listens once it is up.
+    pub(super) fn beside_amqp(&self) -> impl Iterator<Item = u16> {
+        let tls = self.tls.iter().flat_map(|tls| [tls.amqp, tls.management]);
+        self.management.into_iter().chain(tls)
+    }
+}
+
+impl RabbitMq {
+    /// One of RabbitMQ's scripts with the environment of this node.
+    pub(super) fn command(&self, script: &str) -> Command {
+        let directory = self.temp.path();
+        let mut command = Command::new(self.scripts.join(script));
+        for (key, _) in std::env::vars_os() {
+            if key.to_string_lossy().starts_with("RABBITMQ_") {
+                command.env_remove(key);
+            }
+        }
+        let local = "-kernel inet_dist_use_interface {127,0,0,1}";
+        command
+            .env("HOME", directory) // Where Erlang looks for its cookie.
+            .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODENAME", &self.node)
+            .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
+            .env("RABBITMQ_MNESIA_BASE", directory.join("data"))
+            .env("RABBITMQ_LOG_BASE", directory.join("log"))
+            .env("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf"))
+            .env("RABBITMQ_CONF_ENV_FILE", directory.join("no-such-file"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", directory.join("advanced.config"))
+            .env("RABBITMQ_GENERATED_CONFIG_DIR", directory.join("generated"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("enabled_plugins"))
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", local)
+            .env("RABBITMQ_CTL_ERL_ARGS", local);
+        command
+    }
+}
+
+pub(super) fn epmd(ports: &Ports) -> Command {
+    let mut command = Command::new("epmd");
+    command.args(["-port", &ports.epmd.to_string(), "-address", "127.0.0.1"]);
+    command
+}
+
+/// Writes the files that the node reads at its start; `more_settings` are lines of its settings.
+pub(super) fn write_files(directory: &Path, ports: &Ports, more_settings: &str) {
+    let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
+    let mut settings = format!(
+        "listeners.tcp.default = 127.0.0.1:{}\n\
+         loopback_users = none\n\
+         log.file = false\n\
+         log.console = true\n\
+         log.console.level = warning\n\
+         disk_free_limit.absolute = 1MB\n",
+        ports.amqp
+    );
+    settings += more_settings;
+    let mut plugins = "[].\n";
+    if ports.tls.is_some() {
+        plugins = "[rabbitmq_management].\n";
+    }
+    if let Some(port) = ports.management {
+        plugins = "[rabbitmq_management].\n";
+        settings += &format!("management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n");
+    }
+    write("rabbitmq.conf", &settings);
+    write("enabled_plugins", plugins);
+    // A dead-lettered message that the next queue does not confirm is published again only after
+    // this time, 180 s by default (measured on 3.10.8). It may happen after a crash of the node.
+    write(
+        "advanced.config",
+        "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 20000}]}].\n",
+    );
+    // Erlang refuses a cookie that others can read.
+    write(".erlang.cookie", &uuid::Uuid::now_v7().simple().to_string());
+    let cookie = directory.join(".erlang.cookie");
+    fs::set_permissions(cookie, fs::Permissions::from_mode(0o400)).unwrap();
+}

@@ -1,4 +1,4 @@
-//! Finds words that the field does not use for what they once meant here.
+//! Rejects terms of the old dialect.
 
 /// Words of the old dialect; one that ends in `*` stands for all words that begin so.
 const WORDS: [&str; 22] = [

@@ -6,7 +6,7 @@ use std::fmt;
 /// not learn what a name resolves to in a private network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Refusal {
-    /// "This network": systems treat it as themselves.
+    /// "This network": many systems route it to localhost.
     Unspecified,
     /// This machine.
     Loopback,

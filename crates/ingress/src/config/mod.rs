@@ -38,7 +38,7 @@ pub struct IngressConfig {
     pub body_timeout: Duration,
     /// Which HTTP status answers have.
     pub http_status: HttpStatusMode,
-    /// Whether `message_type` may be blank, for callers that copied the original's sample.
+    /// Whether `message_type` may be blank, for callers that copied the sample request of the original contract.
     pub accept_blank_message_type: bool,
     /// How many messages may wait in the queues before new callbacks are answered 503.
     pub max_backlog: u64,

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::column::bigint;
 use crate::model::{Origin, Record, RecordedState};
 
-/// The progress of a cancelled callback: only a delivery is further.
+/// The progress of a cancelled callback: outranked only by a delivery.
 pub(crate) const CANCELLED: i64 = i64::MAX - 1;
 const DELIVERED: i64 = i64::MAX;
 

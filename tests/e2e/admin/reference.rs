@@ -1,4 +1,4 @@
-//! The references of settings and metrics list exactly what the program has.
+//! The references of settings, metrics and commands list what the program has.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -54,6 +54,36 @@ fn the_configuration_reference_lists_every_setting() {
     let printed = printed_settings();
     assert!(printed.len() > 80, "{printed:?}");
     assert_eq!(documented, printed);
+}
+
+#[test]
+fn the_command_line_reference_lists_every_command() {
+    let output = Command::new(process::binary())
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let (_, commands) = help.split_once("Commands:\n").unwrap();
+    let commands = commands.split("\n\n").next().unwrap();
+    let names: BTreeSet<&str> = commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect();
+    assert!(names.len() > 15, "{help}");
+    let documented = first_column(&page("cli.md"));
+    let documented: BTreeSet<&str> = documented
+        .iter()
+        .map(|command| command.strip_prefix("ringback ").unwrap_or(command))
+        .filter_map(|command| command.split(' ').next())
+        .collect();
+    let missing: Vec<_> = names.difference(&documented).collect();
+    assert!(missing.is_empty(), "not in the reference: {missing:?}");
+    let subcommands = ["list", "show", "cancel", "replay", "discard", "reconcile"];
+    let unknown = documented.difference(&names);
+    let unknown: Vec<_> = unknown.filter(|name| !subcommands.contains(name)).collect();
+    assert!(unknown.is_empty(), "not in the program: {unknown:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //!   of a waiting caller.
 //! - `queue/`: the message between ingress and dispatcher, in every version. `golden/` holds files
 //!   of each version: a version is added, never edited.
+//! - `header_name.rs`: which headers of the request to a target only the gateway sets.
 //! - `times.rs`: time conversions, for all crates.
 //! - `json.rs`, `unknown_fields.rs`: JSON serialisation; unknown keys, kept byte for byte.
 //!
@@ -15,6 +16,7 @@
 //! the text of a [`MessageError`] holds no payload; nothing here panics, whatever the bytes.
 
 mod error;
+mod header_name;
 mod json;
 mod queue;
 mod request;
@@ -26,6 +28,7 @@ mod unknown_fields;
 mod property_tests;
 
 pub use error::{Invalid, Param, ParamError};
+pub use header_name::{comparable_header, is_replaced_header, is_reserved_header};
 pub use queue::{HistoryEntry, IfUnknown, MAX_HISTORY, Message, MessageError};
 pub use request::{Options, Request, Rules, prefer_wait};
 pub use response::{

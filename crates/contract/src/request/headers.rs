@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{each_field, is_object, text};
 use crate::error::ParamError;
+use crate::header_name::{comparable_header, is_reserved_header};
 
 /// The maximum number of headers.
 const MAX_HEADERS: usize = 16;
@@ -13,25 +14,6 @@ const MAX_BYTES: usize = 4096;
 
 /// The maximum number of characters of a refused name in an answer.
 const MAX_SHOWN_CHARS: usize = 64;
-
-/// Names that the gateway or the connection sets: hop-by-hop headers (RFC 9110, section 7.6.1, and
-/// older ones that proxies still obey), and those that decide where and how the body is sent.
-const FORBIDDEN: [&str; 11] = [
-    "connection",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Prefixes of names that the gateway sets.
-const FORBIDDEN_PREFIXES: [&str; 3] = ["content-", "webhook-", "x-callback-"];
 
 /// Parses `options.headers`.
 pub(super) fn parse(value: &RawValue) -> Result<Vec<(String, String)>, ParamError> {
@@ -52,7 +34,7 @@ pub(super) fn parse(value: &RawValue) -> Result<Vec<(String, String)>, ParamErro
         check_name(&name)?;
         if headers
             .iter()
-            .any(|(other, _)| other.eq_ignore_ascii_case(&name))
+            .any(|(other, _)| comparable_header(other) == comparable_header(&name))
         {
             return Err(ParamError::Duplicate);
         }
@@ -77,12 +59,7 @@ fn check_name(name: &str) -> Result<(), ParamError> {
     if name.is_empty() || !name.bytes().all(is_token_byte) {
         return Err(ParamError::HeaderName { name: shown(name) });
     }
-    let lower = name.to_ascii_lowercase();
-    if FORBIDDEN.contains(&lower.as_str())
-        || FORBIDDEN_PREFIXES
-            .iter()
-            .any(|prefix| lower.starts_with(prefix))
-    {
+    if is_reserved_header(name) {
         return Err(ParamError::HeaderForbidden { name: shown(name) });
     }
     Ok(())

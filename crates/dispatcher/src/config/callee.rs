@@ -1,5 +1,6 @@
 //! Settings of one registered callee (`callees.NO`).
 
+use contract::{comparable_header, is_replaced_header, is_reserved_header};
 use delivery::limits::LimitsConfig;
 use delivery::{
     AddressRule, AllowList, OutcomeMatcher, RetryOverrides, Schedule, ScheduleError, TargetUrl,
@@ -19,24 +20,6 @@ const MAX_NUMBER_BYTES: usize = 128;
 const MAX_SIGNING_SECRETS: usize = 2;
 /// The maximum of `options.timeout_seconds`, as in the contract.
 const MAX_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Headers that belong to the connection or to the gateway.
-const RESERVED_HEADERS: [&str; 13] = [
-    "accept-encoding",
-    "connection",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "traceparent",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-];
-const RESERVED_PREFIXES: [&str; 3] = ["content-", "webhook-", "x-callback-"];
 
 /// One registered callee. `None` and empty lists fall back to the settings for all callees.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -287,14 +270,16 @@ impl CalleeConfig {
     }
 
     fn header_error(&self, name: &str) -> Option<&'static str> {
-        let lower = name.to_ascii_lowercase();
-        let reserved = RESERVED_HEADERS.contains(&&*lower)
-            || RESERVED_PREFIXES
-                .iter()
-                .any(|prefix| lower.starts_with(prefix))
-            || (self.auth.is_some() && lower == "authorization");
-        if reserved {
+        let comparable = comparable_header(name);
+        let is_own = is_reserved_header(name)
+            || is_replaced_header(name)
+            || (self.auth.is_some() && comparable == "authorization");
+        if is_own {
             return Some("it is set by the gateway itself");
+        }
+        let is_same = |other: &&String| comparable_header(other) == comparable;
+        if self.headers.keys().filter(is_same).count() > 1 {
+            return Some("it is there twice (_ and . are taken for -)");
         }
         (!is_token(name)).then_some("it is not a header name")
     }

@@ -415,6 +415,11 @@ fn headers_that_the_gateway_sets_are_refused() {
         ("webhook-id", "it is set by the gateway itself"),
         ("X-Callback-App-Id", "it is set by the gateway itself"),
         ("host", "it is set by the gateway itself"),
+        ("X_Callback_App_Id", "it is set by the gateway itself"),
+        ("webhook.id", "it is set by the gateway itself"),
+        ("content_length", "it is set by the gateway itself"),
+        ("User_Agent", "it is set by the gateway itself"),
+        ("proxy", "it is set by the gateway itself"),
         ("two words", "it is not a header name"),
         ("", "it is not a header name"),
     ] {
@@ -428,6 +433,11 @@ fn headers_that_the_gateway_sets_are_refused() {
     assert_eq!(
         refused(json!({ "headers": authorization, "auth": "bearer", "secret": "env:X" })),
         ["headers.authorization: it is set by the gateway itself"]
+    );
+    assert_eq!(
+        refused(json!({ "headers": { "X-Key": "env:A", "x_key": "env:B" } })),
+        ["X-Key", "x_key"]
+            .map(|name| format!("headers.{name}: it is there twice (_ and . are taken for -)"))
     );
     let text = serde_json::from_value::<CalleeConfig>(json!({ "headers": CANARY }));
     assert!(text.is_err());

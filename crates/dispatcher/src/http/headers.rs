@@ -1,6 +1,8 @@
 //! Headers of the request to a target.
 
-use contract::{Message, unix_seconds};
+use contract::{
+    Message, comparable_header, is_replaced_header, is_reserved_header, unix_seconds,
+};
 use delivery::signature::Signer;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{
@@ -25,13 +27,16 @@ pub(crate) fn headers(
 ) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(USUAL_HEADERS + message.options.headers.len());
     for (name, value) in &message.options.headers {
-        // Validated by ingress. An invalid name must still not lose the callback.
+        // Validated by ingress, perhaps by an older one. A name that is invalid or reserved must
+        // still not lose the callback.
+        if is_replaced(name, callee_headers) {
+            continue;
+        }
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
             headers.append(name, value);
         }
     }
-    // The callee's configured headers replace the caller's, and ours replace both.
     for (name, value) in callee_headers.into_iter().flatten() {
         headers.insert(name.clone(), value.clone());
     }
@@ -67,6 +72,19 @@ pub(crate) fn headers(
     headers.insert("x-callback-attempt", HeaderValue::from(message.attempt));
     insert_encoded(&mut headers, "traceparent", &traceparent(message, span));
     headers
+}
+
+/// Whether a caller's header gives way: the callee's configured headers replace it, and ours replace
+/// both, however they are spelt.
+fn is_replaced(name: &str, callee_headers: Option<&HeaderMap>) -> bool {
+    let comparable = comparable_header(name);
+    let by_callee = |headers: &HeaderMap| {
+        let mut names = headers.keys();
+        names.any(|name| comparable_header(name.as_str()) == comparable)
+    };
+    is_reserved_header(name)
+        || is_replaced_header(name)
+        || callee_headers.is_some_and(by_callee)
 }
 
 /// Continues the caller's trace; without one, the callback's id becomes the trace id (W3C Trace
@@ -161,8 +179,18 @@ mod tests {
             ("X-Tenant".to_owned(), "seven".to_owned()),
             ("Traceparent".to_owned(), "forged".to_owned()),
             ("user-agent".to_owned(), "forged".to_owned()),
+            ("User_Agent".to_owned(), "forged".to_owned()),
+            ("trace.parent".to_owned(), "kept".to_owned()),
+            // Taken into the queue before such names were refused.
+            ("X_Callback_App_Id".to_owned(), "forged".to_owned()),
+            ("Webhook_Signature".to_owned(), "forged".to_owned()),
+            ("content_length".to_owned(), "0".to_owned()),
         ];
         let headers = headers_of(&message);
+        let forged: Vec<_> = headers.iter().filter(|(_, value)| *value == "forged").collect();
+        assert_eq!(forged, []);
+        assert!(!headers.contains_key("content_length"));
+        assert_eq!(headers.get("trace.parent").unwrap(), "kept");
         assert_eq!(headers.get("x-tenant").unwrap(), "seven");
         assert_ne!(headers.get("traceparent").unwrap(), "forged");
         assert_eq!(headers.get_all("user-agent").iter().count(), 1);
@@ -172,7 +200,9 @@ mod tests {
     #[test]
     fn headers_of_a_callee_replace_those_of_a_caller_and_never_ours() {
         let mut message = message();
-        message.options.headers = vec![("Authorization".to_owned(), "forged".to_owned())];
+        message.options.headers = ["Authorization", "X_Tenant"]
+            .map(|name| (name.to_owned(), "forged".to_owned()))
+            .to_vec();
         let callee_headers: HeaderMap = [
             ("authorization", "Bearer real"),
             ("x-tenant", "seven"),
@@ -190,6 +220,7 @@ mod tests {
         let all: Vec<_> = headers.get_all("authorization").iter().collect();
         assert_eq!(all, ["Bearer real"]);
         assert_eq!(headers.get("x-tenant").unwrap(), "seven");
+        assert!(!headers.contains_key("x_tenant"));
         assert_ne!(headers.get("webhook-id").unwrap(), "never");
     }
 

@@ -203,6 +203,17 @@ fn headers_of_the_gateway_or_the_connection_are_refused() {
         "Webhook-Signature",
         "X-Callback-Attempt",
         "x-callback-anything",
+        "X_Callback_App_Id",
+        "x.callback_app-id",
+        "Webhook_Signature",
+        "webhook.id",
+        "content_length",
+        "Content.Type",
+        "transfer_encoding",
+        "keep_alive",
+        "Proxy",
+        "Proxy-Anything",
+        "proxy_connection",
     ] {
         let error = ParamError::HeaderForbidden {
             name: name.to_owned(),
@@ -223,13 +234,17 @@ fn headers_of_the_gateway_or_the_connection_are_refused() {
 }
 
 #[test]
-fn a_header_given_twice_is_malformed_whatever_its_case() {
+fn a_header_given_twice_is_malformed_whatever_its_spelling() {
     assert_eq!(
         headers(r#"{"X-A":"1","x-a":"1"}"#),
         Err(ParamError::Duplicate)
     );
     assert_eq!(
         headers(r#"{"x-a":"1","x-a":"1"}"#),
+        Err(ParamError::Duplicate)
+    );
+    assert_eq!(
+        headers(r#"{"X-A":"1","x_a":"1"}"#),
         Err(ParamError::Duplicate)
     );
 }

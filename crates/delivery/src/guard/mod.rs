@@ -10,6 +10,8 @@
 //! - `candidate.rs`: what the guard decides on: an address, and how a URL leads to it.
 //! - `ports.rs`: ranges of denied ports.
 //! - `special_ranges.rs`: the ranges of addresses that are not public, with their sources.
+//! - `embedded.rs`: the IPv4 addresses that an IPv6 address carries.
+//! - `metadata.rs`: the clouds' metadata services, by address and by name.
 //! - `refusal.rs`: the rules by which the guard refuses.
 //! - `config.rs`: the settings section `guard`.
 
@@ -17,6 +19,8 @@ mod allowlist;
 mod app_guards;
 mod candidate;
 mod config;
+mod embedded;
+mod metadata;
 mod policy;
 mod ports;
 pub(crate) mod refusal;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::allowlist::AllowList;
 use super::candidate::Candidate;
+use super::embedded;
+use super::metadata;
 use super::ports::PortRange;
 use super::refusal::Refusal;
 use super::rule::AddressRule;
@@ -43,8 +45,11 @@ impl Guard {
     ///   and vice versa, but no other embedding of IPv4 in IPv6.
     /// - A rule for a name allows whatever the name resolves to, except metadata services.
     /// - A metadata service is allowed only by a rule for exactly its address: a rule for
-    ///   100.64.0.0/10 is not meant for the cloud's credentials.
-    /// - If NAT64's 64:ff9b::/96 is allowed, the IPv4 address inside must be admitted as well.
+    ///   100.64.0.0/10 is not meant for the cloud's credentials. The name of one is allowed only by
+    ///   a rule for exactly that name, and its address needs its own rule all the same.
+    /// - Each IPv4 address that an allowed IPv6 address carries (NAT64, 6to4, Teredo, ISATAP,
+    ///   IPv4-compatible, IPv4-translated) must be admitted as well, unless the rule has the address
+    ///   and a port.
     #[must_use]
     pub fn new(allow: Vec<AddressRule>) -> Self {
         Self {
@@ -105,7 +110,7 @@ impl Guard {
             Some(address) => self.evaluate(Candidate::literal(address, port)).map(Some),
             None => match &self.allowlist {
                 Some(list) if list.excludes(target.host()) => Err(Refusal::NotListed),
-                Some(_) | None => Ok(None),
+                Some(_) | None => self.check_name(target.host()).map(|()| None),
             },
         }
     }
@@ -130,7 +135,20 @@ impl Guard {
         if let Some(list) = &self.allowlist {
             list.admit_candidate(candidate)?;
         }
+        if let Some(host) = candidate.host {
+            self.check_name(host)?;
+        }
         self.check_address(candidate)
+    }
+
+    /// Refuses the name of a metadata service, unless a rule names exactly it.
+    fn check_name(&self, host: &str) -> Result<(), Refusal> {
+        let names_it =
+            |rule: &AddressRule| matches!(rule, AddressRule::Host(_)) && rule.matches_host(host);
+        match metadata::is_name(host) && !self.allow.rules().any(names_it) {
+            true => Err(Refusal::Metadata),
+            false => Ok(()),
+        }
     }
 
     fn check_address(&self, candidate: Candidate<'_>) -> Result<AdmittedBy<'_>, Refusal> {
@@ -143,11 +161,10 @@ impl Guard {
         let rule = rule.ok_or(refusal)?;
         // A rule with address and port is specific enough; a range may cover more than was
         // intended.
-        match special_ranges::carried_by_nat64(candidate.address) {
-            Some(carried) if !matches!(rule, AddressRule::Socket(_)) => {
+        if !matches!(rule, AddressRule::Socket(_)) {
+            for carried in embedded::carried(candidate.address, rule.prefix_len()) {
                 self.check_address(candidate.with_address(carried.into()))?;
             }
-            Some(_) | None => {}
         }
         Ok(AdmittedBy::Rule(rule))
     }

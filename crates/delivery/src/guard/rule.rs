@@ -88,6 +88,15 @@ impl AddressRule {
         }
     }
 
+    /// How many bits of an address it fixes. A name fixes none.
+    pub(super) fn prefix_len(&self) -> u8 {
+        match self {
+            Self::Net(net) => net.prefix_len(),
+            Self::Socket(socket) => IpNet::from(socket.ip()).prefix_len(),
+            Self::Host(_) | Self::Subdomains(_) => 0,
+        }
+    }
+
     /// The rule with IPv4-mapped addresses converted to IPv4.
     pub(super) fn canonical(self) -> Self {
         match self {

@@ -2,37 +2,21 @@
 //!
 //! Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries (every block, also those
 //! marked globally reachable: no callee is at an anycast sink), the IPv6 address space registry
-//! (global unicast is 2000::/3 only), and the clouds' own pages for metadata. A network's own
-//! NAT64 prefix (RFC 6052) looks like any public range and cannot be known here.
+//! (global unicast is 2000::/3 only). A network's own NAT64 prefix (RFC 6052) looks like any public
+//! range and cannot be known here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::embedded::{
+    COMPATIBLE, LOCAL_NAT64, NAT64, SIX_TO_FOUR, TEREDO, TRANSLATED, is_isatap, v6,
+};
+use super::metadata;
 use super::refusal::Refusal::{
     self, Benchmarking, Broadcast, Documentation, Ipv4InIpv6, LinkLocal, Loopback, Metadata,
     Multicast, Private, Reserved, SharedAddress, Unspecified,
 };
-
-/// Metadata services by address: some are in ranges that operators allow, and one is in a public
-/// range, which no rule for a range covers.
-const METADATA_V4: [Ipv4Addr; 8] = [
-    Ipv4Addr::new(169, 254, 169, 254), // AWS, Azure, Google, Huawei, OpenStack and most others
-    Ipv4Addr::new(169, 254, 170, 2),   // AWS ECS task credentials
-    Ipv4Addr::new(169, 254, 170, 23),  // AWS EKS pod identity
-    Ipv4Addr::new(169, 254, 0, 23),    // Tencent Cloud
-    Ipv4Addr::new(100, 100, 100, 200), // Alibaba Cloud, in the shared range
-    Ipv4Addr::new(100, 96, 0, 96),     // Volcengine, in the shared range
-    Ipv4Addr::new(168, 63, 129, 16),   // Azure's platform channel, a public address
-    Ipv4Addr::new(192, 0, 0, 192),     // Oracle Cloud Classic
-];
-
-/// Metadata services by IPv6 address, all in unique local ranges.
-const METADATA_V6: [Ipv6Addr; 3] = [
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), // AWS
-    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),  // AWS EKS pod identity
-    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),  // Google
-];
 
 /// The first match counts.
 const V4: [(Ipv4Net, Refusal); 19] = [
@@ -61,25 +45,22 @@ const V4: [(Ipv4Net, Refusal); 19] = [
 const V6: [(Ipv6Net, Refusal); 17] = [
     (v6([0, 0, 0, 0, 0, 0, 0, 0], 128), Unspecified), // RFC 4291
     (v6([0, 0, 0, 0, 0, 0, 0, 1], 128), Loopback),    // RFC 4291
-    (v6([0, 0, 0, 0, 0, 0, 0, 0], 96), Ipv4InIpv6),   // RFC 4291, IPv4-compatible
-    (v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96), Ipv4InIpv6), // RFC 2765, IPv4-translated
-    (NAT64, Ipv4InIpv6),                              // RFC 6052
-    (v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48), Ipv4InIpv6), // RFC 8215, local NAT64
-    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32), Ipv4InIpv6), // RFC 4380, Teredo
+    (COMPATIBLE, Ipv4InIpv6),
+    (TRANSLATED, Ipv4InIpv6),
+    (NAT64, Ipv4InIpv6),
+    (LOCAL_NAT64, Ipv4InIpv6),
+    (TEREDO, Ipv4InIpv6),
     (v6([0x2001, 2, 0, 0, 0, 0, 0, 0], 48), Benchmarking), // RFC 5180
-    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), Reserved), // RFC 2928, ORCHID and others
+    (v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23), Reserved),     // RFC 2928, ORCHID and others
     (v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), Documentation), // RFC 3849
-    (v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), Ipv4InIpv6), // RFC 3056, 6to4
+    (SIX_TO_FOUR, Ipv4InIpv6),
     (v6([0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0], 48), Reserved), // RFC 7534, AS112
-    (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), Documentation), // RFC 9637
-    (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), Private),  // RFC 4193
-    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), LinkLocal), // RFC 4291
-    (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), Private), // RFC 3879, site-local
-    (v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8), Multicast), // RFC 4291
+    (v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), Documentation),    // RFC 9637
+    (v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7), Private),           // RFC 4193
+    (v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10), LinkLocal),        // RFC 4291
+    (v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10), Private),          // RFC 3879, site-local
+    (v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8), Multicast),         // RFC 4291
 ];
-
-/// The well-known prefix of NAT64.
-const NAT64: Ipv6Net = v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96);
 
 /// The range that IANA allocates to machines. Outside are the rest of ::/8, 100::/64 (RFC 6666),
 /// 5f00::/16 (RFC 9602) and all unallocated ranges.
@@ -90,43 +71,24 @@ const fn v4(octets: [u8; 4], prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
 }
 
-const fn v6(segments: [u16; 8], prefix: u8) -> Ipv6Net {
-    let [a, b, c, d, e, f, g, h] = segments;
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix)
-}
-
 /// The rule that refuses a canonical address (not an IPv4-mapped one); `None` for a public one.
 pub(super) fn refusal(address: IpAddr) -> Option<Refusal> {
+    if metadata::is_address(address) {
+        return Some(Metadata);
+    }
     match address {
         IpAddr::V4(address) => refusal_v4(address),
         IpAddr::V6(address) => refusal_v6(address),
     }
 }
 
-/// The IPv4 address inside a NAT64 address of the well-known prefix.
-pub(super) fn carried_by_nat64(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V6(address) if NAT64.contains(&address) => {
-            let [.., a, b, c, d] = address.octets();
-            Some(Ipv4Addr::new(a, b, c, d))
-        }
-        IpAddr::V6(_) | IpAddr::V4(_) => None,
-    }
-}
-
 fn refusal_v4(address: Ipv4Addr) -> Option<Refusal> {
-    if METADATA_V4.contains(&address) {
-        return Some(Metadata);
-    }
     V4.iter()
         .find(|(net, _)| net.contains(&address))
         .map(|&(_, refusal)| refusal)
 }
 
 fn refusal_v6(address: Ipv6Addr) -> Option<Refusal> {
-    if METADATA_V6.contains(&address) {
-        return Some(Metadata);
-    }
     if let Some(&(_, refusal)) = V6.iter().find(|(net, _)| net.contains(&address)) {
         return Some(refusal);
     }
@@ -134,10 +96,4 @@ fn refusal_v6(address: Ipv6Addr) -> Option<Refusal> {
         return Some(Reserved);
     }
     is_isatap(address).then_some(Ipv4InIpv6)
-}
-
-/// Whether the interface identifier is ISATAP's, `[02]00:5efe:a.b.c.d` (RFC 5214), which routers
-/// convert to IPv4 under any prefix.
-fn is_isatap(address: Ipv6Addr) -> bool {
-    matches!(address.segments(), [_, _, _, _, 0 | 0x0200, 0x5efe, _, _])
 }

@@ -1,8 +1,6 @@
 //! Headers of the request to a target.
 
-use contract::{
-    Message, comparable_header, is_replaced_header, is_reserved_header, unix_seconds,
-};
+use contract::{Message, comparable_header, is_replaced_header, is_reserved_header, unix_seconds};
 use delivery::signature::Signer;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{
@@ -82,9 +80,7 @@ fn is_replaced(name: &str, callee_headers: Option<&HeaderMap>) -> bool {
         let mut names = headers.keys();
         names.any(|name| comparable_header(name.as_str()) == comparable)
     };
-    is_reserved_header(name)
-        || is_replaced_header(name)
-        || callee_headers.is_some_and(by_callee)
+    is_reserved_header(name) || is_replaced_header(name) || callee_headers.is_some_and(by_callee)
 }
 
 /// Continues the caller's trace; without one, the callback's id becomes the trace id (W3C Trace
@@ -187,7 +183,10 @@ mod tests {
             ("content_length".to_owned(), "0".to_owned()),
         ];
         let headers = headers_of(&message);
-        let forged: Vec<_> = headers.iter().filter(|(_, value)| *value == "forged").collect();
+        let forged: Vec<_> = headers
+            .iter()
+            .filter(|(_, value)| *value == "forged")
+            .collect();
         assert_eq!(forged, []);
         assert!(!headers.contains_key("content_length"));
         assert_eq!(headers.get("trace.parent").unwrap(), "kept");

@@ -1,6 +1,8 @@
 //! The guard refuses each range from its first address to its last, and nothing next to it.
 
 mod allowlist;
+mod embedded;
+mod metadata;
 mod properties;
 mod rules;
 
@@ -172,6 +174,13 @@ pub(super) const CLOSED: &[(&str, &str, Refusal)] = &[
     ("fd00:ec2::254", "fd00:ec2::254", Metadata),
     ("fd00:ec2::23", "fd00:ec2::23", Metadata),
     ("fd20:ce::254", "fd20:ce::254", Metadata),
+    ("169.254.169.252", "169.254.169.252", Metadata),
+    ("169.254.42.42", "169.254.42.42", Metadata),
+    ("fd00:42::42", "fd00:42::42", Metadata),
+    ("fd00:c1::a9fe:a9fe", "fd00:c1::a9fe:a9fe", Metadata),
+    ("fd00:a9fe:a9fe::1", "fd00:a9fe:a9fe::1", Metadata),
+    ("fd00:100::100:200", "fd00:100::100:200", Metadata),
+    ("fe80::a9fe:a9fe", "fe80::a9fe:a9fe", Metadata),
 ];
 
 /// The last public address before a refused range, and the first one after it.

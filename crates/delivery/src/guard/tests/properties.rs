@@ -27,6 +27,20 @@ const FORBIDDEN: &[(u32, u32)] = &[
     (0xe000_0000, 0xffff_ffff),
 ];
 
+/// Metadata services, written down separately from the guard's table.
+const METADATA: &[[u8; 4]] = &[
+    [169, 254, 169, 254],
+    [169, 254, 169, 252],
+    [169, 254, 170, 2],
+    [169, 254, 170, 23],
+    [169, 254, 0, 23],
+    [169, 254, 42, 42],
+    [100, 100, 100, 200],
+    [100, 96, 0, 96],
+    [168, 63, 129, 16],
+    [192, 0, 0, 192],
+];
+
 fn forbidden_v4() -> impl Strategy<Value = Ipv4Addr> {
     select(FORBIDDEN)
         .prop_flat_map(|(first, last)| first..=last)
@@ -78,18 +92,26 @@ fn embeddings(address: Ipv4Addr, filling: u64) -> Vec<Ipv6Addr> {
     let number = u128::from(u32::from(address));
     let [a, b, c, d] = address.octets();
     let filling = u128::from(filling);
-    let mut local_nat64 = [0; 16];
+    let mut local_nat64 = [0_u8; 16];
     local_nat64[..6].copy_from_slice(&[0x00, 0x64, 0xff, 0x9b, 0x00, 0x01]);
-    // RFC 6052, prefix of 48 bits: byte 8 is left free.
-    for (place, octet) in [(6, a), (7, b), (9, c), (10, d)] {
-        local_nat64[place] = octet;
-    }
+    // RFC 6052, prefixes of 48, 56 and 64 bits: byte 8 is left free.
+    let local_nat64 = [[6, 7, 9, 10], [7, 9, 10, 11], [9, 10, 11, 12]].map(|places| {
+        let mut octets = local_nat64;
+        for (place, octet) in places.into_iter().zip([a, b, c, d]) {
+            octets[place] = octet;
+        }
+        u128::from_be_bytes(octets)
+    });
     [
         number,
         0xffff << 48 | number,
         0x0064_ff9b << 96 | number,
         0x0064_ff9b_0001 << 80 | number,
-        u128::from_be_bytes(local_nat64),
+        local_nat64[0],
+        local_nat64[1],
+        local_nat64[2],
+        // What stands behind the address is not looked at.
+        local_nat64[0] | filling & 0xffff_ffff,
         0x2002 << 112 | number << 80 | filling,
         0x2001_0000 << 96 | number << 64 | filling,
         0x2001_0000 << 96 | filling << 32 | (number ^ 0xffff_ffff),
@@ -146,6 +168,34 @@ proptest! {
             let url = TargetUrl::parse(&format!("https://[{embedded}]:8443/")).unwrap();
             prop_assert_eq!(url.literal(), Some(IpAddr::from(embedded).to_canonical()));
             prop_assert!(everything.admit_url(&url).is_err(), "{embedded}");
+        }
+    }
+
+    #[test]
+    fn no_embedding_of_a_forbidden_address_is_admitted_even_if_all_ipv6_is_allowed(
+        address in forbidden_v4(),
+        filling in any::<u64>(),
+    ) {
+        // Behind a translator 0.0.0.0/8 leads nowhere, and ::1 and :: are addresses of their own.
+        prop_assume!(address.octets()[0] != 0);
+        let everything = Guard::new(vec!["::/0".parse().unwrap()]);
+        for embedded in embeddings(address, filling) {
+            prop_assert!(everything.admit(HOST, embedded.into()).is_err(), "{embedded}");
+            let url = TargetUrl::parse(&format!("https://[{embedded}]:8443/")).unwrap();
+            prop_assert!(everything.admit_url(&url).is_err(), "{embedded}");
+        }
+    }
+
+    #[test]
+    fn no_embedding_of_a_metadata_service_is_admitted_whatever_ranges_and_names_are_allowed(
+        address in select(METADATA),
+        filling in any::<u64>(),
+    ) {
+        let rules = ["0.0.0.0/0", "::/0", HOST, "*.example"];
+        let everything = Guard::new(rules.map(|rule| rule.parse().unwrap()).to_vec());
+        for embedded in embeddings(Ipv4Addr::from(address), filling) {
+            let refused = everything.admit(HOST, embedded.into());
+            prop_assert_eq!(refused, Err(Metadata), "{}", embedded);
         }
     }
 

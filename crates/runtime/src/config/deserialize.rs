@@ -14,6 +14,8 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
+use super::secret_setting::{Secrecy, SecretSetting};
+
 /// A key whose value cannot be read, and why.
 #[derive(Debug)]
 pub(super) struct ValueError {
@@ -24,7 +26,10 @@ pub(super) struct ValueError {
 
 #[derive(Debug)]
 enum Reason {
+    /// A sentence that shows no secret.
     Sentence(String),
+    /// A sentence of a type that cannot know whether the value is secret, and one without the value.
+    Foreign { shown: String, hidden: String },
     /// A section was expected. The sentence needs the whole key.
     NotASection,
 }
@@ -36,6 +41,7 @@ impl ValueError {
         let key = self.path.join(".");
         let reason = match self.reason {
             Reason::Sentence(sentence) => sentence,
+            Reason::Foreign { shown, .. } => shown,
             Reason::NotASection => format!("no such setting; a section is written [{key}]"),
         };
         (key, reason)
@@ -48,6 +54,18 @@ impl ValueError {
         }
     }
 
+    fn sentence(sentence: impl Into<String>) -> Self {
+        Self::new(Reason::Sentence(sentence.into()))
+    }
+
+    /// The same error without the value.
+    fn without_value(mut self) -> Self {
+        if let Reason::Foreign { hidden, .. } = self.reason {
+            self.reason = Reason::Sentence(hidden);
+        }
+        self
+    }
+
     fn inside(mut self, key: &str) -> Self {
         self.path.push(key.to_owned());
         self
@@ -55,19 +73,23 @@ impl ValueError {
 }
 
 /// Reads the merged tree.
-pub(super) fn from_value<T: DeserializeOwned>(root: &Value) -> Result<T, ValueError> {
+pub(super) fn from_value<T: DeserializeOwned>(
+    root: &Value,
+    secrets: &[SecretSetting],
+) -> Result<T, ValueError> {
     T::deserialize(Setting {
         value: root,
         is_item: false,
+        secrecy: Secrecy::root(secrets),
     })
 }
 
 /// One value on its way into a field.
-#[derive(Clone, Copy)]
 struct Setting<'a> {
     value: &'a Value,
     /// Whether it is an item of a list, which must not be blank.
     is_item: bool,
+    secrecy: Secrecy,
 }
 
 impl<'a> Setting<'a> {
@@ -78,9 +100,20 @@ impl<'a> Setting<'a> {
         }
     }
 
-    /// The value in an error sentence. Only for values that are never secret.
+    /// The value in an error sentence, or what kind of value it is if it may be secret.
     fn shown(&self) -> String {
-        shown(&self.unexpected())
+        match self.secrecy.is_secret() {
+            true => self.kind().to_owned(),
+            false => shown(&self.unexpected()),
+        }
+    }
+
+    /// A number in an error sentence.
+    fn shown_number(&self, number: i128) -> String {
+        match self.secrecy.is_secret() {
+            true => "the number".to_owned(),
+            false => number.to_string(),
+        }
     }
 
     const fn kind(&self) -> &'static str {
@@ -123,10 +156,11 @@ impl<'a> Setting<'a> {
         };
         let is_unsigned = T::try_from(-1).is_err();
         match number {
-            Some(number) if number >= 0 || !is_unsigned => {
-                T::try_from(number).map_err(|_| de::Error::custom(format!("{number} is too large")))
-            }
-            _ => Err(de::Error::custom(format!(
+            Some(number) if number >= 0 || !is_unsigned => T::try_from(number).map_err(|_| {
+                let number = self.shown_number(number);
+                ValueError::sentence(format!("{number} is too large"))
+            }),
+            _ => Err(ValueError::sentence(format!(
                 "{} is not a whole number",
                 self.shown()
             ))),
@@ -143,7 +177,7 @@ impl<'a> Setting<'a> {
         };
         number
             .filter(|number: &f64| number.is_finite())
-            .ok_or_else(|| de::Error::custom(format!("{} is not a number", self.shown())))
+            .ok_or_else(|| ValueError::sentence(format!("{} is not a number", self.shown())))
     }
 }
 
@@ -184,7 +218,7 @@ impl<'de> Deserializer<'de> for Setting<'_> {
             (_, Some("false")) => false,
             _ => {
                 let sentence = format!("{} is not true or false", self.shown());
-                return Err(de::Error::custom(sentence));
+                return Err(ValueError::sentence(sentence));
             }
         };
         visitor.visit_bool(flag)
@@ -199,7 +233,7 @@ impl<'de> Deserializer<'de> for Setting<'_> {
             .visit_str(text)
             .map_err(|error: ValueError| match error.reason {
                 // The message of `std::net` does not show the text.
-                Reason::Sentence(message) if message == "invalid socket address syntax" => {
+                Reason::Foreign { shown, .. } if shown == "invalid socket address syntax" => {
                     de::Error::invalid_value(Unexpected::Str(text), &"socket address")
                 }
                 _ => error,
@@ -209,9 +243,9 @@ impl<'de> Deserializer<'de> for Setting<'_> {
     /// Text that is used as it is. It may be a secret: what stands in its place is not shown.
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         match self.text() {
-            Some("") if self.is_item => Err(de::Error::custom("one of its items is blank")),
+            Some("") if self.is_item => Err(ValueError::sentence("one of its items is blank")),
             Some(text) => visitor.visit_str(text),
-            None => Err(de::Error::custom(format!(
+            None => Err(ValueError::sentence(format!(
                 "{} is not text in quotes",
                 self.kind()
             ))),
@@ -259,15 +293,18 @@ impl<'de> Deserializer<'de> for Setting<'_> {
             }
             _ => {
                 let sentence = format!("{} is not a list (write \"a,b\")", self.shown());
-                return Err(de::Error::custom(sentence));
+                return Err(ValueError::sentence(sentence));
             }
         };
-        visitor.visit_seq(Items(items.into_iter()))
+        visitor.visit_seq(Items {
+            items: items.into_iter(),
+            secrecy: self.secrecy,
+        })
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
         let ValueKind::Table(table) = &self.value.kind else {
-            return Err(de::Error::custom(
+            return Err(ValueError::sentence(
                 "it is not a table (write { \"name\" = \"value\" })",
             ));
         };
@@ -280,6 +317,7 @@ impl<'de> Deserializer<'de> for Setting<'_> {
         visitor.visit_map(Entries {
             entries: entries.into_iter(),
             next: None,
+            secrecy: self.secrecy,
         })
     }
 
@@ -315,7 +353,10 @@ impl<'de> Deserializer<'de> for Setting<'_> {
     }
 }
 
-struct Items(std::vec::IntoIter<Value>);
+struct Items {
+    items: std::vec::IntoIter<Value>,
+    secrecy: Secrecy,
+}
 
 impl<'de> SeqAccess<'de> for Items {
     type Error = ValueError;
@@ -324,11 +365,13 @@ impl<'de> SeqAccess<'de> for Items {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, ValueError> {
-        let item = self.0.next();
+        let item = self.items.next();
+        let secrecy = &self.secrecy;
         item.map(|value| {
             seed.deserialize(Setting {
                 value: &value,
                 is_item: true,
+                secrecy: secrecy.clone(),
             })
         })
         .transpose()
@@ -338,6 +381,7 @@ impl<'de> SeqAccess<'de> for Items {
 struct Entries<'a> {
     entries: std::vec::IntoIter<(&'a str, &'a Value)>,
     next: Option<(&'a str, &'a Value)>,
+    secrecy: Secrecy,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
@@ -361,20 +405,33 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         seed: V,
     ) -> Result<V::Value, ValueError> {
         let Some((key, value)) = self.next.take() else {
-            return Err(de::Error::custom("a value was read before its key"));
+            return Err(ValueError::sentence("a value was read before its key"));
         };
+        let secrecy = self.secrecy.enter(key);
+        let is_secret = secrecy.is_secret();
         let setting = Setting {
             value,
             is_item: false,
+            secrecy,
         };
-        seed.deserialize(setting).map_err(|error| error.inside(key))
+        seed.deserialize(setting).map_err(|error| {
+            let error = if is_secret {
+                error.without_value()
+            } else {
+                error
+            };
+            error.inside(key)
+        })
     }
 }
 
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
-            Reason::Sentence(sentence) => f.write_str(sentence),
+            Reason::Sentence(sentence)
+            | Reason::Foreign {
+                hidden: sentence, ..
+            } => f.write_str(sentence),
             Reason::NotASection => f.write_str("it is not a section"),
         }
     }
@@ -384,7 +441,10 @@ impl std::error::Error for ValueError {}
 
 impl de::Error for ValueError {
     fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self::new(Reason::Sentence(reason.to_string()))
+        Self::new(Reason::Foreign {
+            shown: reason.to_string(),
+            hidden: "it cannot be used, and is not shown, since it may be a secret".to_owned(),
+        })
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -394,7 +454,10 @@ impl de::Error for ValueError {
             "socket address" => "an IP address with a port (write 127.0.0.1:5106)".to_owned(),
             other => other.to_owned(),
         };
-        Self::custom(format!("{} is not {expected}", shown(&found)))
+        Self::new(Reason::Foreign {
+            shown: format!("{} is not {expected}", shown(&found)),
+            hidden: format!("it is not {expected}"),
+        })
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -402,7 +465,11 @@ impl de::Error for ValueError {
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        Self::custom(format!("{variant:?} is none of {}", expected.join(", ")))
+        let expected = expected.join(", ");
+        Self::new(Reason::Foreign {
+            shown: format!("{variant:?} is none of {expected}"),
+            hidden: format!("it is none of {expected}"),
+        })
     }
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
@@ -412,7 +479,7 @@ impl de::Error for ValueError {
             [one, two] => format!("expected {one} or {two}"),
             many => format!("expected one of {}", many.join(", ")),
         };
-        Self::custom(format!("no such setting ({expected})")).inside(field)
+        Self::sentence(format!("no such setting ({expected})")).inside(field)
     }
 }
 

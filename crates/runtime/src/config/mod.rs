@@ -11,6 +11,7 @@
 //! - `error.rs`: why settings cannot be used
 //! - `redact.rs`: settings as TOML for people, secrets masked
 //! - `secret_ref.rs`: a secret, or the variable or file that holds it
+//! - `secret_setting.rs`: which settings are secret; reads the variables and files that they name
 //! - `range.rs`: range checks
 //! - `fingerprint.rs`: finds changes since settings were read
 
@@ -22,6 +23,7 @@ mod range;
 mod redact;
 mod schema;
 mod secret_ref;
+mod secret_setting;
 mod source;
 mod variable;
 
@@ -37,6 +39,7 @@ pub use range::{duration_in_range, duration_text, in_range};
 pub use redact::{mask_secret, mask_text, mask_texts, mask_url, masked_url};
 pub use schema::Config;
 pub use secret_ref::SecretRef;
+pub use secret_setting::{SecretForm, SecretSetting};
 pub use source::{Loaded, Source};
 pub use variable::NamedSection;
 

@@ -6,12 +6,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::redact;
+use super::secret_setting::SecretSetting;
 use super::variable::NamedSection;
 
 /// All settings of a process.
 pub trait Config: Serialize + DeserializeOwned {
     /// The sections whose entries have names of the operator's choice.
     const NAMED_SECTIONS: &'static [NamedSection];
+
+    /// The settings that are secret, or may be by mistake.
+    const SECRETS: &'static [SecretSetting] = &[];
 
     /// The sections in the order in which people read them.
     const ORDER: &'static [&'static str];

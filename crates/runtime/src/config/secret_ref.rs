@@ -1,12 +1,18 @@
 //! A secret in the settings, or a reference to the variable or file that holds it.
 
+use std::env::VarError;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 
 use super::redact::MASK;
+
+/// The largest file of a secret. A device or a log named by mistake must not fill the memory.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// A secret value, or its location: `env:NAME`, `file:/path`. Only a location is ever shown.
 #[derive(Clone)]
@@ -40,24 +46,35 @@ impl SecretRef {
     /// # Errors
     /// Why it cannot be read. The sentence shows no part of it.
     pub fn read(&self) -> Result<SecretString, String> {
+        match self.is_indirect() {
+            true => self.read_text().map(SecretString::from),
+            false => Ok(self.0.clone()),
+        }
+    }
+
+    pub(super) fn read_text(&self) -> Result<String, String> {
         let text = self.0.expose_secret();
         let (value, place) = if let Some(name) = text.strip_prefix("env:") {
-            let value =
-                std::env::var(name).map_err(|_| format!("the variable {name} is not set"))?;
-            (value, format!("the variable {name}"))
+            let place = format!("the variable {name}");
+            let value = std::env::var(name).map_err(|error| match error {
+                VarError::NotPresent => format!("{place} is not set"),
+                VarError::NotUnicode(_) => format!("{place} is not UTF-8"),
+            })?;
+            (value, place)
         } else if let Some(path) = self.file() {
-            let shown = path.display();
-            let content = std::fs::read_to_string(path)
-                .map_err(|error| format!("the file {shown} cannot be read: {error}"))?;
-            (content, format!("the file {shown}"))
+            let place = format!("the file {}", path.display());
+            let content = read_file(path)
+                .map_err(|error| format!("{place} cannot be read: {error}"))?
+                .ok_or_else(|| format!("{place} is larger than {MAX_FILE_BYTES} bytes"))?;
+            (content, place)
         } else {
-            return Ok(self.0.clone());
+            return Ok(text.to_owned());
         };
         let value = value.trim_end_matches(['\r', '\n']);
-        if value.is_empty() {
+        if value.trim().is_empty() {
             return Err(format!("{place} is empty"));
         }
-        Ok(SecretString::from(value))
+        Ok(value.to_owned())
     }
 
     fn shown(&self) -> &str {
@@ -66,6 +83,15 @@ impl SecretRef {
             false => MASK,
         }
     }
+}
+
+/// The content of a file; `None`: it is too large.
+fn read_file(path: &Path) -> io::Result<Option<String>> {
+    let mut content = String::new();
+    let file = File::open(path)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut content)?;
+    let fits = u64::try_from(content.len()).is_ok_and(|bytes| bytes <= MAX_FILE_BYTES);
+    Ok(fits.then_some(content))
 }
 
 impl fmt::Debug for SecretRef {
@@ -102,7 +128,7 @@ mod tests {
         std::fs::write(&path, "whsec_def\r\n").unwrap();
         let file = format!("file:{}", path.display());
         assert_eq!(read(&file), Ok("whsec_def".to_owned()));
-        std::fs::write(&path, "\n").unwrap();
+        std::fs::write(&path, " \n").unwrap();
         let reason = format!("the file {} is empty", path.display());
         assert_eq!(read(&file), Err(reason));
         std::fs::remove_file(path).unwrap();
@@ -112,6 +138,10 @@ mod tests {
                 "the variable RINGBACK_NOT_THERE is not set",
             ),
             ("file:/dev/null", "the file /dev/null is empty"),
+            (
+                "file:/dev/zero",
+                "the file /dev/zero is larger than 65536 bytes",
+            ),
             (
                 "file:/nowhere/secret",
                 "the file /nowhere/secret cannot be read: No such file or directory (os error 2)",

@@ -10,6 +10,7 @@ use super::environment::Environment;
 use super::error::ConfigError;
 use super::fingerprint::{FileFingerprints, KeyFingerprints};
 use super::schema::Config;
+use super::secret_setting;
 use super::variable::{ENV_PREFIX, NamedSection};
 
 /// The file and the environment that a process reads its settings from, and can read again.
@@ -46,8 +47,11 @@ impl Source {
     pub fn load<T: Config>(&self) -> Result<Loaded<T>, ConfigError> {
         // Before reading, so that the next comparison finds a change in between.
         let mut files = self.file_fingerprint();
-        let merged = MergedLayers::read(self.file.as_deref(), &self.variables, T::NAMED_SECTIONS)?;
-        let settings: T = from_value(&merged.root).map_err(|error| {
+        let mut merged =
+            MergedLayers::read(self.file.as_deref(), &self.variables, T::NAMED_SECTIONS)?;
+        let secret_files = secret_setting::resolve(&mut merged.root, T::SECRETS)
+            .map_err(|(key, reason)| merged.refuse(&key, reason))?;
+        let settings: T = from_value(&merged.root, T::SECRETS).map_err(|error| {
             let (key, reason) = error.into_parts();
             merged.refuse(&key, reason)
         })?;
@@ -58,6 +62,7 @@ impl Source {
         if let Some(refused) = first {
             return Err(refused);
         }
+        files = files.and(&secret_files);
         files = files.and(&FileFingerprints::of(settings.files()));
         Ok(Loaded {
             settings,

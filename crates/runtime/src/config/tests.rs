@@ -114,6 +114,15 @@ impl Config for SampleSettings {
             placeholder: "NAME",
         },
     ];
+    const SECRETS: &'static [SecretSetting] = &[
+        SecretSetting::text("store.url"),
+        SecretSetting::text("admin.token"),
+        SecretSetting::text("admin.tokens.*.hash"),
+        SecretSetting::text("callees.*.url"),
+        SecretSetting::list("callees.*.keys"),
+        SecretSetting::unread("callees.*.secrets"),
+        SecretSetting::unread("callees.*.headers"),
+    ];
     const ORDER: &'static [&'static str] = &["server", "store"];
 
     fn validate(&self, report: &mut dyn FnMut(&str, String)) {
@@ -534,6 +543,135 @@ fn the_files_of_the_settings_are_watched_with_the_settings_file() {
     assert_eq!(loaded.files, loaded.files.now());
     std::fs::write(&other.0, "b").unwrap();
     assert_ne!(loaded.files, loaded.files.now());
+}
+
+#[test]
+fn a_secret_setting_is_read_from_the_file_or_variable_that_it_names() {
+    let secret = SettingsFile::new("c4n4ry-p4ss\r\n");
+    let key = SettingsFile::new("key,with,commas\n");
+    let (secret_file, key_file) = (secret.0.display(), key.0.display());
+    let text = format!(
+        "[store]\nurl = \"file:{secret_file}\"\n[admin]\ntoken = \" env:CARGO_PKG_NAME \"\n\
+         [admin.tokens.Ann]\nhash = \"file:{secret_file}\"\n\
+         [callees.A]\nurl = \"file:{secret_file}\"\nkeys = [\"plain\", \"file:{key_file}\"]\n\
+         secrets = [\"file:/not/read/yet\"]\n"
+    );
+    let keys = format!("env:CARGO_PKG_NAME, file:{key_file}");
+    let variables = [("RINGBACK__CALLEES__B__KEYS", keys.as_str())];
+    let settings = load(&text, &variables).unwrap();
+    let exposed =
+        |secret: &Option<SecretString>| secret.as_ref().unwrap().expose_secret().to_owned();
+    assert_eq!(exposed(&settings.store.url), CANARY);
+    assert_eq!(exposed(&settings.admin.token), "runtime");
+    assert_eq!(settings.admin.tokens["Ann"].hash, CANARY);
+    assert_eq!(settings.callees["A"].url.as_deref(), Some(CANARY));
+    assert_eq!(settings.callees["A"].keys, ["plain", "key,with,commas"]);
+    assert_eq!(settings.callees["B"].keys, ["runtime", "key,with,commas"]);
+    let printed = settings.to_toml_redacted();
+    assert!(!printed.contains(CANARY), "{printed}");
+    assert!(
+        printed.contains("secrets = [\"file:/not/read/yet\"]"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_refused_by_its_key_and_its_place() {
+    let blank = SettingsFile::new(" \n\n");
+    let blank = blank.0.display();
+    for (reference, reason) in [
+        (
+            "env:RINGBACK_NOT_THERE",
+            "the variable RINGBACK_NOT_THERE is not set",
+        ),
+        (
+            "file:/nowhere/c4n4ry",
+            "the file /nowhere/c4n4ry cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "file:/",
+            "the file / cannot be read: Is a directory (os error 21)",
+        ),
+        (
+            &format!("file:{blank}"),
+            &format!("the file {blank} is empty"),
+        ),
+    ] {
+        for (section, key) in [
+            ("store", "url"),
+            ("admin", "token"),
+            ("admin.tokens.Ann", "hash"),
+            ("callees.A", "url"),
+            ("callees.A", "keys"),
+        ] {
+            let refused = refused_file(&format!("[{section}]\n{key} = \"{reference}\"\n"));
+            assert_eq!(refused, format!("{section}.{key} in FILE: {reason}"));
+        }
+        let refused = refused_variable("RINGBACK__ADMIN__TOKEN", reference);
+        assert_eq!(refused, format!("RINGBACK__ADMIN__TOKEN: {reason}"));
+    }
+    // Other settings are text.
+    let name = load("[server]\nname = \"env:RINGBACK_NOT_THERE\"\n", &[]).unwrap();
+    assert_eq!(name.server.name, "env:RINGBACK_NOT_THERE");
+}
+
+#[test]
+fn the_file_of_a_secret_is_watched_and_its_content_is_the_settings() {
+    let (secret, file) = (SettingsFile::new("one\n"), SettingsFile::new(""));
+    let text = format!("[admin]\ntoken = \"file:{}\"\n", secret.0.display());
+    std::fs::write(&file.0, text).unwrap();
+    let source = Source::new(Some(file.0.clone()), std::iter::empty());
+    let first = source.load::<SampleSettings>().unwrap();
+    assert_eq!(first.files, first.files.now());
+    std::fs::write(&secret.0, "two\n").unwrap();
+    assert_ne!(first.files, first.files.now());
+    let second = source.load::<SampleSettings>().unwrap();
+    assert_eq!(second.keys.changed(&first.keys), ["admin.token"]);
+    let token = second.settings.admin.token.unwrap();
+    assert_eq!(token.expose_secret(), "two");
+}
+
+#[test]
+fn no_refusal_shows_what_stands_in_the_place_of_a_secret() {
+    for setting in SampleSettings::SECRETS {
+        let (section, key) = setting.key.rsplit_once('.').unwrap();
+        let section = section.replace('*', "A");
+        for value in [
+            "8812345",
+            "-8812345",
+            "8812345.5",
+            "8812345e5",
+            "88_123_45",
+            "0x8812345",
+            "true",
+            "[8812345]",
+            "[8812345.5]",
+            "[true]",
+            "[[8812345]]",
+            "{ a = 8812345 }",
+            "{ a = { b = 8812345 } }",
+            "{ a = [8812345] }",
+            "2024-01-01T88:12:34",
+            "88123450000000000000000000000",
+            "8812345c4n4ry-p4ss",
+            "c4n4ry-p4ss",
+            "\"c4n4ry-p4ss",
+            "[\"c4n4ry-p4ss\", 8812345]",
+            "{ a = true, b = \"c4n4ry-p4ss\" }",
+        ] {
+            let loaded = load(&format!("[{section}]\n{key} = {value}\n"), &[]);
+            // A list of texts is a value of some of them.
+            let refused = loaded.err().unwrap_or_default();
+            for secret in ["88", CANARY, "true is"] {
+                assert!(!refused.contains(secret), "{value}: {refused}");
+            }
+        }
+    }
+    let refused = refused_file("[callees.A]\nsecrets = true\n");
+    assert_eq!(
+        refused,
+        "callees.A.secrets in FILE: true or false is not a list (write \"a,b\")"
+    );
 }
 
 const SECRETS: &str = r#"

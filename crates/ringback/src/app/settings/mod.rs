@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use runtime::config::{Config, NamedSection};
+use runtime::config::{Config, NamedSection, SecretSetting};
 use runtime::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +65,23 @@ impl Config for Settings {
             path: "admin.tokens",
             placeholder: "NAME",
         },
+    ];
+
+    const SECRETS: &'static [SecretSetting] = &[
+        SecretSetting::text("broker.url"),
+        SecretSetting::text("journal.url"),
+        SecretSetting::text("admin.token"),
+        SecretSetting::text("admin.tokens.*.hash"),
+        SecretSetting::unread("admin.tokens.*.role"),
+        SecretSetting::list("apps.*.keys"),
+        SecretSetting::unread("apps.*.secrets"),
+        SecretSetting::unread("apps.*.signing_secrets"),
+        SecretSetting::text("callees.*.url"),
+        SecretSetting::unread("callees.*.headers"),
+        SecretSetting::unread("callees.*.auth"),
+        SecretSetting::unread("callees.*.user"),
+        SecretSetting::unread("callees.*.secret"),
+        SecretSetting::unread("callees.*.signing_secrets"),
     ];
 
     const ORDER: &'static [&'static str] = &[

@@ -6,12 +6,10 @@
 //!   `docs/reference/operators-api.md` documents each of them.
 //! - `cli/`: the commands (`ringback dead-letters`, `callback`, `pause`, ...). They call the API of a
 //!   running process, because that process locks the embedded store and its journal.
-//! - `text.rs`: makes untrusted text safe for a terminal.
 
 mod api;
 pub mod cli;
 mod config;
-pub mod text;
 
 pub use api::{AdminDependencies, routes_table, serve};
 pub use config::{AdminConfig, Role, TokenConfig};

@@ -21,5 +21,5 @@ fn main() -> ExitCode {
     reason = "the last output of a process that may not have started to log"
 )]
 fn print_error(sentence: &str) {
-    eprintln!("ringback: {sentence}");
+    eprintln!("ringback: {}", runtime::text::lines(sentence));
 }

@@ -4,6 +4,7 @@
 //!
 //! - `config/`: settings from defaults, a file and the environment
 //! - `telemetry.rs`: logging, and the TLS cryptography
+//! - `text.rs`, `safe_writer.rs`: strangers' text made safe to read, also in the log
 //! - `metrics/`: the registry of all metrics
 //! - `health.rs`: whether the process is ready
 //! - `http/`: HTTP servers with bounded connections, and the health and metrics pages
@@ -20,8 +21,10 @@ pub mod metrics;
 pub mod random;
 pub mod reload;
 mod reloadable;
+mod safe_writer;
 pub mod shutdown;
 pub mod telemetry;
+pub mod text;
 
 pub use config::{Config, ConfigError, Loaded, SecretRef};
 pub use health::Health;

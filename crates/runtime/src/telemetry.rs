@@ -16,6 +16,8 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::safe_writer::{Escaping, SafeWriter};
+
 /// Levels for libraries that log too much at `info`. A directive in the settings overrides each of
 /// them. lapin is off and sqlx nearly: the gateway logs their errors once, with the consequence.
 /// actix logs an error for bytes that are not HTTP, so any client could fill the log.
@@ -150,6 +152,14 @@ fn subscriber<W>(format: EventFormat, filter: EnvFilter, to: W) -> Box<dyn Subsc
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let escaping = match format {
+        EventFormat::Human { colour } => Escaping::Human { colour },
+        EventFormat::Json => Escaping::Json,
+    };
+    let to = SafeWriter {
+        inner: to,
+        escaping,
+    };
     let builder = SubscriberBuilder::default()
         .with_env_filter(filter)
         // Reported with eprintln!, which panics when stderr is closed: a lost log line must not end
@@ -241,6 +251,37 @@ mod tests {
         assert!(text.contains("attempt ended attempt.number=2"), "{text}");
         assert_eq!(text.find('Z'), Some("12:34:56.789".len()), "{text}");
         assert!(!text.contains('\u{1b}'), "{text:?}");
+    }
+
+    #[test]
+    fn strangers_text_is_escaped_in_both_formats_and_means_the_same_in_json() {
+        let hostile =
+            "a\u{202e}b\u{2066}\u{200f}\u{feff}\u{2028}\u{85}\u{7f}\u{1b}[2J\nforged: line";
+        let log = || {
+            tracing::info!(app_id = hostile, url = %hostile, error = ?hostile, "{hostile}");
+        };
+        let json = logged(EventFormat::Json, "info", log);
+        assert_eq!(json.lines().count(), 1, "{json}");
+        let event: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for field in ["app_id", "url", "message"] {
+            assert_eq!(event[field], hostile, "{json}");
+        }
+        let plain = logged(EventFormat::Human { colour: false }, "info", log);
+        let coloured = logged(EventFormat::Human { colour: true }, "info", log);
+        for text in [&json, &plain, &coloured] {
+            let is_left = |char| crate::text::is_unsafe(char) && char != '\u{1b}';
+            assert!(!text.trim_end_matches('\n').contains(is_left), "{text:?}");
+            assert!(
+                text.ends_with('\n') && !text.contains("\u{1b}[2J"),
+                "{text:?}"
+            );
+        }
+        assert!(
+            !json.contains('\u{1b}') && !plain.contains('\u{1b}'),
+            "{plain:?}"
+        );
+        assert!(coloured.contains('\u{1b}'), "{coloured:?}");
+        assert!(plain.contains("\\u{202e}b"), "{plain:?}");
     }
 
     #[test]

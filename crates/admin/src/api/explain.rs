@@ -8,7 +8,7 @@ use delivery::limits::DeferReason;
 use journal::Callback;
 
 use super::reason;
-use crate::text::one_line;
+use runtime::text::one_line;
 
 /// One or two sentences on the callback's state at `now`, Unix ms.
 pub(super) fn explain(callback: &Callback, now: u64) -> String {
@@ -91,7 +91,7 @@ fn dead_letter_reason(name: &str) -> String {
     let Some(reason) = reason::parse(name) else {
         return match name {
             reason::UNKNOWN => NOT_RECORDED.to_owned(),
-            other => one_line(other),
+            other => one_line(other).into_owned(),
         };
     };
     let why = match reason {
@@ -134,7 +134,7 @@ fn deferral_reason(name: &str) -> String {
             "not_due" => "it left the queue before it was due",
             "resolver_down" => "no name server answers",
             "failed" => "an internal error prevented the call",
-            other => return one_line(other),
+            other => return one_line(other).into_owned(),
         },
     };
     format!("{why} ({name})")

@@ -1,6 +1,7 @@
 //! `ringback callback` and `ringback dead-letters`: list, show, cancel and reconcile.
 
 use runtime::clock::now_ms;
+use runtime::text;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -83,7 +84,7 @@ pub(super) async fn show_dead_letter(
     let callback: CallbackView = parse(&body)?;
     print_line(&timeline::render(&callback))?;
     let message = match parse::<WithMessage>(&body)?.message {
-        Some(message) => message.request_message.to_string(),
+        Some(message) => text::json(message.request_message.get()).into_owned(),
         None => "past its retention; the dead letter cannot be replayed".to_owned(),
     };
     Ok(print_line(&format!("\nmessage: {message}"))?)

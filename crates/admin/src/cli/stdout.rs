@@ -2,11 +2,17 @@
 
 use std::io::{self, ErrorKind, Write};
 
-/// Writes `text` and a line end.
+use runtime::text;
+
+/// Writes `text` and a line end. Control and format characters become escapes.
 ///
 /// # Errors
 /// When stdout cannot be written. A reader that closed the pipe (`| head`) is not an error.
 pub fn print_line(text: &str) -> io::Result<()> {
+    print(&text::lines(text))
+}
+
+fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
     match written {
@@ -17,10 +23,12 @@ pub fn print_line(text: &str) -> io::Result<()> {
 
 /// Writes a JSON object as one line.
 pub(super) fn print_json(value: &impl serde::Serialize) -> io::Result<()> {
-    print_line(&serde_json::to_string(value).map_err(io::Error::other)?)
+    print(&text::json(
+        &serde_json::to_string(value).map_err(io::Error::other)?,
+    ))
 }
 
-/// Writes a response unchanged.
+/// Writes a JSON response: to a parser it is unchanged.
 pub(super) fn print_body(body: &[u8]) -> io::Result<()> {
-    print_line(&String::from_utf8_lossy(body))
+    print(&text::json(&String::from_utf8_lossy(body)))
 }

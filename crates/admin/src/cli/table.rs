@@ -4,7 +4,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, Row, Table, Width};
 
 use crate::api::view::{AuditView, CallbackView, PauseView, TargetView};
-use crate::text::one_line;
+use runtime::text::one_line;
 
 /// The maximum width of all columns but the last, in terminal columns.
 const MAX_COLUMN_WIDTH: u16 = 48;
@@ -122,7 +122,7 @@ fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; 
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(header);
     for cells in rows {
-        let mut row = Row::from(cells.map(|cell| one_line(&cell)));
+        let mut row = Row::from(cells.map(|cell| one_line(&cell).into_owned()));
         row.max_height(1);
         table.add_row(row);
     }

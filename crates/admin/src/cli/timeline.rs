@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use contract::CallbackStatus;
 
 use crate::api::view::{AttemptView, CallbackView};
-use crate::text::one_line;
+use runtime::text::one_line;
 
 /// Renders the callback with its attempts, why it waits or has ended, and what happens next.
 pub(super) fn render(callback: &CallbackView) -> String {
@@ -155,7 +155,7 @@ Why it waits."
         let mut dead = callback(CallbackStatus::Dead);
         let mut second = attempt(1);
         second.generation = 1;
-        second.detail = Some("bad\u{7}day".to_owned());
+        second.detail = Some("bad\u{7}\n\u{202e}day".to_owned());
         second.http_status = None;
         dead.attempts = vec![attempt(1), second];
         dead.generation = 1;
@@ -163,7 +163,7 @@ Why it waits."
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         assert_eq!(lines[8], "replayed (replay 1)", "{text}");
         assert!(
-            lines[9].ends_with("attempt 1: answered_5xx in 12 ms: bad day"),
+            lines[9].ends_with("attempt 1: answered_5xx in 12 ms: bad\\u{7} \\u{202e}day"),
             "{text}"
         );
         assert!(lines[10].ends_with("dead-lettered"), "{text}");

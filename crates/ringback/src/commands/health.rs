@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use admin::cli::http::{client, shown_url};
 use admin::cli::stdout::print_line;
-use admin::text::one_line;
+use runtime::text::one_line;
 use url::Url;
 
 use crate::error::CommandError;

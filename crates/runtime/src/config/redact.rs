@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::variable::NamedSection;
+use crate::text::is_unsafe;
 
 /// Replaces a secret. No character of it is escaped in a URL.
 pub(crate) const MASK: &str = "***";
@@ -72,7 +73,7 @@ fn write_section(
 }
 
 /// A value in TOML. JSON's strings, numbers and lists are valid TOML, except for DEL; objects are
-/// not.
+/// not. Other control and format characters are escaped for people.
 fn inline(value: &Value) -> String {
     match value {
         Value::Object(inner) => {
@@ -80,8 +81,22 @@ fn inline(value: &Value) -> String {
             let items = items.map(|(name, value)| format!("{} = {}", quoted(name), inline(value)));
             format!("{{ {} }}", items.collect::<Vec<_>>().join(", "))
         }
-        value => value.to_string().replace('\u{7f}', "\\u007F"),
+        value => toml_escaped(&value.to_string()),
     }
+}
+
+/// TOML has no pairs of surrogates: an escape beyond U+FFFF has eight digits.
+fn toml_escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        // Writing to a String cannot fail.
+        let _ = match (is_unsafe(char), u32::from(char)) {
+            (true, code @ ..=0xffff) => write!(escaped, "\\u{code:04X}"),
+            (true, code) => write!(escaped, "\\U{code:08X}"),
+            (false, _) => write!(escaped, "{char}"),
+        };
+    }
+    escaped
 }
 
 fn quoted(text: &str) -> String {

@@ -692,7 +692,7 @@ secrets = ["env:SECRET", "whsec_c4n4ry-p4ss"]
 keys = ["c4n4ry-p4ss"]
 headers = { "x-key" = "c4n4ry-p4ss", "x other" = "file:/x" }
 [callees."二.\"手\" 房[1]"]
-name = "x\u007Fy"
+name = "x\u007Fy\u202Ez\U000E0041"
 "#;
 
 #[test]
@@ -736,7 +736,7 @@ url = "https://user:***@callee.example/hook?***"
 [callees."二.\"手\" 房[1]"]
 headers = {  }
 keys = []
-name = "x\u007Fy"
+name = "x\u007Fy\u202Ez\U000E0041"
 secrets = []
 # url is not set
 "#

@@ -219,7 +219,7 @@ mod tests {
             ("resolver_down", "no name server answers (resolver_down)"),
             ("paused", "ringback resume"),
             (DeferReason::RetryAfter.as_str(), "Retry-After"),
-            ("new\u{1b}word", "It is deferred: new word."),
+            ("new\u{1b}\nword", "It is deferred: new\\u{1b} word."),
         ] {
             waiting.deferred_reason = Some(reason.to_owned());
             let text = explain(&waiting, NOW);

@@ -40,7 +40,11 @@ impl RabbitMqOptions {
     pub fn new(url: &str) -> Result<Self, String> {
         let mut uri: AMQPUri = url
             .parse()
-            .map_err(|error| format!("the broker's URL is not usable: {error}"))?;
+            // The parser's own words may repeat a part of the URL.
+            .map_err(|_| {
+                "the broker's URL is not usable: check its port and its parameters (heartbeat, \
+                 channel_max, frame_max, connection_timeout, auth_mechanism)"
+            })?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
         uri.query.frame_max.get_or_insert(FRAME_MAX);
         if let Some(address) = ipv6_host(url) {

@@ -165,7 +165,7 @@ fn settings_of_a_callee_that_belong_together_are_set_together() {
         ),
         (
             "auth = \"digest\"",
-            "auth: \"digest\" is none of basic, bearer",
+            "auth: it is none of basic, bearer",
         ),
     ] {
         assert_eq!(refused(lines), reason);

@@ -158,3 +158,119 @@ fn no_refusal_shows_a_secret() {
         assert!(!refusal.contains(CANARY), "{refusal}");
     }
 }
+
+#[test]
+fn what_is_masked_when_printed_is_a_secret_setting() {
+    let printed = load(EVERYTHING, &[]).unwrap().to_toml_redacted();
+    let mut section = String::new();
+    let mut masked = 0;
+    for line in printed.lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_end_matches(']').to_owned();
+        }
+        if !line.contains("***") {
+            continue;
+        }
+        let (key, _) = line.split_once(" = ").unwrap();
+        let generic = match section.split_once(".\"") {
+            Some((named, _)) => format!("{named}.*.{key}"),
+            None => format!("{section}.{key}"),
+        };
+        let is_known = Settings::SECRETS.iter().any(|secret| secret.key == generic);
+        assert!(
+            is_known,
+            "{generic} is masked, but is not in Settings::SECRETS"
+        );
+        masked += 1;
+    }
+    assert!(masked >= 9, "{printed}");
+}
+
+#[test]
+fn no_refusal_shows_what_stands_in_the_place_of_a_secret() {
+    for setting in Settings::SECRETS {
+        let (section, key) = setting.key.rsplit_once('.').unwrap();
+        let section = section.replace('*', "A");
+        for value in [
+            "8812345",
+            "-8812345",
+            "8812345.5",
+            "8812345e5",
+            "0x8812345",
+            "true",
+            "[8812345]",
+            "[8812345.5, true]",
+            "[[8812345]]",
+            "{ a = 8812345 }",
+            "{ a = { b = 8812345 } }",
+            "88123450000000000000000000000",
+            "c4n4ry-p4ss",
+            "8812345c4n4ry-p4ss",
+            "\"c4n4ry-p4ss",
+            "\"c4n4ry-p4ss\"",
+            "[\"c4n4ry-p4ss\", 8812345]",
+        ] {
+            let loaded = load(&format!("[{section}]\n{key} = {value}\n"), &[]);
+            // Some of the settings take a text or a list of texts.
+            let refused = loaded.err().unwrap_or_default();
+            for secret in ["88", CANARY, "true is"] {
+                assert!(!refused.contains(secret), "{key} = {value}: {refused}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_urls_and_tokens_of_the_process_are_read_from_files_and_checked_as_if_written() {
+    let file = |text: &str| TemporaryFile::new(text);
+    let [broker, journal, token, url, hash] = [
+        file("amqp://user:c4n4ry-p4ss@broker.example/%2f\n"),
+        file("postgres://user:c4n4ry-p4ss@journal.example/db\n"),
+        file("c4n4ry-p4ss\n"),
+        file("https://callee.example/hook?token=c4n4ry-p4ss\n"),
+        file(&format!("{HASH}\n")),
+    ];
+    let named = |file: &TemporaryFile| format!("file:{}", file.0.display());
+    let text = format!(
+        "[broker]\nurl = {:?}\n[journal]\nurl = {:?}\n[admin]\ntoken = {:?}\nlisten = \"0.0.0.0:1\"\n\
+         [admin.tokens.ann]\nhash = {:?}\n[callees.A]\nurl = {:?}\n[apps.shop]\nkeys = [{:?}]\n",
+        named(&broker),
+        named(&journal),
+        named(&token),
+        named(&hash),
+        named(&url),
+        named(&hash),
+    );
+    let settings = load(&text, &[]).unwrap();
+    let token_of = |settings: &Settings| {
+        let token = settings.admin.token.as_ref().unwrap();
+        token.expose_secret().to_owned()
+    };
+    assert_eq!(token_of(&settings), CANARY);
+    assert_eq!(settings.admin.tokens["ann"].hash, HASH);
+    assert_eq!(settings.apps["shop"].keys, [HASH]);
+    let printed = settings.to_toml_redacted();
+    for shown in [
+        "url = \"amqp://user:***@broker.example/%2f\"",
+        "url = \"postgres://user:***@journal.example/db\"",
+        "url = \"https://callee.example/hook?***\"",
+        "token = \"***\"",
+    ] {
+        assert!(printed.contains(shown), "{printed}");
+    }
+    assert!(!printed.contains(CANARY), "{printed}");
+    let wrong = file("http://user:c4n4ry-p4ss@host\n");
+    for (section, reason) in [
+        ("broker", "it is not a broker's URL"),
+        ("journal", "it is not a PostgreSQL URL"),
+    ] {
+        let refused = refused_file(&format!("[{section}]\nurl = {:?}\n", named(&wrong)));
+        assert!(
+            refused.contains(reason) && !refused.contains(CANARY),
+            "{refused}"
+        );
+    }
+    let refused = refused_variable("RINGBACK__ADMIN__TOKEN", "file:/nowhere/token");
+    let reason = "the file /nowhere/token cannot be read: No such file or directory (os error 2)";
+    assert_eq!(refused, format!("RINGBACK__ADMIN__TOKEN: {reason}"));
+}

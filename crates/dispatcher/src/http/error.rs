@@ -1,8 +1,9 @@
 //! Classifies errors of the HTTP client as outcomes.
 //!
-//! reqwest's own predicates are coarse (refused, unknown name and TLS failure are all "connect"), so
-//! the chain of sources decides. No error text is ever shown: it holds the whole URL.
+//! The client's own predicates are coarse (refused, unknown name and TLS failure are all "connect"),
+//! so the chain of sources decides. No error text is ever shown.
 
+use crate::http::connector::ConnectTimeout;
 use crate::http::dns::ResolveError;
 use delivery::Outcome;
 use std::error::Error;
@@ -12,32 +13,28 @@ use std::io;
 /// descriptors, buffers or local ports. The target is not at fault.
 const LOCAL_RESOURCE_ERRNOS: [i32; 5] = [23, 24, 105, 12, 99];
 
-pub(crate) fn classify(error: &reqwest::Error) -> Outcome {
-    if error.is_timeout() {
-        return if error.is_connect() {
-            Outcome::ConnectTimeout
-        } else {
-            Outcome::Timeout
+pub(crate) fn classify(error: &hyper_util::client::legacy::Error) -> Outcome {
+    let causes = || std::iter::successors(error.source(), |&cause| cause.source());
+    let timed_out = |cause: &(dyn Error + 'static)| {
+        let error = cause.downcast_ref::<io::Error>();
+        error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    };
+    if causes().any(timed_out) {
+        return match error.is_connect() {
+            true => Outcome::ConnectTimeout,
+            false => Outcome::Timeout,
         };
     }
-    let mut source = error.source();
-    while let Some(cause) = source {
-        if let Some(outcome) = from_cause(cause) {
-            return outcome;
-        }
-        source = cause.source();
-    }
-    if error.is_builder() {
-        // An internal error, not the target's fault.
-        tracing::error!("request could not be built");
-        return Outcome::Failed;
-    }
-    Outcome::ConnectionReset
+    let outcome = causes().find_map(from_cause);
+    outcome.unwrap_or(Outcome::ConnectionReset)
 }
 
 fn from_cause(cause: &(dyn Error + 'static)) -> Option<Outcome> {
     if let Some(error) = cause.downcast_ref::<ResolveError>() {
         return Some((*error).into());
+    }
+    if cause.is::<ConnectTimeout>() {
+        return Some(Outcome::ConnectTimeout);
     }
     if cause.is::<rustls::Error>() {
         return Some(Outcome::Tls);

@@ -2,10 +2,10 @@
 
 use contract::{Message, comparable_header, is_replaced_header, is_reserved_header, unix_seconds};
 use delivery::signature::Signer;
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use reqwest::header::{
+use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::time::SystemTime;
 
 /// Everything outside 0x21..0x7E, and `%` (the contract, "What the target gets").

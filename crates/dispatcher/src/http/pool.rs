@@ -5,17 +5,24 @@
 //! client certificate must never serve a callee without it.
 
 use crate::config::DispatcherConfig;
+use crate::http::connector::Connector;
 use crate::http::dns::{AddressPolicy, Resolver};
 use crate::http::tls::TlsProfile;
-use reqwest::{Client, ClientBuilder};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The largest head of a response. It is also what is read at a time: a connection parses up to 128
+/// times as much before it notices that its request was given up.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client, and the address policy and TLS profile under which all its connections are opened.
 pub(crate) struct HttpClient {
-    pub(crate) inner: Client,
+    pub(crate) inner: Client<Connector, Full<Bytes>>,
     pub(crate) address_policy: AddressPolicy,
     pub(crate) tls: TlsProfile,
 }
@@ -37,32 +44,28 @@ impl ClientFactory {
         }
     }
 
-    /// A new client without connections.
+    /// A new client without connections. It follows no redirect and uses no proxy.
+    ///
+    /// # Errors
+    /// When the TLS profile cannot be used.
     pub(crate) fn build(
         &self,
         address_policy: AddressPolicy,
         tls: TlsProfile,
-    ) -> reqwest::Result<Arc<HttpClient>> {
-        let inner = tls.apply(self.builder(&address_policy))?.build()?;
+    ) -> Result<Arc<HttpClient>, rustls::Error> {
+        let resolver = self.resolver.guarded(address_policy.clone());
+        let connector = Connector::new(resolver, tls.client_config()?, self.connect_timeout);
+        let inner = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(self.max_idle_per_host)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            .build(connector);
         Ok(Arc::new(HttpClient {
             inner,
             address_policy,
             tls,
         }))
-    }
-
-    fn builder(&self, address_policy: &AddressPolicy) -> ClientBuilder {
-        Client::builder()
-            .dns_resolver(Arc::new(self.resolver.guarded(address_policy.clone())))
-            .connect_timeout(self.connect_timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(self.max_idle_per_host)
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            // A hidden retry would be an uncounted attempt. Without retries the client also keeps no
-            // copy of the request.
-            .retry(reqwest::retry::never().max_retries_per_request(0))
     }
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use delivery::limits::{LimitKey, LimitsConfig, TargetLimits};
 use delivery::signature::Signer;
 use delivery::{RegisteredCallee, RetryOverrides, Schedule, TargetUrl};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use runtime::{ConfigError, SecretRef};
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt::Display;

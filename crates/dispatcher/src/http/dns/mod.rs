@@ -11,11 +11,15 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name as DnsName, RecordType};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
+use tower_service::Service;
 
 /// The resolver itself is checked at most this often, however many names fail.
 const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -94,6 +98,7 @@ pub async fn addresses_of(config: &DispatcherConfig, host: &str) -> Result<Vec<I
 }
 
 /// The resolver under one address policy, in the form that the HTTP client needs.
+#[derive(Clone)]
 pub(crate) struct GuardedResolver {
     resolver: Resolver,
     policy: AddressPolicy,
@@ -211,8 +216,16 @@ impl AddressPolicy {
     }
 }
 
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for GuardedResolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = ResolveError;
+    type Future = Resolving;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ResolveError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Resolving {
         let (resolver, policy) = (self.resolver.clone(), self.policy.clone());
         Box::pin(async move {
             let addresses = resolver.addresses(name.as_str(), &policy).await?;
@@ -220,10 +233,13 @@ impl Resolve for GuardedResolver {
             let sockets = addresses
                 .into_iter()
                 .map(|address| SocketAddr::new(address, 0));
-            Ok(Box::new(sockets) as Addrs)
+            Ok(sockets.collect::<Vec<_>>().into_iter())
         })
     }
 }
+
+type Resolving =
+    Pin<Box<dyn Future<Output = Result<std::vec::IntoIter<SocketAddr>, ResolveError>> + Send>>;
 
 fn build(
     servers: &[SocketAddr],

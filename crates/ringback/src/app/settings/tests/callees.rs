@@ -163,10 +163,7 @@ fn settings_of_a_callee_that_belong_together_are_set_together() {
             "auth = \"bearer\"\nsecret = \"c4n4ry-p4ss\"",
             "secret: it must not be written in the settings (write env:NAME or file:/path)",
         ),
-        (
-            "auth = \"digest\"",
-            "auth: it is none of basic, bearer",
-        ),
+        ("auth = \"digest\"", "auth: it is none of basic, bearer"),
     ] {
         assert_eq!(refused(lines), reason);
     }

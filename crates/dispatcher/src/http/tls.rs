@@ -2,10 +2,11 @@
 
 use crate::config::{CalleeConfig, DispatcherConfig};
 use runtime::ConfigError;
+use rustls::client::WantsClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_platform_verifier::Verifier;
 use std::path::Path;
 use std::sync::Arc;
@@ -84,17 +85,10 @@ impl TlsProfile {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
         let builder = match &self.roots {
-            TrustedRoots::System => {
-                let verifier = Verifier::new(provider)?;
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(verifier))
-            }
+            TrustedRoots::System => verified_by(builder, Verifier::new(provider)?),
             TrustedRoots::SystemAnd(pem) => {
-                let verifier = Verifier::new_with_extra_roots(certificates_of(pem), provider)?;
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(Arc::new(verifier))
+                let extra = certificates_of(pem);
+                verified_by(builder, Verifier::new_with_extra_roots(extra, provider)?)
             }
             TrustedRoots::Only(pem) => {
                 let mut roots = RootCertStore::empty();
@@ -111,6 +105,19 @@ impl TlsProfile {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the verifier is the system's own, with all its checks; only its roots may be more"
+)]
+fn verified_by(
+    builder: ConfigBuilder<ClientConfig, WantsVerifier>,
+    verifier: Verifier,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
 }
 
 fn certificates_of(pem: &[u8]) -> Vec<CertificateDer<'static>> {

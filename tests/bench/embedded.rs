@@ -76,6 +76,7 @@ async fn store_alone(producers: usize, time: Duration) -> f64 {
     let settings = embedded::EmbeddedOptions {
         directory: temp.path().to_owned(),
         publish_timeout: DRAIN_TIMEOUT,
+        min_free_bytes: 0,
     };
     let broker = Broker::open(&settings).expect("a store");
     let target = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));

@@ -8,7 +8,8 @@
 //! One file for each part:
 //! - `ingress.rs`, `throughput.rs`, `overload.rs`, `weight.rs`: on RabbitMQ
 //! - `embedded.rs`, `memory.rs`: the one process on the embedded store
-//! - `isolation/`: ten targets, one of them bad
+//! - `isolation/`: ten targets, one of them bad; a greedy app beside another
+//! - `hostile_connections.rs`: what hostile clients cost in memory
 //! - `journal/`: millions of callbacks in PostgreSQL
 //!
 //! What they use:
@@ -31,6 +32,7 @@ mod due_time;
 mod embedded;
 mod figures;
 mod flow;
+mod hostile_connections;
 mod ingress;
 mod isolation;
 mod journal;
@@ -80,8 +82,13 @@ parts:
   isolation  ten targets, one of them bad, on RabbitMQ [--backlog N]
   isolation-embedded
              the same on the embedded store
+  apps       a greedy app beside another, a shared host, and an app alone, on RabbitMQ [--backlog N]
+  apps-embedded
+             the same on the embedded store
   journal    millions of callbacks in PostgreSQL [--callbacks N]
-  all        everything but isolation and the journal";
+  hostile-connections
+             memory per hostile connection, by kind and listener
+  all        everything but isolation, apps, the journal and hostile connections";
 
 /// Parts of `all`, in this order.
 const ALL: [&str; 8] = [
@@ -89,7 +96,14 @@ const ALL: [&str; 8] = [
 ];
 
 /// Parts that run only by name.
-const MORE: [&str; 3] = ["isolation", "isolation-embedded", "journal"];
+const MORE: [&str; 6] = [
+    "isolation",
+    "isolation-embedded",
+    "apps",
+    "apps-embedded",
+    "journal",
+    "hostile-connections",
+];
 
 struct Command {
     parts: Vec<String>,
@@ -140,8 +154,11 @@ impl Command {
             "weight" => weight::measure(plan).await,
             "embedded" => embedded::measure(plan).await,
             "memory" => memory::measure(plan).await,
+            "hostile-connections" => hostile_connections::measure(plan).await,
             "isolation" => self.isolation(Setup::RabbitMq).await,
             "isolation-embedded" => self.isolation(Setup::Embedded).await,
+            "apps" => self.apps(Setup::RabbitMq).await,
+            "apps-embedded" => self.apps(Setup::Embedded).await,
             _ => {
                 let report = journal::measure(self.callbacks).await;
                 if !self.json {
@@ -156,6 +173,12 @@ impl Command {
         let node = rig::node(setup).await;
         let backlog = usize::try_from(self.backlog).unwrap_or(usize::MAX);
         isolation::measure(self.plan, backlog, node.as_ref()).await
+    }
+
+    async fn apps(&self, setup: Setup) -> Figures {
+        let node = rig::node(setup).await;
+        let backlog = usize::try_from(self.backlog).unwrap_or(usize::MAX);
+        isolation::apps::measure(self.plan, backlog, node.as_ref()).await
     }
 }
 

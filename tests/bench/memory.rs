@@ -116,6 +116,7 @@ async fn fill(directory: &Path, target: SocketAddr) {
     let settings = embedded::EmbeddedOptions {
         directory: directory.to_owned(),
         publish_timeout: Duration::from_secs(60),
+        min_free_bytes: 0,
     };
     let broker = Broker::open(&settings).expect("a store");
     let (free, mut tasks) = (Arc::new(Semaphore::new(IN_FLIGHT)), JoinSet::new());

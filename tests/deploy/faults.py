@@ -132,9 +132,14 @@ def deployment_sense(name, manifest, named, settings):
             f"{name}: terminationGracePeriodSeconds is not longer than "
             f"the preStop sleep {sleep} s and the shutdown timeout {own['shutdown_timeout']}"
         )
-    port = int(own.get("listen", ":0").rpartition(":")[2])
-    if [p["containerPort"] for p in container["ports"]] != [port]:
-        found.append(f"{name}: the container's port is not the one that {role}.listen names")
+    metrics = settings.get("metrics", {})
+    listened = [int(section.get("listen", ":0").rpartition(":")[2]) for section in (own, metrics)]
+    if [p["containerPort"] for p in container["ports"]] != listened:
+        found.append(
+            f"{name}: the container's ports are not those that {role}.listen and metrics.listen name"
+        )
+    if not metrics.get("listen", "").startswith("0.0.0.0:"):
+        found.append(f"{name}: metrics.listen is not reachable from outside the pod")
     for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
         if container.get(probe, {}).get("httpGet", {}).get("path") != path:
             found.append(f"{name}: {probe} does not ask {path}")

@@ -1,7 +1,7 @@
 //! HTTP clients for tests.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -13,12 +13,19 @@ use tokio::net::TcpStream;
 ///
 /// A new one each time: a client's connections belong to the runtime of the test that made them.
 pub fn client() -> reqwest::Client {
+    client_from(Ipv4Addr::UNSPECIFIED.into())
+}
+
+/// The same, which connects from this address.
+pub fn client_from(address: IpAddr) -> reqwest::Client {
     static PROVIDER: OnceLock<()> = OnceLock::new();
     PROVIDER.get_or_init(|| {
         // An error means that another part of the process has installed one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+    let from = (!address.is_unspecified()).then_some(address);
     reqwest::Client::builder()
+        .local_address(from)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(30))

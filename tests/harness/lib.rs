@@ -15,6 +15,7 @@
 //! Callers and targets:
 //! - [`callers`]: many callers at once
 //! - [`targets`]: the scriptable target, the practice callee, a host that never accepts
+//! - [`hostile`]: connections of a client that means harm
 //! - [`ledger`]: compares what callers were promised with what was found
 //! - [`http`], [`queue_message`]
 //!
@@ -37,6 +38,7 @@ pub mod eventually;
 pub mod exclusive_broker;
 pub mod fault_proxy;
 pub mod gateway;
+pub mod hostile;
 pub mod http;
 pub mod ledger;
 pub mod ports;
@@ -57,6 +59,7 @@ pub use eventually::{eventually, until_none_left};
 pub use exclusive_broker::{ExclusiveBroker, ExclusiveRabbitMq};
 pub use fault_proxy::{FaultProxy, LinkState};
 pub use gateway::{Gateway, GatewayOptions, GatewayRole};
+pub use hostile::{HostileConnections, HostileKind};
 pub use postgres::Postgres;
 pub use process::Process;
 pub use queue_message::QueueMessage;

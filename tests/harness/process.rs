@@ -50,8 +50,9 @@ impl Process {
                 command.env_remove(key);
             }
         }
-        // Many run at a time, and only one could have the default port of the operators' API.
+        // Many run at a time, and only one could have the default ports.
         command.env("RINGBACK__ADMIN__LISTEN", "127.0.0.1:0");
+        command.env("RINGBACK__METRICS__LISTEN", "127.0.0.1:0");
         // Every operator has to choose a mode; tests of credentials choose another.
         command.env("RINGBACK__AUTH__MODE", "open");
         command.envs(environment);

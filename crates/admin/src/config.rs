@@ -1,14 +1,49 @@
-//! The `admin` section of the settings: listener and tokens of the operators' API.
+//! The `admin` section of the settings: listener and tokens of the operators' API. And the section
+//! `dead_letters`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use delivery::auth::KeyHash;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 const MAX_TOKEN_NAME_BYTES: usize = 128;
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const TEN_YEARS: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+
+/// Dead letters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadLettersConfig {
+    /// How long they are kept, and can be replayed. It is counted from the time when the callback
+    /// was given up. After it they are discarded, and leave the journal and the queue.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+}
+
+impl Default for DeadLettersConfig {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl DeadLettersConfig {
+    /// Reports every value that cannot be used: its key within the section, and the reason.
+    pub fn validate(&self, report: &mut dyn FnMut(&str, String)) {
+        if !(HOUR..=TEN_YEARS).contains(&self.retention) {
+            let value = humantime::format_duration(self.retention);
+            report("retention", format!("{value} is not between 1h and 87600h"));
+        }
+    }
+}
+
+/// How long `admin.token` must be where others can reach the listener.
+const MIN_TOKEN_CHARACTERS: usize = 16;
 
 /// The operators' HTTP API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,6 +144,22 @@ impl AdminConfig {
             }
             Some(_) | None => {}
         }
+        if let Some(reason) = self.weak_token() {
+            report("token", reason);
+        }
+    }
+
+    /// Why the token is too weak for its listener, if it is: others could try all short ones.
+    pub(crate) fn weak_token(&self) -> Option<String> {
+        let token = self.token.as_ref()?;
+        let is_short = token.expose_secret().chars().count() < MIN_TOKEN_CHARACTERS;
+        (is_short && !self.listen.ip().is_loopback()).then(|| {
+            format!(
+                "it has fewer than {MIN_TOKEN_CHARACTERS} characters, and admin.listen is {}, which \
+                 others can reach (`ringback key --admin` makes one)",
+                self.listen
+            )
+        })
     }
 }
 
@@ -148,9 +199,20 @@ mod tests {
         assert_eq!(reported(&open), [("token".to_owned(), expected.to_owned())]);
         let named = json!({"listen": "0.0.0.0:5109", "tokens": {"ann": {"hash": hash}}});
         assert_eq!(reported(&config(named)), []);
+        for good in [
+            json!({"listen": "127.0.0.1:5109", "token": "short"}),
+            json!({"listen": "0.0.0.0:5109", "token": "0123456789abcdef"}),
+        ] {
+            assert_eq!(reported(&config(good)), []);
+        }
         for (section, key, word) in [
             (json!({"token": "乐"}), "token", "visible ASCII"),
             (json!({"token": "a b"}), "token", "visible ASCII"),
+            (
+                json!({"token": "short", "listen": "[::]:5109"}),
+                "token",
+                "fewer than 16 characters",
+            ),
             (
                 json!({"tokens": {"ann": {"hash": "x"}}}),
                 "tokens.ann.hash",
@@ -196,6 +258,23 @@ mod tests {
             json!({"hash": "***", "role": "configure"})
         );
         assert!(!format!("{config:?}").contains("secret\""), "{config:?}");
+    }
+
+    #[test]
+    fn dead_letters_are_kept_for_an_hour_to_ten_years() {
+        let read = |text: &str| {
+            let config: DeadLettersConfig =
+                serde_json::from_value(json!({ "retention": text })).unwrap();
+            let mut found = Vec::new();
+            config.validate(&mut |key, reason| found.push(format!("{key}: {reason}")));
+            found
+        };
+        for text in ["1h", "30days", "87600h"] {
+            assert_eq!(read(text), [""; 0], "{text}");
+        }
+        assert_eq!(read("59m"), ["retention: 59m is not between 1h and 87600h"]);
+        let default = DeadLettersConfig::default().retention;
+        assert_eq!(default, 30 * 24 * HOUR);
     }
 
     #[test]

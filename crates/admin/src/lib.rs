@@ -1,7 +1,7 @@
 //! The operators' HTTP API (list and cancel callbacks, replay dead letters, pause targets), and the
 //! commands that call it.
 //!
-//! - `config.rs`: the `admin` section of the settings.
+//! - `config.rs`: the sections `admin` and `dead_letters` of the settings.
 //! - `api/`: the server. Start at `api/routes.rs`, the table of routes;
 //!   `docs/reference/operators-api.md` documents each of them.
 //! - `cli/`: the commands (`ringback dead-letters`, `callback`, `pause`, ...). They call the API of a
@@ -11,5 +11,5 @@ mod api;
 pub mod cli;
 mod config;
 
-pub use api::{AdminDependencies, routes_table, serve};
-pub use config::{AdminConfig, Role, TokenConfig};
+pub use api::{AdminDependencies, AdminMetrics, routes_table, serve};
+pub use config::{AdminConfig, DeadLettersConfig, Role, TokenConfig};

@@ -31,6 +31,20 @@ enum ConsumerAdapter {
     Embedded(EmbeddedConsumer),
 }
 
+/// A point in the order of publishes: what is published later is not removed by
+/// [`Broker::remove_waiting`].
+#[derive(Clone, Copy, Debug)]
+pub struct PublishMark(i64);
+
+/// The result of [`Broker::remove_waiting`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// So many messages were removed. One that is being delivered is not among them.
+    Removed(u32),
+    /// The broker cannot remove a message that waits, or could not now.
+    NotPossible,
+}
+
 impl Broker {
     /// Starts connecting to RabbitMQ in the background, and keeps trying without end.
     ///
@@ -53,15 +67,16 @@ impl Broker {
             .map(Self)
     }
 
-    /// Publishes to the queue of first attempts.
+    /// Publishes a new message to the queue of first attempts.
     ///
     /// # Errors
-    /// [`PublishError`]: refused (never written), or unknown. `Ok` means durable.
+    /// [`PublishError`]: refused (never written), or unknown. `Ok` means durable. The embedded store
+    /// refuses new messages while its disk is low on space; follow-ups and records go on.
     pub async fn publish(&self, message: BrokerMessage) -> Result<(), PublishError> {
         self.publish_to(Route::First, message).await
     }
 
-    /// Publishes a message that becomes due in the retry queue after `delay`, never earlier.
+    /// Publishes a new message that becomes due in the retry queue after `delay`, never earlier.
     ///
     /// A delay beyond [`MAX_DELAY`](crate::rabbitmq::MAX_DELAY) may be cut to it: the message must
     /// carry its own due time, so that the receiver can reschedule it.
@@ -89,6 +104,28 @@ impl Broker {
             BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.publish(&route, message).await,
             BrokerAdapter::Embedded(embedded) => embedded.publish(&route, message).await,
         }
+    }
+
+    /// Marks the present point in the order of publishes.
+    pub fn publish_mark(&self) -> PublishMark {
+        PublishMark(match &self.0 {
+            BrokerAdapter::RabbitMq(_) => 0,
+            BrokerAdapter::Embedded(embedded) => embedded.durable_number(),
+        })
+    }
+
+    /// Removes the messages with this [id](BrokerMessage::id) that wait for a delay or for a free
+    /// consumer of the retry queue, if they were published before `mark`.
+    ///
+    /// The caller takes the mark before it decides that they are not wanted: so a message that is
+    /// published after that decision stays. Their space is used for new messages. Only the embedded
+    /// store can do this.
+    pub async fn remove_waiting(&self, id: String, mark: PublishMark) -> Removal {
+        let removed = match &self.0 {
+            BrokerAdapter::RabbitMq(_) => None,
+            BrokerAdapter::Embedded(embedded) => embedded.remove_waiting(id, mark.0).await,
+        };
+        removed.map_or(Removal::NotPossible, Removal::Removed)
     }
 
     /// Reads a queue with at most `prefetch` unsettled messages at a time.
@@ -122,15 +159,25 @@ impl Broker {
         }
     }
 
-    /// The state of the publishing connection, or of the embedded store's disk.
+    /// The state of the publishing connection. Of the embedded store: whether it accepts new
+    /// messages.
     pub fn publishing(&self) -> watch::Receiver<ConnectionState> {
         match &self.0 {
             BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.publishing(),
-            BrokerAdapter::Embedded(embedded) => embedded.state(),
+            BrokerAdapter::Embedded(embedded) => embedded.accepting(),
         }
     }
 
-    /// The state of the consuming connection. The first call opens that connection.
+    /// The free bytes of the embedded store's disk, where they are known. `None` with RabbitMQ.
+    pub fn free_disk_bytes(&self) -> Option<watch::Receiver<Option<u64>>> {
+        match &self.0 {
+            BrokerAdapter::RabbitMq(_) => None,
+            BrokerAdapter::Embedded(embedded) => Some(embedded.free_disk()),
+        }
+    }
+
+    /// The state of the consuming connection, or of the embedded store's disk. The first call opens
+    /// that connection.
     pub fn consuming(&self) -> watch::Receiver<ConnectionState> {
         match &self.0 {
             BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.consuming(),
@@ -138,7 +185,8 @@ impl Broker {
         }
     }
 
-    /// The depth of every queue, refreshed about once a second.
+    /// What waits in every queue. The work queues are refreshed about once a second; with RabbitMQ
+    /// the sum of the delay queues every few seconds.
     pub fn depths(&self) -> watch::Receiver<Depths> {
         match &self.0 {
             BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.depths(),

@@ -22,6 +22,8 @@ pub struct BrokerConfig {
     pub url: Option<SecretString>,
     /// The directory of the embedded store, for a process that needs no RabbitMQ. Excludes `url`.
     pub data_dir: Option<PathBuf>,
+    /// The embedded store refuses new callbacks while fewer bytes are free on its disk. 0: never.
+    pub min_free_bytes: u64,
     /// PEM: the only roots trusted for the broker's certificate (`amqps://`). Unset: the system's.
     pub ca_file: Option<PathBuf>,
     /// PEM: the client certificate, with its chain, for a broker that requests one.
@@ -44,6 +46,7 @@ impl Default for BrokerConfig {
         Self {
             url: None,
             data_dir: None,
+            min_free_bytes: 256 * 1024 * 1024,
             ca_file: None,
             cert_file: None,
             key_file: None,

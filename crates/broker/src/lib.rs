@@ -14,7 +14,7 @@
 //! - `received.rs`: [`Received`]. `settlement.rs`: [`Settlement`] and the message that follows from
 //!   it.
 //! - `replies.rs`: [`Replies`], best-effort replies between processes.
-//! - `state.rs`: [`ConnectionState`] and [`Depths`].
+//! - `state.rs`: [`ConnectionState`], [`Depth`] and [`Depths`].
 //! - `rabbitmq/`: the adapter for RabbitMQ 3.10 to 4.x.
 //! - `embedded/`: the adapter for one process with one data directory, on SQLite.
 //! - `conformance/`: the tests that both adapters pass (feature `conformance`).
@@ -32,7 +32,7 @@ mod replies;
 mod settlement;
 mod state;
 
-pub use broker::{Broker, Consumer};
+pub use broker::{Broker, Consumer, PublishMark, Removal};
 pub use config::BrokerConfig;
 pub use embedded::EmbeddedOptions;
 pub use message::{BrokerMessage, Queue};
@@ -41,4 +41,4 @@ pub use rabbitmq::RabbitMqOptions;
 pub use received::Received;
 pub use replies::Replies;
 pub use settlement::{Settlement, Unsettled};
-pub use state::{ConnectionState, Depths};
+pub use state::{ConnectionState, Depth, Depths};

@@ -23,6 +23,9 @@ pub enum RefusedReason {
     /// The broker accepts no messages at present (memory or disk alarm).
     #[error("the broker is blocking publishers")]
     Blocked,
+    /// The embedded store keeps `broker.min_free_bytes` free for what it has accepted.
+    #[error("the disk is low on space, and new callbacks are refused")]
+    LowDisk,
     /// The publisher's queue of unconfirmed messages is full.
     #[error("too many messages are waiting for a confirm")]
     InboxFull,

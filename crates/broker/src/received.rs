@@ -7,13 +7,14 @@ use bytes::Bytes;
 
 /// A delivered message. It must be settled; the type prevents settling it twice.
 ///
-/// Dropping it unsettled loses nothing: it is redelivered when the consumer's connection ends. It
-/// is not requeued at once, because a requeue loop would soon reach the delivery limit.
+/// Dropping it unsettled loses nothing: it returns to its queue, and its place in the prefetch
+/// window is given back, after 5 s or when its consumer is closed. Not at once, because a requeue
+/// loop would soon reach the delivery limit.
 #[derive(Debug)]
 pub struct Received {
     /// The body as it was published.
     pub body: Bytes,
-    /// Whether the broker delivered it before (a crash, or a lost connection).
+    /// Whether the broker delivered it before (a crash, a lost connection, or a drop).
     pub redelivered: bool,
     /// Why it was dead-lettered or quarantined, if it was. Always `None` from the embedded store.
     pub reason: Option<String>,

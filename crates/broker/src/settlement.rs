@@ -4,6 +4,13 @@ use crate::message::{BrokerMessage, Queue, Route};
 use bytes::Bytes;
 use std::time::Duration;
 
+/// How long a message that was dropped unsettled keeps its place in the prefetch window. Then it
+/// returns to its queue, and the place is free.
+///
+/// A message whose processing fails at once is so redelivered at most every 5 s, and reaches the
+/// delivery limit (100 in the work queues) after 8 minutes.
+pub(crate) const REDELIVERY_PAUSE: Duration = Duration::from_secs(5);
+
 /// How a received message is settled.
 #[derive(Debug)]
 pub enum Settlement {

@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a broken promise must fail loudly")]
 
 use broker::conformance::{BrokerFixture, exercise, exercise_crash};
-use broker::{Broker, BrokerMessage, EmbeddedOptions, Queue, Settlement};
-use std::fs;
+use broker::{
+    Broker, BrokerMessage, ConnectionState, Depths, EmbeddedOptions, PublishError, Queue,
+    RefusedReason, Removal, Settlement,
+};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -37,10 +41,15 @@ impl Drop for OnDisk {
 }
 
 fn open(directory: &Path) -> Result<Broker, String> {
+    open_with_floor(directory, 0)
+}
+
+fn open_with_floor(directory: &Path, min_free_bytes: u64) -> Result<Broker, String> {
     let publish_timeout = Duration::from_secs(5);
     Broker::open(&EmbeddedOptions {
         directory: directory.to_owned(),
         publish_timeout,
+        min_free_bytes,
     })
 }
 
@@ -182,7 +191,7 @@ async fn prefetched_messages_return_to_the_queue_when_their_consumer_is_cancelle
     let broker = open(&disk.root).unwrap();
     let mut depths = broker.depths();
     depths.changed().await.unwrap();
-    assert_eq!(depths.borrow().first, 0);
+    assert_eq!(depths.borrow().first.current(), Some(0));
     broker.close().await;
 }
 
@@ -218,6 +227,208 @@ async fn a_backlog_larger_than_memory_is_delivered_completely_and_in_order() {
     }
     consumer.close().await;
     let mut depths = broker.depths();
-    depths.wait_for(|depths| depths.first == 0).await.unwrap();
+    depths
+        .wait_for(|depths| depths.first.current() == Some(0))
+        .await
+        .unwrap();
+    broker.close().await;
+}
+
+/// A floor that no disk satisfies.
+const ALWAYS_LOW: u64 = 1 << 60;
+
+async fn wait_for(broker: &Broker, mut wanted: impl FnMut(&Depths) -> bool) {
+    let mut depths = broker.depths();
+    let seen = depths.wait_for(|depths| wanted(depths));
+    let seen = tokio::time::timeout(Duration::from_secs(30), seen).await;
+    seen.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn below_the_floor_new_messages_are_refused_and_everything_else_goes_on() {
+    let disk = OnDisk::new("floor");
+    let broker = open(&disk.root).unwrap();
+    broker.publish(message("accepted before")).await.unwrap();
+    broker.close().await;
+    let broker = open_with_floor(&disk.root, ALWAYS_LOW).unwrap();
+    let (publishing, consuming) = (broker.publishing(), broker.consuming());
+    match &*publishing.borrow() {
+        ConnectionState::Blocked(reason) => {
+            assert!(reason.contains("broker.min_free_bytes"), "{reason}");
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(*consuming.borrow(), ConnectionState::Connected);
+    let free = *broker.free_disk_bytes().unwrap().borrow();
+    assert!(free.is_some_and(|free| free > 0 && free < ALWAYS_LOW));
+    let refused = Err(PublishError::Refused(RefusedReason::LowDisk));
+    assert_eq!(broker.publish(message("new")).await, refused);
+    let later = broker.publish_later(message("new"), Duration::from_secs(1));
+    assert_eq!(later.await, refused);
+    broker.publish_record(message("record")).await.unwrap();
+    let mut first = broker.consume(Queue::First, 1);
+    let received = first.next().await;
+    assert_eq!(received.body, "accepted before");
+    let follow_up = Settlement::Reschedule {
+        delay: Duration::from_millis(10),
+        message: message("retry"),
+    };
+    received.settle(follow_up).await.unwrap();
+    let mut retry = broker.consume(Queue::Retry, 1);
+    let dead_letter = Settlement::DeadLetter {
+        reason: "exhausted",
+        message: message("dead"),
+    };
+    retry.next().await.settle(dead_letter).await.unwrap();
+    first.close().await;
+    retry.close().await;
+    broker.close().await;
+    let broker = open(&disk.root).unwrap();
+    wait_for(&broker, |depths| {
+        (depths.dead.current(), depths.journal.current()) == (Some(1), Some(1))
+    })
+    .await;
+    broker.publish(message("new")).await.unwrap();
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn a_removed_message_leaves_its_space_to_new_ones() {
+    const MESSAGES: usize = 60;
+    let disk = OnDisk::new("removed");
+    let broker = open(&disk.root).unwrap();
+    let file = disk.root.join("queue.db");
+    let body = vec![b'x'; 250_000];
+    let a_week = Duration::from_secs(604_800);
+    let publish_all = async |broker: &Broker| {
+        for number in 0..MESSAGES {
+            let waiting = BrokerMessage {
+                body: body.clone().into(),
+                ..message(&number.to_string())
+            };
+            broker.publish_later(waiting, a_week).await.unwrap();
+        }
+    };
+    publish_all(&broker).await;
+    wait_for(&broker, |depths| depths.delayed.current() == Some(60)).await;
+    // Closing moves the write-ahead log into the file.
+    broker.close().await;
+    let full = fs::metadata(&file).unwrap().len();
+    assert!(full >= 60 * 250_000);
+    let broker = open(&disk.root).unwrap();
+    let mark = broker.publish_mark();
+    for number in 0..MESSAGES {
+        let removal = broker.remove_waiting(number.to_string(), mark).await;
+        assert_eq!(removal, Removal::Removed(1));
+    }
+    wait_for(&broker, |depths| depths.delayed.current() == Some(0)).await;
+    let again = broker.remove_waiting("0".to_owned(), mark).await;
+    assert_eq!(again, Removal::Removed(0));
+    publish_all(&broker).await;
+    broker.close().await;
+    let refilled = fs::metadata(&file).unwrap().len();
+    assert!(refilled <= full + full / 20, "{full} grew to {refilled}");
+}
+
+#[tokio::test]
+async fn a_message_in_delivery_is_not_removed_and_one_that_only_waits_is() {
+    let disk = OnDisk::new("leased");
+    let broker = open(&disk.root).unwrap();
+    let soon = Duration::from_millis(1);
+    let mut consumer = broker.consume(Queue::Retry, 1);
+    broker.publish_later(message("other"), soon).await.unwrap();
+    let other = consumer.next().await;
+    for _ in 0..3 {
+        broker.publish_later(message("same"), soon).await.unwrap();
+    }
+    other.settle(Settlement::Complete).await.unwrap();
+    let in_delivery = consumer.next().await;
+    let mark = broker.publish_mark();
+    let removal = broker.remove_waiting("same".to_owned(), mark).await;
+    // With the bodies in memory a consumer takes one message at a time.
+    assert_eq!(removal, Removal::Removed(2));
+    in_delivery.settle(Settlement::Complete).await.unwrap();
+    let more = tokio::time::timeout(Duration::from_millis(250), consumer.next()).await;
+    assert!(more.is_err(), "a removed message was delivered");
+    consumer.close().await;
+    broker.close().await;
+    let broker = open(&disk.root).unwrap();
+    wait_for(&broker, |depths| depths.backlog().current() == Some(0)).await;
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn a_message_dropped_after_a_hundred_deliveries_goes_to_the_delivery_limit() {
+    let disk = OnDisk::new("drops");
+    let broker = open(&disk.root).unwrap();
+    broker.publish(message("deadly")).await.unwrap();
+    broker.close().await;
+    let database = rusqlite::Connection::open(disk.root.join("queue.db")).unwrap();
+    database
+        .execute("UPDATE messages SET deliveries = 99", [])
+        .unwrap();
+    drop(database);
+    let broker = open(&disk.root).unwrap();
+    let mut first = broker.consume(Queue::First, 1);
+    drop(first.next().await);
+    let mut limit = broker.consume(Queue::DeliveryLimit, 1);
+    let received = tokio::select! {
+        _ = first.next() => panic!("it was delivered once more"),
+        received = limit.next() => received,
+    };
+    assert_eq!(received.body, "deadly");
+    received.settle(Settlement::Complete).await.unwrap();
+    first.close().await;
+    limit.close().await;
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn the_files_are_their_owners_alone_even_in_a_directory_that_all_can_read() {
+    let disk = OnDisk::new("private");
+    fs::set_permissions(&disk.root, Permissions::from_mode(0o755)).unwrap();
+    // As version 0.2.0 left them.
+    open(&disk.root).unwrap().close().await;
+    for file in ["queue.db", "lock"] {
+        fs::set_permissions(disk.root.join(file), Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::write(disk.root.join("queue.db-shm"), "").unwrap();
+    for _ in 0..2 {
+        let broker = open(&disk.root).unwrap();
+        broker.publish(message("secret")).await.unwrap();
+        for file in ["queue.db", "queue.db-wal", "queue.db-shm", "lock"] {
+            let mode = fs::metadata(disk.root.join(file)).unwrap().permissions();
+            assert_eq!(mode.mode() & 0o777, 0o600, "{file}");
+        }
+        broker.close().await;
+    }
+}
+
+#[tokio::test]
+async fn the_age_of_the_oldest_due_message_is_reported_and_what_is_delayed_is_not_due() {
+    let disk = OnDisk::new("age");
+    let broker = open(&disk.root).unwrap();
+    let a_day = Duration::from_secs(86_400);
+    broker.publish_later(message("later"), a_day).await.unwrap();
+    wait_for(&broker, |depths| {
+        depths.delayed.current() == Some(1) && depths.oldest_due_age.is_none()
+    })
+    .await;
+    broker.publish(message("now")).await.unwrap();
+    let second = Duration::from_secs(1);
+    wait_for(&broker, |depths| {
+        depths.oldest_due_age.is_some_and(|age| age >= second)
+    })
+    .await;
+    // The same with the queue in memory, and none once it is taken.
+    let mut consumer = broker.consume(Queue::First, 1);
+    let received = consumer.next().await;
+    wait_for(&broker, |depths| depths.oldest_due_age.is_none()).await;
+    drop(received);
+    consumer.close().await;
+    wait_for(&broker, |depths| {
+        depths.oldest_due_age.is_some_and(|age| age >= second)
+    })
+    .await;
     broker.close().await;
 }

@@ -1,129 +1,83 @@
-//! Limits the concurrent attempts of a queue.
+//! How many messages of a queue are in memory, and whose slots they take.
 //!
-//! A permit is held during the call only. A message that waits (for its target's limits, or for its
-//! record and settlement) holds none; the consumer's prefetch bounds how many wait.
+//! A slot is held during the call only, and granted by the limiter together with the target's permit.
+//! What waits (for a slot, for its target, for its record and settlement) holds none; the consumer's
+//! prefetch bounds how much waits.
 
 use crate::metrics::DispatcherMetrics;
 use crate::queue::WorkQueue;
+use contract::Message;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The concurrency limit of one queue. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct ConcurrencyLimit {
-    queue: WorkQueue,
-    semaphore: Arc<Semaphore>,
+/// An attempt in flight, for the metrics. Dropping it ends it, even in a panic.
+pub(crate) struct InFlight {
+    slots: WorkQueue,
     metrics: Arc<DispatcherMetrics>,
 }
 
-/// A permit for a call, which can be released and reacquired.
-pub(crate) struct ConcurrencyPermit {
-    limit: ConcurrencyLimit,
-    held: Option<CountedPermit>,
-}
-
-/// Released when dropped, even by a panic.
-struct CountedPermit {
-    _permit: OwnedSemaphorePermit,
-    queue: WorkQueue,
-    metrics: Arc<DispatcherMetrics>,
-}
-
-impl ConcurrencyLimit {
-    pub(crate) fn new(queue: WorkQueue, concurrency: u16, metrics: Arc<DispatcherMetrics>) -> Self {
+impl InFlight {
+    pub(crate) fn begin(slots: WorkQueue, metrics: &Arc<DispatcherMetrics>) -> Self {
+        metrics.attempts_in_flight(slots, 1);
         Self {
-            queue,
-            semaphore: Arc::new(Semaphore::new(concurrency.into())),
-            metrics,
-        }
-    }
-
-    /// Waits for a free permit, in order of arrival. It counts as an attempt in flight only once it
-    /// is assigned to a message.
-    pub(crate) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed.
-        Arc::clone(&self.semaphore).acquire_owned().await.ok()
-    }
-
-    /// Assigns a permit to a message.
-    pub(crate) fn assign(&self, permit: OwnedSemaphorePermit) -> ConcurrencyPermit {
-        ConcurrencyPermit {
-            limit: self.clone(),
-            held: Some(CountedPermit::new(permit, self)),
+            slots,
+            metrics: Arc::clone(metrics),
         }
     }
 }
 
-impl ConcurrencyPermit {
-    pub(crate) fn queue(&self) -> WorkQueue {
-        self.limit.queue
-    }
-
-    /// Waits for a permit, if this one was released.
-    pub(crate) async fn reacquire(&mut self) {
-        if self.held.is_some() {
-            return;
-        }
-        if let Some(permit) = self.limit.acquire().await {
-            self.held = Some(CountedPermit::new(permit, &self.limit));
-        }
-    }
-
-    pub(crate) fn release(&mut self) {
-        self.held = None;
-    }
-}
-
-impl CountedPermit {
-    fn new(permit: OwnedSemaphorePermit, limit: &ConcurrencyLimit) -> Self {
-        limit.metrics.attempts_in_flight(limit.queue, 1);
-        Self {
-            _permit: permit,
-            queue: limit.queue,
-            metrics: Arc::clone(&limit.metrics),
-        }
-    }
-}
-
-impl Drop for CountedPermit {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.metrics.attempts_in_flight(self.queue, -1);
+        self.metrics.attempts_in_flight(self.slots, -1);
     }
+}
+
+/// Whose slots a message takes: those of first attempts if it is one, even if it returns through the
+/// retry queue because it was deferred or delayed. Otherwise a burst that was deferred would be
+/// delivered at the pace of retries while the slots of first attempts are idle.
+pub(crate) fn slots_of(message: &Message, queue: WorkQueue) -> WorkQueue {
+    let is_first = message.attempt == 1 && message.generation == 0;
+    if is_first { WorkQueue::First } else { queue }
+}
+
+/// The prefetch of the two queues, by the concurrency of first attempts and retries: the messages
+/// whose calls are in flight, a third of the concurrency that may wait for limits (as the limiter
+/// allows), and half of it read ahead, so that a free slot never waits for the network. The retry queue
+/// also brings first attempts that were deferred.
+pub(crate) fn prefetch([first, retry]: [u16; 2]) -> [u16; 2] {
+    let slots = |concurrency: u16| concurrency.saturating_add(concurrency.div_ceil(3));
+    let window = |concurrency: u16| {
+        let waiting = concurrency.div_ceil(3).saturating_add(1);
+        let ahead = (concurrency / 2).max(1);
+        slots(concurrency)
+            .saturating_add(waiting)
+            .saturating_add(ahead)
+    };
+    [window(first), window(retry).saturating_add(slots(first))]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use runtime::MetricsRegistry;
-    use std::time::Duration;
 
-    fn one_in_flight(registry: &MetricsRegistry) -> bool {
-        let page = registry.encode();
-        page.contains("ringback_attempts_in_flight{queue=\"first\"} 1")
-    }
-
-    #[tokio::test]
-    async fn a_released_permit_is_reacquired_in_order_of_arrival() {
+    #[test]
+    fn an_attempt_in_flight_is_counted_until_it_ends() {
         let registry = MetricsRegistry::new();
         let metrics = Arc::new(registry.add(DispatcherMetrics::register));
-        let limit = ConcurrencyLimit::new(WorkQueue::First, 1, metrics);
-        let permit = limit.acquire().await.unwrap();
-        assert!(!one_in_flight(&registry));
-        let mut first = limit.assign(permit);
-        assert!(one_in_flight(&registry));
-        first.reacquire().await; // Does nothing: it already holds one.
-        first.release();
-        assert!(!one_in_flight(&registry));
-        let second = limit.assign(limit.acquire().await.unwrap());
-        {
-            let mut again = std::pin::pin!(first.reacquire());
-            let soon = Duration::from_millis(20);
-            assert!(tokio::time::timeout(soon, &mut again).await.is_err());
-            drop(second);
-            again.await;
-        }
-        assert!(one_in_flight(&registry));
-        drop(first);
-        assert!(!one_in_flight(&registry));
+        let one_in_flight = || {
+            let page = registry.encode();
+            page.contains("ringback_attempts_in_flight{queue=\"first\"} 1")
+        };
+        let attempt = InFlight::begin(WorkQueue::First, &metrics);
+        assert!(one_in_flight());
+        drop(attempt);
+        assert!(!one_in_flight());
+    }
+
+    #[test]
+    fn the_prefetch_is_more_than_the_slots_and_never_overflows() {
+        assert_eq!(prefetch([256, 64]), [557, 483]);
+        assert_eq!(prefetch([1, 1]), [5, 7]);
+        assert_eq!(prefetch([u16::MAX, 1])[0], u16::MAX);
     }
 }

@@ -5,11 +5,11 @@
 //! - `worker.rs`: consumes the queues until the stop
 //! - `attempt/`: one message, from the queue to its settlement
 //! - `policy/`: the route of a callback: where to call, and how
-//! - `limits/`: limits per target, pauses, statistics
+//! - `limits/`: limits per target, shares of apps, pauses, statistics
 //! - `http/`: calls, connection pools, name resolution, TLS
 //! - `cancellation.rs`: looks up cancellations and replays
 //! - `rescuer.rs`: rescues messages from the queues that no attempt reads
-//! - `concurrency.rs`: limits the concurrent attempts of a queue
+//! - `concurrency.rs`: how many messages are in memory, and whose slots they take
 //! - `context.rs`: the context and the result of an attempt
 //! - `config/`: settings
 //! - `metrics/`: metrics
@@ -27,6 +27,8 @@ mod metrics;
 mod policy;
 mod queue;
 mod rescuer;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use attempt::record::origin_of;

@@ -2,7 +2,7 @@
 
 use crate::attempt::process_message;
 use crate::cancellation::ControlLookup;
-use crate::concurrency::ConcurrencyLimit;
+use crate::concurrency::prefetch;
 use crate::context::{AttemptContext, AttemptJournal};
 use crate::http::client::HttpSender;
 use crate::http::dns::Resolver;
@@ -58,8 +58,8 @@ pub enum StartError {
     Resolver(String),
 }
 
-/// Consumes both work queues, each with its own concurrency limit, so that many retries cannot delay
-/// first attempts; and the queues that no attempt reads.
+/// Consumes both work queues. First attempts and retries have slots of their own, so that many retries
+/// cannot delay first attempts; and the queues that no attempt reads.
 pub struct Dispatcher {
     context: AttemptContext,
     first_concurrency: u16,
@@ -97,7 +97,7 @@ impl Dispatcher {
                 broker,
                 routes: RouteResolver::new(policy),
                 limiter: TargetLimiter::new([first_concurrency, retry_concurrency], pauses),
-                sender: HttpSender { resolver },
+                sender: HttpSender::new(resolver),
                 metrics,
                 journal,
                 stop: CancellationToken::new(),
@@ -116,6 +116,15 @@ impl Dispatcher {
     /// Statistics of the targets that it calls. The handle outlives the run.
     pub fn target_stats(&self) -> TargetStatsHandle {
         TargetStatsHandle::new(&self.context.limiter)
+    }
+
+    /// Makes no calls; each has the outcome that this function returns.
+    #[cfg(test)]
+    pub(crate) fn replace_calls(
+        &mut self,
+        outcome_of: fn(&contract::Message) -> delivery::Outcome,
+    ) {
+        self.context.sender.replace_calls(outcome_of);
     }
 
     /// Processes messages until `stop`, then waits for attempts in flight, at most for the shutdown
@@ -139,12 +148,13 @@ impl Dispatcher {
         tracker.spawn(pauses.clone().run(stop.clone()));
         let loaded = pauses.loaded(PAUSES_TIMEOUT);
         stop.run_until_cancelled(loaded).await;
-        for (queue, concurrency) in [
-            (WorkQueue::First, first_concurrency),
-            (WorkQueue::Retry, retry_concurrency),
-        ] {
+        let prefetch = prefetch([first_concurrency, retry_concurrency]);
+        for (queue, prefetch) in [WorkQueue::First, WorkQueue::Retry]
+            .into_iter()
+            .zip(prefetch)
+        {
             let context = Arc::clone(&context);
-            tracker.spawn(run_queue(queue, concurrency, context, shutdown_timeout));
+            tracker.spawn(run_queue(queue, prefetch, context, shutdown_timeout));
         }
         for queue in [RescueQueue::DeliveryLimit, RescueQueue::Unrouted] {
             tracker.spawn(run_rescuer(queue, Arc::clone(&context)));
@@ -156,28 +166,18 @@ impl Dispatcher {
 
 async fn run_queue(
     queue: WorkQueue,
-    concurrency: u16,
+    prefetch: u16,
     context: Arc<AttemptContext>,
     shutdown_timeout: Duration,
 ) {
-    let mut consumer = context
-        .broker
-        .consume(broker_queue(queue), prefetch(concurrency));
-    let limit = ConcurrencyLimit::new(queue, concurrency, Arc::clone(&context.metrics));
+    let mut consumer = context.broker.consume(broker_queue(queue), prefetch);
     let (attempts, cut_off) = (TaskTracker::new(), CancellationToken::new());
-    loop {
-        let next = async {
-            let permit = limit.acquire().await?;
-            Some((permit, consumer.next().await))
-        };
-        let Some(Some((permit, received))) = context.stop.run_until_cancelled(next).await else {
-            break;
-        };
-        let (permit, cut_off) = (limit.assign(permit), cut_off.clone());
-        let context = Arc::clone(&context);
+    // The prefetch bounds how many are in memory, and the limiter how many make a call.
+    while let Some(received) = context.stop.run_until_cancelled(consumer.next()).await {
+        let (cut_off, context) = (cut_off.clone(), Arc::clone(&context));
         attempts.spawn(async move {
             // Pinned here: passed by value, it would take its memory twice in the task.
-            let attempt = pin!(process_message(received, permit, &context));
+            let attempt = pin!(process_message(received, queue, &context));
             cut_off.run_until_cancelled(attempt).await;
         });
     }
@@ -204,11 +204,4 @@ async fn run_rescuer(queue: RescueQueue, context: Arc<AttemptContext>) {
         recorder: context.recorder(),
     };
     rescuer.run(&context.broker, &context.stop).await;
-}
-
-/// The prefetch of a queue: the calls, a quarter that may wait for their target's limits (as the
-/// limiter allows), and a quarter read ahead, so that a free permit never waits for the network.
-fn prefetch(concurrency: u16) -> u16 {
-    let quarter = (concurrency / 4).max(1);
-    concurrency.saturating_add(quarter).saturating_add(quarter)
 }

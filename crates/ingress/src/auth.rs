@@ -1,6 +1,7 @@
 //! Authenticates callers and enforces their limits.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,9 +13,10 @@ use delivery::auth::{
     AuthError, AuthMode, CallerRegistry, RegisteredApp, ReplayCache, ReplayError, SignatureHeaders,
 };
 use delivery::limits::Gcra;
-use runtime::Reloadable;
+use runtime::{FailureLog, Reloadable};
 
 use crate::metrics::{AppLimit, IngressMetrics};
+use crate::origin::is_foreign_page;
 use crate::rejection::Rejection;
 
 /// The app of a signed request, percent-encoded as in requests to targets.
@@ -33,6 +35,7 @@ pub(crate) struct Authenticator {
     usage: RwLock<HashMap<String, Arc<CallerUsage>>>,
     started_at: Instant,
     metrics: Arc<IngressMetrics>,
+    failures: FailureLog,
 }
 
 /// The current usage of one app in this process. It survives reloads.
@@ -49,8 +52,12 @@ struct RequestPermit(Option<Arc<CallerUsage>>);
 pub(crate) struct Caller {
     /// The authenticated app. `None` in the mode `open`.
     app_id: Option<String>,
+    peer: Peer,
     _permit: RequestPermit,
 }
+
+/// The address that a request came from: the caller's, or its proxy's.
+type Peer = Option<IpAddr>;
 
 /// The result of the checks before the body is read.
 pub(crate) enum Credentials {
@@ -67,16 +74,20 @@ impl Authenticator {
             usage: RwLock::default(),
             started_at: Instant::now(),
             metrics,
+            failures: FailureLog::new(),
         }
     }
 
     /// Checks the credentials that need no body, so that an unauthenticated body is not read.
-    pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<Credentials, Rejection> {
+    pub(crate) fn check_headers(
+        &self,
+        http_request: &HttpRequest,
+    ) -> Result<Credentials, Rejection> {
         let callers = self.callers.get();
         match callers.mode() {
-            AuthMode::Open => Ok(Credentials::Verified(Caller::anonymous())),
+            AuthMode::Open => self.anonymous(http_request).map(Credentials::Verified),
             AuthMode::Bearer => self
-                .verify_bearer(&callers, headers)
+                .verify_bearer(&callers, http_request)
                 .map(Credentials::Verified),
             AuthMode::Hmac => Ok(Credentials::SignedBody(callers)),
         }
@@ -86,12 +97,12 @@ impl Authenticator {
     pub(crate) fn check_body(
         &self,
         credentials: Credentials,
-        headers: &HeaderMap,
+        http_request: &HttpRequest,
         body: &[u8],
     ) -> Result<Caller, Rejection> {
         match credentials {
             Credentials::Verified(caller) => Ok(caller),
-            Credentials::SignedBody(callers) => self.verify_signature(&callers, headers, body),
+            Credentials::SignedBody(callers) => self.verify_signature(&callers, http_request, body),
         }
     }
 
@@ -102,13 +113,12 @@ impl Authenticator {
         http_request: &HttpRequest,
     ) -> Result<Caller, Rejection> {
         let callers = self.callers.get();
-        let headers = http_request.headers();
         match callers.mode() {
-            AuthMode::Open => Ok(Caller::anonymous()),
-            AuthMode::Bearer => self.verify_bearer(&callers, headers),
+            AuthMode::Open => self.anonymous(http_request),
+            AuthMode::Bearer => self.verify_bearer(&callers, http_request),
             AuthMode::Hmac => {
                 let signed = format!("{} {}", http_request.method(), http_request.path());
-                self.verify_signature(&callers, headers, signed.as_bytes())
+                self.verify_signature(&callers, http_request, signed.as_bytes())
             }
         }
     }
@@ -118,12 +128,15 @@ impl Authenticator {
     pub(crate) fn authorize_app(&self, caller: Caller, app_id: &str) -> Result<Caller, Rejection> {
         match &caller.app_id {
             Some(own) if own == app_id => Ok(caller),
-            Some(own) => Err(self.fail(AuthError::OtherApp, own)),
+            Some(own) => Err(self.fail(AuthError::OtherApp, own, caller.peer)),
             None => match self.callers.get().find(app_id) {
                 None => Ok(caller),
-                Some(app) if app.disabled => Err(self.fail(AuthError::Disabled, app_id)),
+                Some(app) if app.disabled => {
+                    Err(self.fail(AuthError::Disabled, app_id, caller.peer))
+                }
                 Some(app) => Ok(Caller {
                     app_id: None,
+                    peer: caller.peer,
                     _permit: self.acquire_permit(app)?,
                 }),
             },
@@ -139,23 +152,41 @@ impl Authenticator {
         }
     }
 
+    /// In the mode `open` a web page could send requests from the browser of anybody who reaches the
+    /// port. A page of another origin may not; it can read nothing, so it may ask.
+    fn anonymous(&self, http_request: &HttpRequest) -> Result<Caller, Rejection> {
+        let peer = peer(http_request);
+        let changes = !http_request.method().is_safe();
+        if changes && is_foreign_page(http_request.headers()) {
+            return Err(self.fail(AuthError::ForeignOrigin, "", peer));
+        }
+        Ok(Caller {
+            app_id: None,
+            peer,
+            _permit: RequestPermit(None),
+        })
+    }
+
     fn verify_bearer(
         &self,
         callers: &CallerRegistry,
-        headers: &HeaderMap,
+        http_request: &HttpRequest,
     ) -> Result<Caller, Rejection> {
-        let authorization = single_value(headers, AUTHORIZATION.as_str());
+        let peer = peer(http_request);
+        let authorization = single_value(http_request.headers(), AUTHORIZATION.as_str());
         let app = callers.verify_bearer(authorization);
-        self.admit(app.map_err(|reason| self.fail(reason, ""))?)
+        let app = app.map_err(|reason| self.fail(reason, "", peer))?;
+        self.admit(app, peer)
     }
 
     fn verify_signature(
         &self,
         callers: &CallerRegistry,
-        headers: &HeaderMap,
+        http_request: &HttpRequest,
         payload: &[u8],
     ) -> Result<Caller, Rejection> {
-        let value = |name| single_value(headers, name);
+        let peer = peer(http_request);
+        let value = |name| single_value(http_request.headers(), name);
         let app_id = value(APP_ID_HEADER)
             .and_then(percent_decoded)
             .unwrap_or_default();
@@ -164,12 +195,18 @@ impl Authenticator {
             value("webhook-timestamp"),
             value("webhook-signature"),
         );
-        let signature = signature.ok_or_else(|| self.fail(AuthError::Missing, &app_id))?;
+        let signature = signature.ok_or_else(|| self.fail(AuthError::Missing, &app_id, peer))?;
         let now = unix_seconds(SystemTime::now());
         let app = callers.verify_signature(&app_id, &signature, payload, now);
-        let app = app.map_err(|reason| self.fail(reason, &app_id))?;
-        self.check_replay(app, &signature, callers.timestamp_tolerance(), now)?;
-        self.admit(app)
+        let app = app.map_err(|reason| self.fail(reason, &app_id, peer))?;
+        let replayed = self.check_replay(app, &signature, callers.timestamp_tolerance(), now);
+        replayed.map_err(|error| match error {
+            ReplayError::Replayed => self.fail(AuthError::Replayed, &app.id, peer),
+            ReplayError::Full { wait } => {
+                self.limit(AppLimit::ReplayCache, wait.try_into().unwrap_or(u32::MAX))
+            }
+        })?;
+        self.admit(app, peer)
     }
 
     fn check_replay(
@@ -178,26 +215,20 @@ impl Authenticator {
         signature: &SignatureHeaders<'_>,
         tolerance: Duration,
         now: u64,
-    ) -> Result<(), Rejection> {
+    ) -> Result<(), ReplayError> {
         let until = signature.timestamp().saturating_add(tolerance.as_secs());
         let usage = self.usage_of(&app.id);
         let mut cache = usage
             .replay_cache
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        cache
-            .insert(signature.id(), until, now)
-            .map_err(|error| match error {
-                ReplayError::Replayed => self.fail(AuthError::Replayed, &app.id),
-                ReplayError::Full { wait } => {
-                    self.limit(AppLimit::ReplayCache, wait.try_into().unwrap_or(u32::MAX))
-                }
-            })
+        cache.insert(signature.id(), until, now)
     }
 
-    fn admit(&self, app: &RegisteredApp) -> Result<Caller, Rejection> {
+    fn admit(&self, app: &RegisteredApp, peer: Peer) -> Result<Caller, Rejection> {
         Ok(Caller {
             app_id: Some(app.id.clone()),
+            peer,
             _permit: self.acquire_permit(app)?,
         })
     }
@@ -252,24 +283,31 @@ impl Authenticator {
         Answer::TooManyRequests { retry_after }.into()
     }
 
-    fn fail(&self, reason: AuthError, app_id: &str) -> Rejection {
+    fn fail(&self, reason: AuthError, app_id: &str, peer: Peer) -> Rejection {
         self.metrics.auth_failure(reason);
-        tracing::info!(reason = reason.as_str(), app = ?excerpt(app_id), "authentication failed");
-        match reason.is_authenticated() {
+        let counted = self.failures.count(reason.as_str(), peer);
+        if let Some(suppressed) = counted.log {
+            tracing::info!(
+                reason = reason.as_str(),
+                app = ?excerpt(app_id),
+                peer = peer.map(tracing::field::display),
+                peer_failures = counted.peer_failures,
+                suppressed,
+                "authentication failed"
+            );
+        }
+        match reason.is_forbidden() {
             true => Answer::Forbidden.into(),
             false => Answer::Unauthorized.into(),
         }
     }
 }
 
-impl Caller {
-    fn anonymous() -> Self {
-        Self {
-            app_id: None,
-            _permit: RequestPermit(None),
-        }
-    }
+fn peer(http_request: &HttpRequest) -> Peer {
+    http_request.peer_addr().map(|peer| peer.ip())
+}
 
+impl Caller {
     /// Whether it may see callbacks of this app. In the mode `open` every caller sees all.
     pub(crate) fn may_see(&self, app_id: &str) -> bool {
         self.app_id.as_deref().is_none_or(|own| own == app_id)
@@ -304,6 +342,6 @@ fn percent_decoded(text: &str) -> Option<String> {
 }
 
 /// The beginning of a caller's text, short enough for a log line.
-fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     text.chars().take(64).collect()
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, Depths, PublishError};
+use broker::{Broker, PublishError};
 use contract::Answer;
 use journal::{JournalHandle, JournalResult, Record};
+use runtime::LogLimit;
 use runtime::clock::now_ms;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use crate::admission::{BacklogLimits, check_backlog};
+use crate::admission::{AdmissionLimits, ExceededBound, refuse};
+use crate::auth::excerpt;
 use crate::idempotency::{ClaimOutcome, IdempotencyKey};
+use crate::load::LoadTracker;
 use crate::message::{OutgoingMessage, compose};
 use crate::metrics::IngressMetrics;
 use crate::rejection::Rejection;
@@ -22,15 +24,25 @@ use crate::wait::reply::{ReplyListener, ReplyWaiter};
 /// A slow journal must not hold up a callback that is durable.
 const JOURNAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
+static NOT_CONFIRMED: LogLimit = LogLimit::new();
+static NOT_RECORDED: LogLimit = LogLimit::new();
+static NOT_STORED: LogLimit = LogLimit::new();
+
 /// Publishes callbacks.
 pub(crate) struct Enqueuer {
     pub(crate) broker: Broker,
-    pub(crate) depths: watch::Receiver<Depths>,
-    pub(crate) backlog_limits: BacklogLimits,
+    pub(crate) admission: AdmissionControl,
     pub(crate) publish_timeout: Duration,
     pub(crate) replies: ReplyListener,
     pub(crate) journal: Option<JournalHandle>,
     pub(crate) metrics: Arc<IngressMetrics>,
+}
+
+/// Admits callbacks by what is unfinished, and counts those that were accepted.
+pub(crate) struct AdmissionControl {
+    load: Arc<LoadTracker>,
+    limits: AdmissionLimits,
+    log_limits: [LogLimit; ExceededBound::KINDS],
 }
 
 /// A request to enqueue.
@@ -102,8 +114,8 @@ impl Enqueuer {
         request: EnqueueRequest,
         request_id: Uuid,
     ) -> Result<ConfirmedMessage, Rejection> {
-        let depths = *self.depths.borrow();
-        check_backlog(&depths, &self.backlog_limits)?;
+        self.admission
+            .check(&request.validated.request.app_id, &self.metrics)?;
         let (waiter, reply_to) = match request.wait_until {
             None => (None, None),
             Some(deadline) => {
@@ -143,11 +155,14 @@ impl Enqueuer {
             PublishError::Unknown(_) => Some(request_id),
             PublishError::Refused(_) => None,
         };
-        tracing::warn!(
-            request_id = request_id.map(tracing::field::display),
-            %error,
-            "publish not confirmed"
-        );
+        if let Some(suppressed) = NOT_CONFIRMED.permit() {
+            tracing::warn!(
+                request_id = request_id.map(tracing::field::display),
+                %error,
+                suppressed,
+                "publish not confirmed"
+            );
+        }
         Rejection {
             answer: Answer::Unavailable,
             request_id,
@@ -163,6 +178,9 @@ impl Enqueuer {
             accepted,
         } = published;
         self.metrics.accepted();
+        self.admission
+            .load
+            .accepted(&accepted.origin.app_id, delayed);
         if let Some(journal) = &self.journal {
             if delayed {
                 // Boxed, so that the futures of other requests reserve no memory for it.
@@ -174,6 +192,39 @@ impl Enqueuer {
         }
         tracing::debug!(%request_id, "callback accepted");
         Ok(Enqueued { request_id, waiter })
+    }
+}
+
+impl AdmissionControl {
+    pub(crate) fn new(load: Arc<LoadTracker>, limits: AdmissionLimits) -> Self {
+        Self {
+            load,
+            limits,
+            log_limits: Default::default(),
+        }
+    }
+
+    fn check(&self, app_id: &str, metrics: &IngressMetrics) -> Result<(), Rejection> {
+        let (load, app) = self.load.of(app_id);
+        let Some(refusal) = refuse(&load, &app, &self.limits) else {
+            return Ok(());
+        };
+        if let Some(limit) = refusal.app_limit() {
+            metrics.rate_limited(limit);
+        }
+        let (number, bound) = refusal.kind();
+        let permitted = self.log_limits.get(number).and_then(LogLimit::permit);
+        if let Some(suppressed) = permitted {
+            let (app, figure) = (excerpt(app_id), refusal.figure());
+            tracing::warn!(
+                bound,
+                figure,
+                ?app,
+                suppressed,
+                "callback rejected: over a bound"
+            );
+        }
+        Err(refusal.into())
     }
 }
 
@@ -195,7 +246,9 @@ async fn record_delayed(
     let request_id = accepted.origin.request_id;
     let durable = journal.recorder.record_durably(accepted.clone());
     if !matches!(timeout(publish_timeout, durable).await, Ok(Ok(()))) {
-        tracing::warn!(%request_id, "delayed callback is queued but not recorded yet");
+        if let Some(suppressed) = NOT_RECORDED.permit() {
+            tracing::warn!(%request_id, suppressed, "delayed callback is queued but not recorded yet");
+        }
         return Err(Rejection::unavailable(request_id));
     }
     store(journal, accepted).await;
@@ -215,7 +268,10 @@ async fn store(journal: &JournalHandle, accepted: Record) {
         JournalResult::Ok(())
     };
     // On failure queries get a 503 until the durable copy is stored.
-    if !matches!(timeout(JOURNAL_WRITE_TIMEOUT, stored).await, Ok(Ok(()))) {
-        tracing::warn!(%request_id, "delayed callback is not in the journal yet");
+    let stored = timeout(JOURNAL_WRITE_TIMEOUT, stored).await;
+    if !matches!(stored, Ok(Ok(())))
+        && let Some(suppressed) = NOT_STORED.permit()
+    {
+        tracing::warn!(%request_id, suppressed, "delayed callback is not in the journal yet");
     }
 }

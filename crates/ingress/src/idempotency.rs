@@ -9,6 +9,7 @@ use std::time::Duration;
 use actix_web::http::header::HeaderMap;
 use contract::{Answer, Invalid, Param, ParamError, duration_ms};
 use journal::{Claim, Claimed, Journal, JournalHandle, JournalResult};
+use runtime::LogLimit;
 use runtime::clock::now_ms;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -26,6 +27,9 @@ const WAIT_MARGIN: Duration = Duration::from_secs(2);
 /// The first wait before a claim is polled again. It doubles each time.
 const FIRST_POLL_DELAY: Duration = Duration::from_millis(50);
 const MAX_POLL_DELAY: Duration = Duration::from_millis(400);
+
+static CLAIM_FAILED: LogLimit = LogLimit::new();
+static SETTLE_FAILED: LogLimit = LogLimit::new();
 
 /// The key in a request's header, and the journal to claim it in.
 #[derive(Debug)]
@@ -177,7 +181,9 @@ fn next_step(claimed: JournalResult<Claimed>, pending: Option<Uuid>, overdue: bo
         Ok(Claimed::Pending(request_id)) => ClaimStep::Wait(request_id),
         Ok(Claimed::Conflict) => ClaimStep::Reject(Answer::Conflict.into()),
         Err(error) => {
-            tracing::warn!(%error, "failed to claim an idempotency key");
+            if let Some(suppressed) = CLAIM_FAILED.permit() {
+                tracing::warn!(%error, suppressed, "failed to claim an idempotency key");
+            }
             ClaimStep::Reject(Rejection {
                 answer: Answer::Unavailable,
                 request_id: pending,
@@ -201,7 +207,10 @@ impl ClaimGuard {
         };
         if let Err(error) = settled {
             // Once the lease has expired, a repeat may publish again, with the same id.
-            tracing::warn!(request_id = %self.request_id, %error, "failed to settle a claim");
+            if let Some(suppressed) = SETTLE_FAILED.permit() {
+                let request_id = self.request_id;
+                tracing::warn!(%request_id, %error, suppressed, "failed to settle a claim");
+            }
         }
         published.map_err(|rejection| self.with_known_id(rejection))
     }

@@ -5,9 +5,10 @@
 //! - `server.rs`: the HTTP server. `state.rs`: what it is built from, and the state of `routes/`.
 //! - `config/`: the sections `ingress`, `auth` and `apps`. `metrics.rs`: what ingress counts.
 //! - `routes/`: one file per route (accept, query, cancel), and the answers to unknown paths.
-//! - `auth.rs`: authenticates callers and enforces their limits.
+//! - `auth.rs`: authenticates callers and enforces their limits. `origin.rs`: pages of other origins.
 //! - `validate_target.rs`: rejects targets that must not be called.
-//! - `admission.rs`: rejects callbacks while the backlog is full.
+//! - `admission.rs`: decides whether a callback is admitted. `load/`: the figures that it decides
+//!   by.
 //! - `enqueue.rs`: publishes and records a callback. `message.rs`: the message it publishes.
 //! - `idempotency.rs`: one callback per idempotency key.
 //! - `lookup.rs`: finds and cancels callbacks. `watermark.rs`: when an unknown id may be a 404.
@@ -21,9 +22,11 @@ mod auth;
 pub mod config;
 mod enqueue;
 mod idempotency;
+mod load;
 mod lookup;
 mod message;
 mod metrics;
+mod origin;
 mod preferences;
 mod rejection;
 mod report;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use broker::Depths;
 use contract::{Answer, CallbackStatus, duration_ms};
 use journal::{Callback, CancelOutcome, JournalError, JournalHandle};
+use runtime::LogLimit;
 use runtime::clock::now_ms;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,6 +22,8 @@ const CANCEL_MARGIN: Duration = Duration::from_secs(2);
 
 /// The longest time between the confirm of a publish and the handover of its record.
 const MAX_RECORD_HANDOVER: Duration = Duration::from_secs(2);
+
+static JOURNAL_FAILED: LogLimit = LogLimit::new();
 
 /// The journal, and how complete it is.
 pub(crate) struct CallbackLookup {
@@ -122,6 +125,8 @@ impl CallbackLookup {
 }
 
 fn unavailable(request_id: Uuid, error: &JournalError) -> Rejection {
-    tracing::warn!(%request_id, %error, "failed to query the journal");
+    if let Some(suppressed) = JOURNAL_FAILED.permit() {
+        tracing::warn!(%request_id, %error, suppressed, "failed to query the journal");
+    }
     Rejection::unavailable(request_id)
 }

@@ -71,6 +71,7 @@ mod tests {
             next_attempt_at: Some(5_000),
             cancel_requested: false,
             discarded: false,
+            discarded_by_retention: false,
             updated_at: 2_000,
             attempts: Vec::new(),
         }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use actix_web::middleware::from_fn;
 use actix_web::{App, web};
-use runtime::http::{self, ServeOptions, health_routes, hold_body};
-use runtime::{Health, MetricsRegistry};
+use runtime::Health;
+use runtime::http::{
+    self, Audience, HealthPages, HttpLimits, ServeOptions, health_routes, hold_body,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::IngressConfig;
@@ -29,24 +31,24 @@ pub fn serve(
     SocketAddr,
     impl Future<Output = io::Result<()>> + Send + 'static,
 )> {
-    let registry = dependencies.registry.clone();
+    let limits = dependencies.http.clone();
     let health = Arc::clone(&dependencies.health);
     let state = web::Data::new(AppState::new(config, dependencies, stop.clone()));
-    bind(config, state, registry, health, stop)
+    bind(config, state, &limits, health, stop)
 }
 
 pub(crate) fn bind(
     config: &IngressConfig,
     state: web::Data<AppState>,
-    registry: MetricsRegistry,
+    limits: &HttpLimits,
     health: Arc<Health>,
     stop: CancellationToken,
 ) -> io::Result<(
     SocketAddr,
-    impl Future<Output = io::Result<()>> + Send + 'static,
+    impl Future<Output = io::Result<()>> + Send + use<>,
 )> {
     let (listener, address) = http::listen(config.listen)?;
-    let health_routes = health_routes(registry, Arc::clone(&health));
+    let health_routes = health_routes(HealthPages::Bare, Arc::clone(&health));
     let app = move || {
         App::new()
             .app_data(state.clone())
@@ -56,10 +58,12 @@ pub(crate) fn bind(
     };
     let options = ServeOptions {
         name: "ingress",
+        audience: Audience::Callers,
+        body_timeout: None, // Answered 408 in the form of the contract, when it is read.
         workers: config.workers,
         shutdown_timeout: config.shutdown_timeout,
     };
-    let server = http::serve(listener, options, stop.clone(), app)?;
+    let server = http::serve(listener, options, limits, stop.clone(), app)?;
     let handle = server.handle();
     tokio::spawn(async move {
         stop.cancelled().await;

@@ -8,14 +8,16 @@ use contract::Rules;
 use delivery::auth::CallerRegistry;
 use delivery::{CalleeRegistry, Guards};
 use journal::JournalHandle;
-use runtime::http::BodyLimits;
-use runtime::{Health, MetricsRegistry, Reloadable};
+use runtime::http::{BodyLimits, HttpLimits};
+use runtime::{Health, Reloadable};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::admission::BacklogLimits;
+use crate::admission::AdmissionLimits;
 use crate::auth::Authenticator;
 use crate::config::{HttpStatusMode, IngressConfig};
-use crate::enqueue::Enqueuer;
+use crate::enqueue::{AdmissionControl, Enqueuer};
+use crate::load::{LoadTracker, follow};
 use crate::lookup::CallbackLookup;
 use crate::metrics::IngressMetrics;
 use crate::preferences::WaitPolicy;
@@ -34,8 +36,8 @@ pub struct IngressDependencies {
     pub guards: Reloadable<Guards>,
     /// Where ingress counts.
     pub metrics: Arc<IngressMetrics>,
-    /// What `/metrics` shows.
-    pub registry: MetricsRegistry,
+    /// The bounds of the listener.
+    pub http: HttpLimits,
     /// What `/readyz` shows.
     pub health: Arc<Health>,
     /// The journal. Without one there are no queries, cancellations or idempotency keys.
@@ -59,6 +61,8 @@ pub(crate) struct AppState {
     pub(crate) metrics: Arc<IngressMetrics>,
     /// Ends the waits of callers when the process stops.
     pub(crate) stop: CancellationToken,
+    /// Keeps the figures of admission.
+    _following: AbortOnDropHandle<()>,
 }
 
 impl AppState {
@@ -74,7 +78,7 @@ impl AppState {
             callees,
             guards,
             metrics,
-            registry: _,
+            http: _,
             health: _,
             journal,
             max_journal_backlog,
@@ -83,6 +87,9 @@ impl AppState {
         let lookup = journal
             .clone()
             .map(|journal| CallbackLookup::start(journal, broker.depths(), publish_timeout));
+        let load = Arc::new(LoadTracker::new(broker.depths()));
+        let counts = journal.as_ref().map(|handle| handle.journal.clone());
+        let following = follow(Arc::clone(&load), counts, Arc::clone(&metrics));
         Self {
             authenticator: Authenticator::new(callers, Arc::clone(&metrics)),
             callees,
@@ -100,13 +107,17 @@ impl AppState {
             },
             http_status: config.http_status,
             enqueuer: Arc::new(Enqueuer {
-                depths: broker.depths(),
                 replies: ReplyListener::start(&broker),
                 broker,
-                backlog_limits: BacklogLimits {
-                    max_messages: config.max_backlog,
-                    max_journal_batches: max_journal_backlog,
-                },
+                admission: AdmissionControl::new(
+                    load,
+                    AdmissionLimits {
+                        max_backlog: config.max_backlog,
+                        max_waiting: config.max_waiting,
+                        app_share: config.app_share,
+                        max_journal_batches: max_journal_backlog,
+                    },
+                ),
                 publish_timeout,
                 journal,
                 metrics: Arc::clone(&metrics),
@@ -114,6 +125,7 @@ impl AppState {
             lookup,
             metrics,
             stop,
+            _following: AbortOnDropHandle::new(tokio::spawn(following)),
         }
     }
 }

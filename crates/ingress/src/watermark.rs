@@ -86,7 +86,8 @@ async fn track(
     // Ends when the broker is closed.
     while depths.changed().await.is_ok() {
         let observed_at = now_ms();
-        let empty = depths.borrow_and_update().journal == 0;
+        // A stale value proves nothing.
+        let empty = depths.borrow_and_update().journal.current() == Some(0);
         // The queue is also empty while the writer holds records that it cannot store.
         let available = empty && journal.control_states(&[Uuid::nil()]).await.is_ok();
         if let Some(until) = writer.complete_until(observed_at, empty, available) {

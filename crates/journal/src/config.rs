@@ -25,10 +25,16 @@ pub struct JournalConfig {
     /// How long callbacks that have ended are kept, with their attempts.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
-    /// How long the bodies of dead letters are kept. Without its body, a dead letter cannot be
-    /// replayed.
+    /// How long the audit log is kept.
+    #[serde(
+        serialize_with = "in_days",
+        deserialize_with = "humantime_serde::deserialize"
+    )]
+    pub audit_retention: Duration,
+    /// The name of `dead_letters.retention` before that setting existed. While it is set, it is used
+    /// in its place.
     #[serde(with = "humantime_serde")]
-    pub body_retention: Duration,
+    pub body_retention: Option<Duration>,
     /// How many records each process buffers in memory before it drops any.
     pub buffer: usize,
     /// How many messages may wait in the journal's queue before new callbacks are answered 503.
@@ -40,7 +46,8 @@ impl Default for JournalConfig {
         Self {
             url: None,
             retention: 30 * DAY,
-            body_retention: 30 * DAY,
+            audit_retention: 365 * DAY,
+            body_retention: None,
             buffer: 100_000,
             max_backlog: 1_000_000,
         }
@@ -56,10 +63,13 @@ impl JournalConfig {
             report("url", reason.to_owned());
         }
         for (key, value) in [
-            ("retention", self.retention),
+            ("retention", Some(self.retention)),
+            ("audit_retention", Some(self.audit_retention)),
             ("body_retention", self.body_retention),
         ] {
-            if !(HOUR..=TEN_YEARS).contains(&value) {
+            if let Some(value) = value
+                && !(HOUR..=TEN_YEARS).contains(&value)
+            {
                 let value = duration_text(value);
                 report(key, format!("{value} is not between 1h and 87600h"));
             }
@@ -103,6 +113,16 @@ fn validate_url(text: &str) -> Result<(), &'static str> {
         return Err("percent-encode the special characters of its password (# is %23, / is %2F)");
     }
     Ok(())
+}
+
+/// In days, if they are whole: `365days` is easier to read than years and months of average length.
+fn in_days<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    match duration.as_secs() / DAY.as_secs() {
+        days @ 1.. if DAY * u32::try_from(days).unwrap_or(0) == *duration => {
+            format!("{days}days").serialize(to)
+        }
+        _ => humantime_serde::serialize(duration, to),
+    }
 }
 
 /// The URL without its password.
@@ -156,7 +176,8 @@ mod tests {
         let config = JournalConfig {
             url: Some("mysql://host/db".into()),
             retention: Duration::from_secs(59 * 60),
-            body_retention: TEN_YEARS + Duration::from_millis(1),
+            audit_retention: Duration::ZERO,
+            body_retention: Some(TEN_YEARS + Duration::from_millis(1)),
             buffer: 10,
             max_backlog: 0,
         };
@@ -166,6 +187,7 @@ mod tests {
                 "url: it is not a PostgreSQL URL \
                  (write postgres://user:password@host:5432/ringback)",
                 "retention: 59m is not between 1h and 87600h",
+                "audit_retention: 0s is not between 1h and 87600h",
                 "body_retention: 315360000001ms is not between 1h and 87600h",
                 "buffer: 10 is not between 1000 and 10000000",
                 "max_backlog: 0 is not between 1 and 1000000000",
@@ -216,7 +238,17 @@ mod tests {
         let read = serde_json::from_str::<JournalConfig>;
         let config = read(r#"{"retention": "7days", "buffer": 5000}"#).unwrap();
         assert_eq!((config.retention, config.buffer), (7 * DAY, 5_000));
-        assert_eq!(config.body_retention, 30 * DAY);
+        assert_eq!(config.body_retention, None);
+        for text in ["365days", "36h"] {
+            let read = |value| serde_json::from_value::<JournalConfig>(value).unwrap();
+            let config = read(serde_json::json!({ "audit_retention": text }));
+            let printed = serde_json::to_value(&config).unwrap();
+            let again = read(printed.clone());
+            assert_eq!(again.audit_retention, config.audit_retention);
+            if text.ends_with("days") {
+                assert_eq!(printed["audit_retention"], text);
+            }
+        }
         assert!(read(r#"{"spool": 5000}"#).is_err());
     }
 }

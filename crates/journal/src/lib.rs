@@ -6,7 +6,7 @@
 //!
 //! - `model/`: what is written and read. `record.rs`, `batch.rs` (records on the wire),
 //!   `callback.rs`, `query.rs`, `control.rs` (cancellation), `idempotency.rs`, `replay.rs`,
-//!   `pause.rs`, `audit.rs`, `retention.rs`.
+//!   `pause.rs`, `audit.rs`, `retention.rs`, `counts.rs` (unfinished callbacks of each app).
 //! - `merge/`: which of two records about a callback wins. Start here, after `record.rs`.
 //! - `store.rs`: the traits that an adapter implements, by concern. `journal.rs`: [`Journal`], any
 //!   adapter behind one type. `handle.rs`: a journal with its recorder. `error.rs`.
@@ -35,13 +35,14 @@ pub use error::{JournalError, JournalResult};
 pub use handle::JournalHandle;
 pub use journal::Journal;
 pub use model::{
-    AttemptRecord, AuditCursor, AuditEntry, AuditPage, Callback, CallbackPage, CancelOutcome,
-    Claim, Claimed, ControlState, Cursor, DecodedBatch, Filter, Origin, Pause, PauseKind, Record,
-    RecordedState, Replay, ReplayOutcome, Retention, RetentionProgress, UnreadableBatch,
-    decode_batch, encode_batch,
+    AppCount, AttemptRecord, AuditCursor, AuditEntry, AuditPage, Callback, CallbackPage,
+    CancelOutcome, Claim, Claimed, ControlState, Cursor, DecodedBatch, Filter, MAX_AUDIT_SUBJECT,
+    MAX_UNFINISHED_COUNTED, Origin, Pause, PauseKind, Record, RecordedState, Replay, ReplayOutcome,
+    Retention, RetentionProgress, StoredAuditEntry, UnfinishedCounts, UnreadableBatch,
+    decode_batch, encode_batch, retention_discards, retention_operation,
 };
 pub use recorder::{RecordDropped, RecordSink, Recorder};
 pub use store::{
-    AuditStore, CallbackStore, ControlStore, IdempotencyStore, JournalStore, PauseStore,
-    RecordStore, ReplayStore, RetentionStore,
+    AuditStore, CallbackStore, ControlStore, CountStore, IdempotencyStore, JournalStore,
+    LeaseStore, PauseStore, RecordStore, ReplayStore, RetentionStore,
 };

@@ -12,7 +12,7 @@ use crate::error::JournalResult;
 use crate::model::{
     AuditCursor, AuditEntry, AuditPage, Callback, CallbackPage, CancelOutcome, Claim, Claimed,
     ControlState, Cursor, Filter, Pause, PauseKind, Record, Replay, ReplayOutcome, Retention,
-    RetentionProgress,
+    RetentionProgress, UnfinishedCounts,
 };
 
 /// Everything that a journal does.
@@ -20,12 +20,14 @@ use crate::model::{
 pub trait JournalStore:
     RecordStore
     + CallbackStore
+    + CountStore
     + ControlStore
     + IdempotencyStore
     + ReplayStore
     + PauseStore
     + AuditStore
     + RetentionStore
+    + LeaseStore
     + Debug
 {
     /// Creates missing tables; several processes may do so at once.
@@ -65,6 +67,14 @@ pub trait CallbackStore: Send + Sync {
     async fn count(&self, filter: &Filter, now: u64) -> JournalResult<u64>;
 }
 
+/// Reads how many callbacks are unfinished. The figures are kept by transition, in the transaction
+/// of each change: reading them does not read the callbacks.
+#[async_trait]
+pub trait CountStore: Send + Sync {
+    /// The unfinished callbacks: in all, and of the `limit` apps that have the most.
+    async fn unfinished(&self, limit: u32) -> JournalResult<UnfinishedCounts>;
+}
+
 /// Controls waiting callbacks.
 #[async_trait]
 pub trait ControlStore: Send + Sync {
@@ -86,8 +96,8 @@ pub trait ControlStore: Send + Sync {
     ) -> JournalResult<CancelOutcome>;
 
     /// The callbacks that were cancelled, or whose cancellation was requested, at `since` (Unix ms)
-    /// or later.
-    async fn cancelled_since(&self, since: u64) -> JournalResult<Vec<Uuid>>;
+    /// or later, with their generations. Newest first, a bounded number.
+    async fn cancelled_since(&self, since: u64) -> JournalResult<Vec<(Uuid, u32)>>;
 }
 
 /// Idempotency keys.
@@ -160,6 +170,10 @@ pub trait AuditStore: Send + Sync {
     /// Appends an entry.
     async fn append_audit(&self, entry: &AuditEntry) -> JournalResult<()>;
 
+    /// Appends an entry, or adds it to the entry of the same operation, actor, action and reason:
+    /// its count, and its subject if that is another one.
+    async fn append_audit_part(&self, entry: &AuditEntry, operation: &str) -> JournalResult<()>;
+
     /// A page of the log, newest first. Of entries of the same millisecond, the last one written
     /// comes first.
     async fn audit_log(&self, after: Option<AuditCursor>, limit: u32) -> JournalResult<AuditPage>;
@@ -168,10 +182,25 @@ pub trait AuditStore: Send + Sync {
 /// Removal of what is past its retention.
 #[async_trait]
 pub trait RetentionStore: Send + Sync {
-    /// One small step, without a long lock.
+    /// One small step, without a long lock. A dead letter past its retention is discarded, which is
+    /// written to the audit log.
     async fn apply_retention(
         &self,
         retention: Retention,
         now: u64,
     ) -> JournalResult<RetentionProgress>;
+}
+
+/// Background work that one process does at a time.
+#[async_trait]
+pub trait LeaseStore: Send + Sync {
+    /// Takes or extends the lease called `name` until `until`; `false` if another owner holds it at
+    /// `now`. Both in Unix ms.
+    async fn take_lease(
+        &self,
+        name: &str,
+        owner: Uuid,
+        now: u64,
+        until: u64,
+    ) -> JournalResult<bool>;
 }

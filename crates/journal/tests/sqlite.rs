@@ -41,6 +41,22 @@ impl JournalFixture for SqliteFixture {
             .pragma_update(None, "user_version", version)
             .unwrap();
     }
+
+    async fn downgrade_to_version_3(&self, name: &str) {
+        let file = self.0.join(name).join("journal.db");
+        let connection = rusqlite::Connection::open(file).unwrap();
+        connection
+            .execute_batch(
+                "DROP TRIGGER callbacks_inserted; DROP TRIGGER callbacks_reopened;
+                 DROP TRIGGER callbacks_changed; DROP TRIGGER callbacks_deleted;
+                 DROP TABLE app_counts; DROP TABLE leases; DROP INDEX audit_log_operation;
+                 ALTER TABLE audit_log DROP COLUMN operation;
+                 ALTER TABLE audit_log DROP COLUMN updated_at;
+                 ALTER TABLE callbacks DROP COLUMN retention_discarded_at;
+                 PRAGMA user_version = 3;",
+            )
+            .unwrap();
+    }
 }
 
 fn accepted() -> Record {

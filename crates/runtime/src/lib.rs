@@ -6,18 +6,23 @@
 //! - `telemetry.rs`: logging, and the TLS cryptography
 //! - `text.rs`, `safe_writer.rs`: strangers' text made safe to read, also in the log
 //! - `metrics/`: the registry of all metrics
+//! - `log_limit.rs`, `failure_log.rs`: log lines that strangers can cause, at a bounded rate
 //! - `health.rs`: whether the process is ready
 //! - `http/`: HTTP servers with bounded connections, and the health and metrics pages
 //! - `shutdown.rs`: graceful stop on signals
 //! - `reload/`: settings that change while the process runs
 //! - `reloadable.rs`: a shared value that a reload replaces
+//! - `open_files.rs`: the limit of open files
 //! - `random.rs`, `clock.rs`: random bytes for keys, the wall clock
 
 pub mod clock;
 pub mod config;
+pub mod failure_log;
 pub mod health;
 pub mod http;
+mod log_limit;
 pub mod metrics;
+pub mod open_files;
 pub mod random;
 pub mod reload;
 mod reloadable;
@@ -27,7 +32,9 @@ pub mod telemetry;
 pub mod text;
 
 pub use config::{Config, ConfigError, Loaded, SecretRef};
+pub use failure_log::{FailureLog, peer_network};
 pub use health::Health;
+pub use log_limit::LogLimit;
 pub use metrics::MetricsRegistry;
 pub use reload::{Reload, ReloadMetrics};
 pub use reloadable::Reloadable;

@@ -20,11 +20,16 @@ use crate::safe_writer::{Escaping, SafeWriter};
 
 /// Levels for libraries that log too much at `info`. A directive in the settings overrides each of
 /// them. lapin is off and sqlx nearly: the gateway logs their errors once, with the consequence.
-/// actix logs an error for bytes that are not HTTP, so any client could fill the log.
+/// Nothing is logged that strangers can cause, such as the warnings of the clients about targets and
+/// names (rustls writes one for each failed handshake). The gateway records why an attempt failed.
 const LIBRARY_LEVELS: &str = "lapin=off,amq_protocol=warn,actix_server=warn,actix_web=warn,actix_http=warn,\
-                     actix_http::h1::dispatcher=off,\
-                     hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,hickory_resolver=warn,\
-                     hickory_proto=warn,mio=warn,sqlx=error";
+                     hyper=error,hyper_util=error,h2=error,reqwest=error,rustls=error,\
+                     hickory_resolver=error,hickory_proto=error,hickory_net=error,\
+                     mio=warn,sqlx=error";
+
+/// Errors of actix for bytes that are not HTTP: strangers can cause them, so no overall level shows
+/// them.
+const STRANGERS_ERRORS: &str = "actix_http::h1::dispatcher=off";
 
 /// What is logged, and how (`log`).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -129,7 +134,7 @@ pub(crate) fn filter(level: &str) -> Result<EnvFilter, String> {
         LIBRARY_LEVELS
     };
     EnvFilter::builder()
-        .parse(format!("{libraries},{level}"))
+        .parse(format!("{STRANGERS_ERRORS},{libraries},{level}"))
         .map_err(|_| refuse())
 }
 
@@ -287,17 +292,20 @@ mod tests {
     #[test]
     fn libraries_are_quiet_unless_asked_for() {
         let chatter = || {
-            tracing::info!(target: "hyper::client", "hello from the library");
-            tracing::warn!(target: "hyper::client", "trouble in the library");
+            tracing::info!(target: "mio::poll", "hello from the library");
+            tracing::warn!(target: "mio::poll", "trouble in the library");
+            tracing::warn!(target: "rustls::common_state", "caused by a stranger");
+            tracing::error!(target: "actix_http::h1::dispatcher", "caused by a stranger");
         };
         for (level, logged_words) in [
             ("info", "trouble"),
             ("debug", "trouble"),
-            ("info,hyper=info", "hello,trouble"),
+            ("info,mio=info", "hello,trouble"),
             ("error", ""),
             ("off", ""),
         ] {
             let text = logged(EventFormat::Json, level, chatter);
+            assert!(!text.contains("stranger"), "{level}: {text}");
             for word in ["hello", "trouble"] {
                 assert_eq!(
                     text.contains(word),

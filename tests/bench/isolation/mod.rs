@@ -3,6 +3,7 @@
 //! Callbacks are due at fixed times. A time counts from the answer `000` until the target has read
 //! the callback.
 
+pub(crate) mod apps;
 pub(crate) mod target;
 
 use std::collections::HashSet;
@@ -98,6 +99,14 @@ fn body(target: SocketAddr, number: usize) -> String {
     )
 }
 
+/// The same of this app, to this path, with the longest timeout.
+fn body_of(app: &str, path: &str, target: SocketAddr, number: usize) -> String {
+    let text = "x".repeat(280);
+    format!(
+        r#"{{"callback_url":"http://{target}/{path}","app_id":"{app}","message_type":"bench","options":{{"timeout_seconds":60}},"request_message":{{"number":{number},"text":"{text}"}}}}"#
+    )
+}
+
 /// Sends callbacks, the turn's target by `to`; `per_second` of them, or as fast as they are taken.
 /// DnsAnswer when each was accepted, by its number.
 async fn send(
@@ -105,6 +114,17 @@ async fn send(
     to: Arc<Vec<SocketAddr>>,
     count: usize,
     per_second: Option<f64>,
+) -> Vec<Instant> {
+    send_bodies(ingress, to, count, per_second, body).await
+}
+
+/// The same with these bodies.
+async fn send_bodies(
+    ingress: SocketAddr,
+    to: Arc<Vec<SocketAddr>>,
+    count: usize,
+    per_second: Option<f64>,
+    body: fn(SocketAddr, usize) -> String,
 ) -> Vec<Instant> {
     let next = Arc::new(AtomicUsize::new(0));
     let (begun, mut tasks) = (Instant::now(), JoinSet::new());

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tests::targets::ReservedAddress;
+use tests::targets::{ReservedAddress, Script};
 use tests::{ScriptedReply, TestTarget};
 
 /// How a target behaves.
@@ -22,6 +22,10 @@ pub(crate) enum Behavior {
     Drips,
     /// Answers 429 with `Retry-After: 5`.
     RateLimits,
+    /// Answers 204 after a second.
+    Slow,
+    /// Answers 204, but 500 on the path `/evil500`.
+    HealthyButOnePath,
 }
 
 impl Behavior {
@@ -43,12 +47,15 @@ impl Behavior {
             Self::Fails => "one answers 500",
             Self::Drips => "one drips",
             Self::RateLimits => "one answers 429",
+            Self::Slow => "slow",
+            Self::HealthyButOnePath => "one path answers 500",
         }
     }
 
     fn reply(self) -> ScriptedReply {
         match self {
-            Self::Healthy | Self::Refuses => ScriptedReply::status(204),
+            Self::Healthy | Self::Refuses | Self::HealthyButOnePath => ScriptedReply::status(204),
+            Self::Slow => ScriptedReply::status(204).after(Duration::from_secs(1)),
             Self::Hangs => ScriptedReply::hang(),
             Self::Fails => ScriptedReply::status(500).body(""),
             Self::Drips => ScriptedReply::status(204).dripping(Duration::from_secs(1)),
@@ -106,7 +113,12 @@ impl ObservedTarget {
             let arrival = (number(request), Instant::now());
             lock(&arrivals).push(arrival);
         };
-        self.target = Some(reserved.open_observed(self.behavior.reply(), observer));
+        let script = Script::from(self.behavior.reply());
+        let script = match self.behavior {
+            Behavior::HealthyButOnePath => script.at("/evil500", Behavior::Fails.reply()),
+            _ => script,
+        };
+        self.target = Some(reserved.open_observed(script, observer));
     }
 
     /// What has arrived so far.

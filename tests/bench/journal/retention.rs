@@ -19,7 +19,8 @@ pub(crate) async fn step(journal: &Journal, now: u64, figures: &mut Figures) {
     let month = Duration::from_secs(30 * 24 * 3600);
     let retention = Retention {
         callbacks: month,
-        bodies: month,
+        dead_letters: month,
+        audits: 12 * month,
     };
     let probes = Probes::start(journal, now);
     sleep(BASELINE_TIME).await;

@@ -182,6 +182,7 @@ fn a_full_backlog_is_answered_503_without_id_until_there_is_space() {
         let fixture = SharedGateway::start(|_| {
             GatewayOptions::default()
                 .with("RINGBACK__INGRESS__MAX_BACKLOG", &MAX_BACKLOG.to_string())
+                .with("RINGBACK__INGRESS__APP_SHARE", "1")
                 .with("RINGBACK__DISPATCHER__FIRST_CONCURRENCY", "1")
         });
         let fixture = fixture.await;

@@ -186,6 +186,9 @@ fn dead_letters_are_listed_replayed_and_discarded_by_command() {
         ] {
             assert!(log.contains(words), "{words}: {log}");
         }
+        // The replay took three steps.
+        let entries = log.lines().filter(|line| line.contains("repaired"));
+        assert_eq!(entries.count(), 1, "{log}");
     });
 }
 

@@ -1,5 +1,9 @@
 //! Access to the operators' listener: neither apps nor web pages of another origin get in.
 
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use delivery::auth::KeyHash;
 use reqwest::Method;
 use tests::gateway::GatewayResponse;
@@ -36,18 +40,35 @@ async fn fixture(more: &[(&str, &str)]) -> SharedGateway {
     .await
 }
 
-/// A client of the operators' API.
+/// How many wrong tokens of one address are answered without a delay.
+const UNDELAYED: usize = 10;
+
+/// A client of the operators' API, from another address whenever one has failed so often that its
+/// answers would be delayed; that is tested elsewhere.
 struct Asker {
     operators: String,
-    client: reqwest::Client,
+    asked: AtomicUsize,
+    client: Mutex<reqwest::Client>,
 }
 
 impl Asker {
     fn of(fixture: &SharedGateway) -> Self {
         Self {
             operators: fixture.gateway.admin_url(),
-            client: http::client(),
+            asked: AtomicUsize::new(0),
+            client: Mutex::new(http::client()),
         }
+    }
+
+    fn client(&self) -> reqwest::Client {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        let mut client = self.client.lock().unwrap();
+        if asked.is_multiple_of(UNDELAYED) {
+            let number = u32::try_from(asked / UNDELAYED + 2).unwrap();
+            let address = Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 0, 0).to_bits() + number);
+            *client = http::client_from(address.into());
+        }
+        client.clone()
     }
 }
 
@@ -58,7 +79,7 @@ async fn ask(
     headers: &[(&str, String)],
 ) -> GatewayResponse {
     let url = format!("{}{path}", asker.operators);
-    let mut request = asker.client.request(method.clone(), url);
+    let mut request = asker.client().request(method.clone(), url);
     if *method == Method::POST {
         request = request
             .header("content-type", "application/json")

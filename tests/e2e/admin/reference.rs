@@ -119,7 +119,8 @@ async fn check_metrics_reference() {
         .filter(|name| {
             let name = name
                 .trim_start_matches("ringback_")
-                .trim_end_matches("_total");
+                .trim_end_matches("_total")
+                .trim_end_matches("_seconds");
             !sources.contains(&format!("\"{name}\""))
         })
         .collect();

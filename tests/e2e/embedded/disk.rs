@@ -1,4 +1,5 @@
-//! A full disk: callers get a 503 and no false `000`, and normal service once there is space.
+//! A full disk, and one at its floor: callers get a 503 and no false `000`, and normal service once
+//! there is space.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -7,7 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::callers::CallerAnswer;
+use tests::callers::{CallerAnswer, Wire, acceptance};
+use tests::ledger::Acceptance;
 use tests::scenario::single_process::stored;
 use tests::{Callee, Callers, SingleProcess, eventually, until_none_left};
 
@@ -60,7 +62,7 @@ fn fill(file: &Path) {
 /// Waits until `/readyz` reports this state of the store. Its status must be 200 throughout.
 async fn store_is(gateway: &SingleProcess, state: &str) -> String {
     eventually(&format!("the store to be {state}"), SOON, async || {
-        let (status, body) = gateway.get("/readyz").await?;
+        let (status, body) = gateway.get_details("/readyz").await?;
         assert_eq!(status, 200, "{body}");
         let seen: Value = serde_json::from_str(&body).unwrap();
         let seen = seen["broker"].as_str().unwrap().to_owned();
@@ -83,7 +85,8 @@ async fn a_full_disk_is_a_503_until_there_is_space_again() {
         }
     };
     let callee = Callee::start_with_full_log().await;
-    let mut gateway = SingleProcess::new(&[]);
+    // The floor would refuse callbacks before the disk is full.
+    let mut gateway = SingleProcess::new(&[("RINGBACK__BROKER__MIN_FREE_BYTES", "0")]);
     let disk = gateway.start_on_small_disk(MEBIBYTES, unshare).await;
     let paths = ["/ok", "/flaky/1", "/slow/300", "/status/400"];
     let targets: Vec<String> = paths.iter().map(|path| callee.url(path)).collect();
@@ -135,6 +138,111 @@ async fn a_full_disk_is_a_503_until_there_is_space_again() {
         audit.refused >= 8 * CALLERS && audit.repeats == 0,
         "{audit}"
     );
+    let ended = gateway.stop().await;
+    assert_eq!(ended.code(), Some(0), "{ended}");
+}
+
+const FLOOR: u64 = 16 * 1024 * 1024;
+const LARGE: usize = 250_000;
+
+/// POSTs a large callback that waits so long; `None`: it was refused.
+async fn waiting(wire: &mut Wire, target: &str, seconds: u64) -> Option<String> {
+    let text = "x".repeat(LARGE);
+    let body = format!(
+        r#"{{"callback_url":"{target}","app_id":"waits","message_type":"wait","request_message":{{"text":"{text}"}},"options":{{"delay_seconds":{seconds}}}}}"#
+    );
+    let (status, answer) = wire.post(body.as_bytes()).await.unwrap();
+    let acceptance = acceptance(status, &answer);
+    assert!(!matches!(acceptance, Acceptance::Unknown(_)), "{status}");
+    match acceptance {
+        Acceptance::Accepted(id) => Some(id),
+        Acceptance::Refused | Acceptance::Unknown(_) => None,
+    }
+}
+
+/// The free bytes of the file system of this directory.
+fn free_bytes(directory: &Path) -> u64 {
+    let seen = Command::new("stat")
+        .args(["-f", "-c", "%a %S"])
+        .arg(directory)
+        .output()
+        .unwrap();
+    let seen = String::from_utf8(seen.stdout).unwrap();
+    let numbers: Vec<u64> = seen
+        .split_whitespace()
+        .map(|number| number.parse().unwrap())
+        .collect();
+    numbers.iter().product()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callbacks_that_wait_leave_the_floor_free_and_cancelling_them_makes_room() {
+    const A_WEEK: u64 = 604_800;
+    let unshare = match unshare() {
+        Ok(unshare) => unshare,
+        Err(reason) => {
+            println!("NOT TESTED: a disk at its floor. Mounting is forbidden here: {reason}");
+            return;
+        }
+    };
+    let callee = Callee::start_with_full_log().await;
+    let mut gateway = SingleProcess::new(&[
+        ("RINGBACK__INGRESS__MAX_BACKLOG", "100"),
+        ("RINGBACK__BROKER__MIN_FREE_BYTES", &FLOOR.to_string()),
+    ]);
+    let disk = gateway.start_on_small_disk(64, unshare).await;
+    let mut wire = Wire::to(gateway.address);
+    // Accepted before the disk is low, due while it is.
+    let mut due = Vec::new();
+    for _ in 0..5 {
+        due.push(
+            waiting(&mut wire, &callee.url("/flaky/1"), 45)
+                .await
+                .unwrap(),
+        );
+    }
+    let (mut ids, mut refused) = (Vec::new(), 0);
+    for _ in 0..240 {
+        match waiting(&mut wire, &callee.url("/ok"), A_WEEK).await {
+            Some(id) => ids.push(id),
+            None => refused += 1,
+        }
+    }
+    let free = free_bytes(&disk);
+    println!(
+        "{} accepted, {refused} refused, {free} bytes free",
+        ids.len()
+    );
+    assert!(ids.len() > 60 && refused > 0, "{}", ids.len());
+    assert!(free >= FLOOR / 2, "{free}");
+    let reason = store_is(&gateway, "publishing: blocked").await;
+    assert!(reason.contains("broker.min_free_bytes"), "{reason}");
+    // What was accepted is attempted, retried and delivered.
+    eventually("deliveries below the floor", STUCK + SOON, async || {
+        let delivered = super::delivered(&callee);
+        due.iter().all(|id| delivered.contains(id)).then_some(())
+    })
+    .await;
+    store_is(&gateway, "publishing: blocked").await;
+    assert!(free_bytes(&disk) >= FLOOR / 2);
+
+    let client = tests::http::client();
+    for id in &ids {
+        let url = format!("http://{}/api/callback/{id}?app_id=waits", gateway.address);
+        let answer = client.delete(url).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{id}");
+    }
+    // The rows are gone at once, and new callbacks take their place.
+    store_is(&gateway, "connected").await;
+    let left = stored(&gateway.copied(&disk).await);
+    assert_eq!(left.iter().filter(|(queue, _)| queue == "retry").count(), 0);
+    for _ in 0..ids.len() / 2 {
+        let again = waiting(&mut wire, &callee.url("/ok"), A_WEEK).await;
+        assert!(
+            again.is_some(),
+            "the space of what was cancelled is not used"
+        );
+    }
     let ended = gateway.stop().await;
     assert_eq!(ended.code(), Some(0), "{ended}");
 }

@@ -44,7 +44,7 @@ fn lost(answers: &[CallerAnswer], callee: &Callee, directory: &std::path::Path) 
 /// Waits until only dead letters are left in the store.
 async fn drained(gateway: &SingleProcess, directory: &std::path::Path) {
     until_none_left("messages in the store", STUCK, async || {
-        let ready = gateway.get("/readyz").await?;
+        let ready = gateway.get_details("/readyz").await?;
         let mut left = stored(directory);
         left.retain(|(queue, _)| queue != "dead");
         let (count, one) = (left.len(), left.first());

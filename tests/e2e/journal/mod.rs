@@ -37,8 +37,30 @@ impl JournalFixture for OnPostgres {
         let url = self.0.lock().await[name].clone();
         let mut connection = PgConnection::connect(&url).await.unwrap();
         let version = i32::try_from(version).unwrap();
-        let update = sqlx::query("UPDATE migrations SET version = $1").bind(version);
-        update.execute(&mut connection).await.unwrap();
+        for sql in [
+            "DELETE FROM migrations WHERE version <> $1",
+            "INSERT INTO migrations (version) VALUES ($1) ON CONFLICT DO NOTHING",
+        ] {
+            let change = sqlx::query(sql).bind(version);
+            change.execute(&mut connection).await.unwrap();
+        }
+    }
+
+    async fn downgrade_to_version_3(&self, name: &str) {
+        let url = self.0.lock().await[name].clone();
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let undo = sqlx::raw_sql(
+            "DROP TRIGGER callbacks_inserted ON callbacks;
+             DROP TRIGGER callbacks_updated ON callbacks;
+             DROP TRIGGER callbacks_deleted ON callbacks;
+             DROP FUNCTION count_callbacks; DROP FUNCTION app_counts_shard;
+             DROP TABLE app_counts, leases;
+             DROP INDEX audit_log_operation;
+             ALTER TABLE audit_log DROP COLUMN operation, DROP COLUMN updated_at;
+             ALTER TABLE callbacks DROP COLUMN retention_discarded_at;
+             DELETE FROM migrations WHERE version > 3;",
+        );
+        undo.execute(&mut connection).await.unwrap();
     }
 }
 

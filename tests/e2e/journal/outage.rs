@@ -59,7 +59,8 @@ async fn records_wait_in_the_queue_while_the_tables_are_of_another_version() {
     let url = Postgres::shared().await.database().await;
     Journal::connect(&url).unwrap().migrate().await.unwrap();
     let mut database = PgConnection::connect(&url).await.unwrap();
-    let set_version = "UPDATE migrations SET version = version + $1";
+    let set_version = "UPDATE migrations SET version = version + $1 \
+                       WHERE version = (SELECT max(version) FROM migrations)";
     sqlx::query(set_version)
         .bind(1)
         .execute(&mut database)
@@ -70,7 +71,9 @@ async fn records_wait_in_the_queue_while_the_tables_are_of_another_version() {
     let gateway = Gateway::start(BrokerUnderTest::shared().await, options).await;
     let id = gateway.post(&callback()).await.accepted();
     eventually("the state on /readyz", RECOVERY, async || {
-        let (_, page) = gateway.get(GatewayRole::Dispatcher(0), "/readyz").await;
+        let (_, page) = gateway
+            .get_details(GatewayRole::Dispatcher(0), "/readyz")
+            .await;
         page.contains("incompatible").then_some(()).ok_or(page)
     })
     .await;

@@ -27,27 +27,31 @@ const SOON: Duration = Duration::from_secs(60);
 struct SingleRole {
     process: Process,
     address: SocketAddr,
+    metrics: SocketAddr,
 }
 
 impl SingleRole {
     fn start(role: &str, variables: &[(&str, &str)]) -> Self {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let [address, metrics] =
+            [(); 2].map(|()| SocketAddr::from((Ipv4Addr::LOCALHOST, free_port())));
         let listen = format!("RINGBACK__{}__LISTEN", role.to_uppercase());
-        let address_text = address.to_string();
+        let (address_text, metrics_text) = (address.to_string(), metrics.to_string());
         let own = [
             (&*listen, &*address_text),
+            ("RINGBACK__METRICS__LISTEN", &*metrics_text),
             ("RINGBACK__GUARD__ALLOW", "127.0.0.1"),
         ];
         let environment = variables.iter().copied().chain(own);
         Self {
             process: Process::ringback(&[role], environment),
             address,
+            metrics,
         }
     }
 
     /// The answer of `/readyz`: its status, and the state of the broker.
     async fn broker(&self) -> Result<(u16, String), String> {
-        let url = format!("http://{}/readyz", self.address);
+        let url = format!("http://{}/readyz", self.metrics);
         let answer = http::client().get(url).send().await;
         let answer = answer.map_err(|error| format!("{error:?}"))?;
         let status = answer.status().as_u16();

@@ -15,25 +15,29 @@ fn a_role_without_a_broker_keeps_running_and_is_not_ready() {
         let client = http::client();
         let url = no_broker();
         for role in ["ingress", "dispatcher"] {
-            let address = format!("127.0.0.1:{}", free_port());
+            let [address, metrics] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
             let variable = format!("RINGBACK__{}__LISTEN", role.to_uppercase());
             let environment = [
                 (&*variable, &*address),
+                ("RINGBACK__METRICS__LISTEN", &*metrics),
                 ("RINGBACK__BROKER__URL", &*url),
                 ("RINGBACK__GUARD__ALLOW", "127.0.0.1"),
             ];
             let mut process = Process::ringback(&[role], environment);
-            let get = async |path: &str| {
+            let get_at = async |address: &str, path: &str| {
                 let got = client.get(format!("http://{address}{path}")).send().await;
                 let got = got.map_err(|error| format!("{error:?}"))?;
                 let status = got.status().as_u16();
                 Ok::<_, String>((status, got.text().await.unwrap()))
             };
-            let (status, _) = eventually("an answer", SOON, async || get("/healthz").await).await;
+            let (status, _) = eventually("an answer", SOON, async || {
+                get_at(&address, "/healthz").await
+            })
+            .await;
             assert_eq!(status, 200, "{role}");
             // The state after a failed attempt, not the one before any.
             let (status, body) = eventually("a failed try", SOON, async || {
-                let (status, body) = get("/readyz").await?;
+                let (status, body) = get_at(&metrics, "/readyz").await?;
                 let tried = body.contains("never connected: ");
                 if tried { Ok((status, body)) } else { Err(body) }
             })
@@ -41,6 +45,13 @@ fn a_role_without_a_broker_keeps_running_and_is_not_ready() {
             assert_eq!(status, 503, "{role}: {body}");
             assert!(body.contains(r#""ready":false"#), "{role}: {body}");
             assert!(!body.contains("s3cret"), "{role}: {body}");
+            // Where strangers may ask, the answer holds no reason.
+            let bare = get_at(&address, "/readyz").await.unwrap();
+            assert_eq!(
+                bare,
+                (503, r#"{"status":"not ready"}"#.to_owned()),
+                "{role}"
+            );
 
             if role == "ingress" {
                 let begun = Instant::now();

@@ -5,11 +5,15 @@
 //! - `guard/`: the address guard (SSRF guard)
 //! - `ssrf_no_call.rs`: attempts that end before a request is sent
 //! - `tls/`: certificates of targets and of the gateway
+//! - `hostile_clients.rs`: clients that attack the listeners
+//! - `failure_logs.rs`: failures that strangers cause: counted, slowed, and few lines in the log
 //! - `hostile_targets.rs`: targets that attack the dispatcher
 //! - `secret_leaks/`: secrets and payloads in logs, metrics, answers and tables
 
 mod auth;
+mod failure_logs;
 mod guard;
+mod hostile_clients;
 mod hostile_targets;
 mod key_rotation;
 mod secret_leaks;

@@ -19,6 +19,8 @@ pub struct Instance {
     pub address: SocketAddr,
     /// The address of the operators' API, also on 127.0.0.1; an ingress has none there.
     pub admin: SocketAddr,
+    /// The address of its metrics and of the details of `/readyz`.
+    pub metrics: SocketAddr,
     role: &'static str,
 }
 
@@ -35,10 +37,13 @@ impl Instance {
         environment.insert(listen, address.to_string());
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         environment.insert("RINGBACK__ADMIN__LISTEN".to_owned(), admin.to_string());
+        let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        environment.insert("RINGBACK__METRICS__LISTEN".to_owned(), metrics.to_string());
         Self {
             process: Process::ringback(&[role], environment),
             address,
             admin,
+            metrics,
             role,
         }
     }
@@ -49,12 +54,12 @@ impl Instance {
     }
 
     pub(super) async fn wait_until_ready(&mut self, client: &reqwest::Client) {
-        let what = format!("/readyz on {}", self.address);
+        let what = format!("/readyz on {}", self.metrics);
         let ready = eventually(&what, READY_TIMEOUT, async || {
             if let Some(ended) = self.process.ended() {
                 return Ok(Err(ended)); // It will not become ready.
             }
-            match get(client, self.address, "/readyz").await? {
+            match get(client, self.metrics, "/readyz").await? {
                 (200, _) => Ok(Ok(())),
                 (status, body) => Err(format!("{status} {body}")),
             }

@@ -235,15 +235,29 @@ impl<'a> Gateway<'a> {
     /// # Panics
     /// When there is no answer.
     pub async fn get(&self, role: GatewayRole, path: &str) -> (u16, String) {
-        let address = match (role, &self.queues) {
-            (GatewayRole::Ingress, _) | (_, Queues::Embedded(_)) => self.ingress.address,
-            (GatewayRole::Dispatcher(place), Queues::RabbitMq { .. }) => {
-                self.dispatchers[place].address
-            }
-        };
+        self.get_at(role, self.instance(role).address, path).await
+    }
+
+    /// GETs a path of the metrics listener of one of the processes: status and body.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn get_details(&self, role: GatewayRole, path: &str) -> (u16, String) {
+        self.get_at(role, self.instance(role).metrics, path).await
+    }
+
+    async fn get_at(&self, role: GatewayRole, address: SocketAddr, path: &str) -> (u16, String) {
         instance::get(&self.client, address, path)
             .await
             .unwrap_or_else(|error| panic!("{role:?}: {error}"))
+    }
+
+    /// The process of a role.
+    fn instance(&self, role: GatewayRole) -> &Instance {
+        match (role, &self.queues) {
+            (GatewayRole::Ingress, _) | (_, Queues::Embedded(_)) => &self.ingress,
+            (GatewayRole::Dispatcher(place), Queues::RabbitMq { .. }) => &self.dispatchers[place],
+        }
     }
 
     /// The metrics of one of the processes, in Prometheus's text format.
@@ -251,7 +265,7 @@ impl<'a> Gateway<'a> {
     /// # Panics
     /// When there is no answer.
     pub async fn metrics(&self, role: GatewayRole) -> String {
-        let (status, text) = self.get(role, "/metrics").await;
+        let (status, text) = self.get_details(role, "/metrics").await;
         assert_eq!(status, 200, "{text}");
         text
     }

@@ -140,7 +140,7 @@ impl<'a> Scenario<'a> {
     pub async fn broker_is(&self, role: GatewayRole, state: &str, within: Duration) {
         let what = format!("{role:?} to see the broker {state}");
         eventually(&what, within, async || {
-            let (status, body) = self.get(role, "/readyz").await;
+            let (status, body) = self.get_details(role, "/readyz").await;
             assert_eq!(status, 200, "{body}");
             let seen: Value = serde_json::from_str(&body).expect("JSON");
             let seen = seen["broker"].as_str().expect("a state").to_owned();

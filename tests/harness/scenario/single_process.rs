@@ -26,6 +26,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(90);
 pub struct SingleProcess {
     /// Where callers POST.
     pub address: SocketAddr,
+    /// The address of the metrics, and of the details of `/readyz`.
+    pub metrics: SocketAddr,
     /// The process, while there is one.
     pub process: Option<Process>,
     environment: BTreeMap<String, String>,
@@ -39,10 +41,12 @@ impl SingleProcess {
     pub fn new(variables: &[(&str, &str)]) -> Self {
         let temp = TempDirectory::new("serve");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let data = temp.path().join("data").display().to_string();
         let usual = [
             ("RINGBACK__BROKER__DATA_DIR", &*data),
             ("RINGBACK__INGRESS__LISTEN", &*address.to_string()),
+            ("RINGBACK__METRICS__LISTEN", &*metrics.to_string()),
             ("RINGBACK__RETRY__SCHEDULE", "1s,1s,2s"),
             ("RINGBACK__GUARD__ALLOW", "127.0.0.0/8"),
         ];
@@ -50,6 +54,7 @@ impl SingleProcess {
         let environment = all.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         Self {
             address,
+            metrics,
             process: None,
             environment: environment.collect(),
             client: http::client(),
@@ -130,8 +135,20 @@ impl SingleProcess {
     /// # Errors
     /// As text, when there is no complete answer.
     pub async fn get(&self, path: &str) -> Result<(u16, String), String> {
+        self.get_at(self.address, path).await
+    }
+
+    /// GETs a path of the metrics listener: status and body.
+    ///
+    /// # Errors
+    /// As text, when there is no complete answer.
+    pub async fn get_details(&self, path: &str) -> Result<(u16, String), String> {
+        self.get_at(self.metrics, path).await
+    }
+
+    async fn get_at(&self, address: SocketAddr, path: &str) -> Result<(u16, String), String> {
         let describe = |error: reqwest::Error| format!("{error:?}");
-        let url = format!("http://{}{path}", self.address);
+        let url = format!("http://{address}{path}");
         let response = self.client.get(url).send().await.map_err(describe)?;
         let status = response.status().as_u16();
         let body = response.bytes().await.map_err(describe)?;

@@ -80,13 +80,19 @@ impl ScriptedReply {
     }
 }
 
-/// Answers in turn; the last one stays.
+/// Answers in turn; the last one stays. Some paths have an answer of their own.
 #[derive(Debug, Clone, Default)]
-pub struct Script(VecDeque<ScriptedReply>);
+pub struct Script {
+    replies: VecDeque<ScriptedReply>,
+    by_path: BTreeMap<&'static str, ScriptedReply>,
+}
 
 impl From<Vec<ScriptedReply>> for Script {
     fn from(replies: Vec<ScriptedReply>) -> Self {
-        Self(replies.into())
+        Self {
+            replies: replies.into(),
+            by_path: BTreeMap::new(),
+        }
     }
 }
 
@@ -97,11 +103,24 @@ impl From<ScriptedReply> for Script {
 }
 
 impl Script {
-    fn next_reply(&mut self) -> ScriptedReply {
-        match self.0.len() {
+    /// The same with an answer for one path.
+    #[must_use]
+    pub fn at(mut self, path: &'static str, reply: ScriptedReply) -> Self {
+        self.by_path.insert(path, reply);
+        self
+    }
+
+    /// The answer to a request with this head.
+    fn next_reply(&mut self, head: &[u8]) -> ScriptedReply {
+        let path = head.split(|byte| *byte == b' ').nth(1);
+        let path = path.and_then(|path| std::str::from_utf8(path).ok());
+        if let Some(reply) = path.and_then(|path| self.by_path.get(path)) {
+            return reply.clone();
+        }
+        match self.replies.len() {
             0 => ScriptedReply::status(200),
-            1 => self.0[0].clone(),
-            _ => self.0.pop_front().unwrap(),
+            1 => self.replies[0].clone(),
+            _ => self.replies.pop_front().unwrap(),
         }
     }
 }
@@ -132,7 +151,7 @@ pub(super) async fn serve(
     let mut bytes = Vec::with_capacity(4_096);
     loop {
         while let Some(end) = message_end(&bytes) {
-            let reply = lock(&state.script).next_reply();
+            let reply = lock(&state.script).next_reply(&bytes[..end]);
             match observer {
                 Some(observe) => observe(&bytes[..end]),
                 None => record(&bytes[..end], &reply, state),

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
-use journal::{AuditCursor, AuditEntry, Journal};
+use journal::{AuditCursor, AuditEntry, Journal, MAX_AUDIT_SUBJECT};
 use runtime::clock::now_ms;
 
 use super::bulk_request::Actor;
@@ -33,14 +33,20 @@ impl AuditAction {
     }
 }
 
-/// Writes an entry for a completed action. If that fails, the entry is in the process's log.
+/// Writes an entry for a completed action, or adds to the entry of its operation. If that fails, the
+/// entry is in the process's log.
 pub(super) async fn record(
     journal: Option<&Journal>,
     action: AuditAction,
     subject: String,
-    Actor { name, reason }: Actor,
+    Actor {
+        name,
+        reason,
+        operation,
+    }: Actor,
     count: usize,
 ) {
+    let subject: String = subject.chars().take(MAX_AUDIT_SUBJECT).collect();
     let action = action.as_str();
     tracing::info!(
         actor = name,
@@ -58,9 +64,15 @@ pub(super) async fn record(
         reason,
         count: u64::try_from(count).unwrap_or(u64::MAX),
     };
-    if let Some(journal) = journal
-        && let Err(error) = journal.append_audit(&entry).await
-    {
+    let Some(journal) = journal else { return };
+    let appended = match operation {
+        None => journal.append_audit(&entry).await,
+        Some(operation) => {
+            let operation = operation.to_string();
+            journal.append_audit_part(&entry, &operation).await
+        }
+    };
+    if let Err(error) = appended {
         tracing::error!(%error, ?entry, "failed to write an audit entry");
     }
 }
@@ -92,6 +104,8 @@ fn cursor_text(cursor: AuditCursor) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::api::tests::{ApiFixture, all_pages};
 
@@ -122,6 +136,43 @@ mod tests {
                 .collect();
             assert_eq!(found, written, "{limit}");
         }
+        drop(client);
+        fixture.close().await;
+    }
+
+    #[tokio::test]
+    async fn the_requests_of_one_command_are_one_entry_with_the_whole_filter() {
+        let fixture = ApiFixture::new().await;
+        let client = fixture.serve(None, true);
+        for _ in 0..5 {
+            fixture.dead_letter("demo", "exhausted").await;
+        }
+        let target = format!("https://{}.example:443", "h".repeat(60));
+        let filter = json!({"app_id": "demo", "reason": "exhausted"});
+        let operation = uuid::Uuid::now_v7();
+        let body = |filter: &Value| {
+            json!({"filter": filter, "limit": 2, "actor": "ann", "reason": "repaired",
+                "operation": operation})
+        };
+        for replayed in [2, 2, 1] {
+            let (status, done) = client
+                .post("/admin/v1/dead-letters/replay", body(&filter))
+                .await;
+            assert_eq!((status, &done["replayed"]), (200, &json!(replayed)));
+        }
+        let long = json!({"target": target, "since": "2026-01-01T00:00:00Z", "app_id": "demo"});
+        client
+            .post("/admin/v1/dead-letters/discard", body(&long))
+            .await;
+        let entries = all_pages(&client, "/admin/v1/audit").await;
+        let [discard, replay] = entries.as_slice() else {
+            panic!("{entries:?}");
+        };
+        assert_eq!(replay["count"], 5);
+        assert_eq!(replay["subject"], "app_id demo, reason exhausted");
+        assert!(replay["updated_at"].as_str() >= replay["occurred_at"].as_str());
+        let subject = format!("app_id demo, target {target}, since 2026-01-01T00:00:00.000Z");
+        assert_eq!(discard["subject"], subject);
         drop(client);
         fixture.close().await;
     }

@@ -90,6 +90,13 @@ impl AdminAuth {
         Ok(token_name)
     }
 
+    /// Whether a request shows a token, right or wrong.
+    pub(super) fn shows_token(headers: &HeaderMap) -> bool {
+        text(headers, &AUTHORIZATION)
+            .and_then(bearer_token)
+            .is_some()
+    }
+
     fn authenticate(
         &self,
         method: &Method,

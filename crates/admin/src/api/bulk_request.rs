@@ -14,6 +14,8 @@ use super::query_params::{self, DEFAULT_LIMIT, MAX_LIMIT};
 
 const MAX_ACTOR_BYTES: usize = 200;
 const MAX_REASON_BYTES: usize = 1_000;
+/// Up to so many ids are listed in the audit log. They fit into its subject.
+const MAX_LISTED_IDS: usize = 100;
 
 /// The body as it is sent.
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +27,7 @@ struct BulkBody {
     dry_run: bool,
     actor: Option<String>,
     reason: Option<String>,
+    operation: Option<String>,
 }
 
 /// A valid request.
@@ -49,6 +52,8 @@ pub(super) enum Selection {
 pub(super) struct Actor {
     pub(super) name: String,
     pub(super) reason: String,
+    /// Requests with the same operation share an entry of the audit log.
+    pub(super) operation: Option<Uuid>,
 }
 
 impl BulkRequest {
@@ -80,7 +85,10 @@ impl BulkRequest {
         }
         let actor = match body.dry_run {
             true => None,
-            false => Some(Actor::new(body.actor, body.reason, token_name)?),
+            false => Some(Actor {
+                operation: body.operation.as_deref().map(operation).transpose()?,
+                ..Actor::new(body.actor, body.reason, token_name)?
+            }),
         };
         Ok(Self { selection, actor })
     }
@@ -93,8 +101,13 @@ impl Selection {
             Self::Matching { filter, .. } => query_params::describe(filter),
             Self::Ids(ids) => match ids.as_slice() {
                 [one] => one.to_string(),
-                [first, .., last] => format!("{} ids, {first} to {last}", ids.len()),
-                [] => "no ids".to_owned(),
+                [first, .., last] if ids.len() > MAX_LISTED_IDS => {
+                    format!("{} ids, {first} to {last}", ids.len())
+                }
+                many => {
+                    let listed: Vec<String> = many.iter().map(Uuid::to_string).collect();
+                    format!("{} ids: {}", many.len(), listed.join(", "))
+                }
             },
         }
     }
@@ -132,6 +145,7 @@ impl Actor {
                 }
             },
             reason: check("reason", reason, MAX_REASON_BYTES)?,
+            operation: None,
         })
     }
 
@@ -161,6 +175,10 @@ pub(super) fn dead_letter_filter(filter: Filter) -> Result<Filter, ApiError> {
     }
 }
 
+fn operation(text: &str) -> Result<Uuid, ApiError> {
+    Uuid::try_parse(text).map_err(|_| ApiError::body("\"operation\" is not a UUID"))
+}
+
 fn parse_ids(texts: &[String]) -> Result<Vec<Uuid>, ApiError> {
     if !(1..=MAX_LIMIT as usize).contains(&texts.len()) {
         return Err(ApiError::body(format!("give 1 to {MAX_LIMIT} ids")));
@@ -178,6 +196,8 @@ fn parse_ids(texts: &[String]) -> Result<Vec<Uuid>, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use journal::MAX_AUDIT_SUBJECT;
+
     use super::*;
 
     fn parse(body: &str) -> Result<BulkRequest, String> {
@@ -217,7 +237,13 @@ mod tests {
         let body = format!(r#"{{"ids":["{a}","{b}","{a}"],"actor":"w","reason":"r"}}"#);
         let request = parse(&body).unwrap();
         assert_eq!(request.selection, Selection::Ids(vec![a, b]));
-        assert_eq!(request.selection.describe(), format!("2 ids, {a} to {b}"));
+        assert_eq!(request.selection.describe(), format!("2 ids: {a}, {b}"));
+        let many: Vec<Uuid> = (1..=101).map(Uuid::from_u128).collect();
+        let last = many[100];
+        let listed = Selection::Ids(many[..100].to_vec()).describe();
+        assert!(listed.ends_with(&many[99].to_string()) && listed.len() < MAX_AUDIT_SUBJECT);
+        let described = Selection::Ids(many).describe();
+        assert_eq!(described, format!("101 ids, {a} to {last}"));
     }
 
     #[test]
@@ -239,6 +265,10 @@ mod tests {
                 "\"reason\" is missing",
             ),
             (r#"{"filter":{},"actor":"w\n","reason":"a\nb"}"#, "one line"),
+            (
+                r#"{"filter":{},"actor":"w","reason":"r","operation":"7"}"#,
+                "not a UUID",
+            ),
             (r#"{"ids":[]}"#, "1 to 1000"),
             (r#"{"ids":["x"]}"#, "\"x\" is not a request_id"),
             (&many, "1 to 1000"),

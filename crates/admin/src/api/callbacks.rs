@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
+use broker::Broker;
 use journal::{CallbackPage, CancelOutcome, Cursor, Journal};
 use runtime::clock::now_ms;
 use uuid::Uuid;
@@ -65,20 +66,29 @@ pub(super) async fn cancel(
     let request_id = query_params::request_id(&id)?;
     let actor = Actor::parse(&body, TokenName::of(&http).as_deref())?;
     let journal = state.journal()?;
-    let result = state.run(async move { cancel_one(&journal, request_id, actor).await });
+    let broker = state.broker.clone();
+    let result = state.run(async move { cancel_one(&broker, &journal, request_id, actor).await });
     let result = result.await?;
     ok(&CancelView { request_id, result })
 }
 
 /// Cancels a callback of any app.
 async fn cancel_one(
+    broker: &Broker,
     journal: &Journal,
     request_id: Uuid,
     actor: Actor,
 ) -> Result<CancelResult, ApiError> {
     let now = now_ms();
+    // Taken before the cancellation: the message of a later replay stays.
+    let mark = broker.publish_mark();
     let result = match journal.cancel(request_id, None, now, CANCEL_MARGIN).await? {
-        CancelOutcome::Cancelled => CancelResult::Cancelled,
+        CancelOutcome::Cancelled => {
+            // What is not removed now ends before its attempt.
+            let id = request_id.hyphenated().to_string();
+            broker.remove_waiting(id, mark).await;
+            CancelResult::Cancelled
+        }
         CancelOutcome::Requested => CancelResult::Requested,
         CancelOutcome::AlreadyEnded(status) => {
             let sentence = format!("{request_id} has ended already: it is {status}");

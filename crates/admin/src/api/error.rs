@@ -3,7 +3,7 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use journal::JournalError;
 use serde_json::json;
@@ -12,6 +12,8 @@ use crate::config::Role;
 
 /// The media type of a problem (RFC 9457, section 3).
 const PROBLEM_JSON: &str = "application/problem+json";
+/// `Retry-After` of a 429: the answers that are delayed are sent by then.
+const RETRY_AFTER_SECONDS: u32 = 2;
 /// What a problem's `type` starts with; its `code` follows.
 const TYPE_PREFIX: &str = "urn:problem-type:ringback:";
 
@@ -63,6 +65,7 @@ problem_codes! {
     NotADeadLetter "not_a_dead_letter" CONFLICT "The callback is not a dead letter";
     AlreadyEnded "already_ended" CONFLICT "The callback has ended";
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large";
+    TooManyFailures "too_many_failures" TOO_MANY_REQUESTS "Too many wrong tokens";
     NotJson "not_json" UNSUPPORTED_MEDIA_TYPE "The body is not declared as JSON";
     Internal "internal" INTERNAL_SERVER_ERROR "Internal error";
     NoJournal "no_journal" NOT_IMPLEMENTED "No journal is configured";
@@ -154,6 +157,9 @@ impl ResponseError for ApiError {
         response.insert_header((CONTENT_TYPE, PROBLEM_JSON));
         if *self == Self::Unauthenticated {
             response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        }
+        if code == ProblemCode::TooManyFailures {
+            response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
         if let Self::MethodNotAllowed(allowed) = self {
             response.insert_header((ALLOW, allowed.as_str()));

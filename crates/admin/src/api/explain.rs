@@ -44,7 +44,9 @@ pub(super) fn explain(callback: &Callback, now: u64) -> String {
 }
 
 fn next_for_dead_letter(callback: &Callback) -> &'static str {
-    if callback.discarded {
+    if callback.discarded_by_retention {
+        "It was discarded because of its age (dead_letters.retention); nothing more happens."
+    } else if callback.discarded {
         "An operator discarded it; nothing more happens."
     } else {
         "Nothing more happens unless it is replayed (`ringback dead-letters replay`)."
@@ -117,6 +119,7 @@ fn deferral_reason(name: &str) -> String {
         DeferReason::BreakerOpen,
         DeferReason::RetryAfter,
         DeferReason::Paused,
+        DeferReason::AppInFlight,
     ];
     let limit = limits.into_iter().find(|limit| limit.as_str() == name);
     let why = match limit {
@@ -126,6 +129,9 @@ fn deferral_reason(name: &str) -> String {
             "its target fails, and its circuit breaker lets only probes through"
         }
         Some(DeferReason::RetryAfter) => "its target asked for a delay with Retry-After",
+        Some(DeferReason::AppInFlight) => {
+            "its app has as many calls in flight as it may while others need slots"
+        }
         Some(DeferReason::Paused) => {
             "its target is paused by an operator or auto_pause; it is attempted within minutes after \
              `ringback resume`"
@@ -134,6 +140,7 @@ fn deferral_reason(name: &str) -> String {
             "not_due" => "it left the queue before it was due",
             "resolver_down" => "no name server answers",
             "failed" => "an internal error prevented the call",
+            "panic" => "an attempt panicked, which is a bug",
             other => return one_line(other).into_owned(),
         },
     };
@@ -177,6 +184,7 @@ mod tests {
             next_attempt_at: None,
             cancel_requested: false,
             discarded: false,
+            discarded_by_retention: false,
             updated_at: NOW - 5_000,
             attempts: Vec::new(),
         }

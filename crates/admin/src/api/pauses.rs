@@ -70,7 +70,7 @@ pub(super) async fn pause(
     let (pauses, journal) = (state.pauses.clone(), state.journal.clone());
     let paused = key.to_string();
     let new = state.run(async move {
-        let Actor { name, reason } = actor.clone();
+        let Actor { name, reason, .. } = actor.clone();
         let new = pauses.pause(&key, name, reason).await?;
         if new {
             let subject = key.to_string();

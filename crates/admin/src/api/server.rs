@@ -6,26 +6,30 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::Data;
-use actix_web::{App, Error, HttpMessage as _, HttpServer};
-use runtime::http;
+use actix_web::{App, Error, HttpMessage as _};
+use runtime::http::{self, Audience, ServeOptions, hold_body};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::access::OperatorAccess;
 use super::auth::AdminAuth;
 use super::dead_letters;
-use super::reconcile::Reconciler;
+use super::reconcile::{ReconcileRequests, Reconciler};
 use super::routes;
 use super::state::{AdminDependencies, AdminState};
 use crate::config::AdminConfig;
 
-/// How long a stop waits for requests in progress, such as a replay of a thousand callbacks; seconds.
-const SHUTDOWN_TIMEOUT_SECONDS: u64 = 10;
+/// How long a stop waits for requests in progress, such as a replay of a thousand callbacks.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an operator's client may take to send a body, at most 128 KiB.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens the operators' listener: returns its address, and the future that serves until `stop` and
 /// ends at most some seconds later. Call it inside a Tokio runtime.
@@ -47,17 +51,27 @@ pub fn serve(
         let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
         return Err(http::cannot_listen(listen, &error));
     }
+    if let Some(reason) = config.weak_token() {
+        let error = io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("admin.token: {reason}"),
+        );
+        return Err(http::cannot_listen(listen, &error));
+    }
     let (listener, address) = http::listen(listen)?;
     let AdminDependencies {
         broker,
         journal,
         callee_registry,
         retention,
+        dead_letter_retention,
         pauses,
         targets,
+        http: limits,
+        metrics,
     } = dependencies;
-    let reconcile_requested = Arc::new(Notify::new());
-    let auth = Data::new(auth);
+    let reconcile_requested = Arc::new(ReconcileRequests::default());
+    let auth = Data::new(OperatorAccess::new(auth, limits.clone(), metrics));
     let state = Data::new(AdminState {
         broker: broker.clone(),
         journal: journal.clone(),
@@ -67,18 +81,22 @@ pub fn serve(
         reconcile_requested: Arc::clone(&reconcile_requested),
         runtime: Handle::current(),
     });
-    let server = HttpServer::new(move || {
+    let app = move || {
         App::new()
             .app_data(auth.clone())
             .app_data(state.clone())
             .wrap(from_fn(authorize))
+            .wrap(from_fn(hold_body))
             .configure(routes::configure)
-    })
-    .workers(1)
-    .disable_signals()
-    .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
-    .listen(listener)?
-    .run();
+    };
+    let options = ServeOptions {
+        name: "admin",
+        audience: Audience::Operators,
+        body_timeout: Some(BODY_TIMEOUT),
+        workers: 1,
+        shutdown_timeout: SHUTDOWN_TIMEOUT,
+    };
+    let server = http::serve(listener, options, &limits, stop.clone(), app)?;
     let handle = server.handle();
     let stopping = stop.clone();
     tokio::spawn(async move {
@@ -93,6 +111,7 @@ pub fn serve(
                 journal: journal.clone(),
                 callee_registry,
                 retention,
+                dead_letter_retention,
             };
             let resume = dead_letters::resume_interrupted_replays(broker, journal, stop.clone());
             tokio::join!(resume, reconciler.run(reconcile_requested, stop.clone()));
@@ -113,15 +132,24 @@ pub fn serve(
 
 /// The middleware before every route, and before unknown ones.
 async fn authorize(
-    auth: Data<AdminAuth>,
+    access: Data<OperatorAccess>,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     let method = request.method();
     let needed = routes::required_role(method, request.match_pattern().as_deref());
-    let token_name = auth.authorize(method, request.headers(), needed)?;
-    if let Some(token_name) = token_name {
-        request.extensions_mut().insert(token_name);
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    match access
+        .authorize(method, request.headers(), needed, peer)
+        .await
+    {
+        Ok(token_name) => {
+            if let Some(token_name) = token_name {
+                request.extensions_mut().insert(token_name);
+            }
+            Ok(next.call(request).await?.map_into_left_body())
+        }
+        // A response, not an error: the middleware around this one must see it.
+        Err(error) => Ok(request.error_response(error).map_into_right_body()),
     }
-    next.call(request).await
 }

@@ -9,10 +9,12 @@ use delivery::CalleeRegistry;
 use dispatcher::{PauseRegistry, TargetStatsHandle};
 use journal::Journal;
 use runtime::Reloadable;
+use runtime::http::HttpLimits;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 
 use super::error::ApiError;
+use super::metrics::AdminMetrics;
+use super::reconcile::ReconcileRequests;
 
 /// What the operators' API needs from the process it runs in.
 pub struct AdminDependencies {
@@ -24,10 +26,16 @@ pub struct AdminDependencies {
     pub callee_registry: Reloadable<CalleeRegistry>,
     /// How long the journal keeps callbacks that have ended (`journal.retention`).
     pub retention: Duration,
+    /// How long dead letters are kept (`dead_letters.retention`).
+    pub dead_letter_retention: Duration,
     /// The pauses in force.
     pub pauses: PauseRegistry,
     /// The targets of the dispatcher in this process.
     pub targets: TargetStatsHandle,
+    /// The bounds of the listener.
+    pub http: HttpLimits,
+    /// What the listener counts.
+    pub metrics: AdminMetrics,
 }
 
 /// The state of the request handlers.
@@ -37,8 +45,8 @@ pub(super) struct AdminState {
     pub(super) callee_registry: Reloadable<CalleeRegistry>,
     pub(super) pauses: PauseRegistry,
     pub(super) targets: TargetStatsHandle,
-    /// Notified to reconcile the dead letters soon.
-    pub(super) reconcile_requested: Arc<Notify>,
+    /// Asks to reconcile the dead letters soon.
+    pub(super) reconcile_requested: Arc<ReconcileRequests>,
     /// The process's runtime. Connections to broker and journal are opened on it, because actix's own
     /// runtimes end with the server.
     pub(super) runtime: Handle,

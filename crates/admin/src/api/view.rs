@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::CallbackStatus;
 use delivery::limits::{LimitKey, Remainder, TargetStats, TopTargets};
-use journal::{AttemptRecord, AuditEntry, Callback, Pause, PauseKind};
+use journal::{AttemptRecord, Callback, Pause, PauseKind, StoredAuditEntry};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -56,6 +56,9 @@ pub(crate) struct CallbackView {
     pub(crate) generation: u32,
     pub(crate) cancel_requested: bool,
     pub(crate) discarded: bool,
+    /// Not by an operator, but because of its age.
+    #[serde(default)]
+    pub(crate) discarded_by_retention: bool,
     /// Oldest first; not in lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) attempts: Vec<AttemptView>,
@@ -108,6 +111,9 @@ pub(crate) struct CancelView {
 pub(crate) struct AuditView {
     #[serde(with = "rfc3339")]
     pub(crate) occurred_at: u64,
+    /// When the last of its requests ended.
+    #[serde(with = "rfc3339")]
+    pub(crate) updated_at: u64,
     pub(crate) actor: String,
     pub(crate) action: String,
     pub(crate) subject: String,
@@ -148,7 +154,11 @@ pub(crate) struct TargetView {
     pub(crate) waiting: u32,
     /// Since the dispatcher knows the target.
     pub(crate) deferrals: u64,
+    /// The worst state among its apps.
     pub(crate) breaker: String,
+    /// For how many apps the breaker is open or half open.
+    #[serde(default)]
+    pub(crate) breaker_apps: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) probe_in_s: Option<f64>,
     /// What remains of the target's `Retry-After`.
@@ -204,6 +214,7 @@ impl CallbackView {
             generation: callback.generation,
             cancel_requested: callback.cancel_requested,
             discarded: callback.discarded,
+            discarded_by_retention: callback.discarded_by_retention,
             attempts: callback
                 .attempts
                 .into_iter()
@@ -227,10 +238,11 @@ impl From<AttemptRecord> for AttemptView {
     }
 }
 
-impl From<AuditEntry> for AuditView {
-    fn from(entry: AuditEntry) -> Self {
+impl From<StoredAuditEntry> for AuditView {
+    fn from(StoredAuditEntry { entry, updated_at }: StoredAuditEntry) -> Self {
         Self {
             occurred_at: entry.occurred_at,
+            updated_at,
             actor: entry.actor,
             action: entry.action,
             subject: entry.subject,
@@ -271,6 +283,7 @@ impl TargetView {
             waiting: stats.waiting,
             deferrals: stats.deferrals,
             breaker: stats.breaker.as_str().to_owned(),
+            breaker_apps: stats.breakers_not_closed,
             probe_in_s: seconds(stats.probe_in),
             retry_after_s: seconds(stats.held_for),
             calls: stats.attempts.iter().sum(),

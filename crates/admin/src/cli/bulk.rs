@@ -173,9 +173,11 @@ impl Bulk {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_progress = Instant::now();
         let actor = user_at_host();
+        let operation = Uuid::now_v7();
         while let Some(mut step) = steps.next(max) {
             tick.tick().await;
             step["actor"] = json!(actor);
+            step["operation"] = json!(operation);
             step["reason"] = json!(self.reason);
             let answer = self.client.post(self.operation.path(), &step).await?;
             self.result.add(parse(&answer)?);

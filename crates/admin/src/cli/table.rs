@@ -8,6 +8,8 @@ use runtime::text::one_line;
 
 /// The maximum width of all columns but the last, in terminal columns.
 const MAX_COLUMN_WIDTH: u16 = 48;
+/// Not cut off.
+const WHOLE: u16 = u16::MAX;
 
 /// Callbacks, one per line.
 pub(super) fn callbacks(callbacks: &[CallbackView]) -> String {
@@ -56,7 +58,8 @@ pub(super) fn audit(entries: &[AuditView]) -> String {
             entry.reason.clone(),
         ]
     });
-    table(header, rows)
+    // What was done to which callbacks is read here: nothing is cut off.
+    table_with(WHOLE, header, rows)
 }
 
 /// Pauses, one per line.
@@ -106,11 +109,19 @@ pub(super) fn targets(targets: &[TargetView]) -> String {
             success.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.1} %")),
             number(target.p50_ms),
             number(target.p99_ms),
-            target.breaker.clone(),
+            breaker(target),
             state,
         ]
     });
     table(header, rows)
+}
+
+/// Its state, and for how many apps, if for more than one.
+fn breaker(target: &TargetView) -> String {
+    match target.breaker_apps {
+        0 | 1 => target.breaker.clone(),
+        apps => format!("{}, {apps} apps", target.breaker),
+    }
 }
 
 fn name(callee_no: Option<&String>, target: Option<&String>) -> String {
@@ -119,6 +130,14 @@ fn name(callee_no: Option<&String>, target: Option<&String>) -> String {
 
 /// Two spaces between the columns, no lines. Long cells are cut off, except in the last column.
 fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    table_with(MAX_COLUMN_WIDTH, header, rows)
+}
+
+fn table_with<const N: usize>(
+    max_width: u16,
+    header: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(header);
     for cells in rows {
@@ -129,10 +148,8 @@ fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; 
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         column.set_delimiter('\n'); // Cuts anywhere, not only between words.
-        if index + 1 < N {
-            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(
-                MAX_COLUMN_WIDTH,
-            )));
+        if index + 1 < N && max_width < WHOLE {
+            column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(max_width)));
         }
     }
     table.trim_fmt()
@@ -178,6 +195,26 @@ mod tests {
             lines[2].starts_with("2025-11-23T12:13:10.000Z  0000"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn the_audit_log_is_shown_whole() {
+        let long = format!("app_id {}", "a".repeat(200));
+        let entry = AuditView {
+            occurred_at: 1_763_900_000_000,
+            updated_at: 1_763_900_000_000,
+            actor: "ann".repeat(60),
+            action: "replay".to_owned(),
+            subject: long.clone(),
+            reason: "repaired".to_owned(),
+            count: 3,
+        };
+        let table = audit(std::slice::from_ref(&entry));
+        assert!(
+            table.contains(&long) && table.contains(&entry.actor),
+            "{table}"
+        );
+        assert!(!table.contains('…'), "{table}");
     }
 
     #[test]

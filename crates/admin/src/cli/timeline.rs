@@ -111,6 +111,7 @@ pub(super) mod tests {
             generation: 0,
             cancel_requested: false,
             discarded: false,
+            discarded_by_retention: false,
             attempts: Vec::new(),
         }
     }

@@ -14,7 +14,8 @@
 mod replies;
 mod support;
 
-use crate::{Queue, Settlement};
+use crate::settlement::REDELIVERY_PAUSE;
+use crate::{BrokerMessage, Depths, Queue, Removal, Settlement};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ use support::{
     TIMEOUT, close, message, next, next_within, publish, publish_later, publish_record, settle,
     text, wait_until_up,
 };
+use tokio::sync::watch;
 
 pub use support::BrokerFixture;
 
@@ -40,9 +42,12 @@ pub async fn exercise(fixture: &impl BrokerFixture) {
     a_dead_letter_is_kept_with_its_reason(fixture).await;
     unreadable_bytes_are_kept_unchanged(fixture).await;
     no_more_than_the_prefetch_is_unsettled(fixture).await;
-    a_dropped_message_is_redelivered_only_after_its_consumer_has_ended(fixture).await;
+    a_dropped_message_returns_at_once_when_its_consumer_is_closed(fixture).await;
+    a_dropped_message_is_redelivered_later_and_its_place_is_given_back(fixture).await;
+    what_waits_is_removed_by_its_id_or_not_at_all(fixture).await;
     a_graceful_stop_returns_what_was_not_delivered(fixture).await;
     the_depth_of_a_queue_is_reported(fixture).await;
+    what_is_delayed_is_counted_apart_from_what_is_due(fixture).await;
     records_have_their_own_queue_and_depth(fixture).await;
     replies::a_reply_reaches_its_listener(fixture).await;
     replies::a_reply_without_a_listener_is_dropped_harmlessly(fixture).await;
@@ -191,7 +196,7 @@ async fn no_more_than_the_prefetch_is_unsettled(fixture: &impl BrokerFixture) {
     close(broker, consumer).await;
 }
 
-async fn a_dropped_message_is_redelivered_only_after_its_consumer_has_ended(
+async fn a_dropped_message_returns_at_once_when_its_consumer_is_closed(
     fixture: &impl BrokerFixture,
 ) {
     let broker = fixture.open("dropped").await;
@@ -212,6 +217,76 @@ async fn a_dropped_message_is_redelivered_only_after_its_consumer_has_ended(
     assert_eq!(received.body, "dropped");
     assert!(received.redelivered);
     settle(received, Settlement::Complete).await;
+    close(broker, consumer).await;
+}
+
+async fn a_dropped_message_is_redelivered_later_and_its_place_is_given_back(
+    fixture: &impl BrokerFixture,
+) {
+    const WINDOW: u16 = 2;
+    let broker = fixture.open("drops").await;
+    let all: BTreeSet<String> = (0..4).map(|number| number.to_string()).collect();
+    for body in &all {
+        publish(&broker, body.clone()).await;
+    }
+    let mut consumer = broker.consume(Queue::First, WINDOW);
+    let begun = Instant::now();
+    // More than the window: without its places this would hang.
+    for _ in 0..=2 * WINDOW {
+        drop(next(&mut consumer).await);
+    }
+    // Each window of drops keeps its places for the pause: this is no loop at full speed.
+    assert!(begun.elapsed() >= 2 * REDELIVERY_PAUSE);
+    let (mut seen, mut redelivered) = (BTreeSet::new(), false);
+    while seen.len() < all.len() {
+        let received = next(&mut consumer).await;
+        redelivered |= received.redelivered;
+        assert!(seen.insert(text(&received)), "{} twice", text(&received));
+        settle(received, Settlement::Complete).await;
+    }
+    assert_eq!(seen, all);
+    assert!(redelivered);
+    close(broker, consumer).await;
+}
+
+async fn what_waits_is_removed_by_its_id_or_not_at_all(fixture: &impl BrokerFixture) {
+    let broker = fixture.open("removed").await;
+    let (delay, late) = (Duration::from_secs(4), Duration::from_secs(600_000));
+    let with_id = |id: &str| BrokerMessage {
+        id: id.to_owned(),
+        ..message(id.to_owned())
+    };
+    wait_until_up(&broker).await;
+    for (id, delay) in [("gone", late), ("gone", delay), ("stays", delay)] {
+        let published = broker.publish_later(with_id(id), delay).await;
+        published.expect("a confirmed, delayed publish");
+    }
+    let mark = broker.publish_mark();
+    // As a replay does, between the decision to remove and the removal.
+    let published = broker.publish_later(with_id("gone"), delay).await;
+    published.expect("a confirmed, delayed publish");
+    let expected = match broker.remove_waiting("gone".to_owned(), mark).await {
+        Removal::Removed(removed) => {
+            assert_eq!(removed, 2);
+            vec!["gone", "stays"]
+        }
+        Removal::NotPossible => vec!["gone", "gone", "stays"],
+    };
+    let mut consumer = broker.consume(Queue::Retry, 10);
+    let mut received = Vec::new();
+    for _ in &expected {
+        let one = next(&mut consumer).await;
+        received.push(text(&one));
+        settle(one, Settlement::Complete).await;
+    }
+    received.sort();
+    assert_eq!(received, expected);
+    let mut depths = broker.depths();
+    let left = if expected.len() == 2 { 0 } else { 1 };
+    wait_for_depths(&mut depths, "what was not removed", |depths| {
+        depths.delayed.current() == Some(left) && depths.backlog().current() == Some(0)
+    })
+    .await;
     close(broker, consumer).await;
 }
 
@@ -255,16 +330,63 @@ async fn the_depth_of_a_queue_is_reported(fixture: &impl BrokerFixture) {
         publish(&broker, "waiting").await;
     }
     let mut depths = broker.depths();
-    let seen = tokio::time::timeout(TIMEOUT, depths.wait_for(|depths| depths.first == 3)).await;
+    let seen = tokio::time::timeout(
+        TIMEOUT,
+        depths.wait_for(|depths| depths.first.current() == Some(3)),
+    )
+    .await;
     seen.expect("the depth in time").expect("a running watcher");
     let mut consumer = broker.consume(Queue::First, 10);
     for _ in 0..3 {
         settle(next(&mut consumer).await, Settlement::Complete).await;
     }
-    let seen = tokio::time::timeout(TIMEOUT, depths.wait_for(|depths| depths.backlog() == 0)).await;
+    let seen = tokio::time::timeout(
+        TIMEOUT,
+        depths.wait_for(|depths| depths.backlog().current() == Some(0)),
+    )
+    .await;
     seen.expect("the empty depth in time")
         .expect("a running watcher");
     close(broker, consumer).await;
+}
+
+async fn what_is_delayed_is_counted_apart_from_what_is_due(fixture: &impl BrokerFixture) {
+    let broker = fixture.open("delayed").await;
+    let (soon, late) = (Duration::from_secs(8), Duration::from_secs(600_000));
+    for delay in [soon, late, late + Duration::from_secs(7)] {
+        publish_later(&broker, "delayed".to_owned(), delay).await;
+    }
+    let mut depths = broker.depths();
+    wait_for_depths(&mut depths, "three delayed", |depths| {
+        depths.delayed.current() == Some(3) && depths.backlog().current() == Some(0)
+    })
+    .await;
+    wait_for_depths(&mut depths, "one due and two delayed", |depths| {
+        depths.delayed.current() == Some(2) && depths.retry.current() == Some(1)
+    })
+    .await;
+    let mut consumer = broker.consume(Queue::Retry, 10);
+    settle(next(&mut consumer).await, Settlement::Complete).await;
+    wait_for_depths(&mut depths, "two delayed", |depths| {
+        depths.delayed.current() == Some(2) && depths.backlog().current() == Some(0)
+    })
+    .await;
+    close(broker, consumer).await;
+}
+
+/// Waits until the reported depths satisfy `wanted`.
+async fn wait_for_depths(
+    depths: &mut watch::Receiver<Depths>,
+    what: &str,
+    wanted: impl FnMut(&Depths) -> bool,
+) {
+    let seen = tokio::time::timeout(TIMEOUT, depths.wait_for(wanted)).await;
+    if let Ok(seen) = seen {
+        seen.expect("a running watcher");
+        return;
+    }
+    drop(seen);
+    panic!("{what} not seen: {:?}", *depths.borrow());
 }
 
 async fn records_have_their_own_queue_and_depth(fixture: &impl BrokerFixture) {
@@ -272,9 +394,17 @@ async fn records_have_their_own_queue_and_depth(fixture: &impl BrokerFixture) {
     publish_record(&broker, "unsettled").await;
     publish_record(&broker, "garbage").await;
     let mut depths = broker.depths();
-    let seen = tokio::time::timeout(TIMEOUT, depths.wait_for(|depths| depths.journal == 2)).await;
+    let seen = tokio::time::timeout(
+        TIMEOUT,
+        depths.wait_for(|depths| depths.journal.current() == Some(2)),
+    )
+    .await;
     let seen = *seen.expect("the depth in time").expect("a running watcher");
-    assert_eq!(seen.backlog(), 0, "records are not part of the backlog");
+    assert_eq!(
+        seen.backlog().last_known(),
+        Some(0),
+        "records are not part of the backlog"
+    );
     let mut consumer = broker.consume(Queue::Journal, 10);
     let held = next(&mut consumer).await;
     assert_eq!(held.body, "unsettled");

@@ -5,6 +5,7 @@ use super::queue::consumer::EmbeddedConsumer;
 use super::replies::ReplyListeners;
 use super::store::command::{NewMessage, StoreCommand, StoreHandle};
 use super::store::schema::MessageTable;
+use super::store::space::DiskSpace;
 use super::store::state::QueueStates;
 use super::store::thread::StoreThread;
 use crate::message::{BrokerMessage, Queue, Route};
@@ -14,7 +15,7 @@ use crate::state::{ConnectionState, Depths};
 use bytes::Bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -31,6 +32,8 @@ pub struct EmbeddedOptions {
     pub directory: PathBuf,
     /// How long a publish may wait for its sync.
     pub publish_timeout: Duration,
+    /// While less is free on the directory's disk, new callbacks are refused. 0: never.
+    pub min_free_bytes: u64,
 }
 
 /// The embedded store. Cheap to clone.
@@ -42,8 +45,13 @@ struct EmbeddedInner {
     store: StoreHandle,
     queues: Arc<QueueStates>,
     waiting_publishes: Arc<AtomicUsize>,
+    durable_number: Arc<AtomicI64>,
+    /// Whether the disk takes anything.
     state: watch::Receiver<ConnectionState>,
+    /// Whether new callbacks are accepted.
+    accepting: watch::Receiver<ConnectionState>,
     depths: watch::Receiver<Depths>,
+    free_disk: watch::Receiver<Option<u64>>,
     listeners: ReplyListeners,
     publish_timeout: Duration,
 }
@@ -60,21 +68,30 @@ impl EmbeddedBroker {
         };
         directory::create(directory).map_err(|error| sentence("cannot be created", &error))?;
         let lock = directory::lock_data_dir(directory)?;
-        let table = MessageTable::open(&directory.join(QUEUE_FILE))
+        let file = directory.join(QUEUE_FILE);
+        directory::make_private(directory, &file)
+            .map_err(|error| sentence("holds a queue that cannot be made private", &error))?;
+        let table = MessageTable::open(&file)
             .map_err(|error| sentence("holds a queue that cannot be opened", &error))?;
         let (commands, inbox) = mpsc::channel();
         let queues = Arc::new(QueueStates::default());
         let (state_sender, state) = watch::channel(ConnectionState::Connected);
+        let (accepting_sender, accepting) = watch::channel(ConnectionState::Connected);
         let (depths_sender, depths) = watch::channel(Depths::default());
+        let (free_sender, free_disk) = watch::channel(None);
+        let space = DiskSpace::new(directory, &file, options.min_free_bytes, free_sender);
         let thread = StoreThread::new(
             table,
             Arc::clone(&queues),
             inbox,
             state_sender,
+            accepting_sender,
             depths_sender,
+            space,
         )
         .map_err(|error| sentence("holds a queue that cannot be read", &error))?;
         let waiting_publishes = Arc::clone(&thread.waiting_publishes);
+        let durable_number = Arc::clone(&thread.durable_number);
         let run = move || {
             let stopped = thread.run();
             // Unlock before answering, so that the directory can be opened again at once.
@@ -93,8 +110,11 @@ impl EmbeddedBroker {
             store: StoreHandle::new(commands),
             queues,
             waiting_publishes,
+            durable_number,
             state,
+            accepting,
             depths,
+            free_disk,
             listeners: ReplyListeners::default(),
             publish_timeout: options.publish_timeout,
         })))
@@ -109,13 +129,18 @@ impl EmbeddedBroker {
         if let ConnectionState::Blocked(_) = *inner.state.borrow() {
             return Err(PublishError::Refused(RefusedReason::Blocked));
         }
+        let message = NewMessage::new(route, message);
+        if message.is_callback
+            && let ConnectionState::Blocked(_) = *inner.accepting.borrow()
+        {
+            return Err(PublishError::Refused(RefusedReason::LowDisk));
+        }
         let waiting = &inner.waiting_publishes;
         if waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING_PUBLISHES {
             waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(PublishError::Refused(RefusedReason::InboxFull));
         }
         let (reply, durable) = oneshot::channel();
-        let message = NewMessage::new(route, message);
         if !inner.store.send(StoreCommand::Publish { message, reply }) {
             waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(PublishError::Refused(RefusedReason::NotConnected));
@@ -145,8 +170,32 @@ impl EmbeddedBroker {
         self.0.listeners.send(address, reply);
     }
 
+    /// Whether new callbacks are accepted.
+    pub(crate) fn accepting(&self) -> watch::Receiver<ConnectionState> {
+        self.0.accepting.clone()
+    }
+
+    /// Whether the disk takes anything.
     pub(crate) fn state(&self) -> watch::Receiver<ConnectionState> {
         self.0.state.clone()
+    }
+
+    pub(crate) fn free_disk(&self) -> watch::Receiver<Option<u64>> {
+        self.0.free_disk.clone()
+    }
+
+    /// The number that the next message will have, or a lower one.
+    pub(crate) fn durable_number(&self) -> i64 {
+        self.0.durable_number.load(Ordering::Acquire)
+    }
+
+    /// Removes what waits in the retry queue with this id and a lower number. `None`: it failed.
+    pub(crate) async fn remove_waiting(&self, id: String, below: i64) -> Option<u32> {
+        let (reply, removed) = oneshot::channel();
+        let command = StoreCommand::RemoveWaiting { id, below, reply };
+        self.0.store.send(command);
+        let answer = tokio::time::timeout(self.0.publish_timeout, removed);
+        answer.await.ok()?.ok()
     }
 
     pub(crate) fn depths(&self) -> watch::Receiver<Depths> {

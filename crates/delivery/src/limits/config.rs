@@ -19,6 +19,8 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 pub struct LimitsConfig {
     /// The maximum number of calls in flight. None: a tenth of each queue's concurrency.
     pub in_flight: Option<u32>,
+    /// The maximum number of calls of one app in flight. None: its share of the slots alone.
+    pub app_in_flight: Option<u32>,
     /// The maximum number of calls per second. None: no limit.
     pub rate: Option<f64>,
     /// How many calls may be made at once after an idle time, if there is a rate.
@@ -51,6 +53,7 @@ impl Default for LimitsConfig {
         } = TargetLimits::default();
         Self {
             in_flight,
+            app_in_flight: None,
             rate: None,
             burst: 1,
             queue_timeout,
@@ -84,6 +87,7 @@ impl LimitsConfig {
     /// Reports each bad value by its key and the reason.
     pub fn validate(&self, report: &mut dyn FnMut(&str, String)) {
         let in_flight = self.in_flight.and_then(|max| number(max, 1..=65_535));
+        let app_in_flight = self.app_in_flight.and_then(|max| number(max, 1..=65_535));
         // From one call a day on.
         let rate = self.rate;
         let rate = rate.and_then(|rate| number(rate, 0.000_012..=1_000_000.0));
@@ -97,6 +101,7 @@ impl LimitsConfig {
         let open = duration(open, Duration::from_millis(10)..=HOUR);
         for (key, reason) in [
             ("in_flight", in_flight),
+            ("app_in_flight", app_in_flight),
             ("rate", rate),
             ("burst", burst),
             ("queue_timeout", timeout),
@@ -167,13 +172,14 @@ mod tests {
 
     #[test]
     fn every_value_outside_its_range_is_reported() {
-        let json = r#"{"in_flight":0,"rate":0.0,"burst":0,"queue_timeout":"61s",
+        let json = r#"{"in_flight":0,"app_in_flight":0,"rate":0.0,"burst":0,"queue_timeout":"61s",
             "breaker_failure_ratio":1.5,"breaker_min_calls":1000001,"breaker_window":"0s",
             "breaker_open_duration":"10s","breaker_max_open_duration":"9s"}"#;
         assert_eq!(
             reported(json),
             [
                 "in_flight: 0 is not between 1 and 65535",
+                "app_in_flight: 0 is not between 1 and 65535",
                 "rate: 0 is not between 0.000012 and 1000000",
                 "burst: 0 is not between 1 and 1000000",
                 "queue_timeout: 1m 1s is not between 0s and 1m",

@@ -4,9 +4,12 @@
 //!
 //! - `limiter/`: admits, queues or defers messages, for all targets of a process. Start here.
 //! - `target_state.rs`: the state of one target, made of the parts below.
+//! - `app_usage.rs`: what one app holds.
+//! - `shared_pool.rs`: how apps share a queue's slots.
+//! - `circuit.rs`: breaker and `Retry-After` of a target, for each app.
 //! - `circuit_breaker/`: stops calls to a failing target.
 //! - `rate_limiter.rs`: limits calls per second.
-//! - `latency.rs`: a histogram of recent calls.
+//! - `latency.rs`: a histogram of recent calls. `throughput.rs`: how many end in a second.
 //! - `release_pacer.rs`: spreads out the release of deferred messages.
 //! - `defer_delay.rs`: how long a deferred message waits.
 //! - `health_sample.rs`: what an outcome says about its target.
@@ -14,6 +17,8 @@
 //! - `stats.rs`: figures for people and metrics.
 //! - `config.rs`: the settings section `limits`.
 
+mod app_usage;
+mod circuit;
 mod circuit_breaker;
 mod config;
 mod defer_delay;
@@ -24,15 +29,19 @@ mod limiter;
 mod policy;
 mod rate_limiter;
 mod release_pacer;
+mod shared_pool;
 mod stats;
 mod target_state;
+mod throughput;
 
 pub use circuit_breaker::BreakerState;
 pub use config::LimitsConfig;
 pub use defer_delay::defer_delay;
 pub use health_sample::{CallSample, HealthSignal};
 pub use limit_key::LimitKey;
-pub use limiter::{LimitDecision, Limiter, Permit, TargetId, Ticket};
+pub use limiter::{
+    AdmissionRequest, AppId, LimitDecision, Limiter, Permit, Place, TargetId, Terms, Ticket,
+};
 pub use policy::{BreakerRules, DeferReason, TargetLimits, WorkQueue};
 pub use rate_limiter::{Gcra, Rate};
 pub use stats::{Remainder, TargetStats, TopTargets};

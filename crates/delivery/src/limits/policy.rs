@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::rate_limiter::Rate;
 
-/// A queue of work; each has its own concurrency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A queue of work; each has its own slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WorkQueue {
     /// First attempts.
     First,
@@ -87,6 +87,8 @@ pub enum DeferReason {
     RetryAfter,
     /// An operator paused the target.
     Paused,
+    /// The app of the message holds its share of the queue's slots, or as many as it may.
+    AppInFlight,
 }
 
 impl DeferReason {
@@ -99,6 +101,7 @@ impl DeferReason {
             Self::BreakerOpen => "breaker_open",
             Self::RetryAfter => "retry_after",
             Self::Paused => "paused",
+            Self::AppInFlight => "app_in_flight",
         }
     }
 }

@@ -16,15 +16,17 @@ pub struct TargetStats {
     pub waiting: u32,
     /// Deferrals since the limiter first saw the target.
     pub deferrals: u64,
-    /// The state of its circuit breaker.
+    /// The state of its circuit breaker: the worst among those of its apps.
     pub breaker: BreakerState,
-    /// How long an open breaker stays open.
+    /// For how many apps its breaker is open or half open; a callee has one breaker for all.
+    pub breakers_not_closed: u32,
+    /// How long until the first open breaker admits a probe.
     pub probe_in: Option<Duration>,
-    /// How long its `Retry-After` is still in force.
+    /// How long its `Retry-After` is still in force; the longest, if apps differ.
     pub held_for: Option<Duration>,
     /// Calls that ended since the limiter first saw the target: successes, failures, neither.
     pub attempts: [u64; 3],
-    /// Calls within the breaker's window, and how many of them failed.
+    /// Calls within the breakers' windows, and how many of them failed.
     pub window: (u32, u32),
     /// The median duration of recent calls.
     pub p50: Option<Duration>,

@@ -1,8 +1,10 @@
-//! The state of one target: calls in flight, breaker, rate, latency.
+//! The state of one target: calls in flight, circuits, rate, latency.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use super::circuit_breaker::{BreakerToken, CircuitBreaker};
+use super::circuit::{CircuitClosedTo, CircuitKey, Circuits};
+use super::circuit_breaker::BreakerToken;
 use super::health_sample::{CallSample, HealthSignal};
 use super::latency::Latency;
 use super::limit_key::LimitKey;
@@ -10,6 +12,9 @@ use super::policy::{BreakerRules, DeferReason, TargetLimits, WorkQueue};
 use super::rate_limiter::{Gcra, Rate};
 use super::release_pacer::ReleasePacer;
 use super::stats::{Remainder, TargetStats};
+
+/// Deferred messages are spread over at most this time.
+const MAX_SPREAD: Duration = Duration::from_secs(60);
 
 /// A message that will get a permit within this time may queue past the limit: deferring it would
 /// take longer than waiting.
@@ -20,9 +25,12 @@ pub(super) struct TargetState {
     pub(super) key: LimitKey,
     in_flight: [u32; 2],
     waiting: [u32; 2],
+    /// Of `waiting`, by the index of the app; no zeros.
+    waiting_by_app: HashMap<(u32, usize), u32>,
+    /// Messages that could call it, but wait for a slot.
+    pub(super) waiting_for_slot: u32,
     rate_limiter: Gcra,
-    breaker: CircuitBreaker,
-    held_until: Duration,
+    pub(super) circuits: Circuits,
     deferrals: u64,
     attempts: [u64; 3],
     latency: Latency,
@@ -37,8 +45,8 @@ pub(super) struct TargetState {
 
 /// Whether a target can be called.
 pub(super) enum Availability {
-    /// It can; the call is counted as in flight.
-    Available(BreakerToken),
+    /// It can: see [`TargetState::take`].
+    Available,
     /// It is at a limit: the message may wait in memory, for its turn or until a call has ended.
     AtLimit {
         reason: DeferReason,
@@ -57,9 +65,10 @@ impl TargetState {
             key,
             in_flight: [0; 2],
             waiting: [0; 2],
+            waiting_by_app: HashMap::new(),
+            waiting_for_slot: 0,
             rate_limiter: Gcra::default(),
-            breaker: CircuitBreaker::new(),
-            held_until: Duration::ZERO,
+            circuits: Circuits::default(),
             deferrals: 0,
             attempts: [0; 3],
             latency: Latency::new(),
@@ -71,32 +80,33 @@ impl TargetState {
         }
     }
 
-    /// Requests a call. `has_token`: the message took its rate token when it began to wait.
-    /// `has_waited`: the message has waited, and need not queue behind waiting messages again.
-    pub(super) fn request(
+    /// Whether a call can be made. `has_token`: the message took its rate token when it began to
+    /// wait. `has_waited`: it has waited for this target, and need not queue behind others again.
+    pub(super) fn check(
         &mut self,
+        circuit: &CircuitKey,
         queue: WorkQueue,
-        limits: &TargetLimits,
-        queue_caps: [u32; 2],
-        has_token: bool,
-        has_waited: bool,
+        (limits, queue_caps): (&TargetLimits, [u32; 2]),
+        (has_token, has_waited): (bool, bool),
         now: Duration,
     ) -> Availability {
         self.last_used = self.last_used.max(now);
         self.rules = limits.breaker;
         self.cap = cap(limits, queue_caps);
-        let held = self.held_until.saturating_sub(now);
-        if held > Duration::ZERO {
-            return Availability::Unavailable {
-                reason: DeferReason::RetryAfter,
-                remaining: held,
-            };
-        }
-        if let Err(open) = self.breaker.check(now) {
-            return Availability::Unavailable {
-                reason: DeferReason::BreakerOpen,
-                remaining: open.remaining,
-            };
+        match self.circuits.check(circuit, now) {
+            Ok(()) => {}
+            Err(CircuitClosedTo::Held(remaining)) => {
+                return Availability::Unavailable {
+                    reason: DeferReason::RetryAfter,
+                    remaining,
+                };
+            }
+            Err(CircuitClosedTo::Breaker(open)) => {
+                return Availability::Unavailable {
+                    reason: DeferReason::BreakerOpen,
+                    remaining: open.remaining,
+                };
+            }
         }
         let at = queue.index();
         let full = match limits.in_flight {
@@ -119,13 +129,27 @@ impl TargetState {
                     turn: Some(turn),
                 };
             }
-            self.rate_limiter.take(rate, now);
+        }
+        Availability::Available
+    }
+
+    /// Begins a call, after [`TargetState::check`] has found the target available.
+    pub(super) fn take(
+        &mut self,
+        circuit: &CircuitKey,
+        queue: WorkQueue,
+        limits: &TargetLimits,
+        has_token: bool,
+        now: Duration,
+    ) -> BreakerToken {
+        if !has_token {
+            self.reserve_token(limits, now);
         }
         if self.in_flight == [0; 2] {
             self.last_progress = now;
         }
-        self.in_flight[at] += 1;
-        Availability::Available(self.breaker.admit())
+        self.in_flight[queue.index()] += 1;
+        self.circuits.admit(circuit, now)
     }
 
     /// Calls in flight, both queues together.
@@ -133,20 +157,48 @@ impl TargetState {
         self.in_flight[0].saturating_add(self.in_flight[1])
     }
 
-    /// Takes a rate token that is only available later.
+    /// Takes a rate token, even if it is only available later.
     pub(super) fn reserve_token(&mut self, limits: &TargetLimits, now: Duration) {
         if let Some(rate) = limits.rate {
             self.rate_limiter.take(rate, now);
         }
     }
 
-    pub(super) fn begin_waiting(&mut self, queue: WorkQueue) {
-        self.waiting[queue.index()] += 1;
+    pub(super) fn begin_waiting(&mut self, app: u32, queue: WorkQueue) {
+        let at = queue.index();
+        self.waiting[at] += 1;
+        *self.waiting_by_app.entry((app, at)).or_default() += 1;
     }
 
-    pub(super) fn end_waiting(&mut self, queue: WorkQueue) {
-        let waiting = &mut self.waiting[queue.index()];
-        *waiting = waiting.saturating_sub(1);
+    pub(super) fn end_waiting(&mut self, app: u32, queue: WorkQueue) {
+        let at = queue.index();
+        self.waiting[at] = self.waiting[at].saturating_sub(1);
+        if let Some(waiting) = self.waiting_by_app.get_mut(&(app, at)) {
+            *waiting = waiting.saturating_sub(1);
+            if *waiting == 0 {
+                self.waiting_by_app.remove(&(app, at));
+            }
+        }
+    }
+
+    /// Whether another message of this app may wait here: as many as the cap do, and as many again
+    /// of apps that have none here yet, so that one app's messages do not keep others from their
+    /// turn.
+    pub(super) fn may_queue(&self, app: u32, queue: WorkQueue, queue_cap: u32) -> bool {
+        let waiting = self.waiting(queue);
+        let is_new = !self.waiting_by_app.contains_key(&(app, queue.index()));
+        waiting < queue_cap || (is_new && waiting < queue_cap.saturating_mul(2))
+    }
+
+    /// Whether a message of this app may take a rate token ahead of time. One app takes at most half of
+    /// those within the longest wait, so that another app's message finds one.
+    pub(super) fn may_reserve(&self, app: u32, limits: &TargetLimits) -> bool {
+        let within = limits.rate.map_or(f64::INFINITY, |rate| {
+            rate.per_second() * limits.queue_timeout.as_secs_f64()
+        });
+        let own = [0, 1].map(|at| self.waiting_by_app.get(&(app, at)).copied());
+        let own: u32 = own.into_iter().flatten().sum();
+        own == 0 || f64::from(own) < within / 2.0
     }
 
     pub(super) fn waiting(&self, queue: WorkQueue) -> u32 {
@@ -188,30 +240,28 @@ impl TargetState {
             DeferReason::BreakerOpen | DeferReason::RetryAfter | DeferReason::Paused => {
                 default_rate
             }
-            DeferReason::InFlight | DeferReason::Rate => {
+            // The limiter never defers by the app's share here.
+            DeferReason::InFlight | DeferReason::Rate | DeferReason::AppInFlight => {
                 let median = self.latency.quantile(0.5);
                 let throughput = median.map_or(0.0, |median| 2.0 * cap / median.as_secs_f64());
                 let rate = limits.rate.map_or(f64::INFINITY, Rate::per_second);
                 default_rate.max(throughput).min(rate)
             }
         };
-        remaining.saturating_add(self.pacer.next_slot(per_second, now))
+        remaining.saturating_add(self.pacer.next_slot(per_second, MAX_SPREAD, now))
     }
 
     /// Records the end of a call; true if the breaker opened because of it.
     pub(super) fn complete(
         &mut self,
         queue: WorkQueue,
-        token: BreakerToken,
+        (circuit, token): (&CircuitKey, BreakerToken),
         sample: &CallSample,
         now: Duration,
     ) -> bool {
         let in_flight = &mut self.in_flight[queue.index()];
         *in_flight = in_flight.saturating_sub(1);
         self.last_progress = now;
-        if let Some(hold) = sample.hold {
-            self.held_until = self.held_until.max(now.saturating_add(hold));
-        }
         if let Some(duration) = sample.duration {
             self.latency.record(duration, now);
         }
@@ -221,33 +271,33 @@ impl TargetState {
             HealthSignal::Neutral => 2,
         };
         self.attempts[kind] = self.attempts[kind].saturating_add(1);
-        self.breaker
-            .record(token, sample.health, self.cap, &self.rules, now)
+        self.circuits
+            .record(circuit, token, sample, (self.cap, &self.rules), now)
     }
 
     /// Whether no permit and no ticket of it is held.
     pub(super) fn is_idle(&self) -> bool {
-        self.in_flight == [0; 2] && self.waiting == [0; 2]
+        self.in_flight == [0; 2] && self.waiting == [0; 2] && self.waiting_for_slot == 0
     }
 
     /// Whether evicting it would change nothing for the target.
     pub(super) fn is_default(&self, now: Duration) -> bool {
-        self.breaker.is_closed() && self.held_until <= now && self.rate_limiter.is_full(now)
+        self.circuits.are_default(now) && self.rate_limiter.is_full(now)
     }
 
     pub(super) fn stats(&self, now: Duration) -> TargetStats {
-        let (breaker, probe_in) = self.breaker.state(now);
-        let held = self.held_until.saturating_sub(now);
+        let circuits = self.circuits.summary(now);
         TargetStats {
             key: self.key.clone(),
             in_flight: self.all_in_flight(),
             waiting: self.waiting[0].saturating_add(self.waiting[1]),
             deferrals: self.deferrals,
-            breaker,
-            probe_in,
-            held_for: (held > Duration::ZERO).then_some(held),
+            breaker: circuits.breaker,
+            breakers_not_closed: circuits.not_closed,
+            probe_in: circuits.probe_in,
+            held_for: circuits.held_for,
             attempts: self.attempts,
-            window: self.breaker.window(),
+            window: circuits.window,
             p50: self.latency.quantile(0.5),
             p99: self.latency.quantile(0.99),
         }

@@ -1,14 +1,14 @@
-//! Acquires a permit of the target, or defers the message.
+//! Acquires a permit and a slot for the call, or defers the message.
 
 use super::call::CompletedAttempt;
 use super::decision::expires_at_ms;
 use super::{record, settlement};
-use crate::concurrency::ConcurrencyPermit;
 use crate::context::AttemptResult;
 use crate::deferral::DeferralCause;
-use crate::limits::limiter::{Acquired, PermitGuard, TargetLimiter, TryAcquire};
+use crate::limits::limiter::{Acquired, PermitGuard, PermitRequest, TargetLimiter, TryAcquire};
 use crate::metrics::DispatcherMetrics;
 use crate::policy::route::DeliveryRoute;
+use crate::queue::WorkQueue;
 use contract::Message;
 use delivery::limits::{CallSample, DeferReason, defer_delay};
 use runtime::clock::now_ms;
@@ -16,9 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// The backoff of messages over their app's share grows up to 2^4 s.
+const MAX_APP_BACKOFF: u32 = 4;
+
 /// Whether a call may be made.
 pub(super) enum Admission {
-    /// Yes. Without a permit where there is no target to call.
+    /// Yes. Without a permit where there is no target to call: such an attempt ends at once.
     Granted(Option<PermitGuard>),
     /// Not now.
     Deferred {
@@ -30,31 +33,31 @@ pub(super) enum Admission {
     Stopping,
 }
 
-/// Asks the limiter. A message that waits for the target's permit holds no concurrency permit.
+/// Asks the limiter for the target's permit and one of these slots.
 pub(super) async fn acquire_permit(
     route: &DeliveryRoute,
-    permit: &mut ConcurrencyPermit,
+    app_id: &str,
+    slots: WorkQueue,
     limiter: &Arc<TargetLimiter>,
     stop: &CancellationToken,
 ) -> Admission {
     let Some(key) = &route.key else {
         return Admission::Granted(None);
     };
-    let answer = limiter.try_acquire(key, permit.queue(), &route.limits, route.paused);
+    let answer = limiter.try_acquire(PermitRequest {
+        app_id,
+        app_cap: route.app_cap,
+        key,
+        queue: slots,
+        limits: &route.limits,
+        paused: route.paused,
+    });
     let pending = match answer {
         TryAcquire::Done(acquired) => return acquired.into(),
         TryAcquire::Pending(pending) => pending,
     };
-    permit.release();
-    let wait = async {
-        let acquired = pending.acquired().await;
-        if let Acquired::Permit(_) = acquired {
-            permit.reacquire().await;
-        }
-        acquired
-    };
     // Boxed, so that a message that does not have to wait takes no memory for it.
-    let acquired = Box::pin(stop.run_until_cancelled(wait)).await;
+    let acquired = Box::pin(stop.run_until_cancelled(pending.acquired())).await;
     acquired.map_or(Admission::Stopping, Admission::from)
 }
 
@@ -67,7 +70,7 @@ impl From<Acquired> for Admission {
     }
 }
 
-/// Releases the target's permit, and reports the call to the limiter.
+/// Releases the permit with its slot, and reports the call to the limiter.
 pub(super) fn release_permit(permit: Option<PermitGuard>, attempt: &CompletedAttempt) {
     if let Some(permit) = permit {
         permit.release(&CallSample::of(&attempt.outcome, attempt.duration));
@@ -78,18 +81,23 @@ pub(super) fn release_permit(permit: Option<PermitGuard>, attempt: &CompletedAtt
 pub(super) fn defer(
     message: &Message,
     target: String,
-    reason: DeferReason,
+    limit: DeferReason,
     after: Duration,
     metrics: &DispatcherMetrics,
 ) -> AttemptResult {
-    let (now, reason) = (now_ms(), DeferralCause::Limit(reason));
+    let (now, reason) = (now_ms(), DeferralCause::Limit(limit));
     let left = expires_at_ms(message).map(|at| Duration::from_millis(at.saturating_sub(now)));
-    let delay = defer_delay(after, message.deferrals, fastrand::f64(), left);
+    // An app's share: the limiter knows the pace, so that the backoff need not find it.
+    let deferrals = match limit {
+        DeferReason::AppInFlight => message.deferrals.min(MAX_APP_BACKOFF),
+        _ => message.deferrals,
+    };
+    let delay = defer_delay(after, deferrals, fastrand::f64(), left);
     metrics.deferred(reason);
     tracing::debug!(
         request_id = %message.request_id, callback_target = target, attempt = message.attempt,
         reason = reason.as_str(), next_in_s = delay.as_secs_f64(),
-        "message deferred by a limit of its target"
+        "message deferred by a limit of its target or its app"
     );
     let settlement = settlement::defer(message, now, delay);
     AttemptResult {

@@ -2,25 +2,27 @@
 //!
 //! - `decode.rs`: decodes the message
 //! - `precheck.rs`: not due, cancelled, superseded by a replay, expired
-//! - `acquire.rs`: a permit of the target, or a deferral
+//! - `acquire.rs`: a permit of the target and a slot, or a deferral
 //! - `call.rs`: the call
 //! - `decision.rs`: what must happen next
 //! - `settlement.rs`: settlements and follow-up messages, for the broker
 //! - `record.rs`: records, for the journal
+//! - `panicked.rs`: a panic, which defers the message
 //! - `telemetry.rs`: the log event and the metrics
 
 mod acquire;
 mod call;
 mod decision;
 pub(crate) mod decode;
+mod panicked;
 mod precheck;
 pub(crate) mod record;
 pub(crate) mod settlement;
 mod telemetry;
 
-use crate::concurrency::ConcurrencyPermit;
+use crate::concurrency::{InFlight, slots_of};
 use crate::context::{AttemptContext, AttemptResult};
-use crate::queue::broker_queue;
+use crate::queue::{WorkQueue, broker_queue};
 use acquire::{Admission, acquire_permit, defer, release_permit};
 use broker::Received;
 use call::{CompletedAttempt, call};
@@ -28,9 +30,11 @@ use contract::{Message, ReplyCode};
 use decision::decide_next;
 use decode::decode;
 use delivery::Verdict;
+use panicked::catch_panic;
 use precheck::check_before_attempt;
 use record::record_before_settle;
 use settlement::{send_reply, settle, settlement_for};
+use std::pin::pin;
 use telemetry::{count_attempt, log_attempt};
 
 /// Processes a received callback: normally makes one attempt.
@@ -39,10 +43,9 @@ use telemetry::{count_attempt, log_attempt};
 /// memory only during its step.
 pub(crate) async fn process_message(
     received: Received,
-    mut permit: ConcurrencyPermit,
+    queue: WorkQueue,
     context: &AttemptContext,
 ) {
-    let queue = permit.queue();
     if received.redelivered {
         context.metrics.redelivered(queue);
     }
@@ -53,38 +56,49 @@ pub(crate) async fn process_message(
             return;
         }
     };
-    let Some(result) = attempt(&message, &mut permit, context).await else {
+    let attempted = catch_panic(pin!(attempt(&message, queue, context))).await;
+    let result = match attempted {
+        Ok(Some(result)) => result,
         // Unsettled and unchanged, the message returns to its queue for another dispatcher.
-        return;
+        Ok(None) => return,
+        Err(panicked) => {
+            panicked::report(&message, &panicked, &context.metrics);
+            panicked::defer(&message, String::new(), &context.metrics)
+        }
     };
-    // Frees the slot for another call; the consumer's prefetch bounds how many are recorded at a time.
-    permit.release();
-    Box::pin(conclude(received, &message, result, context)).await;
+    let concluded = Box::pin(conclude(received, &message, result, context));
+    if let Err(panicked) = catch_panic(pin!(concluded)).await {
+        panicked::report(&message, &panicked, &context.metrics);
+    }
 }
 
 /// Makes an attempt, unless the message must not be attempted now. `None`: the process is stopping.
 async fn attempt(
     message: &Message,
-    permit: &mut ConcurrencyPermit,
+    queue: WorkQueue,
     context: &AttemptContext,
 ) -> Option<AttemptResult> {
-    let (queue, metrics) = (permit.queue(), &context.metrics);
+    let metrics = &context.metrics;
     let route = context.routes.resolve(message);
     let unattempted =
         check_before_attempt(message, &route.target, queue, context.control(), metrics);
     if let Some(result) = unattempted.await {
         return Some(result);
     }
-    let target_permit = match acquire_permit(&route, permit, &context.limiter, &context.stop).await
-    {
-        Admission::Granted(target_permit) => target_permit,
+    let (slots, limiter) = (slots_of(message, queue), &context.limiter);
+    let acquired = acquire_permit(&route, &message.app_id, slots, limiter, &context.stop);
+    let permit = match acquired.await {
+        Admission::Granted(permit) => permit,
         Admission::Deferred { reason, after } => {
             return Some(defer(message, route.target, reason, after, metrics));
         }
         Admission::Stopping => return None,
     };
+    let in_flight = InFlight::begin(slots, metrics);
     let attempt = call(message, &route, &context.sender).await;
-    release_permit(target_permit, &attempt);
+    // Before the record and the settlement: the consumer's prefetch bounds how many of those wait.
+    release_permit(permit, &attempt);
+    drop(in_flight);
     let pauses = context.limiter.pauses();
     pauses.call_ended(route.key.as_ref(), &attempt.outcome);
     let verdict = decide_next(message, &route, &attempt);

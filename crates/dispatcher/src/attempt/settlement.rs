@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Deferrals by a target's limits are counted up to this number: the delay has reached its maximum by
 /// then (2^9 s). Higher counts are for internal errors, of which only a few in a row are not charged.
-const MAX_LIMIT_DEFERRALS: u32 = 9;
+pub(super) const MAX_LIMIT_DEFERRALS: u32 = 9;
 
 pub(super) fn settlement_for(
     message: &Message,
@@ -42,6 +42,13 @@ pub(super) fn defer(message: &Message, now: u64, delay: Duration) -> Settlement 
         .saturating_add(1)
         .min(MAX_LIMIT_DEFERRALS)
         .max(next.deferrals);
+    reschedule(next, now, delay)
+}
+
+/// Defers the message at `now` (Unix ms) after an internal error: each one counts.
+pub(super) fn defer_after_error(message: &Message, now: u64, delay: Duration) -> Settlement {
+    let mut next = message.clone();
+    next.deferrals = next.deferrals.saturating_add(1);
     reschedule(next, now, delay)
 }
 

@@ -116,6 +116,7 @@ impl CalleeConfig {
     #[must_use]
     pub fn limits(&self, defaults: &LimitsConfig) -> LimitsConfig {
         LimitsConfig {
+            app_in_flight: None,
             in_flight: self.in_flight.or(defaults.in_flight),
             rate: self.rate.or(defaults.rate),
             burst: self.burst.unwrap_or(defaults.burst),

@@ -29,12 +29,32 @@ const MAX_INTERIM_RESPONSES: usize = 32;
 
 /// Makes calls.
 pub(crate) struct HttpSender {
-    pub(crate) resolver: Resolver,
+    resolver: Resolver,
+    /// Called in place of the target.
+    #[cfg(test)]
+    replaced: Option<fn(&Message) -> Outcome>,
 }
 
 impl HttpSender {
+    pub(crate) fn new(resolver: Resolver) -> Self {
+        Self {
+            resolver,
+            #[cfg(test)]
+            replaced: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn replace_calls(&mut self, outcome_of: fn(&Message) -> Outcome) {
+        self.replaced = Some(outcome_of);
+    }
+
     /// Calls the target of `message` once.
     pub(crate) async fn send(&self, message: &Message, route: &DeliveryRoute) -> Outcome {
+        #[cfg(test)]
+        if let Some(outcome_of) = self.replaced {
+            return outcome_of(message);
+        }
         let Destination { url, client } = match &route.destination {
             Ok(destination) => destination,
             Err(outcome) => return outcome.clone(),

@@ -1,7 +1,7 @@
-//! Limits per target, pauses, and statistics of targets.
+//! Limits per target, shares of apps, pauses, and statistics of targets.
 //!
-//! - `limiter/`: grants permits to call a target
-//! - `wait_queue.rs`: messages that wait for a permit of one target
+//! - `limiter/`: grants permits to make calls
+//! - `turn_queue.rs`: a queue in which apps take turns
 //! - `pauses/`: paused targets and callees
 //! - `target_stats.rs`: statistics of targets, for other crates and the metrics
 //! - `target_metrics.rs`: counters of the busiest targets
@@ -10,4 +10,4 @@ pub(crate) mod limiter;
 pub(crate) mod pauses;
 mod target_metrics;
 pub(crate) mod target_stats;
-mod wait_queue;
+mod turn_queue;

@@ -60,6 +60,7 @@ impl TargetMetricsAggregator {
             self.named.insert(stats.key.clone(), counts);
             samples.push(TargetSample {
                 breaker: Some(stats.breaker),
+                breakers_not_closed: Some(stats.breakers_not_closed),
                 paused: Some(is_paused(&stats.key)),
                 ..counts.sample(stats.key.to_string(), stats.in_flight)
             });
@@ -77,6 +78,7 @@ impl TargetCounts {
             in_flight,
             deferred: self.deferred,
             breaker: None,
+            breakers_not_closed: None,
             paused: None,
             attempts: self.attempts,
         }
@@ -87,7 +89,9 @@ impl TargetCounts {
 mod tests {
     use super::*;
     use crate::queue::WorkQueue;
-    use delivery::limits::{CallSample, LimitDecision, Limiter, TargetLimits};
+    use delivery::limits::{
+        AdmissionRequest, CallSample, LimitDecision, Limiter, TargetLimits, Terms,
+    };
     use std::time::Duration;
 
     fn key(number: usize) -> LimitKey {
@@ -101,7 +105,17 @@ mod tests {
     /// A call that starts and ends.
     fn call(aggregator: &mut TargetMetricsAggregator, rules: &mut Limiter, number: usize) {
         let (key, limits) = (key(number), TargetLimits::default());
-        let decision = rules.admit(&key, WorkQueue::First, &limits, false, Duration::ZERO);
+        let request = AdmissionRequest {
+            app_id: "app",
+            key: &key,
+            queue: WorkQueue::First,
+            terms: Terms {
+                limits: &limits,
+                app_cap: None,
+                paused: false,
+            },
+        };
+        let decision = rules.admit(&request, Duration::ZERO);
         let LimitDecision::Admit(permit) = decision else {
             panic!("{decision:?}")
         };

@@ -46,6 +46,7 @@ pub struct DispatcherMetrics {
     unreadable_messages: Counter,
     unknown_messages_dropped: Counter,
     unrouted_requeued: Counter,
+    attempt_panics: Counter,
     paused_targets: Gauge,
     targets: TargetCollector,
 }
@@ -77,6 +78,10 @@ impl DispatcherMetrics {
         let unrouted_requeued = counter(
             "unrouted_requeued",
             "Unrouted messages put back into the retry queue",
+        );
+        let attempt_panics = counter(
+            "attempt_panics",
+            "Attempts that ended in a panic: a bug; their messages are deferred",
         );
         Self {
             attempts: add(
@@ -137,6 +142,7 @@ impl DispatcherMetrics {
             unreadable_messages,
             unknown_messages_dropped,
             unrouted_requeued,
+            attempt_panics,
             targets,
         }
     }
@@ -205,6 +211,11 @@ impl DispatcherMetrics {
         self.unrouted_requeued.inc();
     }
 
+    /// An attempt panicked.
+    pub(crate) fn attempt_panicked(&self) {
+        self.attempt_panics.inc();
+    }
+
     /// Publishes the number of pauses and the samples of the busiest targets.
     pub(crate) fn publish_targets(&self, samples: Vec<TargetSample>, paused: usize) {
         self.targets.publish(samples);
@@ -251,6 +262,7 @@ mod tests {
         metrics.redelivered(WorkQueue::Retry);
         metrics.cancelled();
         metrics.stale_replica_discarded();
+        metrics.attempt_panicked();
         metrics.publish_targets(Vec::new(), 2);
         assert_lines(
             &registry.encode(),
@@ -273,6 +285,7 @@ mod tests {
                 "ringback_redelivered_total{queue=\"retry\"} 1",
                 "ringback_cancelled_total 1",
                 "ringback_stale_replicas_discarded_total 1",
+                "ringback_attempt_panics_total 1",
                 "ringback_paused_targets 2",
                 "# EOF",
             ],

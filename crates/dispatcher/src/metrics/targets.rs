@@ -27,8 +27,10 @@ pub(crate) struct TargetSample {
     pub(crate) in_flight: u32,
     /// Messages deferred because of its limits since the start.
     pub(crate) deferred: u64,
-    /// `None` for the sample of all other targets.
+    /// The worst among its apps. `None` for the sample of all other targets.
     pub(crate) breaker: Option<BreakerState>,
+    /// For how many apps it is not closed. `None` for the sample of all other targets.
+    pub(crate) breakers_not_closed: Option<u32>,
     /// `None` for the sample of all other targets.
     pub(crate) paused: Option<bool>,
     /// Attempts since the start: successes, failures, neither.
@@ -84,7 +86,7 @@ impl Collector for TargetCollector {
         self.gauge(
             &mut encoder,
             "target_breaker",
-            "The target's circuit breaker: 0 closed, 1 half open, 2 open",
+            "The target's circuit breaker, the worst among its apps: 0 closed, 1 half open, 2 open",
             |sample| {
                 Some(match sample.breaker? {
                     BreakerState::Closed => 0,
@@ -92,6 +94,12 @@ impl Collector for TargetCollector {
                     BreakerState::Open => 2,
                 })
             },
+        )?;
+        self.gauge(
+            &mut encoder,
+            "target_breaker_apps",
+            "Apps for which the target's circuit breaker is open or half open",
+            |sample| sample.breakers_not_closed.map(i64::from),
         )?;
         self.gauge(
             &mut encoder,
@@ -141,6 +149,7 @@ mod tests {
             in_flight: 3,
             deferred: 7,
             breaker: Some(BreakerState::Open),
+            breakers_not_closed: Some(2),
             paused: Some(true),
             attempts: [1, 5, 0],
         }
@@ -150,6 +159,7 @@ mod tests {
     fn the_page_shows_what_was_published_last() {
         let other = TargetSample {
             breaker: None,
+            breakers_not_closed: None,
             paused: None,
             ..sample("other")
         };
@@ -158,6 +168,7 @@ mod tests {
             "ringback_target_in_flight{target=\"https://a.example:443\"} 3",
             "ringback_target_deferrals_total{target=\"other\"} 7",
             "ringback_target_breaker{target=\"https://a.example:443\"} 2",
+            "ringback_target_breaker_apps{target=\"https://a.example:443\"} 2",
             "ringback_target_paused{target=\"https://a.example:443\"} 1",
             "ringback_target_attempts_total{target=\"other\",result=\"failure\"} 5",
         ] {

@@ -19,6 +19,8 @@ pub(crate) struct DeliveryRoute {
     /// Scheme, host and port, for logs and records. Empty: none.
     pub(crate) target: String,
     pub(crate) limits: TargetLimits,
+    /// The maximum number of calls of the app in flight.
+    pub(crate) app_cap: Option<u32>,
     pub(crate) paused: bool,
     pub(crate) schedule: Arc<Schedule>,
     /// For the whole call.
@@ -56,6 +58,7 @@ impl RouteResolver {
             Some(url) => to_url(&policy, app, url),
             None => to_callee(&policy, message.callee_no.as_deref().unwrap_or_default()),
         };
+        route.app_cap = policy.app_cap(&message.app_id);
         // A callee without signing secrets uses those of the app.
         route.signing = route.signing.or_else(|| app.signing.clone());
         if let Some(seconds) = message.options.timeout_seconds {
@@ -105,6 +108,7 @@ fn to_callee(policy: &DeliveryPolicy, no: &str) -> DeliveryRoute {
         key: Some(callee.key.clone()),
         target: url.map(|url| url.target().to_string()).unwrap_or_default(),
         limits: callee.limits,
+        app_cap: None,
         paused: callee.paused,
         schedule: Arc::clone(&callee.schedule),
         timeout: callee.timeout,
@@ -126,6 +130,7 @@ fn undeliverable(policy: &DeliveryPolicy, outcome: Outcome) -> DeliveryRoute {
         key: None,
         target: String::new(),
         limits: policy.limits,
+        app_cap: None,
         paused: false,
         schedule: Arc::clone(&policy.schedule),
         timeout: policy.timeout,

@@ -40,8 +40,14 @@ pub struct IngressConfig {
     pub http_status: HttpStatusMode,
     /// Whether `message_type` may be blank, for callers that copied the sample request of the original contract.
     pub accept_blank_message_type: bool,
-    /// How many messages may wait in the queues before new callbacks are answered 503.
+    /// How many due messages may wait in the queues before new callbacks are answered 503.
     pub max_backlog: u64,
+    /// How many callbacks may wait for the time of their next attempt, delayed, deferred or to be
+    /// retried, before new callbacks are answered 503.
+    pub max_waiting: u64,
+    /// The part of each of these bounds that one app may use once more than half of it is used;
+    /// beyond, its new callbacks are answered 429. 1: no limit.
+    pub app_share: f64,
     /// How long an answer waits for the first attempt when the caller does not say. Zero: callers
     /// are answered as soon as the callback is durably queued.
     #[serde(with = "humantime_serde")]
@@ -105,6 +111,8 @@ pub struct AppConfig {
     pub burst: u32,
     /// How many of its requests each ingress handles at a time. 0: no limit.
     pub max_in_flight: u32,
+    /// How many calls for it each dispatcher makes at a time. None: as `limits.app_in_flight`.
+    pub in_flight: Option<u32>,
 }
 
 impl Default for IngressConfig {
@@ -116,6 +124,8 @@ impl Default for IngressConfig {
             http_status: HttpStatusMode::ByCode,
             accept_blank_message_type: false,
             max_backlog: 500_000,
+            max_waiting: 5_000_000,
+            app_share: 0.25,
             default_wait: Duration::ZERO,
             max_wait: Duration::from_secs(30),
             workers: 0,
@@ -150,6 +160,8 @@ impl IngressConfig {
             duration_in_range(self.body_timeout, body_timeout),
         );
         check("max_backlog", in_range(self.max_backlog, 1..=1_000_000_000));
+        check("max_waiting", in_range(self.max_waiting, 1..=1_000_000_000));
+        check("app_share", in_range(self.app_share, 0.01..=1.0));
         // actix-server panics above 512.
         check("workers", in_range(self.workers, 0..=512));
         check("max_wait", duration_in_range(self.max_wait, max_wait));
@@ -193,6 +205,9 @@ impl AppConfig {
             "max_in_flight",
             in_range(self.max_in_flight, 0..=MAX_APP_LIMIT),
         );
+        if let Some(in_flight) = self.in_flight {
+            check("in_flight", in_range(in_flight, 1..=65_535));
+        }
         if self.burst > 0 && self.rate == 0 {
             check("burst", Err("it needs a rate, and none is set".to_owned()));
         }

@@ -30,6 +30,8 @@ fn settings_are_read_as_they_are_written() {
     assert_eq!(config.body_timeout, Duration::from_secs(90));
     assert_eq!(config.http_status, HttpStatusMode::Always200);
     assert_eq!(config.max_backlog, 500_000);
+    assert_eq!(config.max_waiting, 5_000_000);
+    assert!((config.app_share - 0.25).abs() < f64::EPSILON);
     let written = serde_json::to_value(&config).unwrap();
     assert_eq!(written["http_status"], "always_200");
 
@@ -89,6 +91,8 @@ fn every_value_out_of_range_is_reported() {
         "body_limit_bytes": 1023,
         "body_timeout": "9ms",
         "max_backlog": 0,
+        "max_waiting": 0,
+        "app_share": 1.5,
         "workers": 513,
         "max_wait": "301s",
         "default_wait": "302s",
@@ -101,6 +105,8 @@ fn every_value_out_of_range_is_reported() {
             "body_limit_bytes: 1023 is not between 1024 and 8388608",
             "body_timeout: 9ms is not between 10ms and 5m",
             "max_backlog: 0 is not between 1 and 1000000000",
+            "max_waiting: 0 is not between 1 and 1000000000",
+            "app_share: 1.5 is not between 0.01 and 1",
             "workers: 513 is not between 0 and 512",
             "max_wait: 301s is not between 0s and 5m",
             "default_wait: 302s is not between 0s and 301s",
@@ -129,6 +135,10 @@ fn every_bad_app_is_reported() {
         (
             json!({ "shop": { "max_in_flight": 1_000_001 } }),
             "shop.max_in_flight: 1000001 is not between 0 and 1000000",
+        ),
+        (
+            json!({ "shop": { "in_flight": 0 } }),
+            "shop.in_flight: 0 is not between 1 and 65535",
         ),
         (
             json!({ "shop": { "burst": 1 } }),

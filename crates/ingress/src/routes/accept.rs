@@ -56,9 +56,9 @@ async fn enqueue(
 ) -> Result<(Enqueued, Caller), Rejection> {
     let headers = http_request.headers();
     let authenticator = &state.authenticator;
-    let credentials = authenticator.check_headers(headers)?;
+    let credentials = authenticator.check_headers(http_request)?;
     let body = read_json(http_request, payload, state.body_limits).await?;
-    let caller = authenticator.check_body(credentials, headers, &body)?;
+    let caller = authenticator.check_body(credentials, http_request, &body)?;
     let key = KeyHeader::read(headers, state.enqueuer.journal.as_ref())?;
     let request = Request::parse(&body, &state.rules)?;
     let caller = authenticator.authorize_app(caller, &request.app_id)?;

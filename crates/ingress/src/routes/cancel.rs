@@ -1,7 +1,7 @@
 //! `DELETE /api/callback/{request_id}`: cancels a waiting callback.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use contract::Answer;
+use contract::{Answer, CallbackStatus};
 use uuid::Uuid;
 
 use super::resolve::resolve;
@@ -30,6 +30,15 @@ async fn request_cancel(
     request_id: &str,
 ) -> Result<(Uuid, CancelReport), Rejection> {
     let (caller, lookup, request_id) = resolve(state, http_request, request_id)?;
+    // Taken before the cancellation: the message of a later replay stays.
+    let mark = state.enqueuer.broker.publish_mark();
     let outcome = lookup.cancel(&caller, request_id).await?;
+    if let CancelReport::Ended(callback) = &outcome
+        && callback.status == CallbackStatus::Cancelled
+    {
+        // What is not removed now ends before its attempt.
+        let id = request_id.hyphenated().to_string();
+        state.enqueuer.broker.remove_waiting(id, mark).await;
+    }
     Ok((request_id, outcome))
 }

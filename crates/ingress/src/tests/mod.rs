@@ -2,10 +2,12 @@
 //!
 //! The tests act as the dispatcher.
 //!
+//! - `admission.rs`: admission with the journal away, and without one.
 //! - `idempotency.rs`: idempotency keys.
 //! - `query.rs`: queries and cancellations.
 //! - `wait.rs`: `Prefer: wait=N` on a new callback.
 
+mod admission;
 mod idempotency;
 mod query;
 mod wait;
@@ -19,6 +21,7 @@ use contract::{Message, Reply, ReplyCode};
 use delivery::auth::CallerRegistry;
 use delivery::{CalleeRegistry, Guards};
 use journal::{Journal, JournalHandle, Recorder};
+use runtime::http::HttpLimits;
 use runtime::{Health, MetricsRegistry, Reloadable};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -39,6 +42,7 @@ struct TestIngress {
     state: web::Data<AppState>,
     broker: Broker,
     journal: Journal,
+    registry: MetricsRegistry,
     stop: CancellationToken,
     directory: PathBuf,
 }
@@ -63,6 +67,7 @@ impl TestIngress {
         let broker = Broker::open(&EmbeddedOptions {
             directory: directory.clone(),
             publish_timeout: TIMEOUT,
+            min_free_bytes: 0,
         });
         let broker = broker.unwrap();
         let journal = Journal::open(&directory).unwrap();
@@ -81,7 +86,7 @@ impl TestIngress {
             callees: Reloadable::new(CalleeRegistry::new([]).unwrap()),
             guards: Reloadable::new(Guards::default()),
             metrics: Arc::new(registry.add(IngressMetrics::register)),
-            registry,
+            http: HttpLimits::uncounted(),
             health: Arc::clone(&health),
             journal: Some(JournalHandle {
                 journal: journal.clone(),
@@ -92,9 +97,9 @@ impl TestIngress {
         };
         change(&mut config, &mut dependencies);
         let stop = CancellationToken::new();
-        let registry = dependencies.registry.clone();
+        let limits = dependencies.http.clone();
         let state = web::Data::new(AppState::new(&config, dependencies, stop.clone()));
-        let bound = server::bind(&config, state.clone(), registry, health, stop.clone());
+        let bound = server::bind(&config, state.clone(), &limits, health, stop.clone());
         let (address, serving) = bound.unwrap();
         tokio::spawn(serving);
         Self {
@@ -102,6 +107,7 @@ impl TestIngress {
             state,
             broker,
             journal,
+            registry,
             stop,
             directory,
         }

@@ -39,7 +39,7 @@ async fn control_state(journal: &Journal, callback: &Origin) -> ControlState {
 
 async fn was_cancelled_since(journal: &Journal, callback: &Origin, since: u64) -> bool {
     let ids = journal.cancelled_since(since).await.expect("ids");
-    ids.contains(&callback.request_id)
+    ids.contains(&(callback.request_id, 0))
 }
 
 fn delayed(callback: &Origin, not_before: u64) -> Record {

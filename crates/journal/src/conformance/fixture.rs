@@ -21,6 +21,10 @@ pub trait JournalFixture {
     /// Changes the schema version of a journal that was opened and closed: in PostgreSQL
     /// `UPDATE migrations SET version = ..`, in SQLite `PRAGMA user_version = ..`.
     fn set_schema_version(&self, name: &str, version: u32) -> impl Future<Output = ()>;
+
+    /// Removes from a journal that was opened and closed what the versions after 3 added, so that it
+    /// is as 0.2.0 left it.
+    fn downgrade_to_version_3(&self, name: &str) -> impl Future<Output = ()>;
 }
 
 pub(super) const SECOND: u64 = 1_000;

@@ -4,13 +4,14 @@
 //! its own journals. All times are near the present, because an adapter may partition its tables by
 //! time.
 //!
-//! - `write.rs`, `read.rs`, `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `retention.rs`:
+//! - `write.rs`, `read.rs`, `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `retention.rs`, `counts.rs`:
 //!   a concern each, named as in the adapters. `schema.rs`: tables of other versions are refused.
 //! - `fixture.rs`: what the parts share.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
 
 mod cancel;
+mod counts;
 mod fixture;
 mod idempotency;
 mod pause;
@@ -27,6 +28,7 @@ pub async fn exercise(fixture: &impl JournalFixture) {
     write::exercise(fixture).await;
     read::exercise(fixture).await;
     cancel::exercise(fixture).await;
+    counts::exercise(fixture).await;
     idempotency::exercise(fixture).await;
     replay::exercise(fixture).await;
     retention::exercise(fixture).await;

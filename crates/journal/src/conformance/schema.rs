@@ -6,13 +6,15 @@ use crate::journal::Journal;
 use super::fixture::{JournalFixture, accepted, find, now, open, origin, store};
 
 /// The version of both adapters.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
+/// The oldest version that is upgraded.
+const OLDEST: u32 = 3;
 
 pub(super) async fn exercise(fixture: &impl JournalFixture) {
     for (name, version, advice) in [
         ("schema-newer", VERSION + 1, "newer ringback"),
         ("schema-far-newer", 999, "newer ringback"),
-        ("schema-older", VERSION - 1, "before ringback 0.2.0"),
+        ("schema-older", OLDEST - 1, "before ringback 0.2.0"),
     ] {
         let journal = open(fixture, name).await;
         let callback = origin(now());

@@ -51,6 +51,7 @@ async fn a_recorded_callback_is_found(journal: &Journal) {
         next_attempt_at: not_before,
         cancel_requested: false,
         discarded: false,
+        discarded_by_retention: false,
         updated_at: now,
         attempts: Vec::new(),
     };

@@ -17,6 +17,19 @@ pub struct AuditEntry {
     pub count: u64,
 }
 
+/// An entry as it is read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAuditEntry {
+    /// What was written. The requests of one operation share an entry: it begins with the first of
+    /// them, and the count is their sum.
+    pub entry: AuditEntry,
+    /// When the last of them ended, Unix ms.
+    pub updated_at: u64,
+}
+
+/// The longest subject of an entry, in characters.
+pub const MAX_AUDIT_SUBJECT: usize = 4_096;
+
 /// Where a page of the audit log begins: after this entry, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditCursor {
@@ -30,7 +43,7 @@ pub struct AuditCursor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditPage {
     /// At most as many as requested.
-    pub entries: Vec<AuditEntry>,
+    pub entries: Vec<StoredAuditEntry>,
     /// Where the next page begins, if there is one.
     pub next: Option<AuditCursor>,
 }

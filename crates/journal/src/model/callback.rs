@@ -21,8 +21,10 @@ pub struct Callback {
     pub next_attempt_at: Option<u64>,
     /// Its cancellation was requested while it may have been in flight.
     pub cancel_requested: bool,
-    /// An operator discarded it: it is kept, but will not be replayed.
+    /// It was discarded: it is kept, but will not be replayed.
     pub discarded: bool,
+    /// Not an operator but its age discarded it (`dead_letters.retention`).
+    pub discarded_by_retention: bool,
     /// The time of the last record about it, Unix ms.
     pub updated_at: u64,
     /// All attempts, oldest first: by generation, then number, then start. Empty in lists.

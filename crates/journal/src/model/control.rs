@@ -15,7 +15,7 @@ pub struct ControlState {
     pub status: CallbackStatus,
     /// It is cancelled, or its cancellation was requested.
     pub cancelled: bool,
-    /// An operator discarded it: its dead letter need not be kept in the queue.
+    /// It was discarded: its dead letter need not be kept in the queue.
     pub discarded: bool,
 }
 

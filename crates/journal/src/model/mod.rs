@@ -6,12 +6,13 @@
 //! - `control.rs`: what a worker checks before an attempt, and cancellation.
 //! - `idempotency.rs`: claims on idempotency keys. `replay.rs`: dead letters that are tried again.
 //! - `pause.rs`: paused callees and targets. `audit.rs`: who did what. `retention.rs`: how long
-//!   things are kept.
+//!   things are kept. `counts.rs`: how many callbacks are unfinished.
 
 mod audit;
 mod batch;
 mod callback;
 mod control;
+mod counts;
 mod idempotency;
 mod pause;
 mod query;
@@ -19,11 +20,12 @@ mod record;
 mod replay;
 mod retention;
 
-pub use audit::{AuditCursor, AuditEntry, AuditPage};
+pub use audit::{AuditCursor, AuditEntry, AuditPage, MAX_AUDIT_SUBJECT, StoredAuditEntry};
 pub use batch::{DecodedBatch, UnreadableBatch, decode_batch, encode_batch};
 pub use callback::Callback;
 pub(crate) use control::MAX_CANCELLED;
 pub use control::{CancelOutcome, ControlState};
+pub use counts::{AppCount, UnfinishedCounts};
 pub use idempotency::{Claim, Claimed};
 pub(crate) use idempotency::{ClaimAction, KEY_TTL_MS, StoredClaim};
 pub use pause::{Pause, PauseKind};
@@ -31,4 +33,7 @@ pub(crate) use query::MAX_PAGE;
 pub use query::{CallbackPage, Cursor, Filter};
 pub use record::{AttemptRecord, Origin, Record, RecordedState};
 pub use replay::{Replay, ReplayOutcome};
-pub use retention::{Retention, RetentionProgress};
+pub(crate) use retention::Remembered;
+pub use retention::{
+    MAX_UNFINISHED_COUNTED, Retention, RetentionProgress, retention_discards, retention_operation,
+};

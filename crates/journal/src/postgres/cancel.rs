@@ -100,13 +100,14 @@ impl ControlStore for PostgresJournal {
         .await
     }
 
-    async fn cancelled_since(&self, since: u64) -> JournalResult<Vec<Uuid>> {
-        let query = sqlx::query_scalar(
-            "SELECT request_id FROM callbacks WHERE cancel_requested_at >= $1 \
+    async fn cancelled_since(&self, since: u64) -> JournalResult<Vec<(Uuid, u32)>> {
+        let query = sqlx::query(
+            "SELECT request_id, generation FROM callbacks WHERE cancel_requested_at >= $1 \
              ORDER BY cancel_requested_at DESC LIMIT $2",
         )
         .bind(bigint(since))
-        .bind(i64::from(MAX_CANCELLED));
+        .bind(i64::from(MAX_CANCELLED))
+        .try_map(|row: PgRow| Ok((row.try_get("request_id")?, unsigned(&row, "generation")?)));
         self.run(query.fetch_all(&self.pool)).await
     }
 }

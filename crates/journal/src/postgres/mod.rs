@@ -4,20 +4,23 @@
 //! retention drops a day at once. The merge key decides in the database which of two records wins:
 //! any number of processes write in any order.
 //!
-//! - `connection.rs`: the pool. `schema.rs`, `schema.sql`: the tables. `partitions.rs`: their days.
+//! - `connection.rs`: the pool. `schema.rs`, `schema*.sql`: the tables. `partitions.rs`: their days.
 //! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
 //!   values.
-//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`: the other
-//!   concerns, a trait each.
+//! - `counts.rs`: the unfinished callbacks of each app, kept by triggers of `schema_4.sql`.
+//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`, `lease.rs`:
+//!   the other concerns, a trait each.
 //! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
 //!   are refused.
 
 mod audit;
 mod cancel;
 mod connection;
+mod counts;
 mod error;
 mod filter;
 mod idempotency;
+mod lease;
 mod partitions;
 mod pause;
 mod read;

@@ -1,9 +1,7 @@
 //! Partitions: one a day, by the time within the UUID v7.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use contract::duration_ms;
 use sqlx::{AssertSqlSafe, Error, PgPool, Postgres, Transaction};
 use time::{Date, Month, OffsetDateTime};
 use uuid::Uuid;
@@ -83,19 +81,31 @@ pub(super) async fn create(pool: &PgPool, days: &BTreeSet<Day>) -> Result<(), Er
     let mut transaction = pool.begin().await?;
     lock(&mut transaction).await?;
     for day in days {
-        // Check again, now that no other process can create it.
+        // Check again, now that no other process can create it. Not by to_regclass: it may answer
+        // from a cache of the time before the lock.
         let name = day.partition_of("callbacks");
-        let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-            .bind(name)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let exists: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_class \
+             WHERE relname = $1 AND relnamespace = current_schema()::regnamespace)",
+        )
+        .bind(name)
+        .fetch_one(&mut *transaction)
+        .await?;
         if !exists {
-            // Callbacks are updated: leave space for that in their pages.
-            create_one(&mut transaction, *day, "callbacks", 85).await?;
-            create_one(&mut transaction, *day, "attempts", 100).await?;
+            create_day(&mut transaction, *day).await?;
         }
     }
     transaction.commit().await
+}
+
+/// Creates the two partitions of a day, which must be missing.
+pub(super) async fn create_day(
+    transaction: &mut Transaction<'_, Postgres>,
+    day: Day,
+) -> Result<(), Error> {
+    // Callbacks are updated: leave space for that in their pages.
+    create_one(transaction, day, "callbacks", 85).await?;
+    create_one(transaction, day, "attempts", 100).await
 }
 
 /// Creates a separate table and attaches it: attaching blocks no reader and no writer, while
@@ -118,19 +128,14 @@ async fn create_one(
     Ok(())
 }
 
-/// The days that have partitions and are past their retention, oldest first.
-pub(super) async fn expired(
-    pool: &PgPool,
-    retention: Duration,
-    now: u64,
-) -> Result<BTreeSet<Day>, Error> {
+/// The days that have partitions and end before `bound` (Unix ms), oldest first.
+pub(super) async fn expired(pool: &PgPool, bound: u64) -> Result<BTreeSet<Day>, Error> {
     let names: Vec<String> = sqlx::query_scalar(
         "SELECT relname::text FROM pg_inherits JOIN pg_class ON oid = inhrelid \
          WHERE inhparent = 'callbacks'::regclass",
     )
     .fetch_all(pool)
     .await?;
-    let bound = now.saturating_sub(duration_ms(retention));
     let days = names.iter().filter_map(|name| Day::of_partition(name));
     Ok(days.filter(|day| day.end() <= bound).collect())
 }

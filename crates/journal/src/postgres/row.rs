@@ -10,7 +10,8 @@ use crate::model::{AttemptRecord, Callback, Origin};
 
 /// All columns that [`callback`] reads, without the body of a dead letter.
 pub(super) const COLUMNS: &str = "request_id, generation, updated_at, status, reason, \
-     deferred_reason, next_attempt_at, cancel_requested, discarded, app_id, caller_no, callee_no, \
+     deferred_reason, next_attempt_at, cancel_requested, discarded, \
+     retention_discarded_at IS NOT NULL AS discarded_by_retention, app_id, caller_no, callee_no, \
      message_type, callback_url, target, accepted_at";
 
 /// The number of a status in its column; `Delivering` is never stored.
@@ -69,6 +70,7 @@ pub(super) fn callback(row: &PgRow) -> Result<Callback, Error> {
         next_attempt_at: next_attempt_at.and_then(|at| u64::try_from(at).ok()),
         cancel_requested: row.try_get("cancel_requested")?,
         discarded: row.try_get("discarded")?,
+        discarded_by_retention: row.try_get("discarded_by_retention")?,
         updated_at: unsigned(row, "updated_at")?,
         attempts: Vec::new(),
     })

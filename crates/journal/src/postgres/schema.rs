@@ -13,17 +13,20 @@ const LOCK: i64 = i64::from_be_bytes(*b"Ringback");
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The version of the tables. Versions 1 and 2 are from before 0.2.0 and are not upgraded.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 /// In order. A migration that was released is never edited.
-const MIGRATIONS: [(i32, &str); 1] = [(VERSION, include_str!("schema.sql"))];
-/// The oldest version that can be upgraded.
-const OLDEST: i32 = VERSION;
+const MIGRATIONS: [(i32, &str); 2] = [
+    (3, include_str!("schema.sql")),
+    (4, include_str!("schema_4.sql")),
+];
+/// The oldest version that can be upgraded: that of 0.2.0.
+const OLDEST: i32 = 3;
 
 pub(super) async fn migrate(pool: &PgPool) -> JournalResult<()> {
     let version = with_timeout(MIGRATION_TIMEOUT, upgrade(pool)).await?;
     let advice = match version {
         VERSION => return Ok(()),
-        older if older < VERSION => {
+        older if older < OLDEST => {
             "it is from before ringback 0.2.0; create an empty database and set journal.url to it"
         }
         _ => "a newer ringback made it; run that version or a newer one",

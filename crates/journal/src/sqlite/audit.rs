@@ -7,7 +7,9 @@ use super::connection::SqliteJournal;
 use super::row::unsigned;
 use crate::column::bigint;
 use crate::error::JournalResult;
-use crate::model::{AuditCursor, AuditEntry, AuditPage, MAX_PAGE};
+use crate::model::{
+    AuditCursor, AuditEntry, AuditPage, MAX_AUDIT_SUBJECT, MAX_PAGE, StoredAuditEntry,
+};
 use crate::store::AuditStore;
 
 #[async_trait]
@@ -32,6 +34,12 @@ impl AuditStore for SqliteJournal {
         self.writer.run(insert).await
     }
 
+    async fn append_audit_part(&self, entry: &AuditEntry, operation: &str) -> JournalResult<()> {
+        let (entry, operation) = (entry.clone(), operation.to_string());
+        let work = move |conn: &Connection| append_part(conn, &entry, &operation);
+        self.writer.run(work).await
+    }
+
     async fn audit_log(&self, after: Option<AuditCursor>, limit: u32) -> JournalResult<AuditPage> {
         let select = move |conn: &Connection| {
             let limit = limit.min(MAX_PAGE);
@@ -39,7 +47,8 @@ impl AuditStore for SqliteJournal {
                 (bigint(after.occurred_at), bigint(after.id))
             });
             let mut statement = conn.prepare_cached(
-                "SELECT id, occurred_at, actor, action, subject, reason, count FROM audit_log
+                "SELECT id, occurred_at, actor, action, subject, reason, count,
+                 coalesce(updated_at, occurred_at) FROM audit_log
                  WHERE (occurred_at, id) < (?1, ?2)
                  ORDER BY occurred_at DESC, id DESC LIMIT ?3",
             )?;
@@ -61,6 +70,36 @@ impl AuditStore for SqliteJournal {
     }
 }
 
+const PART: &str = "
+    INSERT INTO audit_log
+        (occurred_at, updated_at, actor, action, subject, reason, count, operation)
+    VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    ON CONFLICT (operation, actor, action, reason) WHERE operation IS NOT NULL DO UPDATE SET
+        count = count + excluded.count,
+        updated_at = max(updated_at, excluded.updated_at),
+        subject = CASE subject WHEN excluded.subject THEN subject
+            ELSE substr(subject || '; ' || excluded.subject, 1, ?8) END";
+
+/// Adds an entry to that of its operation.
+pub(super) fn append_part(
+    conn: &Connection,
+    entry: &AuditEntry,
+    operation: &str,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(PART)?
+        .execute(params![
+            bigint(entry.occurred_at),
+            entry.actor,
+            entry.action,
+            entry.subject,
+            entry.reason,
+            bigint(entry.count),
+            operation,
+            i64::try_from(MAX_AUDIT_SUBJECT).unwrap_or(i64::MAX),
+        ])
+        .map(drop)
+}
+
 fn cursor(row: &Row<'_>) -> rusqlite::Result<AuditCursor> {
     Ok(AuditCursor {
         id: unsigned(row, 0)?,
@@ -68,13 +107,15 @@ fn cursor(row: &Row<'_>) -> rusqlite::Result<AuditCursor> {
     })
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
-    Ok(AuditEntry {
+fn entry(row: &Row<'_>) -> rusqlite::Result<StoredAuditEntry> {
+    let entry = AuditEntry {
         occurred_at: unsigned(row, 1)?,
         actor: row.get(2)?,
         action: row.get(3)?,
         subject: row.get(4)?,
         reason: row.get(5)?,
         count: unsigned(row, 6)?,
-    })
+    };
+    let updated_at = unsigned(row, 7)?;
+    Ok(StoredAuditEntry { entry, updated_at })
 }

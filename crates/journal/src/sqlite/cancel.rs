@@ -90,13 +90,15 @@ impl ControlStore for SqliteJournal {
         self.writer.run(work).await
     }
 
-    async fn cancelled_since(&self, since: u64) -> JournalResult<Vec<Uuid>> {
+    async fn cancelled_since(&self, since: u64) -> JournalResult<Vec<(Uuid, u32)>> {
         let select = move |conn: &Connection| {
             conn.prepare_cached(
-                "SELECT request_id FROM callbacks WHERE cancel_requested_at >= ?1
+                "SELECT request_id, generation FROM callbacks WHERE cancel_requested_at >= ?1
                  ORDER BY cancel_requested_at DESC LIMIT ?2",
             )?
-            .query_map(params![bigint(since), MAX_CANCELLED], |row| id(row, 0))?
+            .query_map(params![bigint(since), MAX_CANCELLED], |row| {
+                Ok((id(row, 0)?, row.get(1)?))
+            })?
             .collect()
         };
         self.reader.run(select).await

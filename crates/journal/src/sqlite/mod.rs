@@ -4,17 +4,20 @@
 //!   writers share a sync. `schema.rs`: the tables.
 //! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
 //!   values.
-//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`: the other
-//!   concerns, a trait each.
+//! - `counts.rs`: the unfinished callbacks of each app, kept by triggers of `schema_4.sql`.
+//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`, `lease.rs`:
+//!   the other concerns, a trait each.
 //! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
 //!   are refused.
 
 mod audit;
 mod cancel;
 mod connection;
+mod counts;
 mod error;
 mod filter;
 mod idempotency;
+mod lease;
 mod pause;
 mod read;
 mod replay;

@@ -5,15 +5,35 @@ use contract::duration_ms;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+use super::audit;
 use super::connection::SqliteJournal;
-use super::row::id;
+use super::counts;
+use super::row::{id, unsigned};
 use crate::column::{bigint, first_id};
 use crate::error::JournalResult;
-use crate::model::{KEY_TTL_MS, Retention, RetentionProgress};
+use crate::model::{
+    KEY_TTL_MS, MAX_UNFINISHED_COUNTED, Remembered, Retention, RetentionProgress,
+    retention_discards, retention_operation,
+};
 use crate::store::RetentionStore;
 
 /// Rows of each kind in one step: writers wait for it.
 const STEP: u32 = 1_000;
+
+/// What is not kept: everything but callbacks that have not ended, and dead letters that have a body
+/// and are not discarded, and what is remembered.
+fn removable(remembered: Remembered) -> String {
+    let Remembered {
+        discarded_since,
+        cancelled_since,
+    } = remembered;
+    format!(
+        "status NOT IN ('queued', 'retrying') AND NOT (status IN ('dead', 'expired') AND
+         (discarded = 0 AND dead_letter_since IS NOT NULL
+          OR coalesce(retention_discarded_at, 0) > {discarded_since}))
+         AND coalesce(cancel_requested_at, 0) <= {cancelled_since}"
+    )
+}
 
 #[async_trait]
 impl RetentionStore for SqliteJournal {
@@ -22,49 +42,110 @@ impl RetentionStore for SqliteJournal {
         retention: Retention,
         now: u64,
     ) -> JournalResult<RetentionProgress> {
+        let before = move |kept| now.saturating_sub(duration_ms(kept));
+        let bound = before(retention.callbacks);
+        let until = before(retention.dead_letters);
+        let remembered = Remembered::at(now);
+        let work = move |conn: &Connection| discard(conn, until, now);
+        let (letters, bodies) = self.writer.run(work).await?;
+        // The search passes those that are kept: no writer waits for it.
+        let select = move |conn: &Connection| find_removable(conn, bound, remembered);
+        let expired = self.lister.run(select).await?;
         let work = move |conn: &Connection| {
-            let before = |kept| now.saturating_sub(duration_ms(kept));
-            let callbacks = delete_callbacks(conn, before(retention.callbacks))?;
-            let bodies = delete_bodies(conn, before(retention.bodies))?;
+            counts::remove_idle(conn)?;
+            let callbacks = delete_callbacks(conn, &expired, remembered)?;
+            let audits = delete_audits(conn, before(retention.audits))?;
             let keys = delete_keys(conn, now.saturating_sub(KEY_TTL_MS))?;
-            let [callbacks, bodies, idempotency_keys] =
-                [callbacks, bodies, keys].map(|rows| u64::try_from(rows).unwrap_or(u64::MAX));
+            let step = usize::try_from(STEP).unwrap_or(usize::MAX);
+            let more = [expired.len(), bodies, audits, keys].contains(&step);
+            let [callbacks, dead_letters, audits, idempotency_keys] =
+                [callbacks, letters, audits, keys]
+                    .map(|rows| u64::try_from(rows).unwrap_or(u64::MAX));
             Ok(RetentionProgress {
                 callbacks,
-                bodies,
+                dead_letters,
+                audits,
                 idempotency_keys,
-                more: [callbacks, bodies, idempotency_keys].contains(&u64::from(STEP)),
+                more,
+                unfinished: 0,
             })
         };
-        self.writer.run(work).await
+        let mut progress = self.writer.run(work).await?;
+        if !progress.more {
+            let count = move |conn: &Connection| count_unfinished(conn, bound);
+            progress.unfinished = self.lister.run(count).await?;
+        }
+        Ok(progress)
     }
 }
 
-fn delete_callbacks(conn: &Connection, before: u64) -> rusqlite::Result<usize> {
-    let mut statement = conn.prepare_cached(
-        "SELECT request_id FROM callbacks
-         WHERE request_id < ?1 AND status NOT IN ('queued', 'retrying')
-         ORDER BY request_id LIMIT ?2",
-    )?;
+fn find_removable(
+    conn: &Connection,
+    before: u64,
+    remembered: Remembered,
+) -> rusqlite::Result<Vec<Uuid>> {
+    let removable = removable(remembered);
+    let sql = format!(
+        "SELECT request_id FROM callbacks WHERE request_id < ?1 AND {removable}
+         ORDER BY request_id LIMIT ?2"
+    );
+    let mut statement = conn.prepare(&sql)?;
     let bound = first_id(before);
     let found = statement.query_map(params![bound.as_bytes(), STEP], |row| id(row, 0))?;
-    let expired: Vec<Uuid> = found.collect::<rusqlite::Result<_>>()?;
-    for table in ["attempts", "callbacks"] {
-        let sql = format!("DELETE FROM {table} WHERE request_id = ?1");
-        let mut statement = conn.prepare_cached(&sql)?;
-        for request_id in &expired {
-            statement.execute([request_id.as_bytes()])?;
-        }
-    }
-    Ok(expired.len())
+    found.collect()
 }
 
-fn delete_bodies(conn: &Connection, until: u64) -> rusqlite::Result<usize> {
+fn delete_callbacks(
+    conn: &Connection,
+    expired: &[Uuid],
+    remembered: Remembered,
+) -> rusqlite::Result<usize> {
+    let removable = removable(remembered);
+    // One may have been replayed since it was found.
+    let sql = format!("DELETE FROM callbacks WHERE request_id = ?1 AND {removable}");
+    let mut callback = conn.prepare(&sql)?;
+    let mut attempts = conn.prepare_cached("DELETE FROM attempts WHERE request_id = ?1")?;
+    let mut deleted = 0;
+    for request_id in expired {
+        if callback.execute([request_id.as_bytes()])? > 0 {
+            attempts.execute([request_id.as_bytes()])?;
+            deleted += 1;
+        }
+    }
+    Ok(deleted)
+}
+
+/// Discards dead letters and removes their bodies, and writes that to the audit log. Returns how
+/// many were discarded, and how many bodies were removed: an operator may have discarded one.
+fn discard(conn: &Connection, until: u64, now: u64) -> rusqlite::Result<(usize, usize)> {
+    let mut select = conn.prepare_cached(
+        "SELECT request_id, discarded FROM callbacks WHERE dead_letter_since <= ?1
+         ORDER BY dead_letter_since LIMIT ?2",
+    )?;
+    let found = select.query_map(params![bigint(until), STEP], |row| {
+        Ok((id(row, 0)?, row.get(1)?))
+    })?;
+    let expired: Vec<(Uuid, bool)> = found.collect::<rusqlite::Result<_>>()?;
+    let mut update = conn.prepare_cached(
+        "UPDATE callbacks SET dead_letter = NULL, dead_letter_since = NULL, discarded = 1,
+         retention_discarded_at = CASE WHEN discarded THEN retention_discarded_at ELSE ?2 END
+         WHERE request_id = ?1",
+    )?;
+    for (request_id, _) in &expired {
+        update.execute(params![request_id.as_bytes(), bigint(now)])?;
+    }
+    let discarded = expired.iter().filter(|(_, discarded)| !discarded).count();
+    if discarded > 0 {
+        let entry = retention_discards(discarded, now);
+        audit::append_part(conn, &entry, &retention_operation(now))?;
+    }
+    Ok((discarded, expired.len()))
+}
+
+fn delete_audits(conn: &Connection, until: u64) -> rusqlite::Result<usize> {
     conn.prepare_cached(
-        "UPDATE callbacks SET dead_letter = NULL, dead_letter_since = NULL
-         WHERE request_id IN (
-             SELECT request_id FROM callbacks WHERE dead_letter_since <= ?1
-             ORDER BY dead_letter_since LIMIT ?2)",
+        "DELETE FROM audit_log WHERE id IN (
+         SELECT id FROM audit_log WHERE occurred_at <= ?1 ORDER BY occurred_at LIMIT ?2)",
     )?
     .execute(params![bigint(until), STEP])
 }
@@ -76,4 +157,16 @@ fn delete_keys(conn: &Connection, until: u64) -> rusqlite::Result<usize> {
          ORDER BY claimed_at LIMIT ?2)",
     )?
     .execute(params![bigint(until), STEP])
+}
+
+fn count_unfinished(conn: &Connection, before: u64) -> rusqlite::Result<u64> {
+    conn.prepare_cached(
+        "SELECT count(*) FROM (
+             SELECT 1 FROM callbacks INDEXED BY callbacks_unfinished
+             WHERE status IN ('queued', 'retrying') AND request_id < ?1 LIMIT ?2)",
+    )?
+    .query_row(
+        params![first_id(before).as_bytes(), bigint(MAX_UNFINISHED_COUNTED)],
+        |row| unsigned(row, 0),
+    )
 }

@@ -11,7 +11,7 @@ use crate::model::{AttemptRecord, Callback, Origin};
 pub(super) const COLUMNS: &str = "
     request_id, app_id, caller_no, callee_no, message_type, callback_url, target, accepted_at,
     generation, updated_at, status, reason, deferred_reason, next_attempt_at, cancel_requested,
-    discarded";
+    discarded, CASE WHEN discarded THEN retention_discarded_at IS NOT NULL ELSE 0 END";
 
 pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
     let next_attempt_at: Option<i64> = row.get(13)?;
@@ -34,6 +34,7 @@ pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
         next_attempt_at: next_attempt_at.map(|at| u64::try_from(at).unwrap_or_default()),
         cancel_requested: row.get(14)?,
         discarded: row.get(15)?,
+        discarded_by_retention: row.get(16)?,
         attempts: Vec::new(),
     })
 }

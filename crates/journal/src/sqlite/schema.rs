@@ -11,9 +11,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 /// The version of the tables. Versions 1 and 2 are from before 0.2.0 and are not upgraded.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
+/// The version of [`TABLES`], and the oldest that can be upgraded: that of 0.2.0.
+const OLDEST: i64 = 3;
+/// What each later version adds, in order. A migration that was released is never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("schema_4.sql")];
 
-/// The tables and columns of `postgres/schema.sql`. The body is the last column, so that reading
+/// The tables and columns of `postgres/schema.sql`, version [`OLDEST`]. The body is the last column, so that reading
 /// the others does not read it.
 const TABLES: &str = "
     CREATE TABLE callbacks (
@@ -102,7 +106,8 @@ const TABLES: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Opens the file for writing, and creates the file and its tables if they are missing.
+/// Opens the file for writing, creates the file and its tables if they are missing, and upgrades
+/// those of an older version.
 pub(super) fn open_writer(file: &Path) -> Result<Connection, String> {
     create_private(file).map_err(|error| error.to_string())?;
     let (connection, version) = try_open_writer(file).map_err(|error| error.to_string())?;
@@ -118,15 +123,15 @@ pub(super) fn check(file: &Path) -> Result<(), String> {
     let found = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let found = found.and_then(|connection| version(&connection));
     match found.map_err(|error| error.to_string())? {
-        0 => Ok(()),
+        0 | OLDEST..VERSION => Ok(()),
         found => check_version(found),
     }
 }
 
 fn check_version(version: i64) -> Result<(), String> {
     let advice = match version {
-        VERSION => return Ok(()),
-        older if older < VERSION => {
+        OLDEST..=VERSION => return Ok(()),
+        older if older < OLDEST => {
             "it is from before ringback 0.2.0; move journal.db, journal.db-wal and journal.db-shm \
              away, and a new one is created"
         }
@@ -153,18 +158,37 @@ fn try_open_writer(file: &Path) -> rusqlite::Result<(Connection, i64)> {
     let connection = Connection::open(file)?;
     prepare(&connection)?;
     let found = version(&connection)?;
-    if found != 0 && found != VERSION {
+    if found != 0 && !(OLDEST..=VERSION).contains(&found) {
         return Ok((connection, found));
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // A long read lets the log grow; truncate it to 64 MiB afterwards.
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-    if found == 0 {
-        let create = format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;");
-        connection.execute_batch(&create)?;
-    }
+    upgrade(&connection, found)?;
     Ok((connection, VERSION))
+}
+
+/// Creates what is missing since version `found` (0: everything), all or none.
+fn upgrade(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    if found == VERSION {
+        return Ok(());
+    }
+    let mut sql = String::from("BEGIN; ");
+    if found == 0 {
+        sql.push_str(TABLES);
+    }
+    for (version, migration) in (OLDEST + 1..).zip(MIGRATIONS) {
+        if version > found {
+            sql.push_str(migration);
+        }
+    }
+    sql.push_str(&format!(" PRAGMA user_version = {VERSION}; COMMIT;"));
+    connection.execute_batch(&sql)?;
+    if found != 0 {
+        tracing::info!(version = VERSION, "journal migrated");
+    }
+    Ok(())
 }
 
 /// Opens the existing file for reading only.
@@ -188,4 +212,33 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_version_3_is_upgraded_with_its_rows() {
+        let name = format!("ringback-journal-v3-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("journal.db");
+        let old = Connection::open(&file).unwrap();
+        let insert = "INSERT INTO audit_log (occurred_at, actor, action, subject, reason, count)
+            VALUES (7, 'ann', 'replay', 'all dead letters', 'repaired', 3);";
+        let create = format!("{TABLES} {insert} PRAGMA user_version = 3;");
+        old.execute_batch(&create).unwrap();
+        drop(old);
+        assert_eq!(check(&file), Ok(()));
+        for _ in 0..2 {
+            let connection = open_writer(&file).unwrap();
+            assert_eq!(version(&connection), Ok(VERSION));
+            let select = "SELECT coalesce(updated_at, occurred_at) FROM audit_log
+                WHERE operation IS NULL";
+            let at: i64 = connection.query_row(select, [], |row| row.get(0)).unwrap();
+            assert_eq!(at, 7);
+        }
+        fs::remove_dir_all(directory).unwrap();
+    }
 }

@@ -7,16 +7,18 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use admin::AdminDependencies;
+use admin::{AdminDependencies, AdminMetrics};
 use broker::Broker;
 use delivery::auth::{AuthMode, CallerRegistry};
 use delivery::{AddressRule, CalleeRegistry, Guards};
 use dispatcher::{Dispatcher, DispatcherMetrics, PauseRegistry, PolicyHandle};
 use ingress::{IngressDependencies, IngressMetrics};
-use journal::JournalHandle;
+use journal::{JournalHandle, Retention};
+use runtime::http::{HealthPages, HttpLimits};
 use runtime::reload::Commit;
 use runtime::{
-    ConfigError, Health, Loaded, MetricsRegistry, Reload, ReloadMetrics, Reloadable, shutdown,
+    ConfigError, Health, Loaded, MetricsRegistry, Reload, ReloadMetrics, Reloadable, open_files,
+    shutdown,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +58,8 @@ pub(crate) struct App {
     recording: Option<Recording>,
     pauses: PauseRegistry,
     metrics: MetricsRegistry,
+    /// The bounds of all listeners.
+    http: HttpLimits,
     health: Arc<Health>,
     /// Cancelled by the first SIGTERM or SIGINT.
     pub(crate) stop: CancellationToken,
@@ -94,6 +98,7 @@ impl App {
         let reload = Reload::new(loaded, RELOADABLE, role.reloads_on_sighup())?;
         let broker = open_broker(&settings.broker, role)?;
         let (metrics, health) = (MetricsRegistry::new(), Health::new());
+        let http = HttpLimits::new(&settings.http, open_files::raise_limit(), &metrics);
         let broker_metrics = Arc::new(metrics.add(BrokerMetrics::register));
         watch(
             &broker,
@@ -124,6 +129,7 @@ impl App {
             recording,
             pauses: PauseRegistry::new(journal, settings.auto_pause.clone()),
             metrics,
+            http,
             health,
             stop,
         };
@@ -210,7 +216,7 @@ impl App {
             callees: self.callees.clone(),
             guards: self.guards.clone(),
             metrics: Arc::new(self.metrics.add(IngressMetrics::register)),
-            registry: self.metrics.clone(),
+            http: self.http.clone(),
             health: Arc::clone(&self.health),
             journal: self.journal().cloned(),
             max_journal_backlog: settings.journal.max_backlog,
@@ -238,8 +244,11 @@ impl App {
             journal: self.journal().map(|handle| handle.journal.clone()),
             callee_registry: self.callees.clone(),
             retention: settings.journal.retention,
+            dead_letter_retention: settings.dead_letter_retention(),
             pauses: self.pauses.clone(),
             targets: dispatcher.target_stats(),
+            http: self.http.clone(),
+            metrics: self.metrics.add(AdminMetrics::register),
         };
         let (address, serving) = admin::serve(&settings.admin, dependencies, self.stop.clone())?;
         Ok(Listener {
@@ -248,13 +257,31 @@ impl App {
         })
     }
 
-    /// Opens the health and metrics pages of a role without ingress.
+    /// Opens the bare health pages of a role without ingress.
     ///
     /// # Errors
     /// When the port is in use.
     pub(crate) fn serve_health(&self, listen: SocketAddr) -> Result<HealthServer, CommandError> {
-        let (metrics, health) = (self.metrics.clone(), Arc::clone(&self.health));
-        HealthServer::open(listen, metrics, health, self.stop.clone())
+        self.serve_pages("health", listen, HealthPages::Bare)
+    }
+
+    /// Opens the metrics, and the details of the health.
+    ///
+    /// # Errors
+    /// When the port is in use.
+    pub(crate) fn serve_metrics(&self, listen: SocketAddr) -> Result<HealthServer, CommandError> {
+        let pages = HealthPages::Full(self.metrics.clone());
+        self.serve_pages("metrics", listen, pages)
+    }
+
+    fn serve_pages(
+        &self,
+        name: &'static str,
+        listen: SocketAddr,
+        pages: HealthPages,
+    ) -> Result<HealthServer, CommandError> {
+        let (health, stop) = (Arc::clone(&self.health), self.stop.clone());
+        HealthServer::open(name, listen, pages, health, &self.http, stop)
     }
 
     /// Maintains the journal until the stop: stores queued records, and removes expired ones.
@@ -263,8 +290,19 @@ impl App {
         match &self.recording {
             None => stop.cancelled().await,
             Some(recording) => {
-                let (journal, broker) = (&settings.journal, &self.broker);
-                recording.run_maintenance(journal, broker, stop).await;
+                if settings.journal.body_retention.is_some() {
+                    tracing::warn!(
+                        "journal.body_retention is now dead_letters.retention; while it is set, it \
+                         is used in its place"
+                    );
+                }
+                let retention = Retention {
+                    callbacks: settings.journal.retention,
+                    dead_letters: settings.dead_letter_retention(),
+                    audits: settings.journal.audit_retention,
+                };
+                let broker = &self.broker;
+                recording.run_maintenance(retention, broker, stop).await;
             }
         }
     }

@@ -51,6 +51,7 @@ pub(crate) fn open(config: &BrokerConfig, role: ProcessRole) -> Result<Broker, C
     Broker::open(&embedded::EmbeddedOptions {
         directory: directory.clone(),
         publish_timeout: config.publish_timeout,
+        min_free_bytes: config.min_free_bytes,
     })
     .map_err(|reason| ConfigError::refused("broker.data_dir", reason))
 }

@@ -1,12 +1,17 @@
 //! Shows the broker's state on `/readyz` and in the metrics.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use broker::{Broker, ConnectionState, Depths, Queue};
+use broker::{Broker, ConnectionState, Depth, Depths, Queue};
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use runtime::Health;
-use runtime::metrics::{Labeled, Registry, add};
+use runtime::metrics::{Labeled, Registry, add, add_seconds};
 use tokio::sync::watch::Receiver;
+
+/// Of a metric whose one series appears with the first reading.
+type NoLabels = [(&'static str, &'static str); 0];
 
 /// Metrics of the broker.
 #[derive(Debug)]
@@ -14,7 +19,14 @@ pub(super) struct BrokerMetrics {
     up: Labeled<Gauge>,
     blocked: Gauge,
     queue_messages: Labeled<Gauge>,
+    queue_stale: Labeled<Gauge>,
+    delayed: Family<NoLabels, Gauge>,
+    oldest_due: Family<NoLabels, Gauge<f64, AtomicU64>>,
+    free_disk: Family<NoLabels, Gauge>,
 }
+
+/// The label of the delay queues among the queues.
+const DELAYED: &str = "delayed";
 
 impl BrokerMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
@@ -40,6 +52,31 @@ impl BrokerMetrics {
                 "queue",
                 &[],
             ),
+            queue_stale: Labeled::register(
+                registry,
+                "queue_messages_stale",
+                "Whether the number of messages in a queue could not be read again (1) or is current (0)",
+                "queue",
+                &[],
+            ),
+            delayed: add(
+                registry,
+                "delayed_messages",
+                "Delayed messages that are not due, as last seen",
+                Family::default(),
+            ),
+            oldest_due: add_seconds(
+                registry,
+                "oldest_due_age",
+                "How long the oldest message of the backlog has been due (embedded store)",
+                Family::default(),
+            ),
+            free_disk: add(
+                registry,
+                "free_disk_bytes",
+                "Free bytes on the disk of the embedded store",
+                Family::default(),
+            ),
         }
     }
 
@@ -47,11 +84,41 @@ impl BrokerMetrics {
         self.up.with(connection, |gauge| gauge.set(up.into()));
     }
 
+    fn set_free_disk(&self, free: Option<u64>) {
+        match free {
+            Some(free) => {
+                let free = i64::try_from(free).unwrap_or(i64::MAX);
+                self.free_disk.get_or_create(&[]).set(free);
+            }
+            None => _ = self.free_disk.remove(&[]),
+        }
+    }
+
     fn set_depths(&self, depths: &Depths) {
         for queue in Queue::ALL {
-            let messages = i64::from(depths.of(queue));
-            self.queue_messages
-                .with(queue.as_str(), |gauge| gauge.set(messages));
+            let depth = depths.of(queue);
+            if let Some(messages) = depth.last_known() {
+                self.queue_messages
+                    .with(queue.as_str(), |gauge| gauge.set(messages.into()));
+            }
+            self.set_stale(queue.as_str(), depth);
+        }
+        if let Some(messages) = depths.delayed.last_known() {
+            self.delayed.get_or_create(&[]).set(messages.into());
+        }
+        self.set_stale(DELAYED, depths.delayed);
+        if let Some(age) = depths.oldest_due_age {
+            self.oldest_due.get_or_create(&[]).set(age.as_secs_f64());
+        } else if let Some(gauge) = self.oldest_due.get(&[]) {
+            gauge.set(0.0);
+        }
+    }
+
+    fn set_stale(&self, queue: &'static str, depth: Depth) {
+        if depth.last_known().is_some() {
+            let stale = depth.is_stale();
+            self.queue_stale
+                .with(queue, |gauge| gauge.set(stale.into()));
         }
     }
 }
@@ -67,6 +134,9 @@ pub(super) fn watch(
     let publishing = broker.publishing();
     let consuming = consumes.then(|| broker.consuming());
     tokio::spawn(follow_depths(broker.depths(), Arc::clone(&metrics)));
+    if let Some(free) = broker.free_disk_bytes() {
+        tokio::spawn(follow_free_disk(free, Arc::clone(&metrics)));
+    }
     tokio::spawn(follow_states(publishing, consuming, health, metrics));
 }
 
@@ -74,6 +144,16 @@ async fn follow_depths(mut depths: Receiver<Depths>, metrics: Arc<BrokerMetrics>
     while depths.changed().await.is_ok() {
         let seen = *depths.borrow_and_update();
         metrics.set_depths(&seen);
+    }
+}
+
+async fn follow_free_disk(mut free: Receiver<Option<u64>>, metrics: Arc<BrokerMetrics>) {
+    loop {
+        let seen = *free.borrow_and_update();
+        metrics.set_free_disk(seen);
+        if free.changed().await.is_err() {
+            return; // The store is closed.
+        }
     }
 }
 
@@ -130,6 +210,8 @@ fn describe(publish: &ConnectionState, consume: Option<&ConnectionState>) -> Str
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use runtime::MetricsRegistry;
     use tokio::sync::watch;
 
@@ -211,28 +293,32 @@ mod tests {
         assert!(!page.contains("consume"), "{page}");
     }
 
-    #[tokio::test]
-    async fn each_queue_has_its_depth_in_the_metrics() {
+    fn page_after(shown: &[Depths]) -> String {
         let registry = MetricsRegistry::new();
-        let metrics = Arc::new(registry.add(BrokerMetrics::register));
-        let (sender, depths) = watch::channel(Depths::default());
-        sender.send_replace(Depths {
-            first: 1,
-            retry: 2,
-            delivery_limit: 3,
-            unrouted: 4,
-            dead: 5,
-            unreadable: 6,
-            journal: 7,
-        });
-        let following = tokio::spawn(follow_depths(depths, metrics));
-        let seen = || registry.encode().contains("{queue=\"journal\"} 7");
-        while !seen() {
-            tokio::task::yield_now().await;
+        let metrics = registry.add(BrokerMetrics::register);
+        for depths in shown {
+            metrics.set_depths(depths);
         }
-        drop(sender);
-        following.await.unwrap();
-        let page = registry.encode();
+        registry.encode()
+    }
+
+    fn every_depth() -> Depths {
+        Depths {
+            first: Depth::fresh(1),
+            retry: Depth::fresh(2),
+            delivery_limit: Depth::fresh(3),
+            unrouted: Depth::fresh(4),
+            dead: Depth::fresh(5),
+            unreadable: Depth::fresh(6),
+            journal: Depth::fresh(7),
+            delayed: Depth::fresh(8),
+            oldest_due_age: Some(Duration::from_millis(1_500)),
+        }
+    }
+
+    #[test]
+    fn each_queue_has_its_depth_in_the_metrics() {
+        let page = page_after(&[every_depth()]);
         for (queue, depth) in [
             ("first", 1),
             ("retry", 2),
@@ -240,9 +326,65 @@ mod tests {
             ("unrouted", 4),
             ("dead", 5),
             ("unreadable", 6),
+            ("journal", 7),
         ] {
             let line = format!("ringback_queue_messages{{queue=\"{queue}\"}} {depth}\n");
             assert!(page.contains(&line), "{line}{page}");
+            let line = format!("ringback_queue_messages_stale{{queue=\"{queue}\"}} 0\n");
+            assert!(page.contains(&line), "{line}{page}");
+        }
+        for line in [
+            "ringback_delayed_messages{} 8\n",
+            "ringback_queue_messages_stale{queue=\"delayed\"} 0\n",
+            "ringback_oldest_due_age_seconds{} 1.5\n",
+        ] {
+            assert!(page.contains(line), "{line}{page}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_free_space_of_the_disk_is_shown_where_it_is_known() {
+        let (registry, free) = (MetricsRegistry::new(), watch::channel(Some(5)).1);
+        let metrics = Arc::new(registry.add(BrokerMetrics::register));
+        let shown = || registry.encode().contains("ringback_free_disk_bytes{} 5\n");
+        assert!(!shown());
+        follow_free_disk(free, Arc::clone(&metrics)).await;
+        assert!(shown());
+        metrics.set_free_disk(None);
+        assert!(!registry.encode().contains("ringback_free_disk_bytes{"));
+    }
+
+    #[test]
+    fn an_unknown_depth_has_no_series() {
+        let page = page_after(&[Depths::default()]);
+        for name in [
+            "ringback_queue_messages{",
+            "stale{",
+            "ringback_delayed_messages{",
+            "age_seconds{",
+        ] {
+            assert!(!page.contains(name), "{name}: {page}");
+        }
+    }
+
+    #[test]
+    fn a_depth_that_cannot_be_read_again_keeps_its_value_and_is_marked() {
+        let unread = Depths {
+            dead: Depth::stale(5),
+            delayed: Depth::stale(8),
+            oldest_due_age: None,
+            ..every_depth()
+        };
+        let page = page_after(&[every_depth(), unread]);
+        for line in [
+            "ringback_queue_messages{queue=\"dead\"} 5\n",
+            "ringback_queue_messages_stale{queue=\"dead\"} 1\n",
+            "ringback_queue_messages_stale{queue=\"first\"} 0\n",
+            "ringback_delayed_messages{} 8\n",
+            "ringback_queue_messages_stale{queue=\"delayed\"} 1\n",
+            "ringback_oldest_due_age_seconds{} 0.0\n",
+        ] {
+            assert!(page.contains(line), "{line}{page}");
         }
     }
 }

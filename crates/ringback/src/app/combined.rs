@@ -6,7 +6,7 @@ use super::app::{App, Listener};
 use super::settings::Settings;
 use crate::error::CommandError;
 
-/// Ingress, dispatcher and the operators' API, open. Health and metrics are on ingress.
+/// Ingress, dispatcher and the operators' API, open. Bare health pages are on ingress.
 pub(crate) struct Combined {
     pub(crate) ingress: Listener,
     pub(crate) admin: Listener,

@@ -1,18 +1,18 @@
-//! Health and metrics of a role without ingress, on their own address.
+//! Health pages, and perhaps metrics, on an address of their own.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use runtime::http::serve_health;
-use runtime::{Health, MetricsRegistry};
+use runtime::Health;
+use runtime::http::{HealthPages, HttpLimits, serve_health};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CommandError;
 
-/// The server of the health and metrics pages.
+/// A server of health pages.
 pub(crate) struct HealthServer {
     pub(crate) address: SocketAddr,
     stop: CancellationToken,
@@ -20,18 +20,27 @@ pub(crate) struct HealthServer {
 }
 
 impl HealthServer {
-    /// Opens the pages. They show that the process drains once `process_stop` is cancelled.
+    /// Opens the pages; `name` is the listener's. They show that the process drains once `process_stop` is cancelled.
     ///
     /// # Errors
     /// When the port is in use.
     pub(crate) fn open(
+        name: &'static str,
         listen: SocketAddr,
-        metrics: MetricsRegistry,
+        pages: HealthPages,
         health: Arc<Health>,
+        limits: &HttpLimits,
         process_stop: CancellationToken,
     ) -> Result<Self, CommandError> {
         let stop = CancellationToken::new();
-        let (address, serving) = serve_health(listen, metrics, Arc::clone(&health), stop.clone())?;
+        let (address, serving) = serve_health(
+            name,
+            listen,
+            pages,
+            Arc::clone(&health),
+            limits,
+            stop.clone(),
+        )?;
         tokio::spawn(async move {
             process_stop.cancelled().await;
             health.begin_draining();

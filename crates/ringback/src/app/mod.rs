@@ -17,7 +17,7 @@ mod broker_watch;
 pub(crate) mod combined;
 pub(crate) mod config_check;
 pub(crate) mod guards;
-mod health_server;
+pub(crate) mod health_server;
 pub(crate) mod role;
 pub(crate) mod settings;
 

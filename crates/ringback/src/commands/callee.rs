@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use admin::cli::stdout::print_line;
-use runtime::{http, shutdown};
+use runtime::shutdown;
 
 use crate::error::CommandError;
 use crate::practice_callee;
@@ -22,8 +22,7 @@ pub(super) struct CalleeArgs {
 /// A port in use, or a server that ended unexpectedly.
 pub(super) async fn run(args: CalleeArgs) -> Result<(), CommandError> {
     let stop = shutdown::on_signals()?;
-    let (address, serving) = practice_callee::serve(args.listen, stop.clone())
-        .map_err(|error| http::cannot_listen(args.listen, &error))?;
+    let (address, serving) = practice_callee::serve(args.listen, stop.clone())?;
     print_line(&format!(
         "practice callee on http://{address}; what it has received: curl http://{address}/received"
     ))?;

@@ -19,11 +19,12 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     let dispatcher = app.dispatcher(settings)?;
     let admin = app.serve_admin(settings, &dispatcher)?;
     let mut health = app.serve_health(settings.dispatcher.listen)?;
+    let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
     let (address, effective) = (health.address, settings.to_toml_redacted());
     tracing::info!(
-        %address, admin = %admin.address, settings = effective,
-        "dispatcher is running; health and metrics are listening"
+        %address, admin = %admin.address, metrics = %metrics.address, settings = effective,
+        "dispatcher is running; health is listening"
     );
     let work = async {
         let (ended, (), ()) = tokio::join!(
@@ -33,9 +34,10 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
         );
         ended
     };
-    let served = health.serve_while(work).await;
+    let served = health.serve_while(metrics.serve_while(work)).await;
     app.close().await;
     served?;
     health.close().await?;
+    metrics.close().await?;
     role.ended(app.stop.is_cancelled())
 }

@@ -18,13 +18,19 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     let mut app = App::start(loaded, role, Additions::default())?;
     warn_if_open(settings);
     let ingress = app.serve_ingress(settings)?;
+    let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
     let effective = settings.to_toml_redacted();
-    tracing::info!(address = %ingress.address, settings = effective, "ingress is listening");
+    tracing::info!(
+        address = %ingress.address, metrics = %metrics.address, settings = effective,
+        "ingress is listening"
+    );
     // Ends after the last response: only then may journal and broker close.
-    let served = ingress.serve(role.as_str(), &app.stop).await;
+    let serving = ingress.serve(role.as_str(), &app.stop);
+    let served = metrics.serve_while(serving).await;
     app.close().await;
     served?;
+    metrics.close().await?;
     role.ended(true)
 }
 

@@ -56,11 +56,11 @@ pub struct Cli {
 enum Command {
     /// Accept callbacks: POST /api/callback on ingress.listen. Needs broker.url.
     Ingress,
-    /// Deliver queued callbacks; health and metrics on dispatcher.listen.
+    /// Deliver queued callbacks; health on dispatcher.listen, metrics on metrics.listen.
     ///
     /// Needs broker.url. Run any number of them.
     Dispatcher,
-    /// Write records into the journal, and nothing else; health and metrics on dispatcher.listen.
+    /// Write records into the journal, and nothing else; health on dispatcher.listen.
     ///
     /// Needs broker.url and journal.url. Every dispatcher does this too: run it where the journal
     /// must keep up while no dispatcher runs.
@@ -71,14 +71,14 @@ enum Command {
     Migrate,
     /// Run ingress and dispatcher in one process, on the embedded store in broker.data_dir.
     ///
-    /// Needs no RabbitMQ. Only one process can use a directory. Health and metrics of both are on
-    /// ingress.listen.
+    /// Needs no RabbitMQ. Only one process can use a directory. Health is on ingress.listen, metrics
+    /// are on metrics.listen.
     Serve,
     /// Try it out: ingress, dispatcher and a practice callee in one process.
     ///
     /// Queue and journal are an embedded store in a temporary directory, unless --data-dir,
     /// broker.url or journal.url names another location. The address guard (SSRF guard) also allows
-    /// the practice callee. Health and metrics are on the ingress port.
+    /// the practice callee. Health is on the ingress port, metrics are on metrics.listen.
     Dev(dev::DevArgs),
     /// Serve the practice callee alone: a target that does what its path says.
     ///

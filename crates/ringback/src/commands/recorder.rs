@@ -19,19 +19,21 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     require_shared_journal(settings, role.as_str())?;
     let mut app = App::start(loaded, role, Additions::default())?;
     let mut health = app.serve_health(settings.dispatcher.listen)?;
+    let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
     let (address, effective) = (health.address, settings.to_toml_redacted());
     tracing::info!(
-        %address, settings = effective,
-        "recorder is running; health and metrics are listening"
+        %address, metrics = %metrics.address, settings = effective,
+        "recorder is running; health is listening"
     );
     let work = async {
         app.run_maintenance(settings).await;
         Ok(())
     };
-    let served = health.serve_while(work).await;
+    let served = health.serve_while(metrics.serve_while(work)).await;
     app.close().await;
     served?;
     health.close().await?;
+    metrics.close().await?;
     role.ended(app.stop.is_cancelled())
 }

@@ -20,14 +20,16 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     let mut app = App::start(loaded, role, Additions::default())?;
     warn_if_open(settings);
     let combined = Combined::open(&mut app, settings)?;
+    let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
     tracing::info!(
         address = %combined.ingress.address, admin = %combined.admin.address,
-        settings = settings.to_toml_redacted(),
+        metrics = %metrics.address, settings = settings.to_toml_redacted(),
         "ringback is running"
     );
-    let served = combined.run(&app, settings).await;
+    let served = metrics.serve_while(combined.run(&app, settings)).await;
     app.close().await;
     served?;
+    metrics.close().await?;
     role.ended(true)
 }

@@ -15,6 +15,7 @@ pub(super) fn banner(
     ingress: SocketAddr,
     callee: SocketAddr,
     admin: SocketAddr,
+    metrics: SocketAddr,
 ) -> String {
     let curl = |path: &str| curl(ingress, callee, path);
     format!(
@@ -32,6 +33,7 @@ what the callee has received:
   curl http://{callee}/received
 the state of each, for operators (also: callback show ID, dead-letters list):
   ringback callback list --admin http://{admin}
+metrics: http://{metrics}/metrics
 
 Each attempt is one line below. Ctrl-C stops.
 ",
@@ -60,7 +62,8 @@ mod tests {
     fn the_curl_lines_name_the_real_ports_and_carry_whole_callbacks() {
         let (ingress, callee) = ("127.0.0.1:41".parse().unwrap(), "[::1]:42".parse().unwrap());
         let admin = "127.0.0.1:43".parse().unwrap();
-        let text = banner("RabbitMQ", ingress, callee, admin);
+        let metrics = "127.0.0.1:44".parse().unwrap();
+        let text = banner("RabbitMQ", ingress, callee, admin, metrics);
         let lines: Vec<&str> = text
             .lines()
             .filter_map(|line| line.strip_prefix("  curl http://127.0.0.1:41/api/callback "))
@@ -81,6 +84,7 @@ mod tests {
         assert!(text.contains("  curl http://[::1]:42/received\n"), "{text}");
         let admin = "  ringback callback list --admin http://127.0.0.1:43\n";
         assert!(text.contains(admin), "{text}");
+        assert!(text.contains("http://127.0.0.1:44/metrics\n"), "{text}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod banner;
 mod data_dir;
 mod demo;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,13 +20,15 @@ use admin::cli::http::reachable;
 use admin::cli::stdout::print_line;
 use broker::{Broker, ConnectionState};
 use delivery::AddressRule;
+use runtime::http::MetricsConfig;
 use runtime::telemetry::LogConfig;
-use runtime::{Config as _, Loaded, http};
+use runtime::{Config as _, Loaded};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::app::combined::Combined;
+use crate::app::health_server::HealthServer;
 use crate::app::role::ProcessRole;
 use crate::app::settings::Settings;
 use crate::app::{Additions, App};
@@ -87,8 +90,7 @@ pub(crate) async fn run(mut loaded: Loaded<Settings>, args: DevArgs) -> Result<(
     let settings = &loaded.settings;
 
     let callee_stop = CancellationToken::new();
-    let (callee_at, callee) = practice_callee::serve(args.callee_listen, callee_stop.clone())
-        .map_err(|error| http::cannot_listen(args.callee_listen, &error))?;
+    let (callee_at, callee) = practice_callee::serve(args.callee_listen, callee_stop.clone())?;
     let callee_at = reachable(callee_at);
     let callee = tokio::spawn(callee);
 
@@ -98,26 +100,41 @@ pub(crate) async fn run(mut loaded: Loaded<Settings>, args: DevArgs) -> Result<(
     };
     let mut app = App::start(&loaded, ProcessRole::Dev, additions)?;
     let combined = Combined::open(&mut app, settings)?;
+    let mut metrics = serve_metrics(&app, settings.metrics.listen)?;
     if !args.demo {
         app.follow_settings(); // A reload would replace the demo's schedule.
     }
     let ingress_at = reachable(combined.ingress.address);
     let admin_at = reachable(combined.admin.address);
+    let metrics_at = reachable(metrics.address);
     let (broker, demo) = (app.broker.clone(), args.demo);
     tokio::spawn(async move {
-        let banner = banner::banner(&queue, ingress_at, callee_at, admin_at);
+        let banner = banner::banner(&queue, ingress_at, callee_at, admin_at, metrics_at);
         if print_when_ready(broker, &queue, &banner).await && demo {
             demo::run(ingress_at, callee_at).await;
         }
     });
-    let ended = combined.run(&app, settings).await;
+    let ended = metrics.serve_while(combined.run(&app, settings)).await;
     app.close().await;
     // The callee stops last: attempts in flight need it.
     callee_stop.cancel();
     callee.await.map_err(std::io::Error::other)??;
     drop(data_dir);
     ended?;
+    metrics.close().await?;
     ProcessRole::Dev.ended(true)
+}
+
+/// Opens the metrics, on a free port if another process has the default one.
+fn serve_metrics(app: &App, listen: SocketAddr) -> Result<HealthServer, CommandError> {
+    let opened = app.serve_metrics(listen);
+    let is_default = listen == MetricsConfig::default().listen;
+    match opened {
+        Err(CommandError::System(error)) if is_default && error.kind() == ErrorKind::AddrInUse => {
+            app.serve_metrics(SocketAddr::new(listen.ip(), 0))
+        }
+        opened => opened,
+    }
 }
 
 /// Prints the banner once the broker is connected, and a hint if that takes long. Returns whether the

@@ -32,10 +32,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::http::{KeepAlive, StatusCode};
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, Data, Query};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
+use actix_web::{App, HttpRequest, HttpResponse};
+use runtime::http::{self, Audience, HttpLimits, ServeOptions, hold_body};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +47,9 @@ pub use request_log::{ReceivedRequest, RequestBody, RequestLog};
 
 /// The largest request body, in bytes: well above the gateway's limit.
 const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
+
+/// How long a request body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Starts a practice callee with a new request log.
 ///
@@ -76,8 +81,9 @@ pub fn serve_with(
     impl Future<Output = io::Result<()>> + Send + use<>,
 )> {
     let log = Data::from(log);
-    let http = HttpServer::new(move || {
+    let app = move || {
         App::new()
+            .wrap(from_fn(hold_body))
             .app_data(log.clone())
             .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
             .service(
@@ -87,18 +93,21 @@ pub fn serve_with(
             )
             .route("/received/count", web::get().to(count))
             .default_service(web::to(receive))
-    })
-    .workers(2)
-    .disable_signals() // The caller decides when to stop.
-    // Closing idle connections would sometimes race with a pooled client, and a test would see a
-    // failed attempt.
-    .keep_alive(KeepAlive::Os)
-    .client_request_timeout(Duration::ZERO)
-    // Otherwise a request to `/hang` would never end, even after its client has disconnected.
-    .h1_allow_half_closed(false)
-    .bind(listen)?;
-    let address = http.addrs().first().copied().unwrap_or(listen);
-    Ok((address, run_until(http.run(), stop)))
+    };
+    let (listener, address) = http::listen(listen)?;
+    let options = ServeOptions {
+        name: "callee",
+        // Closing idle connections would sometimes race with a pooled client, and a test would see a
+        // failed attempt.
+        audience: Audience::Practice,
+        body_timeout: Some(BODY_TIMEOUT),
+        workers: 2,
+        shutdown_timeout: Duration::ZERO,
+    };
+    // A graceful stop would end no request to `/hang`.
+    let never = CancellationToken::new();
+    let server = http::serve(listener, options, &HttpLimits::uncounted(), never, app)?;
+    Ok((address, run_until(server, stop)))
 }
 
 async fn run_until(server: Server, stop: CancellationToken) -> io::Result<()> {

@@ -11,6 +11,7 @@ use runtime::metrics::{Labeled, Registry, add};
 pub(crate) struct RecordingMetrics {
     up: Arc<Labeled<Gauge>>,
     buffered: Gauge,
+    unfinished: Gauge,
     dropped: Counter,
     stored: Counter,
     refused: Counter,
@@ -33,10 +34,17 @@ impl RecordingMetrics {
             "Records buffered in memory",
             Gauge::default(),
         );
+        let unfinished = add(
+            registry,
+            "journal_unfinished_past_retention",
+            "Callbacks past journal.retention that have not ended, at most 100000",
+            Gauge::default(),
+        );
         let mut counter = |name, help| add(registry, name, help, Counter::default());
         Self {
             up: Arc::new(up),
             buffered,
+            unfinished,
             dropped: counter(
                 "journal_records_dropped",
                 "Records dropped because the buffer was full",
@@ -66,6 +74,12 @@ impl RecordingMetrics {
     pub(super) fn set_buffered(&self, records: usize) {
         self.buffered
             .set(i64::try_from(records).unwrap_or(i64::MAX));
+    }
+
+    /// This many callbacks past their retention have not ended.
+    pub(super) fn set_unfinished_past_retention(&self, callbacks: u64) {
+        self.unfinished
+            .set(i64::try_from(callbacks).unwrap_or(i64::MAX));
     }
 
     /// This many records were dropped since the start of the process.
@@ -106,6 +120,7 @@ mod tests {
         let metrics = registry.add(RecordingMetrics::register);
         metrics.set_up("sqlite", true);
         metrics.set_buffered(12);
+        metrics.set_unfinished_past_retention(7);
         metrics.set_dropped(3);
         metrics.set_dropped(5);
         metrics.stored(500, 1);
@@ -115,6 +130,7 @@ mod tests {
         for line in [
             "ringback_journal_up{kind=\"sqlite\"} 1",
             "ringback_journal_buffered_records 12",
+            "ringback_journal_unfinished_past_retention 7",
             "ringback_journal_records_dropped_total 5",
             "ringback_journal_records_total 500",
             "ringback_journal_refused_total 1",

@@ -155,7 +155,7 @@ impl Recording {
     /// Stores queued records, and removes expired ones, until `stop`.
     pub(crate) async fn run_maintenance(
         &self,
-        config: &JournalConfig,
+        retention: Retention,
         broker: &Broker,
         stop: CancellationToken,
     ) {
@@ -166,11 +166,8 @@ impl Recording {
             return;
         }
         let journal = &self.handle.journal;
-        let retention = Retention {
-            callbacks: config.retention,
-            bodies: config.body_retention,
-        };
-        let retaining = retain(journal.clone(), retention, stop.clone());
+        let metrics = self.metrics.clone();
+        let retaining = retain(journal.clone(), retention, metrics, stop.clone());
         match self.kind {
             JournalKind::Sqlite => retaining.await,
             JournalKind::Postgres => {

@@ -8,8 +8,6 @@ use actix_web::web::Payload;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
-use super::head_timeout::HeadTracker;
-
 /// How large and how slow a body may be.
 #[derive(Clone, Copy, Debug)]
 pub struct BodyLimits {
@@ -46,11 +44,7 @@ pub async fn read_json(
 ) -> Result<Bytes, BodyError> {
     check_headers(request.headers(), limits.max_bytes)?;
     let body = tokio::time::timeout(limits.timeout, collect(payload, limits.max_bytes)).await;
-    let body = body.map_err(|_| BodyError::TimedOut)??;
-    if let Some(tracker) = request.conn_data::<HeadTracker>() {
-        tracker.request_complete(&body);
-    }
-    Ok(body)
+    body.map_err(|_| BodyError::TimedOut)?
 }
 
 fn check_headers(headers: &HeaderMap, max_bytes: usize) -> Result<(), BodyError> {

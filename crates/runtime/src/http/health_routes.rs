@@ -3,35 +3,62 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App, HttpResponse};
+use actix_web::{App, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::hold_body::hold_body;
-use super::listener::{ServeOptions, listen, serve};
+use super::limits::HttpLimits;
+use super::listener::{listen, serve};
+use super::options::{Audience, ServeOptions};
 use crate::health::Health;
 use crate::metrics::{self, MetricsRegistry};
 
 /// How long [`serve_health`] waits for open responses when it stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Adds `GET /healthz`, `/readyz` and `/metrics` to an actix application.
+/// How long a request body may take. No page needs one.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For how long a metrics page that is still being sent is shared with further requests, so that
+/// clients that do not read hold one page and not one each.
+const SHARED_PAGE_AGE: Duration = Duration::from_secs(1);
+
+/// Which pages are served.
+#[derive(Clone, Debug)]
+pub enum HealthPages {
+    /// `/healthz`, and a `/readyz` that says ready or not: for a port that strangers can reach.
+    Bare,
+    /// Also why the process is not ready, and `/metrics`, which name targets and apps.
+    Full(MetricsRegistry),
+}
+
+/// Adds `GET /healthz` and `/readyz`, and perhaps `/metrics`, to an actix application.
 pub fn health_routes(
-    metrics: MetricsRegistry,
+    pages: HealthPages,
     health: Arc<Health>,
 ) -> impl FnOnce(&mut ServiceConfig) + Clone {
+    let full = match pages {
+        HealthPages::Bare => None,
+        HealthPages::Full(registry) => Some(Data::new(MetricsPages::new(registry))),
+    };
     move |service| {
         service
-            .app_data(Data::new(metrics))
             .app_data(Data::from(health))
-            .route("/healthz", web::get().to(healthz))
-            .route("/readyz", web::get().to(readyz))
-            .route("/metrics", web::get().to(metrics_page));
+            .route("/healthz", web::get().to(healthz));
+        match full {
+            None => service.route("/readyz", web::get().to(bare_readyz)),
+            Some(pages) => service
+                .app_data(pages)
+                .route("/readyz", web::get().to(readyz))
+                .route("/metrics", web::get().to(metrics_page)),
+        };
     }
 }
 
@@ -42,25 +69,80 @@ async fn healthz() -> HttpResponse {
         .body(r#"{"status":"ok"}"#)
 }
 
-async fn readyz(health: Data<Health>) -> HttpResponse {
-    let readiness = health.readiness();
-    let mut response = match readiness.ready {
+/// 200 or 503.
+fn ready(is_ready: bool) -> HttpResponseBuilder {
+    let mut response = match is_ready {
         true => HttpResponse::Ok(),
         false => HttpResponse::ServiceUnavailable(),
     };
+    response.insert_header((CACHE_CONTROL, "no-store"));
     response
-        .insert_header((CACHE_CONTROL, "no-store"))
-        .json(readiness)
 }
 
-async fn metrics_page(metrics: Data<MetricsRegistry>) -> HttpResponse {
+async fn bare_readyz(health: Data<Health>) -> HttpResponse {
+    let is_ready = health.is_ready();
+    let body = match is_ready {
+        true => r#"{"status":"ready"}"#,
+        false => r#"{"status":"not ready"}"#,
+    };
+    ready(is_ready)
+        .insert_header((CONTENT_TYPE, "application/json"))
+        .body(body)
+}
+
+async fn readyz(health: Data<Health>) -> HttpResponse {
+    let readiness = health.readiness();
+    ready(readiness.ready).json(readiness)
+}
+
+async fn metrics_page(pages: Data<MetricsPages>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((CONTENT_TYPE, metrics::CONTENT_TYPE))
-        .body(metrics.encode())
+        .body(pages.page(Instant::now()))
+}
+
+/// Makes the pages of `/metrics`.
+struct MetricsPages {
+    registry: MetricsRegistry,
+    /// The last page, if it is still being sent, and when it was made.
+    last: Mutex<Option<(Instant, Weak<String>)>>,
+}
+
+/// A page that several responses may share.
+struct SharedPage(Arc<String>);
+
+impl AsRef<[u8]> for SharedPage {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl MetricsPages {
+    fn new(registry: MetricsRegistry) -> Self {
+        Self {
+            registry,
+            last: Mutex::default(),
+        }
+    }
+
+    fn page(&self, now: Instant) -> Bytes {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let young = |made: &Instant| now.saturating_duration_since(*made) < SHARED_PAGE_AGE;
+        let shared = last.as_ref().filter(|(made, _)| young(made));
+        let page = shared
+            .and_then(|(_, page)| page.upgrade())
+            .unwrap_or_else(|| {
+                let page = Arc::new(self.registry.encode());
+                *last = Some((now, Arc::downgrade(&page)));
+                page
+            });
+        Bytes::from_owner(SharedPage(page))
+    }
 }
 
 /// Binds `address` and serves [`health_routes`] there, with one worker and no signal handling.
+/// `name` is the listener's, for its metrics.
 ///
 /// Returns the bound address and a future that serves until `stop` is cancelled, then ends
 /// within a second. Call it inside a Tokio runtime. Cancel `stop` only when draining is over, so
@@ -69,24 +151,31 @@ async fn metrics_page(metrics: Data<MetricsRegistry>) -> HttpResponse {
 /// # Errors
 /// When the address cannot be bound; the sentence names it.
 pub fn serve_health(
+    name: &'static str,
     address: SocketAddr,
-    metrics: MetricsRegistry,
+    pages: HealthPages,
     health: Arc<Health>,
+    limits: &HttpLimits,
     stop: CancellationToken,
-) -> io::Result<(SocketAddr, impl Future<Output = io::Result<()>> + Send)> {
+) -> io::Result<(
+    SocketAddr,
+    impl Future<Output = io::Result<()>> + Send + use<>,
+)> {
     let (listener, bound) = listen(address)?;
-    let routes = health_routes(metrics, health);
+    let routes = health_routes(pages, health);
     let app = move || {
         App::new()
             .wrap(from_fn(hold_body))
             .configure(routes.clone())
     };
     let options = ServeOptions {
-        name: "health",
+        name,
+        audience: Audience::Operators,
+        body_timeout: Some(BODY_TIMEOUT),
         workers: 1,
         shutdown_timeout: SHUTDOWN_TIMEOUT,
     };
-    let server = serve(listener, options, stop.clone(), app)?;
+    let server = serve(listener, options, limits, stop.clone(), app)?;
     let handle = server.handle();
     let serving = async move {
         let mut server = pin!(server);
@@ -99,4 +188,23 @@ pub fn serve_health(
         ended
     };
     Ok((bound, serving))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metrics_page_is_shared_while_it_is_being_sent_and_made_anew_otherwise() {
+        let (pages, now) = (MetricsPages::new(MetricsRegistry::new()), Instant::now());
+        let address = |page: &Bytes| page.as_ptr();
+        let first = pages.page(now);
+        assert_eq!(address(&pages.page(now)), address(&first));
+        let later = pages.page(now + SHARED_PAGE_AGE);
+        assert_ne!(address(&later), address(&first));
+        drop((first, later));
+        let last = pages.last.lock().unwrap();
+        let page = last.as_ref().and_then(|(_, page)| page.upgrade());
+        assert_eq!(page, None);
+    }
 }

@@ -1,13 +1,16 @@
-//! Holds a chunked request body until its response is sent.
+//! Holds a chunked request body until its response is sent, and sends responses in small pieces.
 //!
 //! actix closes a connection whose request was answered before its body had arrived, except if the
 //! body is chunked and its payload was dropped: it reads and discards that body for as long as the
-//! client sends, with no timeout. So the response holds such a body.
+//! client sends. So the response holds such a body.
+//!
+//! actix copies a whole piece of a response into its buffer before it writes any of it. So large
+//! pieces are cut: what a client leaves unread stays small.
 
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
@@ -18,8 +21,11 @@ use actix_web::{Error, HttpMessage as _};
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::head_timeout::{self, ResponseGuard};
 use super::shrink_headers::shrink;
+use super::tracker::{self, ResponseGuard};
+
+/// The largest piece of a response.
+pub(super) const PIECE_BYTES: usize = 8 * 1024;
 
 /// A request body shared by its reader and its response.
 #[derive(Clone)]
@@ -28,12 +34,14 @@ struct SharedPayload(Rc<RefCell<Payload>>);
 /// A response body that holds the body of its request.
 struct HoldingBody<B> {
     body: Pin<Box<B>>,
+    /// The rest of a piece that is too large.
+    rest: Bytes,
     _request: Option<SharedPayload>,
     _response: Option<ResponseGuard>,
 }
 
-/// Middleware: the response holds a chunked request body, and the connection's head tracker learns
-/// where the request begins and its response ends.
+/// Middleware: the response holds a chunked request body, and the stream of the connection learns
+/// when the request begins and its response ends.
 ///
 /// # Errors
 /// Those of the application.
@@ -41,7 +49,7 @@ pub async fn hold_body(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let response_guard = head_timeout::begin_request(&request);
+    let response_guard = tracker::begin_request(&request);
     shrink(request.headers_mut());
     let chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let held = chunked.then(|| SharedPayload(Rc::new(RefCell::new(request.take_payload()))));
@@ -52,6 +60,7 @@ pub async fn hold_body(
     let response = next.call(request).await?;
     Ok(response.map_body(|_, body| HoldingBody {
         body: Box::pin(body),
+        rest: Bytes::new(),
         _request: held,
         _response: response_guard,
     }))
@@ -76,6 +85,13 @@ impl<B: MessageBody> MessageBody for HoldingBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.body.as_mut().poll_next(cx)
+        if self.rest.is_empty() {
+            match ready!(self.body.as_mut().poll_next(cx)) {
+                Some(Ok(piece)) if piece.len() > PIECE_BYTES => self.rest = piece,
+                piece => return Poll::Ready(piece),
+            }
+        }
+        let length = PIECE_BYTES.min(self.rest.len());
+        Poll::Ready(Some(Ok(self.rest.split_to(length))))
     }
 }

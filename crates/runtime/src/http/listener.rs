@@ -4,9 +4,13 @@ use std::fmt;
 use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
-use actix_http::{HttpService, Request, Response};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive, Request, Response};
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
 };
@@ -15,7 +19,11 @@ use actix_web::dev::{AppConfig, Server};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::head_timeout::{HEAD_TIMEOUT, TimedStream};
+use super::connections::Connections;
+use super::hold_body::PIECE_BYTES;
+use super::limits::HttpLimits;
+use super::options::{Audience, ServeOptions};
+use super::stream::{BoundedStream, StreamTimeouts};
 
 /// How long idle connections are kept. Longer than the usual load balancer's 60 s, so that the
 /// balancer closes first and never writes a request into a closing connection.
@@ -27,16 +35,12 @@ const ACCEPT_BACKLOG: u32 = 1024;
 /// How long a connection may take to close.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How an application is served.
-#[derive(Clone, Copy, Debug)]
-pub struct ServeOptions {
-    /// The name of the listener, for the server's log.
-    pub name: &'static str,
-    /// How many worker threads serve it. 0: one per core.
-    pub workers: usize,
-    /// How long a graceful stop waits for requests in progress.
-    pub shutdown_timeout: Duration,
-}
+/// The size of the kernel's buffers of a connection, which Linux doubles. Set, they do not grow: up
+/// to 6 MiB of what a client sends, and 4 MiB of what it does not read, would be kept for it.
+const SOCKET_BUFFER_BYTES: u32 = 64 * 1024;
+
+/// How many accepted connections may wait for a worker beyond the cap of the listener.
+const ACCEPTED_AHEAD: usize = 16;
 
 /// Listens on `address`. Returns the listener with the bound address: port 0 requests a free one.
 /// Call it inside a Tokio runtime.
@@ -63,12 +67,15 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A restarted process can bind the port of the one that has just ended.
     socket.set_reuseaddr(true)?;
+    // Accepted connections inherit these.
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
     socket.bind(address)?;
     socket.listen(ACCEPT_BACKLOG)?.into_std()
 }
 
-/// Serves the applications that `app` builds, one per worker. Each must wrap itself in
-/// [`hold_body`](super::hold_body()).
+/// Serves the applications that `app` builds, one per worker, with bounded connections. Each must
+/// wrap itself in [`hold_body`](super::hold_body()).
 ///
 /// `stop` ends idle connections; the caller stops the server by its handle.
 ///
@@ -77,6 +84,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub fn serve<F, I, S, B>(
     listener: TcpListener,
     options: ServeOptions,
+    limits: &HttpLimits,
     stop: CancellationToken,
     app: F,
 ) -> io::Result<Server>
@@ -91,31 +99,55 @@ where
     <S::Service as Service<Request>>::Future: 'static,
     B: MessageBody + 'static,
 {
-    // What actix's `HttpServer` does, but over `TimedStream`: it serves plain TCP streams only.
+    let (connections, max_connections) = limits.connections(&options);
+    let (keep_alive, timeouts) = match options.audience {
+        Audience::Callers | Audience::Operators => (KeepAlive::Timeout(KEEP_ALIVE), true),
+        Audience::Practice => (KeepAlive::Os, false),
+    };
+    let timeouts = StreamTimeouts {
+        first_head: timeouts,
+        body: options.body_timeout,
+    };
+    // What actix's `HttpServer` does, but over `BoundedStream`: it serves plain TCP streams only.
     let service = move || {
-        let stop = stop.clone();
+        let (stop, connections) = (stop.clone(), Arc::clone(&connections));
         let http = HttpService::build()
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(HEAD_TIMEOUT)
+            .keep_alive(keep_alive)
+            .client_request_timeout(Duration::ZERO) // The stream has its own, for every head.
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .h1_write_buffer_size(PIECE_BYTES)
             // Do not wait for a client that has hung up.
             .h1_allow_half_closed(false)
             .graceful_shutdown_signal(move || stop.clone().cancelled_owned())
-            .on_connect_ext(|stream: &TimedStream, extensions| {
+            .on_connect_ext(|stream: &BoundedStream, extensions| {
                 extensions.insert(stream.tracker());
             })
             .h1(map_config(app(), |()| AppConfig::default()));
-        fn_service(|stream: TcpStream| {
-            let peer = stream.peer_addr().ok();
-            ready(Ok((TimedStream::new(stream), peer)))
-        })
-        .and_then(http)
+        fn_service(move |stream: TcpStream| ready(accept(stream, timeouts, &connections)))
+            .and_then(http)
     };
     let mut server = Server::build()
         .shutdown_timeout(options.shutdown_timeout.as_secs())
         .disable_signals();
-    if options.workers > 0 {
-        server = server.workers(options.workers);
-    }
+    let workers = match options.workers {
+        0 => available_parallelism().map_or(1, NonZero::get),
+        workers => workers,
+    };
+    // Beyond this the acceptor waits, so that a flood cannot take the process's files.
+    let each = max_connections.div_ceil(workers) + ACCEPTED_AHEAD;
+    server = server.workers(workers).max_concurrent_connections(each);
     Ok(server.listen(options.name, listener, service)?.run())
+}
+
+/// Admits an accepted connection.
+fn accept(
+    stream: TcpStream,
+    timeouts: StreamTimeouts,
+    connections: &Arc<Connections>,
+) -> Result<(BoundedStream, Option<SocketAddr>), DispatchError> {
+    let peer = stream.peer_addr().ok();
+    match connections.open(peer.map(|peer| peer.ip())) {
+        Ok(connection) => Ok((BoundedStream::new(stream, timeouts, connection), peer)),
+        Err(_) => Err(DispatchError::Io(io::ErrorKind::ConnectionAborted.into())),
+    }
 }

@@ -2,23 +2,39 @@
 //! metrics pages.
 //!
 //! - `listener.rs`: binds an address and serves an actix application on it. Start here.
-//! - `head_timeout/`: the stream of a connection, with a deadline for every request head
+//!   `options.rs`: how.
+//! - `limits.rs`: the bounds of all listeners. `connections.rs`: the open connections of one.
+//!   `close_reason.rs`: why they end.
+//! - `stream.rs`: the stream of a connection: one request at a time, and deadlines for the client
+//! - `framing/`: where a request ends. `tracker.rs`: what the stream learns from the application.
 //! - `hold_body.rs`: the middleware that every served application must wrap itself in
 //! - `shrink_headers.rs`: frees header capacity that a request does not use
 //! - `body.rs`: reads a JSON request body within a size and a time limit
 //! - `health_routes.rs`: `/healthz`, `/readyz`, `/metrics`, and a small server for them
+//! - `config.rs`, `metrics.rs`: the settings and the metrics of listeners
 
 mod body;
-mod head_timeout;
+mod close_reason;
+mod config;
+mod connections;
+mod framing;
 mod health_routes;
 mod hold_body;
+mod limits;
 mod listener;
+mod metrics;
+mod options;
 mod shrink_headers;
+mod stream;
+mod tracker;
 
 #[cfg(test)]
 mod tests;
 
 pub use body::{BodyError, BodyLimits, read_json};
-pub use health_routes::{health_routes, serve_health};
+pub use config::{HttpConfig, MetricsConfig, PeerRange};
+pub use health_routes::{HealthPages, health_routes, serve_health};
 pub use hold_body::hold_body;
-pub use listener::{ServeOptions, cannot_listen, listen, serve};
+pub use limits::HttpLimits;
+pub use listener::{cannot_listen, listen, serve};
+pub use options::{Audience, ServeOptions};

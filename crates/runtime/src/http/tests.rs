@@ -22,7 +22,7 @@ async fn get(health: &Arc<Health>, path: &str) -> (StatusCode, String, String) {
     metrics
         .add(|registry| add(registry, "sent", "Sent", Counter::<u64>::default()))
         .inc();
-    let routes = health_routes(metrics, Arc::clone(health));
+    let routes = health_routes(HealthPages::Full(metrics), Arc::clone(health));
     let app = init_service(App::new().configure(routes)).await;
     let answer = call_service(&app, TestRequest::get().uri(path).to_request()).await;
     let status = answer.status();
@@ -115,8 +115,16 @@ fn anywhere() -> SocketAddr {
 #[tokio::test]
 async fn the_health_server_answers_until_it_is_stopped() {
     let (stop, health) = (CancellationToken::new(), Health::new());
-    let (address, serving) =
-        serve_health(anywhere(), MetricsRegistry::new(), health, stop.clone()).unwrap();
+    let limits = HttpLimits::uncounted();
+    let (address, serving) = serve_health(
+        "test",
+        anywhere(),
+        HealthPages::Bare,
+        health,
+        &limits,
+        stop.clone(),
+    )
+    .unwrap();
     let serving = tokio::spawn(serving);
 
     let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -140,9 +148,11 @@ async fn a_port_in_use_is_named() {
     let in_use = TcpListener::bind(anywhere()).unwrap();
     let address = in_use.local_addr().unwrap();
     let error = serve_health(
+        "test",
         address,
-        MetricsRegistry::new(),
+        HealthPages::Bare,
         Health::new(),
+        &HttpLimits::uncounted(),
         CancellationToken::new(),
     )
     .map(drop)

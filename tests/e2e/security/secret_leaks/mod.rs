@@ -252,6 +252,7 @@ fn no_secret_and_no_payload_is_ever_shown() {
             places.add("the metrics", gateway.metrics(role).await);
             for path in ["/readyz", "/healthz"] {
                 places.add("the health", gateway.get(role, path).await.1);
+                places.add("the details", gateway.get_details(role, path).await.1);
             }
         }
         let mut config = Process::ringback(&["config"], gateway.variables());

@@ -99,7 +99,7 @@ pub(super) async fn replay(
     let reconcile_requested = state.reconcile_requested.clone();
     let replayed = state.run(async move {
         let replayed = replay::replay(&broker, &journal, &selection, actor).await?;
-        reconcile_requested.notify_one();
+        reconcile_requested.some_are_stale();
         Ok(replayed)
     });
     ok(&replayed.await?)
@@ -120,7 +120,7 @@ pub(super) async fn discard(
     let reconcile_requested = state.reconcile_requested.clone();
     let discarded = state.run(async move {
         let discarded = discard::discard(&journal, &selection, actor).await?;
-        reconcile_requested.notify_one();
+        reconcile_requested.some_are_stale();
         Ok(discarded)
     });
     ok(&discarded.await?)
@@ -136,6 +136,6 @@ async fn count(state: &AdminState, selection: Selection) -> ApiResponse {
 /// `POST /admin/v1/dead-letters/reconcile`
 pub(super) async fn reconcile(state: Data<AdminState>) -> ApiResponse {
     state.journal()?;
-    state.reconcile_requested.notify_one();
+    state.reconcile_requested.whole_queue();
     Ok(HttpResponse::Accepted().json(json!({ "reconcile": "scheduled" })))
 }

@@ -67,9 +67,16 @@ pub(super) async fn publish(
         let count = confirmed.len();
         tracing::warn!(%error, count, "replays are published, but not marked as published in the journal");
     }
+    let pending = replays.len() - confirmed.len();
+    if pending > 0 {
+        tracing::warn!(
+            count = pending,
+            "replays are not published yet; they are resumed"
+        );
+    }
     PublishedReplays {
         confirmed: confirmed.len(),
-        pending: replays.len() - confirmed.len(),
+        pending,
     }
 }
 
@@ -86,7 +93,7 @@ async fn publish_one(broker: &Broker, replay: &Replay, delay: Duration) -> bool 
     match broker.publish_later(message, delay).await {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(%request_id, %error, "replay not published yet");
+            tracing::debug!(%request_id, %error, "replay not published yet");
             false
         }
     }

@@ -1,22 +1,25 @@
 //! Reconciles the dead-letter queue with the journal: removes stale copies, and records dead letters
 //! that the journal does not know.
 //!
-//! `docs/decisions/0008-*.md` says why this is needed. A run reads at most as many messages as the
-//! queue holds at its start, because it puts messages back at the end of the queue.
+//! `docs/decisions/0008-*.md` says why this is needed, `0025-*.md` when it is done (`schedule.rs`). A
+//! pass reads at most as many messages as the queue holds at its start, because it puts messages
+//! back at the end of the queue.
 
+mod schedule;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::time::Duration;
 
 use broker::{Broker, BrokerMessage, Consumer, Queue, Received, Settlement};
 use contract::{CallbackStatus, Message};
 use delivery::{CalleeRegistry, DeadLetterReason, TargetUrl};
 use futures_util::future::join_all;
-use journal::{ControlState, Journal, JournalError, Record, RecordedState};
+use journal::{ControlState, Journal, JournalError, Record, RecordedState, StoredAuditEntry};
 use runtime::Reloadable;
 use runtime::clock::now_ms;
 use tokio::sync::Notify;
@@ -25,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::reason;
+use schedule::{DAILY, PassNeed, PassProgress, STEP_INTERVAL, pass_need};
 
 /// How many messages are held at a time.
 const BATCH_SIZE: u16 = 64;
@@ -41,6 +45,36 @@ const QUIET_PERIOD: Duration = Duration::from_secs(5);
 /// but at most this long after the first request.
 const MAX_DELAY: Duration = Duration::from_secs(300);
 
+/// The lease of the process that reads the queue in the background.
+const LEASE: &str = "dead_letters.reconcile";
+/// Longer than a step and the time until the next.
+const LEASE_DURATION: Duration = Duration::from_secs(180);
+/// The lease that lets a pass begin because of the time: nobody gives it back.
+const DAILY_LEASE: &str = "dead_letters.daily_pass";
+/// How many of the newest audit entries are read to estimate the number of stale copies.
+const MAX_AUDITS: u32 = 1_000;
+
+/// Requests to reconcile, from the request handlers.
+#[derive(Debug, Default)]
+pub(super) struct ReconcileRequests {
+    /// The whole queue, however long it is.
+    whole: AtomicBool,
+    notify: Notify,
+}
+
+impl ReconcileRequests {
+    /// Some copies may be stale now.
+    pub(super) fn some_are_stale(&self) {
+        self.notify.notify_one();
+    }
+
+    /// An operator asked for it.
+    pub(super) fn whole_queue(&self) {
+        self.whole.store(true, Memory::Relaxed);
+        self.notify.notify_one();
+    }
+}
+
 /// Reconciles the dead-letter queue with the journal.
 #[derive(Clone)]
 pub(super) struct Reconciler {
@@ -49,6 +83,8 @@ pub(super) struct Reconciler {
     pub(super) callee_registry: Reloadable<CalleeRegistry>,
     /// How long the journal keeps callbacks that have ended.
     pub(super) retention: Duration,
+    /// How long dead letters are kept.
+    pub(super) dead_letter_retention: Duration,
 }
 
 /// What a run did.
@@ -60,6 +96,25 @@ struct Reconciled {
     recorded: usize,
     /// Put back.
     kept: usize,
+    /// Past `dead_letters.retention` and unknown to the journal; removed.
+    expired: usize,
+}
+
+impl Reconciled {
+    /// All messages that were read.
+    fn read(&self) -> usize {
+        self.stale + self.recorded + self.kept + self.expired
+    }
+
+    fn log(&self) {
+        let Self {
+            stale,
+            recorded,
+            kept,
+            expired,
+        } = self;
+        tracing::info!(stale, recorded, kept, expired, "dead letters reconciled");
+    }
 }
 
 /// What happens to a message of the dead-letter queue.
@@ -71,14 +126,38 @@ enum CopyDisposition {
     Keep,
     /// Recorded in the journal, and put back.
     Record,
+    /// Removed, after a record in the audit log: it is too old.
+    Expired,
 }
 
-/// Decides by the journal's state. `expired`: the journal would have deleted the callback by now.
-fn decide(generation: u32, known: Option<&ControlState>, expired: bool) -> CopyDisposition {
+/// How long after its acceptance a callback without any attempt has died at the latest, in ms: it may
+/// be delayed by 7 days, and expire 7 days after its acceptance.
+const LONGEST_LIFE: u64 = 14 * 24 * 60 * 60 * 1_000;
+
+/// How old a copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CopyAge {
+    /// The journal would have deleted the callback by now.
+    callback_expired: bool,
+    /// The dead letter is past its retention. If the time of its death is unknown, it is taken for
+    /// [`LONGEST_LIFE`] after its acceptance.
+    letter_expired: bool,
+}
+
+/// Decides by the journal's state.
+fn decide(generation: u32, known: Option<&ControlState>, age: CopyAge) -> CopyDisposition {
     let Some(known) = known else {
-        return match expired {
-            true => CopyDisposition::Keep,
-            false => CopyDisposition::Record,
+        return match age {
+            CopyAge {
+                letter_expired: true,
+                ..
+            } => CopyDisposition::Expired,
+            // It may be a copy of a callback that was replayed and delivered.
+            CopyAge {
+                callback_expired: true,
+                ..
+            } => CopyDisposition::Keep,
+            CopyAge { .. } => CopyDisposition::Record,
         };
     };
     match generation.cmp(&known.generation) {
@@ -98,36 +177,98 @@ fn decide(generation: u32, known: Option<&ControlState>, expired: bool) -> CopyD
 }
 
 impl Reconciler {
-    /// Reconciles on request, once requests pause, until `stop`.
-    pub(super) async fn run(self, requested: Arc<Notify>, stop: CancellationToken) {
-        while stop
-            .run_until_cancelled(requested.notified())
-            .await
-            .is_some()
-        {
-            let latest = Instant::now() + MAX_DELAY;
-            while Instant::now() < latest && !stop.is_cancelled() {
-                let more = stop.run_until_cancelled(timeout(QUIET_PERIOD, requested.notified()));
-                if !matches!(more.await, Some(Ok(()))) {
-                    break;
-                }
+    /// Reconciles until `stop`: on request, once requests pause, and in the background.
+    pub(super) async fn run(self, requests: Arc<ReconcileRequests>, stop: CancellationToken) {
+        let mut pass = Pass::new(now_ms());
+        loop {
+            let requested = timeout(STEP_INTERVAL, requests.notify.notified());
+            let Some(requested) = stop.run_until_cancelled(requested).await else {
+                return;
+            };
+            if requested.is_ok() {
+                self.wait_for_quiet(&requests, &stop).await;
             }
             if stop.is_cancelled() {
                 return;
             }
-            let Reconciled {
-                stale,
-                recorded,
-                kept,
-            } = self.reconcile(&stop).await;
-            tracing::info!(stale, recorded, kept, "dead letters reconciled");
+            if requests.whole.swap(false, Memory::Relaxed) {
+                let depth = self.depth().await;
+                let removals = self.removals().await.unwrap_or_default();
+                pass.restart(now_ms(), &removals);
+                self.reconcile(depth, &stop).await.log();
+            } else if let Err(error) = self.step(&mut pass, now_ms(), &stop).await {
+                tracing::debug!(%error, "dead letters are not reconciled now");
+            }
         }
     }
 
-    /// Reads the dead-letter queue once.
-    async fn reconcile(&self, stop: &CancellationToken) -> Reconciled {
+    async fn wait_for_quiet(&self, requests: &ReconcileRequests, stop: &CancellationToken) {
+        let latest = Instant::now() + MAX_DELAY;
+        while Instant::now() < latest && !stop.is_cancelled() {
+            let more = timeout(QUIET_PERIOD, requests.notify.notified());
+            if !matches!(stop.run_until_cancelled(more).await, Some(Ok(()))) {
+                return;
+            }
+        }
+    }
+
+    /// One step of a pass: begins one if it is worth it, and reads a bounded number of messages.
+    async fn step(
+        &self,
+        pass: &mut Pass,
+        now: u64,
+        stop: &CancellationToken,
+    ) -> Result<Reconciled, JournalError> {
+        // Its owner extends it at each step, also while there is nothing to do: the others would
+        // read the queue once more for what it has done.
+        let until = now.saturating_add(contract::duration_ms(LEASE_DURATION));
+        let owner = pass.owner;
+        if !self.journal.take_lease(LEASE, owner, now, until).await? {
+            pass.progress = PassProgress::default();
+            return Ok(Reconciled::default());
+        }
+        if !pass.progress.in_progress() {
+            let depth = self.depth().await;
+            if depth == 0 {
+                return Ok(Reconciled::default());
+            }
+            let removals = self.removals().await?;
+            match pass_need(depth, pass.stale(&removals)) {
+                PassNeed::Now => {}
+                PassNeed::Daily if self.take_daily_pass(now).await? => {}
+                PassNeed::None | PassNeed::Daily => return Ok(Reconciled::default()),
+            }
+            pass.restart(now, &removals);
+            pass.progress.begin(depth);
+        }
+        let wanted = pass.progress.step();
+        let result = self.reconcile(wanted, stop).await;
+        // Fewer were read if the broker or the journal was away: the pass goes on later.
+        let ended = result.read() < wanted && self.depth().await == 0;
+        pass.progress.advance(result.read(), ended);
+        result.log();
+        Ok(result)
+    }
+
+    async fn take_daily_pass(&self, now: u64) -> Result<bool, JournalError> {
+        let until = now.saturating_add(contract::duration_ms(DAILY));
+        let nobody = Uuid::now_v7();
+        self.journal
+            .take_lease(DAILY_LEASE, nobody, now, until)
+            .await
+    }
+
+    /// The newest replays and discards, by any process or by age.
+    async fn removals(&self) -> Result<Vec<StoredAuditEntry>, JournalError> {
+        let page = self.journal.audit_log(None, MAX_AUDITS).await?;
+        let mut removals = page.entries;
+        removals.retain(|stored| matches!(&*stored.entry.action, "replay" | "discard"));
+        Ok(removals)
+    }
+
+    /// Reads at most `remaining` messages of the dead-letter queue.
+    async fn reconcile(&self, mut remaining: usize, stop: &CancellationToken) -> Reconciled {
         let mut result = Reconciled::default();
-        let mut remaining = self.depth().await;
         if remaining == 0 {
             return result;
         }
@@ -165,7 +306,7 @@ impl Reconciler {
         depths.mark_unchanged();
         // Without a new value the broker is unavailable, and the last one is used.
         let _ = timeout(DEPTH_TIMEOUT, depths.changed()).await;
-        let dead = depths.borrow().dead;
+        let dead = depths.borrow().dead.last_known().unwrap_or(0);
         usize::try_from(dead).unwrap_or(usize::MAX)
     }
 
@@ -185,28 +326,36 @@ impl Reconciler {
         let now = now_ms();
         let mut records = Vec::new();
         let mut decided = Vec::new();
+        let (mut stale, mut kept, mut expired) = (0, 0, 0);
         for dead_letter in dead_letters {
             let disposition = self.disposition(&dead_letter, &known, now);
             let reason = match disposition {
-                CopyDisposition::Stale => reason::UNKNOWN,
+                CopyDisposition::Stale | CopyDisposition::Expired => reason::UNKNOWN,
                 CopyDisposition::Keep | CopyDisposition::Record => {
                     self.reason(&dead_letter, disposition).await?
                 }
             };
             match disposition {
-                CopyDisposition::Stale => result.stale += 1,
-                CopyDisposition::Keep => result.kept += 1,
+                CopyDisposition::Stale => stale += 1,
+                CopyDisposition::Keep => kept += 1,
+                CopyDisposition::Expired => expired += 1,
                 CopyDisposition::Record => {
-                    records.extend(dead_letter.record(&self.callee_registry.get(), reason));
+                    records.extend(dead_letter.record(&self.callee_registry.get(), reason, now));
                 }
             }
             decided.push((dead_letter, disposition, reason));
+        }
+        if expired > 0 {
+            let entry = journal::retention_discards(expired, now);
+            let operation = journal::retention_operation(now);
+            self.journal.append_audit_part(&entry, &operation).await?;
         }
         match self.journal.record(&records).await {
             Ok(()) => result.recorded += records.len(),
             // The messages stay in the queue for the next run.
             Err(JournalError::Refused(error)) => {
                 tracing::error!(error, "dead letters cannot be recorded");
+                kept += records.len();
             }
             Err(error @ (JournalError::Unavailable(_) | JournalError::Incompatible(_))) => {
                 return Err(error);
@@ -216,6 +365,9 @@ impl Reconciler {
             .into_iter()
             .map(|(dead_letter, disposition, reason)| dead_letter.settle(disposition, reason));
         join_all(settling).await;
+        result.stale += stale;
+        result.kept += kept;
+        result.expired += expired;
         Ok(())
     }
 
@@ -228,9 +380,16 @@ impl Reconciler {
         let Some(message) = &dead_letter.message else {
             return CopyDisposition::Keep;
         };
-        let age = Duration::from_millis(now.saturating_sub(message.accepted_at));
+        let older =
+            |than: Duration, since: u64| Duration::from_millis(now.saturating_sub(since)) >= than;
+        let died_at = dead_letter.died_at();
+        let died_at = died_at.unwrap_or(message.accepted_at.saturating_add(LONGEST_LIFE));
+        let age = CopyAge {
+            callback_expired: older(self.retention, message.accepted_at),
+            letter_expired: older(self.dead_letter_retention, died_at),
+        };
         let known = known.get(&message.request_id);
-        decide(message.generation, known, age >= self.retention)
+        decide(message.generation, known, age)
     }
 
     /// Why the callback was dead-lettered: from the message, or else from the journal.
@@ -260,6 +419,58 @@ impl Reconciler {
     }
 }
 
+/// A pass through the queue, and what begins the next.
+struct Pass {
+    /// The name of this process for its lease.
+    owner: Uuid,
+    progress: PassProgress,
+    /// When the last pass began, Unix ms.
+    last: u64,
+    /// The audit entries known then, with their counts: an entry may grow.
+    known: HashMap<AuditKey, u64>,
+}
+
+/// The time and the actor of an audit entry.
+type AuditKey = (u64, String);
+
+impl Pass {
+    /// At the start of a process, the copies of the last day may be stale.
+    fn new(now: u64) -> Self {
+        Self {
+            owner: Uuid::now_v7(),
+            progress: PassProgress::default(),
+            last: now.saturating_sub(contract::duration_ms(DAILY)),
+            known: HashMap::new(),
+        }
+    }
+
+    /// How many copies became stale since the last pass began: an upper bound.
+    fn stale(&self, removals: &[StoredAuditEntry]) -> u64 {
+        let since = removals
+            .iter()
+            .filter(|stored| stored.updated_at >= self.last);
+        let added = since.map(|stored| {
+            let known = self.known.get(&Self::key(stored)).copied();
+            stored.entry.count.saturating_sub(known.unwrap_or(0))
+        });
+        added.sum()
+    }
+
+    /// Nothing is left of this pass; what was removed so far need not begin another.
+    fn restart(&mut self, now: u64, removals: &[StoredAuditEntry]) {
+        self.progress = PassProgress::default();
+        self.last = now;
+        let counts = removals.iter();
+        self.known = counts
+            .map(|stored| (Self::key(stored), stored.entry.count))
+            .collect();
+    }
+
+    fn key(stored: &StoredAuditEntry) -> AuditKey {
+        (stored.entry.occurred_at, stored.entry.actor.clone())
+    }
+}
+
 /// Receives at most `max` messages; none if none arrives in time.
 async fn receive_batch(consumer: &mut Consumer, max: usize) -> Vec<Received> {
     let mut batch = Vec::new();
@@ -286,13 +497,16 @@ impl DeadLetter {
         Self { received, message }
     }
 
-    /// The record of the dead letter, with its body.
-    fn record(&self, registry: &CalleeRegistry, reason: &str) -> Option<Record> {
+    /// When its last attempt ended, Unix ms; `None`: it was never attempted.
+    fn died_at(&self) -> Option<u64> {
+        let last = self.message.as_ref()?.history.last()?;
+        Some(last.started_at.saturating_add(last.duration_ms))
+    }
+
+    /// The record of the dead letter, with its body. If the time of its death is unknown, its
+    /// retention begins now.
+    fn record(&self, registry: &CalleeRegistry, reason: &str, now: u64) -> Option<Record> {
         let message = self.message.as_ref()?;
-        let ended_at = message
-            .history
-            .last()
-            .map(|attempt| attempt.started_at.saturating_add(attempt.duration_ms));
         let state = match reason::parse(reason) {
             Some(DeadLetterReason::Expired) => RecordedState::Expired,
             Some(_) | None => RecordedState::Dead {
@@ -303,7 +517,7 @@ impl DeadLetter {
             origin: dispatcher::origin_of(message, target(message, registry)),
             generation: message.generation,
             attempt: message.attempt,
-            at: ended_at.unwrap_or(message.accepted_at),
+            at: self.died_at().unwrap_or(now),
             state,
             attempted: None,
             dead_letter: Some(self.received.body.clone()),
@@ -312,7 +526,7 @@ impl DeadLetter {
 
     async fn settle(self, disposition: CopyDisposition, reason: &'static str) {
         let settlement = match disposition {
-            CopyDisposition::Stale => Settlement::Complete,
+            CopyDisposition::Stale | CopyDisposition::Expired => Settlement::Complete,
             CopyDisposition::Keep | CopyDisposition::Record => Settlement::DeadLetter {
                 reason,
                 message: match &self.message {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::*;
-use crate::api::tests::{ApiFixture, message, record};
+use crate::api::tests::{ApiFixture, dead, message, record};
 
 fn state(generation: u32, status: CallbackStatus) -> ControlState {
     ControlState {
@@ -16,11 +16,29 @@ fn state(generation: u32, status: CallbackStatus) -> ControlState {
     }
 }
 
+const YOUNG: CopyAge = CopyAge {
+    callback_expired: false,
+    letter_expired: false,
+};
+
 #[test]
 fn the_journal_decides_on_each_copy() {
-    let of = |known: Option<ControlState>| decide(1, known.as_ref(), false);
+    let of = |known: Option<ControlState>| decide(1, known.as_ref(), YOUNG);
     assert_eq!(of(None), CopyDisposition::Record);
-    assert_eq!(decide(1, None, true), CopyDisposition::Keep);
+    for (callback_expired, letter_expired, disposition) in [
+        (true, false, CopyDisposition::Keep),
+        (true, true, CopyDisposition::Expired),
+        (false, true, CopyDisposition::Expired),
+    ] {
+        let age = CopyAge {
+            callback_expired,
+            letter_expired,
+        };
+        assert_eq!(decide(1, None, age), disposition);
+        // What the journal knows, its own retention discards.
+        let dead = state(1, CallbackStatus::Dead);
+        assert_eq!(decide(1, Some(&dead), age), CopyDisposition::Keep);
+    }
     for status in CallbackStatus::ALL {
         assert_eq!(
             of(Some(state(2, status))),
@@ -86,14 +104,233 @@ async fn remaining(fixture: &ApiFixture) -> HashMap<Option<Uuid>, usize> {
     remaining
 }
 
-async fn reconcile(fixture: &ApiFixture) -> Reconciled {
-    let reconciler = Reconciler {
+fn reconciler(fixture: &ApiFixture) -> Reconciler {
+    Reconciler {
         broker: fixture.broker.clone(),
         journal: fixture.journal.clone(),
         callee_registry: Reloadable::new(CalleeRegistry::new([]).unwrap()),
         retention: Duration::from_secs(3_600),
+        dead_letter_retention: Duration::from_secs(24 * 3_600),
+    }
+}
+
+/// Reads the whole queue.
+async fn reconcile(fixture: &ApiFixture) -> Reconciled {
+    let reconciler = reconciler(fixture);
+    let depth = reconciler.depth().await;
+    let stop = CancellationToken::new();
+    reconciler.reconcile(depth, &stop).await
+}
+
+/// Dead letters in the journal and in the queue.
+async fn dead_letters(fixture: &ApiFixture, count: usize) -> Vec<Message> {
+    let messages: Vec<Message> = (0..count).map(|_| message("demo")).collect();
+    for part in messages.chunks(500) {
+        let records: Vec<Record> = part
+            .iter()
+            .map(|message| record(message, dead("exhausted")))
+            .collect();
+        fixture.journal.record(&records).await.unwrap();
+    }
+    let bodies = messages.iter().map(|message| message.encode().into());
+    dead_letter_together(fixture, bodies.collect()).await;
+    let mut depths = fixture.broker.depths();
+    let count = u32::try_from(count).unwrap();
+    let reached = depths.wait_for(|depths| depths.dead.last_known() == Some(count));
+    timeout(Duration::from_secs(60), reached)
+        .await
+        .unwrap()
+        .unwrap();
+    messages
+}
+
+/// As [`dead_letter`], many at a time and in any order.
+async fn dead_letter_together(fixture: &ApiFixture, bodies: Vec<Bytes>) {
+    let message = |body| BrokerMessage {
+        id: String::new(),
+        kind: Message::AMQP_TYPE,
+        headers: Vec::new(),
+        body,
     };
-    reconciler.reconcile(&CancellationToken::new()).await
+    let mut consumer = fixture.broker.consume(Queue::First, 500);
+    for part in bodies.chunks(500) {
+        let publishing = part
+            .iter()
+            .map(|body| fixture.broker.publish(message(body.clone())));
+        for published in join_all(publishing).await {
+            published.unwrap();
+        }
+        let mut settling = Vec::new();
+        for _ in part {
+            let received = consumer.next().await;
+            let body = received.body.clone();
+            settling.push(received.settle(Settlement::DeadLetter {
+                reason: "exhausted",
+                message: message(body),
+            }));
+        }
+        for settled in join_all(settling).await {
+            settled.unwrap();
+        }
+    }
+    consumer.close().await;
+}
+
+/// Replays them as a request does.
+async fn replay(fixture: &ApiFixture, messages: &[Message]) {
+    let mut published = Vec::new();
+    for message in messages {
+        let taken = fixture.journal.take_replay(message.request_id, now_ms());
+        let journal::ReplayOutcome::Replay(replay) = taken.await.unwrap() else {
+            panic!("{message:?}");
+        };
+        published.push((replay.request_id, replay.generation));
+    }
+    fixture.journal.confirm_replays(&published).await.unwrap();
+    let entry = journal::AuditEntry {
+        occurred_at: now_ms(),
+        actor: "ann".to_owned(),
+        action: "replay".to_owned(),
+        subject: "some".to_owned(),
+        reason: "repaired".to_owned(),
+        count: u64::try_from(messages.len()).unwrap(),
+    };
+    fixture.journal.append_audit(&entry).await.unwrap();
+}
+
+async fn step(fixture: &ApiFixture, pass: &mut Pass, now: u64) -> Reconciled {
+    let stop = CancellationToken::new();
+    reconciler(fixture).step(pass, now, &stop).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replay_of_one_letter_does_not_read_a_long_queue() {
+    let fixture = ApiFixture::new().await;
+    let letters = dead_letters(&fixture, 2_000).await;
+    let mut pass = Pass::new(now_ms());
+    assert_eq!(step(&fixture, &mut pass, now_ms()).await.read(), 0);
+    // Once a day a pass begins for a single copy; each step is bounded.
+    replay(&fixture, &letters[..1]).await;
+    for read in [500, 500, 500, 500, 0] {
+        assert_eq!(step(&fixture, &mut pass, now_ms()).await.read(), read);
+    }
+    for letter in &letters[1..10] {
+        replay(&fixture, std::slice::from_ref(letter)).await;
+        assert_eq!(step(&fixture, &mut pass, now_ms()).await.read(), 0);
+    }
+    // Another process does no more.
+    let mut other = Pass::new(now_ms());
+    assert_eq!(step(&fixture, &mut other, now_ms()).await.read(), 0);
+    // Enough copies are stale: one pass for all of them.
+    replay(&fixture, &letters[10..30]).await;
+    let mut total = Reconciled::default();
+    for _ in 0..9 {
+        let reconciled = step(&fixture, &mut pass, now_ms()).await;
+        assert!(reconciled.read() <= schedule::MAX_STEP);
+        total.stale += reconciled.stale;
+        total.kept += reconciled.kept;
+    }
+    assert_eq!((total.stale, total.kept), (29, 1_970));
+    fixture.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_at_a_time_reads_the_queue() {
+    let fixture = ApiFixture::new().await;
+    let letters = dead_letters(&fixture, 600).await;
+    replay(&fixture, &letters[..10]).await;
+    let now = now_ms();
+    let (mut one, mut other) = (Pass::new(now), Pass::new(now));
+    assert_eq!(step(&fixture, &mut one, now).await.read(), 500);
+    assert_eq!(step(&fixture, &mut other, now).await.read(), 0);
+    // Its process has ended: the other one takes over.
+    let later = now + contract::duration_ms(LEASE_DURATION);
+    assert_eq!(step(&fixture, &mut other, later).await.read(), 500);
+    assert_eq!(step(&fixture, &mut one, later).await.read(), 0);
+    fixture.close().await;
+}
+
+#[test]
+fn an_entry_that_grows_counts_for_what_was_added() {
+    let entry = |count, updated_at| StoredAuditEntry {
+        entry: journal::AuditEntry {
+            occurred_at: 5,
+            actor: "retention".to_owned(),
+            action: "discard".to_owned(),
+            subject: "old ones".to_owned(),
+            reason: "retention".to_owned(),
+            count,
+        },
+        updated_at,
+    };
+    let mut pass = Pass::new(0);
+    assert_eq!(pass.stale(&[entry(7, 5)]), 7);
+    pass.restart(6, &[entry(7, 5)]);
+    assert_eq!(pass.stale(&[entry(7, 5)]), 0);
+    assert_eq!(pass.stale(&[entry(10, 8)]), 3);
+}
+
+#[tokio::test]
+async fn a_letter_discarded_by_its_age_leaves_the_queue() {
+    let fixture = ApiFixture::new().await;
+    let letters = dead_letters(&fixture, 3).await;
+    let retention = journal::Retention {
+        callbacks: Duration::from_secs(3_600),
+        dead_letters: Duration::ZERO,
+        audits: Duration::from_secs(3_600),
+    };
+    let now = now_ms();
+    let progress = fixture.journal.apply_retention(retention, now).await;
+    assert_eq!(progress.unwrap().dead_letters, 3);
+    let mut pass = Pass::new(now);
+    assert_eq!(step(&fixture, &mut pass, now).await.stale, 3);
+    assert_eq!(remaining(&fixture).await, HashMap::new());
+    let found = fixture.journal.find(letters[0].request_id).await.unwrap();
+    assert!(found.unwrap().discarded_by_retention);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn an_old_letter_that_the_journal_does_not_know_is_removed_and_audited() {
+    let fixture = ApiFixture::new().await;
+    let day = 24 * 3_600_000;
+    let attempt = |started_at| contract::HistoryEntry {
+        number: 3,
+        started_at,
+        duration_ms: 12,
+        outcome: "answered_5xx".to_owned(),
+        http_status: Some(503),
+        unknown: contract::UnknownFields::default(),
+    };
+    let old = |died: Option<u64>| {
+        let mut message = message("demo");
+        message.accepted_at -= 3 * day;
+        message.history = died.map(attempt).into_iter().collect();
+        message
+    };
+    let now = now_ms();
+    let expired = old(Some(now - day - 1_000));
+    let (recent, unknown) = (old(Some(now - day / 2)), old(None));
+    // Never attempted, and accepted so long ago that it must have died more than a day ago.
+    let mut never_attempted = old(None);
+    never_attempted.accepted_at -= 13 * day;
+    let all = [&expired, &recent, &unknown, &never_attempted];
+    let bodies = all.map(|message| message.encode().into()).to_vec();
+    dead_letter(&fixture, bodies).await;
+    let expected = Reconciled {
+        kept: 2,
+        expired: 2,
+        ..Reconciled::default()
+    };
+    assert_eq!(reconcile(&fixture).await, expected);
+    let left = HashMap::from([(Some(recent.request_id), 1), (Some(unknown.request_id), 1)]);
+    assert_eq!(remaining(&fixture).await, left);
+    let page = fixture.journal.audit_log(None, 9).await.unwrap();
+    let [audit] = page.entries.as_slice() else {
+        panic!("{page:?}");
+    };
+    assert_eq!((&*audit.entry.actor, audit.entry.count), ("retention", 2));
+    fixture.close().await;
 }
 
 #[tokio::test]
@@ -125,6 +362,7 @@ async fn dead_letters_are_kept_and_missing_records_are_written() {
         stale: 2,
         recorded: 2,
         kept: 3,
+        expired: 0,
     };
     assert_eq!(reconcile(&fixture).await, expected);
     for recorded in [&missed, &late] {
@@ -152,6 +390,7 @@ async fn dead_letters_are_kept_and_missing_records_are_written() {
         stale: 0,
         recorded: 0,
         kept: 5,
+        expired: 0,
     };
     assert_eq!(reconcile(&fixture).await, expected);
     fixture.close().await;
@@ -176,7 +415,10 @@ async fn a_copy_of_version_1_is_put_back_in_the_newest_version() {
     let old = Bytes::from_static(VERSION_1);
     let message = Message::decode(&old).unwrap();
     dead_letter(&fixture, vec![old]).await;
-    assert_eq!(reconcile(&fixture).await.kept, 1);
+    let mut reconciler = reconciler(&fixture);
+    reconciler.dead_letter_retention = Duration::MAX;
+    let stop = CancellationToken::new();
+    assert_eq!(reconciler.reconcile(1, &stop).await.kept, 1);
     let mut consumer = fixture.broker.consume(Queue::Dead, 1);
     let received = timeout(Duration::from_secs(9), consumer.next()).await;
     let body = received.unwrap().body.clone();

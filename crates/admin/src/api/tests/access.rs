@@ -1,8 +1,8 @@
 //! Tests that every route rejects requests without the needed role.
 
 use delivery::auth::KeyHash;
-use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use reqwest::{Client, Method};
 use uuid::Uuid;
 
 use super::fixture::{ApiFixture, TestClient};
@@ -28,9 +28,15 @@ fn endpoints() -> Vec<(Method, String, Role)> {
 }
 
 /// The status of a request with this `Authorization`.
-async fn status(client: &TestClient, method: &Method, path: &str, authorization: &str) -> u16 {
+async fn status(
+    client: &TestClient,
+    http: &Client,
+    method: &Method,
+    path: &str,
+    authorization: &str,
+) -> u16 {
     let url = format!("{}{path}", client.base);
-    let mut request = client.http.request(method.clone(), url).body("{}");
+    let mut request = http.request(method.clone(), url).body("{}");
     request = request.header(CONTENT_TYPE, "application/json");
     if !authorization.is_empty() {
         request = request.header(AUTHORIZATION, authorization);
@@ -52,7 +58,8 @@ async fn every_route_rejects_a_missing_or_wrong_token_an_app_key_and_a_lower_rol
         ..AdminConfig::default()
     };
     let client = fixture.serve_with(config, true);
-    for (method, path, needed) in endpoints() {
+    for (last, (method, path, needed)) in (1..).zip(endpoints()) {
+        let http = client.at(last); // Wrong tokens are slowed by address.
         for authorization in [
             String::new(),
             "Bearer wrong".to_owned(),
@@ -62,7 +69,7 @@ async fn every_route_rejects_a_missing_or_wrong_token_an_app_key_and_a_lower_rol
             format!("Bearer {APP_KEY}"),
             format!("Bearer {}", KeyHash::of(b"admin-token")),
         ] {
-            let status = status(&client, &method, &path, &authorization).await;
+            let status = status(&client, &http, &method, &path, &authorization).await;
             assert_eq!(status, 401, "{method} {path} with {authorization:?}");
         }
         // Independent of the table: the role that each kind of request needs at least.
@@ -75,13 +82,13 @@ async fn every_route_rejects_a_missing_or_wrong_token_an_app_key_and_a_lower_rol
         };
         assert_eq!(needed, at_least, "{method} {path}");
         for role in roles {
-            let status = status(&client, &method, &path, &format!("Bearer {role}")).await;
+            let status = status(&client, &http, &method, &path, &format!("Bearer {role}")).await;
             match role < needed {
                 true => assert_eq!(status, 403, "{method} {path} as {role}"),
                 false => assert!(!matches!(status, 401 | 403), "{method} {path} as {role}"),
             }
         }
-        let status = status(&client, &method, &path, "Bearer admin-token").await;
+        let status = status(&client, &http, &method, &path, "Bearer admin-token").await;
         assert!(
             !matches!(status, 401 | 403 | 500..),
             "{method} {path}: {status}"

@@ -11,13 +11,14 @@ use delivery::CalleeRegistry;
 use dispatcher::{PauseRegistry, TargetStatsHandle};
 use journal::{Journal, Origin, Record, RecordedState};
 use reqwest::{Client, Method};
-use runtime::Reloadable;
 use runtime::clock::now_ms;
+use runtime::http::HttpLimits;
+use runtime::{MetricsRegistry, Reloadable};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::api::{AdminDependencies, serve};
+use crate::api::{AdminDependencies, AdminMetrics, serve};
 use crate::config::AdminConfig;
 
 /// How long anything may take.
@@ -90,6 +91,7 @@ impl ApiFixture {
         let options = embedded::EmbeddedOptions {
             directory: directory.clone(),
             publish_timeout: Duration::from_secs(5),
+            min_free_bytes: 0,
         };
         let broker = Broker::open(&options).unwrap();
         let journal = Journal::open(&directory).unwrap();
@@ -158,8 +160,11 @@ impl ApiFixture {
             journal: Some(self.journal.clone()),
             callee_registry: Reloadable::new(CalleeRegistry::new([]).unwrap()),
             retention: Duration::from_secs(3_600),
+            dead_letter_retention: Duration::from_secs(24 * 3_600),
             pauses: PauseRegistry::default(),
             targets: TargetStatsHandle::default(),
+            http: HttpLimits::uncounted(),
+            metrics: MetricsRegistry::new().add(AdminMetrics::register),
         }
     }
 
@@ -184,6 +189,13 @@ impl Drop for TestClient {
 }
 
 impl TestClient {
+    /// The same client at another address of this machine: failures are counted by address.
+    pub(super) fn at(&self, last: u8) -> Client {
+        let address = std::net::IpAddr::from([127, 0, 0, last]);
+        let client = Client::builder().no_proxy().local_address(address);
+        client.build().unwrap()
+    }
+
     pub(super) async fn send(
         &self,
         method: Method,
@@ -211,7 +223,7 @@ impl TestClient {
         self.json(Method::GET, path, None).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> (u16, Value) {
         self.json(Method::POST, path, Some(body)).await
     }
 

@@ -17,8 +17,7 @@ use uuid::Uuid;
 
 use super::{routes, serve};
 use crate::config::AdminConfig;
-use fixture::dead;
-pub(crate) use fixture::{ApiFixture, TestClient, message, record};
+pub(crate) use fixture::{ApiFixture, TestClient, dead, message, record};
 
 fn with_actor(mut body: Value) -> Value {
     body["actor"] = json!("me@here");

@@ -1,6 +1,7 @@
 //! Delivers the messages of one queue from the embedded store.
 
-use super::lease::{Lease, LeaseTable};
+use super::lease::Lease;
+use super::lease_table::LeaseTable;
 use super::prefetch::{PrefetchBuffer, ReadyMessage};
 use crate::embedded::clock::unix_ms;
 use crate::embedded::store::command::{StoreCommand, StoreHandle};

@@ -131,6 +131,13 @@ impl QueueIndex {
         Some((key, waiting))
     }
 
+    /// Removes a message, if memory holds it.
+    pub(in crate::embedded) fn remove(&mut self, key: MessageKey) -> Option<WaitingMessage> {
+        let waiting = self.entries.remove(&key)?;
+        self.body_bytes -= waiting.body.as_ref().map_or(0, Bytes::len);
+        Some(waiting)
+    }
+
     /// Whether the body of the next message must be read from disk.
     pub(in crate::embedded) fn next_is_unread(&self) -> bool {
         let next = self.entries.first_key_value();

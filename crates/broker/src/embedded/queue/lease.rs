@@ -2,24 +2,13 @@
 //!
 //! Leases are kept in the process's memory: they need no clock and end with the process.
 
-use super::index::MessageKey;
+use super::lease_table::{DroppedLease, LeaseTable};
 use crate::embedded::store::command::{NewMessage, StoreCommand, StoreHandle};
 use crate::message::Queue;
 use crate::settlement::{Settlement, Unsettled};
 use bytes::Bytes;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-
-/// The messages that a consumer has delivered and that are not settled, by number.
-#[derive(Debug, Default)]
-pub(super) struct LeaseTable(Mutex<HashMap<i64, MessageKey>>);
-
-impl LeaseTable {
-    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<i64, MessageKey>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Settles one delivered message.
 pub(crate) struct Lease {
@@ -69,9 +58,14 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // As with RabbitMQ: an unsettled message keeps its place in the prefetch window.
+        // Without the permit it was settled.
         if let Some(permit) = self.permit.take() {
-            permit.forget();
+            self.store.send(StoreCommand::Dropped(DroppedLease {
+                queue: self.queue,
+                number: self.number,
+                leases: Arc::clone(&self.leases),
+                permit,
+            }));
         }
     }
 }

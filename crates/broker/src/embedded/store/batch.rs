@@ -18,15 +18,12 @@ pub(super) enum StoreEffect {
         key: MessageKey,
         body: Bytes,
     },
-    Removed {
-        queue: Queue,
-        number: i64,
-    },
+    /// A taken message was removed.
+    Removed { queue: Queue, number: i64 },
+    /// A taken message returns to its queue.
+    Returned { queue: Queue, key: MessageKey },
     /// `page` is missing when it was no longer wanted.
-    PageLoaded {
-        queue: Queue,
-        page: Option<KeyPage>,
-    },
+    PageLoaded { queue: Queue, page: Option<KeyPage> },
 }
 
 /// Keys read from disk.
@@ -46,6 +43,14 @@ pub(super) struct BatchTransaction<'a> {
     pub(super) recovered_below: i64,
     pub(super) effects: Vec<StoreEffect>,
     pub(super) reads: Vec<Vec<Option<StoredBody>>>,
+    /// How many messages each removal has removed.
+    pub(super) removed: Vec<u32>,
+    /// Messages of the retry queue that are being removed, with whether they were delivered before.
+    pub(super) reserved: Vec<(MessageKey, bool)>,
+}
+
+fn is_over_limit(queue: Queue, stored: &StoredBody) -> bool {
+    matches!(queue, Queue::First | Queue::Retry) && stored.deliveries >= DELIVERY_LIMIT
 }
 
 impl BatchTransaction<'_> {
@@ -79,8 +84,12 @@ impl BatchTransaction<'_> {
                 self.reads.push(read);
                 Ok(())
             }
+            StoreCommand::Redeliver { queue, key, .. } => self.redeliver(table, *queue, *key),
+            StoreCommand::RemoveWaiting { id, below, .. } => self.remove_waiting(table, id, *below),
             StoreCommand::LoadPage { queue } => self.load_page(table, *queue),
-            StoreCommand::Flush { .. } | StoreCommand::Stop { .. } => Ok(()),
+            StoreCommand::Dropped(_) | StoreCommand::Flush { .. } | StoreCommand::Stop { .. } => {
+                Ok(())
+            }
         }
     }
 
@@ -108,20 +117,78 @@ impl BatchTransaction<'_> {
         };
         if number < self.recovered_below {
             stored.recovered = true;
-            let is_work = matches!(queue, Queue::First | Queue::Retry);
-            if is_work && stored.deliveries >= DELIVERY_LIMIT {
-                table.move_to(number, Queue::DeliveryLimit)?;
-                self.effects.push(StoreEffect::Removed { queue, number });
-                self.effects.push(StoreEffect::Stored {
-                    queue: Queue::DeliveryLimit,
-                    key,
-                    body: stored.body,
-                });
+            if is_over_limit(queue, &stored) {
+                self.move_to_delivery_limit(table, queue, key, stored.body)?;
                 return Ok(None);
             }
             table.count_delivery(number)?;
         }
         Ok(Some(stored))
+    }
+
+    /// Counts the delivery of a dropped message, as RabbitMQ does, and returns it to its queue.
+    fn redeliver(
+        &mut self,
+        table: &MessageTable,
+        queue: Queue,
+        key: MessageKey,
+    ) -> rusqlite::Result<()> {
+        let number = key.1;
+        // The deliveries of the others are counted when their bodies are read.
+        if number >= self.recovered_below {
+            table.count_delivery(number)?;
+        }
+        match table.read(queue, number)? {
+            Some(stored) if is_over_limit(queue, &stored) => {
+                self.move_to_delivery_limit(table, queue, key, stored.body)?;
+            }
+            Some(_) | None => self.effects.push(StoreEffect::Returned { queue, key }),
+        }
+        Ok(())
+    }
+
+    fn move_to_delivery_limit(
+        &mut self,
+        table: &MessageTable,
+        queue: Queue,
+        key: MessageKey,
+        body: Bytes,
+    ) -> rusqlite::Result<()> {
+        let number = key.1;
+        table.move_to(number, Queue::DeliveryLimit)?;
+        self.effects.push(StoreEffect::Removed { queue, number });
+        self.effects.push(StoreEffect::Stored {
+            queue: Queue::DeliveryLimit,
+            key,
+            body,
+        });
+        Ok(())
+    }
+
+    /// Removes what waits with this id. It is reserved first, as if a consumer had taken it, so
+    /// that no consumer takes it before the transaction is durable.
+    fn remove_waiting(
+        &mut self,
+        table: &MessageTable,
+        id: &str,
+        below: i64,
+    ) -> rusqlite::Result<()> {
+        let mut removed = 0;
+        for key in table.waiting_with_id(id, below)? {
+            let number = key.1;
+            let Some(redelivered) = self.queues.reserve(Queue::Retry, key) else {
+                continue;
+            };
+            self.reserved.push((key, redelivered));
+            table.delete(number)?;
+            self.effects.push(StoreEffect::Removed {
+                queue: Queue::Retry,
+                number,
+            });
+            removed += 1;
+        }
+        self.removed.push(removed);
+        Ok(())
     }
 
     fn load_page(&mut self, table: &MessageTable, queue: Queue) -> rusqlite::Result<()> {
@@ -148,8 +215,12 @@ impl BatchTransaction<'_> {
 }
 
 /// Answers the commands of a batch that has become durable.
-pub(super) fn answer(batch: Vec<StoreCommand>, reads: Vec<Vec<Option<StoredBody>>>) {
-    let mut reads = reads.into_iter();
+pub(super) fn answer(
+    batch: Vec<StoreCommand>,
+    reads: Vec<Vec<Option<StoredBody>>>,
+    removed: Vec<u32>,
+) {
+    let (mut reads, mut removed) = (reads.into_iter(), removed.into_iter());
     // If a receiver was dropped, the command is durable anyway.
     for command in batch {
         match command {
@@ -166,7 +237,13 @@ pub(super) fn answer(batch: Vec<StoreCommand>, reads: Vec<Vec<Option<StoredBody>
             StoreCommand::ReadBodies { reply, .. } => {
                 let _ = reply.send(reads.next().unwrap_or_default());
             }
-            StoreCommand::Settle { done: None, .. } | StoreCommand::LoadPage { .. } => {}
+            StoreCommand::RemoveWaiting { reply, .. } => {
+                let _ = reply.send(removed.next().unwrap_or_default());
+            }
+            StoreCommand::Settle { done: None, .. }
+            | StoreCommand::Dropped(_)
+            | StoreCommand::Redeliver { .. }
+            | StoreCommand::LoadPage { .. } => {}
         }
     }
 }

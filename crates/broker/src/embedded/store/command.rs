@@ -3,10 +3,11 @@
 use super::schema::StoredBody;
 use crate::embedded::clock::unix_ms;
 use crate::embedded::queue::index::MessageKey;
+use crate::embedded::queue::lease_table::DroppedLease;
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::publish_error::PublishError;
 use std::sync::mpsc::Sender;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Sends commands to the store's thread.
 #[derive(Clone, Debug)]
@@ -43,6 +44,22 @@ pub(in crate::embedded) enum StoreCommand {
         keys: Vec<MessageKey>,
         reply: oneshot::Sender<Vec<Option<StoredBody>>>,
     },
+    /// A message was dropped unsettled. The thread keeps it for a pause, and then redelivers it.
+    Dropped(DroppedLease),
+    /// Counts the delivery of a dropped message and returns it to its queue.
+    Redeliver {
+        queue: Queue,
+        key: MessageKey,
+        /// Its place in the prefetch window, given back with this command.
+        _permit: OwnedSemaphorePermit,
+    },
+    /// Removes the delayed and due messages with this id and a number below `below` from the retry
+    /// queue, unless they are taken. Answers with their number.
+    RemoveWaiting {
+        id: String,
+        below: i64,
+        reply: oneshot::Sender<u32>,
+    },
     /// Loads the next page of a queue's index.
     LoadPage {
         queue: Queue,
@@ -63,6 +80,8 @@ pub(in crate::embedded) struct NewMessage {
     /// Unix ms.
     pub(super) due: u64,
     pub(super) message: BrokerMessage,
+    /// It may be a new callback, which is refused while the disk is low on space.
+    pub(in crate::embedded) is_callback: bool,
 }
 
 impl NewMessage {
@@ -89,6 +108,13 @@ impl NewMessage {
             queue,
             due,
             message,
+            is_callback: matches!(route, Route::First | Route::Later(_)),
         }
+    }
+
+    /// How many bytes it takes on the disk, roughly and not too few: a page for its row and the
+    /// index, and the pages of its body.
+    pub(super) const fn stored_bytes(&self) -> u64 {
+        4_096 + self.message.body.len() as u64
     }
 }

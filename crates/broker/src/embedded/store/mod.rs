@@ -2,10 +2,12 @@
 //!
 //! - `thread.rs`: group commit: all waiting commands share one sync.
 //! - `command.rs`: the commands to the thread. `batch.rs`: one transaction.
-//! - `schema.rs`: the SQLite file. `state.rs`: what the thread and the consumers share in memory.
+//! - `schema.rs`: the SQLite file. `space.rs`: the free space of the disk.
+//! - `state.rs`: what the thread and the consumers share in memory.
 
 pub(super) mod batch;
 pub(super) mod command;
 pub(super) mod schema;
+pub(super) mod space;
 pub(super) mod state;
 pub(super) mod thread;

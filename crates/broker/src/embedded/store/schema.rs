@@ -10,21 +10,22 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use std::path::Path;
 
 /// The version of the schema. A file of a later version is refused.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS messages (
         number     INTEGER PRIMARY KEY,
         queue      TEXT NOT NULL,
         due        INTEGER NOT NULL, -- Unix ms
-        deliveries INTEGER NOT NULL DEFAULT 0, -- counted after a restart
+        deliveries INTEGER NOT NULL DEFAULT 0, -- counted after a restart, or when dropped unsettled
         id         TEXT NOT NULL,
         kind       TEXT NOT NULL,
         headers    TEXT NOT NULL, -- a JSON object, for people
         body       BLOB NOT NULL
     ) STRICT;
     CREATE INDEX IF NOT EXISTS waiting ON messages (queue, due, number);
-    PRAGMA user_version = 2;
+    CREATE INDEX IF NOT EXISTS waiting_ids ON messages (id) WHERE queue = 'retry';
+    PRAGMA user_version = 3;
 ";
 
 /// Version 1 called the column `lane`, and the queue of unreadable messages `poison`.
@@ -32,9 +33,22 @@ const FROM_VERSION_1: &str = "
     BEGIN IMMEDIATE;
     ALTER TABLE messages RENAME COLUMN lane TO queue;
     UPDATE messages SET queue = 'unreadable' WHERE queue = 'poison';
-    PRAGMA user_version = 2;
+    CREATE INDEX waiting_ids ON messages (id) WHERE queue = 'retry';
+    PRAGMA user_version = 3;
     COMMIT;
 ";
+
+/// Version 2 could not find a message by its id.
+const FROM_VERSION_2: &str = "
+    BEGIN IMMEDIATE;
+    CREATE INDEX waiting_ids ON messages (id) WHERE queue = 'retry';
+    PRAGMA user_version = 3;
+    COMMIT;
+";
+
+/// A long transaction, or a long read by another process, lets the log grow; it is truncated to
+/// this length afterwards.
+const MAX_LOG_BYTES: i64 = 16 * 1024 * 1024;
 
 /// The messages on disk, through the one connection that writes.
 pub(in crate::embedded) struct MessageTable(Connection);
@@ -65,6 +79,7 @@ impl MessageTable {
         let connection = Connection::open(file)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "journal_size_limit", MAX_LOG_BYTES)?;
         // 8 MiB of pages, however large the file is.
         connection.pragma_update(None, "cache_size", -8_192)?;
         connection.set_prepared_statement_cache_capacity(32);
@@ -72,6 +87,7 @@ impl MessageTable {
         match table.version()? {
             0 => table.0.execute_batch(SCHEMA)?,
             1 => table.0.execute_batch(FROM_VERSION_1)?,
+            2 => table.0.execute_batch(FROM_VERSION_2)?,
             _ => {}
         }
         Ok(table)
@@ -176,6 +192,34 @@ impl MessageTable {
             .optional()
     }
 
+    /// The keys of the messages in the retry queue with this id and a number below `below`.
+    pub(super) fn waiting_with_id(
+        &self,
+        id: &str,
+        below: i64,
+    ) -> rusqlite::Result<Vec<MessageKey>> {
+        self.0
+            .prepare_cached(
+                "SELECT due, number FROM messages INDEXED BY waiting_ids
+                 WHERE queue = 'retry' AND id = ?1 AND number < ?2",
+            )?
+            .query_map(params![id, below], |row| {
+                let due: i64 = row.get(0)?;
+                Ok((u64::try_from(due).unwrap_or_default(), row.get(1)?))
+            })?
+            .collect()
+    }
+
+    /// The bytes of the file that removed messages have left, and new ones take first.
+    pub(super) fn reusable_bytes(&self) -> rusqlite::Result<u64> {
+        let pragma = |name: &str| {
+            let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+            self.0.prepare_cached(name)?.query_row([], read)
+        };
+        let bytes = pragma("PRAGMA freelist_count")? * pragma("PRAGMA page_size")?;
+        Ok(u64::try_from(bytes).unwrap_or_default())
+    }
+
     /// The next keys of a queue after `after`, in order.
     pub(super) fn page(
         &self,
@@ -244,6 +288,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_of_version_2_is_upgraded_and_its_delayed_messages_are_found_by_id() {
+        let directory = std::env::temp_dir().join(format!("ringback-v2-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("queue.db");
+        let old = Connection::open(&file).unwrap();
+        old.execute_batch(
+            "CREATE TABLE messages (
+                 number INTEGER PRIMARY KEY, queue TEXT NOT NULL, due INTEGER NOT NULL,
+                 deliveries INTEGER NOT NULL DEFAULT 0, id TEXT NOT NULL, kind TEXT NOT NULL,
+                 headers TEXT NOT NULL, body BLOB NOT NULL
+             ) STRICT;
+             CREATE INDEX waiting ON messages (queue, due, number);
+             INSERT INTO messages VALUES (7, 'first', 1, 0, 'a', 'callback.v2', '{}', x'61');
+             INSERT INTO messages VALUES (8, 'retry', 9, 0, 'a', 'callback.v2', '{}', x'62');
+             INSERT INTO messages VALUES (9, 'retry', 9, 0, 'b', 'callback.v2', '{}', x'63');
+             PRAGMA user_version = 2;",
+        )
+        .unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let table = MessageTable::open(&file).unwrap();
+            assert_eq!(table.read(Queue::First, 7).unwrap().unwrap().body, "a");
+            assert_eq!(table.waiting_with_id("a", 99).unwrap(), [(9, 8)]);
+            assert_eq!(table.waiting_with_id("a", 8).unwrap(), []);
+            table.close();
+        }
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
     fn a_file_of_version_1_is_upgraded_with_its_messages() {
         let directory = std::env::temp_dir().join(format!("ringback-v1-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
@@ -275,7 +349,7 @@ mod tests {
             .pragma_update(None, "user_version", VERSION + 1)
             .unwrap();
         let refusal = MessageTable::open(&file).err().unwrap();
-        assert_eq!(refusal, "it has version 3, and this program knows 2");
+        assert_eq!(refusal, "it has version 4, and this program knows 3");
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

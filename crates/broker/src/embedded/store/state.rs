@@ -62,6 +62,20 @@ impl QueueStates {
         }
     }
 
+    /// Takes a message out of the queue's order, to remove it. `None`: a consumer has taken it.
+    /// Otherwise, whether it was delivered before.
+    pub(super) fn reserve(&self, queue: Queue, key: MessageKey) -> Option<bool> {
+        let mut queues = self.lock();
+        let Some(state) = queues.get_mut(&queue) else {
+            return Some(false); // Without a consumer nothing is in memory.
+        };
+        if !state.taken.insert(key.1) {
+            return None;
+        }
+        let waiting = state.index.remove(key);
+        Some(waiting.is_some_and(|waiting| waiting.redelivered))
+    }
+
     /// Returns unsettled messages to the queue; with each, whether it was delivered.
     pub(in crate::embedded) fn put_back(
         &self,

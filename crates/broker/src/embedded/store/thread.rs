@@ -5,21 +5,28 @@
 //! that a page read from disk and a message just published cannot overtake each other.
 
 use super::batch::{BatchTransaction, KeyPage, StoreEffect, answer};
-use super::command::StoreCommand;
+use super::command::{NewMessage, StoreCommand};
 use super::schema::MessageTable;
+use super::space::DiskSpace;
 use super::state::QueueStates;
 use crate::embedded::clock::unix_ms;
+use crate::embedded::queue::lease_table::DroppedLease;
 use crate::message::Queue;
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
-use crate::state::{ConnectionState, Depths};
+use crate::settlement::REDELIVERY_PAUSE;
+use crate::state::{ConnectionState, Depth, Depths};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 /// Commands in one transaction.
 const MAX_BATCH: usize = 512;
+/// Bytes of new messages in one transaction, but for the last one. Bounds the write-ahead log, and
+/// what is written between two looks at the disk.
+const MAX_BATCH_BYTES: u64 = 16 * 1024 * 1024;
 /// How often the depths are published, and a blocked disk is probed.
 const DEPTHS_INTERVAL: Duration = Duration::from_secs(1);
 /// How soon a failed batch is retried.
@@ -32,8 +39,16 @@ pub(in crate::embedded) struct StoreThread {
     commands: Receiver<StoreCommand>,
     /// Publishes that wait; the sending side refuses beyond a bound.
     pub(in crate::embedded) waiting_publishes: Arc<AtomicUsize>,
+    /// The next number, as far as it is durable; for [`StoreCommand::RemoveWaiting`].
+    pub(in crate::embedded) durable_number: Arc<AtomicI64>,
+    /// Whether the disk takes anything.
     state: watch::Sender<ConnectionState>,
+    /// Whether new callbacks are accepted.
+    accepting: watch::Sender<ConnectionState>,
     depths: watch::Sender<Depths>,
+    space: DiskSpace,
+    /// Dropped messages and when they are redelivered, in order.
+    dropped: VecDeque<(Instant, DroppedLease)>,
     next_number: i64,
     /// Messages with lower numbers were on disk when the process started, and may have been
     /// delivered before.
@@ -48,24 +63,33 @@ impl StoreThread {
         queues: Arc<QueueStates>,
         commands: Receiver<StoreCommand>,
         state: watch::Sender<ConnectionState>,
+        accepting: watch::Sender<ConnectionState>,
         depths: watch::Sender<Depths>,
+        space: DiskSpace,
     ) -> rusqlite::Result<Self> {
         let next_number = table.last_number()? + 1;
         let mut totals = [0; Queue::ALL.len()];
         for (total, queue) in totals.iter_mut().zip(Queue::ALL) {
             *total = i64::from(table.count(queue)?);
         }
-        Ok(Self {
+        let mut this = Self {
             table,
             queues,
             commands,
             waiting_publishes: Arc::default(),
+            durable_number: Arc::new(AtomicI64::new(next_number)),
             state,
+            accepting,
             depths,
+            space,
+            dropped: VecDeque::new(),
             next_number,
             recovered_below: next_number,
             totals,
-        })
+        };
+        // Before the first callback.
+        this.admits(0);
+        Ok(this)
     }
 
     /// Runs until it is stopped or every sender of commands is dropped. Returns the channel to
@@ -76,15 +100,20 @@ impl StoreThread {
         loop {
             if depths_published.is_none_or(|at| at.elapsed() >= DEPTHS_INTERVAL) {
                 self.publish_depths();
+                self.admits(0);
                 depths_published = Some(Instant::now());
             }
-            let wait = if batch.is_empty() {
+            let mut wait = if batch.is_empty() {
                 DEPTHS_INTERVAL
             } else {
                 RETRY_INTERVAL
             };
+            if let Some((at, _)) = self.dropped.front() {
+                wait = wait.min(at.saturating_duration_since(Instant::now()));
+            }
+            let mut bytes = 0;
             match self.commands.recv_timeout(wait) {
-                Ok(command) => batch.push(command),
+                Ok(command) => bytes += self.collect(command, &mut batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) if batch.is_empty() => break,
                 // No sender is left, but a failed batch must still be retried.
@@ -94,12 +123,13 @@ impl StoreThread {
                 )]
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(RETRY_INTERVAL),
             }
-            while batch.len() < MAX_BATCH {
+            while batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
                 let Ok(command) = self.commands.try_recv() else {
                     break;
                 };
-                batch.push(command);
+                bytes += self.collect(command, &mut batch);
             }
+            self.redeliver_dropped(&mut batch);
             let stop = batch
                 .iter()
                 .position(|command| matches!(command, StoreCommand::Stop { .. }));
@@ -114,8 +144,97 @@ impl StoreThread {
         None
     }
 
+    /// Adds a command to the batch. Returns the bytes that it stores.
+    fn collect(&mut self, command: StoreCommand, batch: &mut Vec<StoreCommand>) -> u64 {
+        let bytes = match &command {
+            StoreCommand::Publish { message, .. }
+            | StoreCommand::Settle {
+                follow_up: Some(message),
+                ..
+            } => message.stored_bytes(),
+            _ => 0,
+        };
+        match command {
+            StoreCommand::Dropped(lease) => {
+                let at = Instant::now() + REDELIVERY_PAUSE;
+                self.dropped.push_back((at, lease));
+            }
+            command => batch.push(command),
+        }
+        bytes
+    }
+
+    /// Adds the redelivery of each dropped message whose pause is over.
+    fn redeliver_dropped(&mut self, batch: &mut Vec<StoreCommand>) {
+        let now = Instant::now();
+        while self.dropped.front().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, lease)) = self.dropped.pop_front() else {
+                return;
+            };
+            let queue = lease.queue;
+            if let Some((key, permit)) = lease.end() {
+                batch.push(StoreCommand::Redeliver {
+                    queue,
+                    key,
+                    _permit: permit,
+                });
+            }
+        }
+    }
+
+    /// Looks at the disk: whether so many bytes of new callbacks are accepted.
+    fn admits(&mut self, bytes: u64) -> bool {
+        let reusable = self.table.reusable_bytes().unwrap_or_default();
+        let seen = self.space.look(reusable);
+        let admitted = self.space.admits(seen, bytes);
+        self.show_accepting();
+        admitted
+    }
+
+    /// Shows whether new callbacks are accepted.
+    fn show_accepting(&self) {
+        let state = match (&*self.state.borrow(), self.space.refusal()) {
+            (ConnectionState::Connected, Some(reason)) => ConnectionState::Blocked(reason),
+            (state, _) => state.clone(),
+        };
+        self.accepting.send_if_modified(|shown| {
+            let changed = *shown != state;
+            *shown = state;
+            changed
+        });
+    }
+
+    /// Refuses the new callbacks of a batch for which the disk has no space.
+    fn refuse_callbacks(&mut self, batch: &mut Vec<StoreCommand>) {
+        let new_bytes = |command: &StoreCommand| match command {
+            StoreCommand::Publish {
+                message:
+                    message @ NewMessage {
+                        is_callback: true, ..
+                    },
+                ..
+            } => Some(message.stored_bytes()),
+            _ => None,
+        };
+        let bytes: u64 = batch.iter().filter_map(new_bytes).sum();
+        // All or none: a batch is small beside the floor.
+        if bytes == 0 || self.admits(bytes) {
+            return;
+        }
+        for command in std::mem::take(batch) {
+            match command {
+                StoreCommand::Publish { message, reply } if message.is_callback => {
+                    self.waiting_publishes.fetch_sub(1, Ordering::Relaxed);
+                    let _ = reply.send(Err(PublishError::Refused(RefusedReason::LowDisk)));
+                }
+                command => batch.push(command),
+            }
+        }
+    }
+
     /// Executes a batch in one transaction. Returns what must be retried.
-    fn commit(&mut self, batch: Vec<StoreCommand>) -> Vec<StoreCommand> {
+    fn commit(&mut self, mut batch: Vec<StoreCommand>) -> Vec<StoreCommand> {
+        self.refuse_callbacks(&mut batch);
         let blocked = self.is_blocked();
         if batch.is_empty() && !blocked {
             return batch;
@@ -130,6 +249,8 @@ impl StoreThread {
             recovered_below: self.recovered_below,
             effects: Vec::with_capacity(batch.len()),
             reads: Vec::new(),
+            removed: Vec::new(),
+            reserved: Vec::new(),
         };
         let committed = self.table.transaction(|table| {
             if blocked {
@@ -143,6 +264,8 @@ impl StoreThread {
             next_number,
             effects,
             reads,
+            removed,
+            reserved,
             ..
         } = transaction;
         self.waiting_publishes
@@ -150,15 +273,20 @@ impl StoreThread {
         match committed {
             Ok(()) => {
                 self.next_number = next_number;
+                self.durable_number.store(next_number, Ordering::Release);
                 self.apply(effects);
-                answer(batch, reads);
+                answer(batch, reads, removed);
                 if blocked {
                     tracing::info!("the queue's disk accepts messages again");
                     self.state.send_replace(ConnectionState::Connected);
+                    self.show_accepting();
                 }
                 Vec::new()
             }
-            Err(error) => self.fail(batch, &error),
+            Err(error) => {
+                self.queues.put_back(Queue::Retry, reserved);
+                self.fail(batch, &error)
+            }
         }
     }
 
@@ -174,6 +302,7 @@ impl StoreThread {
         }
         self.state
             .send_replace(ConnectionState::Blocked(error.to_string()));
+        self.show_accepting();
         // A full disk refuses before the commit is written. After any other failure the log may
         // hold the commit anyway, and a restart would find it.
         let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
@@ -193,7 +322,11 @@ impl StoreThread {
                         state.loading = false;
                     }
                 }
+                // Dropping its reply says so. What remains is checked before its attempt.
+                StoreCommand::RemoveWaiting { .. } => {}
                 command @ (StoreCommand::Settle { .. }
+                | StoreCommand::Dropped(_)
+                | StoreCommand::Redeliver { .. }
                 | StoreCommand::ReadBodies { .. }
                 | StoreCommand::Flush { .. }
                 | StoreCommand::Stop { .. }) => retry.push(command),
@@ -216,6 +349,12 @@ impl StoreThread {
                     self.totals[position(queue)] -= 1;
                     if let Some(state) = queues.get_mut(&queue) {
                         state.taken.remove(&number);
+                    }
+                }
+                StoreEffect::Returned { queue, key } => {
+                    if let Some(state) = queues.get_mut(&queue) {
+                        state.taken.remove(&key.1);
+                        state.index.put_back(key, true);
                     }
                 }
                 StoreEffect::PageLoaded { queue, page } => {
@@ -243,19 +382,16 @@ impl StoreThread {
     }
 
     fn publish_depths(&mut self) {
+        let now = unix_ms();
         let mut depths = Depths::default();
         for queue in Queue::ALL {
-            let depth = match queue {
-                Queue::Retry => self.due_retries(),
-                Queue::First
-                | Queue::DeliveryLimit
-                | Queue::Unrouted
-                | Queue::Dead
-                | Queue::Unreadable
-                | Queue::Journal => self.not_taken(queue),
-            };
-            depths.set(queue, depth);
+            depths.set(queue, Depth::fresh(self.not_taken(queue)));
         }
+        let waiting = self.not_taken(Queue::Retry);
+        let due = self.due_retries(now).min(waiting);
+        depths.set(Queue::Retry, Depth::fresh(due));
+        depths.delayed = Depth::fresh(waiting - due);
+        depths.oldest_due_age = self.oldest_due_age(now);
         self.depths.send_replace(depths);
     }
 
@@ -268,9 +404,8 @@ impl StoreThread {
             .saturating_sub(u32::try_from(taken).unwrap_or(0))
     }
 
-    /// The retries that are due and that no consumer has taken.
-    fn due_retries(&self) -> u32 {
-        let now = unix_ms();
+    /// The retries that are due at `now` and that no consumer has taken.
+    fn due_retries(&self, now: u64) -> u32 {
         let (in_memory, horizon) = match self.queues.lock().get(&Queue::Retry) {
             Some(state) => (state.index.count_due(now), state.index.horizon_key()),
             None => (0, Some((0, 0))),
@@ -285,6 +420,30 @@ impl StoreThread {
         u32::try_from(in_memory)
             .unwrap_or(u32::MAX)
             .saturating_add(on_disk)
+    }
+
+    /// How long the oldest message of the work queues has been due.
+    fn oldest_due_age(&self, now: u64) -> Option<Duration> {
+        let oldest = [Queue::First, Queue::Retry].map(|queue| self.oldest_due(queue));
+        let age = now.checked_sub(oldest.into_iter().flatten().min()?)?;
+        Some(Duration::from_millis(age))
+    }
+
+    /// When the first message of a queue that no consumer has taken is, or was, due.
+    fn oldest_due(&self, queue: Queue) -> Option<u64> {
+        let (in_memory, horizon) = match self.queues.lock().get(&queue) {
+            Some(state) => (state.index.next_due(), state.index.horizon_key()),
+            None => (None, Some((0, 0))),
+        };
+        // Memory is complete up to the horizon, and nothing beyond it is taken.
+        let on_disk = match horizon {
+            Some(after) if in_memory.is_none_or(|due| due > after.0) => {
+                let next = self.table.page(queue, after, 1).unwrap_or_default();
+                next.first().map(|key| key.0)
+            }
+            Some(_) | None => None,
+        };
+        in_memory.into_iter().chain(on_disk).min()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Delivers the messages of one queue, across lost connections and a graceful stop.
 
-use super::delivery::{self, AckHandle};
+use super::delivery::{self, AckHandle, Settled};
 use crate::message::Queue;
 use crate::rabbitmq::connection::{ManagedConnection, Session};
 use crate::rabbitmq::publish::publisher::Publisher;
@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Acker, BasicProperties, Channel};
+use lapin::{BasicProperties, Channel};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -41,7 +41,7 @@ struct Subscription {
     session: Arc<Session>,
     channel: Channel,
     deliveries: lapin::Consumer,
-    acks: mpsc::UnboundedSender<Acker>,
+    acks: mpsc::UnboundedSender<Settled>,
     ack_writer: JoinHandle<()>,
 }
 

@@ -3,25 +3,35 @@
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::rabbitmq::connection::Session;
 use crate::rabbitmq::publish::publisher::Publisher;
-use crate::settlement::{Settlement, Unsettled};
+use crate::settlement::{REDELIVERY_PAUSE, Settlement, Unsettled};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lapin::Acker;
-use lapin::options::BasicAckOptions;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// A follow-up that is not confirmed within this time stops the delivery of new work.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How a delivery leaves its channel.
+pub(super) enum Settled {
+    /// It is removed from its queue.
+    Acked(Acker),
+    /// It was dropped unsettled, and returns to its queue after [`REDELIVERY_PAUSE`].
+    Dropped(Acker),
+}
+
 /// Settles one delivery.
 pub(crate) struct AckHandle {
     /// Taken when the delivery is settled.
     acker: Option<Acker>,
-    acks: mpsc::UnboundedSender<Acker>,
+    acks: mpsc::UnboundedSender<Settled>,
     session: Arc<Session>,
     publisher: Publisher,
     queue: Queue,
@@ -30,7 +40,7 @@ pub(crate) struct AckHandle {
 impl AckHandle {
     pub(super) fn new(
         acker: Acker,
-        acks: mpsc::UnboundedSender<Acker>,
+        acks: mpsc::UnboundedSender<Settled>,
         session: Arc<Session>,
         publisher: Publisher,
         queue: Queue,
@@ -54,7 +64,7 @@ impl AckHandle {
         }
         // Not awaited here: the write is batched with others, and a lost ack means a redelivery.
         let acker = self.acker.take().ok_or(Unsettled)?;
-        if self.session.down.is_cancelled() || self.acks.send(acker).is_err() {
+        if self.session.down.is_cancelled() || self.acks.send(Settled::Acked(acker)).is_err() {
             return Err(Unsettled);
         }
         Ok(())
@@ -89,11 +99,13 @@ impl AckHandle {
 
 impl Drop for AckHandle {
     fn drop(&mut self) {
-        if self.acker.is_some() {
+        if let Some(acker) = self.acker.take() {
             tracing::debug!(
                 queue = self.queue.as_str(),
-                "a message was left unsettled; it is redelivered when the connection ends"
+                "a message was dropped unsettled; it returns to its queue after a pause"
             );
+            // An error means that the session has ended, and the broker redelivers it.
+            let _ = self.acks.send(Settled::Dropped(acker));
         }
     }
 }
@@ -107,10 +119,14 @@ impl std::fmt::Debug for AckHandle {
 }
 
 /// Writes acknowledgements, one per message: attempts finish out of order, and a cumulative ack
-/// would settle messages that are still in flight. Ends with the last handle.
-pub(super) async fn write_acks(mut inbox: mpsc::UnboundedReceiver<Acker>, session: Arc<Session>) {
+/// would settle messages that are still in flight. Ends with the last handle; what was dropped and
+/// has not been returned by then returns when the channel is closed.
+pub(super) async fn write_acks(mut inbox: mpsc::UnboundedReceiver<Settled>, session: Arc<Session>) {
     let mut writing = FuturesUnordered::new();
+    // No more than the prefetch window, in the order in which they return.
+    let mut dropped: VecDeque<(Instant, Acker)> = VecDeque::new();
     loop {
+        let returns_at = dropped.front().map(|(at, _)| *at);
         tokio::select! {
             Some(written) = writing.next(), if !writing.is_empty() => match written {
                 Ok(true) => {}
@@ -120,8 +136,14 @@ pub(super) async fn write_acks(mut inbox: mpsc::UnboundedReceiver<Acker>, sessio
                     session.fail(format!("an ack could not be written: {error}"));
                 }
             },
+            () = sleep_until(returns_at) => if let Some((_, acker)) = dropped.pop_front() {
+                writing.push(write(acker, false));
+            },
             next = inbox.recv() => match next {
-                Some(acker) => writing.push(ack(acker)),
+                Some(Settled::Acked(acker)) => writing.push(write(acker, true)),
+                Some(Settled::Dropped(acker)) => {
+                    dropped.push_back((Instant::now() + REDELIVERY_PAUSE, acker));
+                }
                 None => break,
             },
         }
@@ -129,6 +151,21 @@ pub(super) async fn write_acks(mut inbox: mpsc::UnboundedReceiver<Acker>, sessio
     while writing.next().await.is_some() {}
 }
 
-async fn ack(acker: Acker) -> lapin::Result<bool> {
-    acker.ack(BasicAckOptions { multiple: false }).await
+/// Acknowledges a delivery, or returns it to its queue.
+async fn write(acker: Acker, done: bool) -> lapin::Result<bool> {
+    if done {
+        return acker.ack(BasicAckOptions { multiple: false }).await;
+    }
+    let options = BasicNackOptions {
+        multiple: false,
+        requeue: true,
+    };
+    acker.nack(options).await
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }

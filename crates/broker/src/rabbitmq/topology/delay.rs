@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 /// 2^20 s are 12 days.
-pub(super) const LEVELS: u32 = 20;
+pub(in crate::rabbitmq) const LEVELS: u32 = 20;
 
 /// A hop costs the broker about 80 us; 7 bits make a delay at most 1.6 % longer.
 const SIGNIFICANT_BITS: u32 = 7;

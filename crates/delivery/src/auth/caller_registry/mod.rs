@@ -66,6 +66,8 @@ pub enum AuthError {
     Disabled,
     /// The body names another app than the credential.
     OtherApp,
+    /// A web page of another origin sent it, where callers need no credential.
+    ForeignOrigin,
 }
 
 impl AuthError {
@@ -79,14 +81,15 @@ impl AuthError {
             Self::Replayed => "replayed",
             Self::Disabled => "disabled",
             Self::OtherApp => "other_app",
+            Self::ForeignOrigin => "foreign_origin",
         }
     }
 
-    /// Whether the caller was authenticated: then the answer is 403, otherwise 401.
+    /// Whether another credential would not help: then the answer is 403, otherwise 401.
     #[must_use]
-    pub const fn is_authenticated(self) -> bool {
+    pub const fn is_forbidden(self) -> bool {
         match self {
-            Self::Disabled | Self::OtherApp => true,
+            Self::Disabled | Self::OtherApp | Self::ForeignOrigin => true,
             Self::Missing | Self::Wrong | Self::Stale | Self::Replayed => false,
         }
     }

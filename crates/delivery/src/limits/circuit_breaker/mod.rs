@@ -15,8 +15,8 @@ const STEPS: usize = 10;
 /// The range of the failure ratio: a ratio above 1 would never be reached, one of 0 always.
 const RATIO_RANGE: (f64, f64) = (0.01, 1.0);
 
-/// The state of a circuit breaker, for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The state of a circuit breaker, for people. The worst is the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BreakerState {
     /// Calls are admitted.
     Closed,
@@ -56,7 +56,7 @@ enum CircuitState {
 }
 
 /// Proof that the breaker admitted a call, with the epoch in which it did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct BreakerToken(u32);
 
 /// The breaker admits no call.

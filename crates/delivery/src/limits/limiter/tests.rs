@@ -16,29 +16,74 @@ pub(super) fn callee(no: &str) -> LimitKey {
     LimitKey::Callee(Arc::from(no))
 }
 
+/// The target of a caller's URL.
+pub(super) fn url(number: u32) -> LimitKey {
+    let url = TargetUrl::parse(&format!("http://host{number}.example/")).unwrap();
+    LimitKey::Target(url.target())
+}
+
 pub(super) fn limits() -> TargetLimits {
     TargetLimits::default()
 }
 
-fn admit(limiter: &mut Limiter, key: &LimitKey, queue: WorkQueue) -> LimitDecision {
-    limiter.admit(key, queue, &limits(), false, NOW)
+pub(super) fn terms(limits: &TargetLimits) -> Terms<'_> {
+    Terms {
+        limits,
+        app_cap: None,
+        paused: false,
+    }
 }
 
-fn admitted(decision: LimitDecision) -> Permit {
+/// Asks for a message of this app.
+pub(super) fn admit_for(
+    limiter: &mut Limiter,
+    app_id: &str,
+    (key, queue): (&LimitKey, WorkQueue),
+    limits: &TargetLimits,
+    now: Duration,
+) -> LimitDecision {
+    let request = AdmissionRequest {
+        app_id,
+        key,
+        queue,
+        terms: terms(limits),
+    };
+    limiter.admit(&request, now)
+}
+
+fn admit(limiter: &mut Limiter, key: &LimitKey, queue: WorkQueue) -> LimitDecision {
+    admit_for(limiter, "app", (key, queue), &limits(), NOW)
+}
+
+fn admit_paused(limiter: &mut Limiter, key: &LimitKey, now: Duration) -> LimitDecision {
+    let limits = limits();
+    let request = AdmissionRequest {
+        app_id: "app",
+        key,
+        queue: WorkQueue::First,
+        terms: Terms {
+            paused: true,
+            ..terms(&limits)
+        },
+    };
+    limiter.admit(&request, now)
+}
+
+pub(super) fn admitted(decision: LimitDecision) -> Permit {
     match decision {
         LimitDecision::Admit(permit) => permit,
         other => panic!("{other:?}"),
     }
 }
 
-fn queued(decision: LimitDecision) -> Ticket {
+pub(super) fn queued(decision: LimitDecision) -> Ticket {
     match decision {
         LimitDecision::Wait(ticket) => ticket,
         other => panic!("{other:?}"),
     }
 }
 
-fn deferred(decision: LimitDecision) -> (DeferReason, Duration) {
+pub(super) fn deferred(decision: LimitDecision) -> (DeferReason, Duration) {
     match decision {
         LimitDecision::Defer { reason, after } => (reason, after),
         other => panic!("{other:?}"),
@@ -50,6 +95,15 @@ pub(super) fn sample(health: HealthSignal) -> CallSample {
         health,
         hold: None,
         duration: Some(Duration::from_secs(5)),
+    }
+}
+
+fn turn(ticket: &Ticket) -> Duration {
+    match ticket.place() {
+        Place::Target {
+            turn: Some(turn), ..
+        } => turn,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -77,7 +131,8 @@ fn a_target_has_a_tenth_of_each_queue_then_messages_wait_and_then_are_deferred()
         let other = admitted(admit(&mut limiter, &callee("EO002"), queue));
         limiter.complete(other, &sample(HealthSignal::Success), NOW);
         for ticket in tickets {
-            assert_eq!(limiter.expire(ticket), DeferReason::InFlight);
+            let (reason, _) = limiter.expire(ticket, None, NOW);
+            assert_eq!(reason, DeferReason::InFlight);
         }
         for permit in permits {
             limiter.complete(permit, &sample(HealthSignal::Success), NOW);
@@ -98,11 +153,29 @@ fn a_configured_cap_counts_both_queues() {
         in_flight: Some(2),
         ..limits()
     };
-    let first = admitted(limiter.admit(&key, WorkQueue::First, &limits, false, NOW));
-    let retry = admitted(limiter.admit(&key, WorkQueue::Retry, &limits, false, NOW));
-    let waits = queued(limiter.admit(&key, WorkQueue::First, &limits, false, NOW));
+    let first = admitted(admit_for(
+        &mut limiter,
+        "app",
+        (&key, WorkQueue::First),
+        &limits,
+        NOW,
+    ));
+    let retry = admitted(admit_for(
+        &mut limiter,
+        "app",
+        (&key, WorkQueue::Retry),
+        &limits,
+        NOW,
+    ));
+    let waits = queued(admit_for(
+        &mut limiter,
+        "app",
+        (&key, WorkQueue::First),
+        &limits,
+        NOW,
+    ));
     limiter.complete(retry, &sample(HealthSignal::Success), NOW);
-    let permit = admitted(limiter.retry_admission(waits, &limits, false, NOW));
+    let permit = admitted(limiter.retry_admission(waits, &terms(&limits), NOW));
     limiter.complete(permit, &sample(HealthSignal::Success), NOW);
     limiter.complete(first, &sample(HealthSignal::Success), NOW);
     assert_eq!(limiter.top(1, NOW).targets[0].in_flight, 0);
@@ -117,9 +190,9 @@ fn a_later_message_does_not_overtake_those_that_wait() {
     let waits = queued(admit(&mut limiter, &key, WorkQueue::First));
     limiter.complete(permits.remove(0), &sample(HealthSignal::Success), NOW);
     let later = queued(admit(&mut limiter, &key, WorkQueue::First));
-    let permit = admitted(limiter.retry_admission(waits, &limits(), false, NOW));
+    let permit = admitted(limiter.retry_admission(waits, &terms(&limits()), NOW));
     limiter.complete(permit, &sample(HealthSignal::Success), NOW);
-    let permit = admitted(limiter.retry_admission(later, &limits(), false, NOW));
+    let permit = admitted(limiter.retry_admission(later, &terms(&limits()), NOW));
     limiter.complete(permit, &sample(HealthSignal::Success), NOW);
     for permit in permits {
         limiter.complete(permit, &sample(HealthSignal::Success), NOW);
@@ -148,8 +221,9 @@ fn one_targets_messages_leave_room_for_others_and_all_together_have_a_quarter() 
 #[test]
 fn a_fast_target_may_have_as_many_messages_waiting_as_it_takes_in_50_ms_until_it_stops() {
     let (mut limiter, key) = (limiter(), callee("EO001"));
-    let ask =
-        |limiter: &mut Limiter, now| limiter.admit(&key, WorkQueue::First, &limits(), false, now);
+    let ask = |limiter: &mut Limiter, now| {
+        admit_for(limiter, "app", (&key, WorkQueue::First), &limits(), now)
+    };
     let known = admitted(ask(&mut limiter, NOW));
     limiter.complete(known, &fast(), NOW);
     let _calls: Vec<Permit> = (0..8).map(|_| admitted(ask(&mut limiter, NOW))).collect();
@@ -164,7 +238,7 @@ fn a_fast_target_may_have_as_many_messages_waiting_as_it_takes_in_50_ms_until_it
     // 5 ms, rounded up by at most 42 %: 7 to 10 rounds of 8 in 50 ms.
     assert!((56..=80).contains(&waiting.len()), "{}", waiting.len());
     // Only the 8 of this target count as waiting; other targets keep their share.
-    assert_eq!(limiter.waiting, [8, 0]);
+    assert_eq!(limiter.waiting.map(SharedPool::used), [8, 0]);
     let max_wait = |ticket: &Ticket| ticket.max_wait(&limits());
     assert_eq!(max_wait(&waiting[0]), Duration::from_secs(2));
     assert_eq!(max_wait(&waiting[8]), Duration::from_millis(200));
@@ -175,35 +249,39 @@ fn a_fast_target_may_have_as_many_messages_waiting_as_it_takes_in_50_ms_until_it
     for ticket in waiting {
         limiter.cancel(ticket);
     }
-    assert_eq!(limiter.waiting, [0, 0]);
+    assert_eq!(limiter.waiting.map(SharedPool::used), [0, 0]);
     let none: TargetLimits = TargetLimits {
         queue_timeout: Duration::ZERO,
         ..limits()
     };
-    let decision = limiter.admit(&key, WorkQueue::First, &none, false, NOW);
+    let decision = admit_for(&mut limiter, "app", (&key, WorkQueue::First), &none, NOW);
     let reason = reason(decision);
     assert_eq!(reason, DeferReason::InFlight, "no message may wait");
 }
 
 #[test]
-fn a_rate_admits_its_burst_then_gives_turns_then_defers() {
+fn a_rate_admits_its_burst_then_gives_turns_to_each_app_then_defers() {
     let (mut limiter, key) = (limiter(), callee("EO001"));
     let rate = Rate::new(2.0, 1);
     let limits = TargetLimits { rate, ..limits() };
-    let mut enter = |now| limiter.admit(&key, WorkQueue::First, &limits, false, now);
-    let first = admitted(enter(NOW));
-    let turns: Vec<_> = (0..4).map(|_| queued(enter(NOW))).collect();
+    let mut enter = |app| admit_for(&mut limiter, app, (&key, WorkQueue::First), &limits, NOW);
+    let first = admitted(enter("app"));
+    let mut turns: Vec<_> = (0..2).map(|_| queued(enter("app"))).collect();
+    // One app takes at most half of the turns within the longest wait.
+    let (reason, after) = deferred(enter("app"));
+    assert_eq!((reason, after.as_millis()), (DeferReason::Rate, 1_500));
+    turns.extend((0..2).map(|_| queued(enter("other"))));
     let due_ms: Vec<_> = turns
         .iter()
-        .map(|ticket| ticket.turn().unwrap().as_millis())
+        .map(|ticket| turn(ticket).as_millis())
         .collect();
     assert_eq!(due_ms, [500, 1_000, 1_500, 2_000]);
-    let (reason, after) = deferred(enter(NOW));
-    assert_eq!((reason, after.as_millis()), (DeferReason::Rate, 2_500));
+    let (reason, _) = deferred(enter("third"));
+    assert_eq!(reason, DeferReason::Rate);
     limiter.complete(first, &sample(HealthSignal::Success), NOW);
     for (turn, at) in turns.into_iter().zip(due_ms) {
         let now = NOW + Duration::from_millis(u64::try_from(at).unwrap());
-        let permit = admitted(limiter.retry_admission(turn, &limits, false, now));
+        let permit = admitted(limiter.retry_admission(turn, &terms(&limits), now));
         limiter.complete(permit, &sample(HealthSignal::Success), now);
     }
 }
@@ -220,13 +298,25 @@ fn an_open_breaker_defers_until_its_probe() {
         ..limits()
     };
     for opens in [false, true] {
-        let permit = admitted(limiter.admit(&key, WorkQueue::First, &limits, false, NOW));
+        let permit = admitted(admit_for(
+            &mut limiter,
+            "app",
+            (&key, WorkQueue::First),
+            &limits,
+            NOW,
+        ));
         assert_eq!(
             limiter.complete(permit, &sample(HealthSignal::Failure), NOW),
             opens
         );
     }
-    let (reason, after) = deferred(limiter.admit(&key, WorkQueue::Retry, &limits, false, NOW));
+    let (reason, after) = deferred(admit_for(
+        &mut limiter,
+        "app",
+        (&key, WorkQueue::Retry),
+        &limits,
+        NOW,
+    ));
     assert_eq!(
         (reason, after),
         (DeferReason::BreakerOpen, breaker.open_duration)
@@ -234,10 +324,28 @@ fn an_open_breaker_defers_until_its_probe() {
     let stats = limiter.top(1, NOW).targets.remove(0);
     assert_eq!(stats.breaker, BreakerState::Open);
     let later = NOW + breaker.open_duration;
-    let probe = admitted(limiter.admit(&key, WorkQueue::Retry, &limits, false, later));
-    deferred(limiter.admit(&key, WorkQueue::First, &limits, false, later));
+    let probe = admitted(admit_for(
+        &mut limiter,
+        "app",
+        (&key, WorkQueue::Retry),
+        &limits,
+        later,
+    ));
+    deferred(admit_for(
+        &mut limiter,
+        "app",
+        (&key, WorkQueue::First),
+        &limits,
+        later,
+    ));
     limiter.complete(probe, &CallSample::unknown(), later);
-    let probe = admitted(limiter.admit(&key, WorkQueue::First, &limits, false, later));
+    let probe = admitted(admit_for(
+        &mut limiter,
+        "app",
+        (&key, WorkQueue::First),
+        &limits,
+        later,
+    ));
     limiter.complete(probe, &sample(HealthSignal::Success), later);
 }
 
@@ -257,21 +365,35 @@ fn retry_after_holds_the_target_and_a_pause_holds_it_in_any_state() {
     let held = deferred(admit(&mut limiter, &key, WorkQueue::First));
     assert_eq!(held, (DeferReason::RetryAfter, Duration::from_secs(7)));
     let later = NOW + Duration::from_secs(7);
-    let paused = deferred(limiter.admit(&key, WorkQueue::First, &limits(), true, later));
+    let paused = deferred(admit_paused(&mut limiter, &key, later));
     assert_eq!(paused, (DeferReason::Paused, Duration::ZERO));
-    let permit = admitted(limiter.admit(&key, WorkQueue::First, &limits(), false, later));
+    let permit = admitted(admit_for(
+        &mut limiter,
+        "app",
+        (&key, WorkQueue::First),
+        &limits(),
+        later,
+    ));
     limiter.complete(permit, &sample(HealthSignal::Success), later);
 }
 
 #[test]
 fn idle_targets_of_a_hundred_thousand_are_evicted_but_none_in_use_or_held() {
     let mut limiter = Limiter::new(CONCURRENCY, 1_000);
-    let host = |number: u32| {
-        let url = TargetUrl::parse(&format!("http://host{number}.example/")).unwrap();
-        LimitKey::Target(url.target())
-    };
-    let busy = admitted(limiter.admit(&host(0), WorkQueue::First, &limits(), false, NOW));
-    let held = admitted(limiter.admit(&host(1), WorkQueue::First, &limits(), false, NOW));
+    let busy = admitted(admit_for(
+        &mut limiter,
+        "app",
+        (&url(0), WorkQueue::First),
+        &limits(),
+        NOW,
+    ));
+    let held = admitted(admit_for(
+        &mut limiter,
+        "app",
+        (&url(1), WorkQueue::First),
+        &limits(),
+        NOW,
+    ));
     let hold = Some(Duration::from_secs(60));
     limiter.complete(
         held,
@@ -283,15 +405,26 @@ fn idle_targets_of_a_hundred_thousand_are_evicted_but_none_in_use_or_held() {
     );
     for number in 2..100_000 {
         let now = NOW + Duration::from_micros(number.into());
-        let permit =
-            admitted(limiter.admit(&host(number), WorkQueue::First, &limits(), false, now));
+        let permit = admitted(admit_for(
+            &mut limiter,
+            "app",
+            (&url(number), WorkQueue::First),
+            &limits(),
+            now,
+        ));
         limiter.complete(permit, &sample(HealthSignal::Success), now);
-        assert!(limiter.slots.len() <= 1_000);
+        assert!(limiter.targets.len() <= 1_000);
     }
     assert!(limiter.targets.len() <= 1_000);
-    let (reason, _) = deferred(limiter.admit(&host(1), WorkQueue::First, &limits(), false, NOW));
+    let (reason, _) = deferred(admit_for(
+        &mut limiter,
+        "app",
+        (&url(1), WorkQueue::First),
+        &limits(),
+        NOW,
+    ));
     assert_eq!(reason, DeferReason::RetryAfter);
-    assert_eq!(limiter.key(busy.target()), Some(&host(0)));
+    assert_eq!(limiter.key(busy.target()), Some(&url(0)));
     limiter.complete(busy, &sample(HealthSignal::Success), NOW);
     let top = limiter.top(20, NOW);
     assert_eq!(top.targets.len(), 20);
@@ -305,7 +438,7 @@ fn messages_deferred_together_return_spread_out() {
     // 8 and 2 are the caps of the queues: 80 a second return if nothing else is known.
     let delays: Vec<Duration> = (0..1_000)
         .map(|_| {
-            let decision = limiter.admit(&key, WorkQueue::First, &limits(), true, NOW);
+            let decision = admit_paused(&mut limiter, &key, NOW);
             deferred(decision).1
         })
         .collect();

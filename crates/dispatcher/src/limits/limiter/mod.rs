@@ -1,26 +1,30 @@
-//! Grants permits to call a target, within its limits.
+//! Grants permits to make calls, within the limits of targets and the shares of apps.
 //!
 //! The rules are in `delivery::limits`; this file adds the clock, the lock and the waiting. The lock
 //! is held briefly and never across an await.
+//!
+//! - `waiters.rs`: messages that wait for a permit
+
+mod waiters;
 
 use super::pauses::PauseRegistry;
 use super::target_metrics::{MAX_NAMED_TARGETS, TargetMetricsAggregator};
-use super::wait_queue::{self, WaitQueue, Waiter};
 use crate::metrics::TargetSample;
 use crate::queue::WorkQueue;
 use delivery::limits::{
-    CallSample, DeferReason, LimitDecision, LimitKey, Limiter, Permit, TargetId, TargetLimits,
-    Ticket, TopTargets,
+    AdmissionRequest, CallSample, DeferReason, LimitDecision, LimitKey, Limiter, Permit, Place,
+    TargetId, TargetLimits, Terms, Ticket, TopTargets,
 };
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use waiters::{Waiter, Waiters};
 
-/// The maximum number of keys, about a kilobyte each. Idle ones are evicted first.
-const MAX_KEYS: usize = 10_000;
+/// The maximum number of keys, of apps, and of breakers; a kilobyte or less each. Idle ones are
+/// evicted first.
+const MAX_ENTRIES: usize = 10_000;
 
-/// The limiter of all targets and callees.
+/// The limiter of all targets, callees and apps.
 pub(crate) struct TargetLimiter {
     started: Instant,
     pauses: PauseRegistry,
@@ -29,9 +33,21 @@ pub(crate) struct TargetLimiter {
 
 struct LimiterState {
     rules: Limiter,
-    waiting: HashMap<TargetId, WaitQueue<Acquired>>,
-    next_waiter: u64,
+    waiters: Waiters<Acquired>,
     metrics: TargetMetricsAggregator,
+}
+
+/// A message that asks for a permit.
+#[derive(Clone, Copy)]
+pub(crate) struct PermitRequest<'a> {
+    pub(crate) app_id: &'a str,
+    /// The maximum number of calls of the app.
+    pub(crate) app_cap: Option<u32>,
+    pub(crate) key: &'a LimitKey,
+    /// Whose slots it takes.
+    pub(crate) queue: WorkQueue,
+    pub(crate) limits: &'a TargetLimits,
+    pub(crate) paused: bool,
 }
 
 /// The immediate answer to a request for a permit.
@@ -60,9 +76,8 @@ pub(crate) struct PermitGuard {
     limiter: Arc<TargetLimiter>,
 }
 
-/// A place in a wait queue. Dropping it leaves the queue.
+/// A place among the waiters. Dropping it leaves them.
 pub(crate) struct PendingPermit {
-    target: TargetId,
     waiter: u64,
     /// When to ask again without being woken, since [`TargetLimiter::started`].
     not_before: Option<Duration>,
@@ -79,9 +94,8 @@ impl TargetLimiter {
             started: Instant::now(),
             pauses,
             state: Mutex::new(LimiterState {
-                rules: Limiter::new(concurrency.map(u32::from), MAX_KEYS),
-                waiting: HashMap::new(),
-                next_waiter: 0,
+                rules: Limiter::new(concurrency.map(u32::from), MAX_ENTRIES),
+                waiters: Waiters::default(),
                 metrics: TargetMetricsAggregator::default(),
             }),
         })
@@ -97,23 +111,35 @@ impl TargetLimiter {
     }
 
     /// Asks for a permit.
-    pub(crate) fn try_acquire(
-        self: &Arc<Self>,
-        key: &LimitKey,
-        queue: WorkQueue,
-        limits: &TargetLimits,
-        paused: bool,
-    ) -> TryAcquire {
-        let paused = paused || self.pauses.is_paused(key);
+    pub(crate) fn try_acquire(self: &Arc<Self>, request: PermitRequest<'_>) -> TryAcquire {
+        let PermitRequest {
+            app_id,
+            app_cap,
+            key,
+            queue,
+            limits,
+            paused,
+        } = request;
+        let terms = Terms {
+            limits,
+            app_cap,
+            paused: paused || self.pauses.is_paused(key),
+        };
+        let asked = AdmissionRequest {
+            app_id,
+            key,
+            queue,
+            terms,
+        };
         let (mut state, now) = (self.state(), self.now());
-        match state.rules.admit(key, queue, limits, paused, now) {
+        match state.rules.admit(&asked, now) {
             LimitDecision::Admit(permit) => TryAcquire::Done(Acquired::Permit(self.guard(permit))),
             LimitDecision::Defer { reason, after } => {
-                state.metrics.deferred(key);
+                state.count_deferral(key, reason);
                 TryAcquire::Done(Acquired::Deferred { reason, after })
             }
             LimitDecision::Wait(ticket) => {
-                TryAcquire::Pending(self.enqueue(&mut state, ticket, limits, now))
+                TryAcquire::Pending(self.enqueue(&mut state, ticket, &terms, now))
             }
         }
     }
@@ -122,24 +148,20 @@ impl TargetLimiter {
         self: &Arc<Self>,
         state: &mut LimiterState,
         ticket: Ticket,
-        limits: &TargetLimits,
+        terms: &Terms<'_>,
         now: Duration,
     ) -> PendingPermit {
         let (sender, result) = oneshot::channel();
-        let (target, id) = (ticket.target(), state.next_waiter);
-        state.next_waiter += 1;
-        let not_before = ticket.turn().map(|turn| now.saturating_add(turn));
-        let deadline = now.saturating_add(ticket.max_wait(limits));
-        state.waiting.entry(target).or_default().push_back(Waiter {
-            id,
+        let not_before = turn_of(&ticket).map(|turn| now.saturating_add(turn));
+        let deadline = now.saturating_add(ticket.max_wait(terms.limits));
+        let waiter = state.waiters.add(Waiter {
             ticket,
-            limits: *limits,
-            not_before: not_before.unwrap_or_default(),
+            limits: *terms.limits,
+            app_cap: terms.app_cap,
             result: sender,
         });
         PendingPermit {
-            target,
-            waiter: id,
+            waiter,
             not_before,
             deadline,
             result,
@@ -154,83 +176,108 @@ impl TargetLimiter {
         }
     }
 
-    /// Takes back a permit, and wakes waiters of its target.
+    /// Takes back a permit, and wakes those that wait for its slot or its target.
     fn release(self: &Arc<Self>, permit: Permit, sample: &CallSample) {
         let (mut state, now) = (self.state(), self.now());
         let target = permit.target();
+        let app = permit.circuit_of().map(Arc::clone);
         let opened = state.release(permit, sample, now);
-        self.wake(target, &mut state, now);
+        // First those that have the target and wait for a slot: then the target is theirs, too.
+        self.wake_for_slots(&mut state, now);
+        self.wake_for_target(target, &mut state, now);
         let opened = opened.then(|| state.rules.key(target).map(ToString::to_string));
         drop(state);
         if let Some(Some(target)) = opened {
-            tracing::warn!(
-                callback_target = target,
-                "circuit breaker opened: callbacks to this target are deferred"
-            );
+            match app {
+                Some(app_id) => tracing::warn!(
+                    callback_target = target,
+                    app_id = &*app_id,
+                    "circuit breaker opened: the app's callbacks to this target are deferred"
+                ),
+                None => tracing::warn!(
+                    callback_target = target,
+                    "circuit breaker opened: callbacks to this callee are deferred"
+                ),
+            }
         }
     }
 
-    /// Answers the waiters of a target that can have a permit, or must be deferred, now.
-    fn wake(self: &Arc<Self>, target: TargetId, state: &mut LimiterState, now: Duration) {
-        let Some(mut waiting) = state.waiting.remove(&target) else {
-            return;
-        };
-        let key = state.rules.key(target);
-        let paused = key.is_some_and(|key| self.pauses.is_paused(key));
-        // Once a waiter must wait for a free slot, the waiters behind it in its queue wait too.
+    /// Gives free slots to the messages that wait for them; apps take turns.
+    fn wake_for_slots(self: &Arc<Self>, state: &mut LimiterState, now: Duration) {
+        while let Some(id) = state.next_for_slot() {
+            // What is not admitted either waits for its target from now on or is deferred.
+            if let Some(Place::Slot { .. }) = self.ask_for(id, state, now) {
+                return;
+            }
+        }
+    }
+
+    /// Gives the target's free permits to the messages that wait for them; apps take turns.
+    fn wake_for_target(
+        self: &Arc<Self>,
+        target: TargetId,
+        state: &mut LimiterState,
+        now: Duration,
+    ) {
+        // Once a waiter must wait on, those of the same work queue wait too.
         let mut blocked = [false; 2];
-        let mut not_yet = Vec::new();
-        while let Some(waiter) = waiting.pop_first(blocked) {
-            if waiter.not_before > now {
-                not_yet.push(waiter);
-                continue;
-            }
-            let Waiter {
-                id,
-                ticket,
-                limits,
-                result,
-                ..
-            } = waiter;
-            let acquired = match state.rules.retry_admission(ticket, &limits, paused, now) {
-                LimitDecision::Wait(ticket) => {
-                    let turn = ticket.turn();
-                    let at = wait_queue::index(ticket.queue());
-                    let waiter = Waiter {
-                        id,
-                        ticket,
-                        limits,
-                        not_before: now.saturating_add(turn.unwrap_or_default()),
-                        result,
-                    };
-                    blocked[at] = turn.is_none();
-                    if turn.is_none() {
-                        waiting.push_front(waiter);
-                    } else {
-                        not_yet.push(waiter);
-                    }
-                    continue;
+        while let Some((subqueue, id)) = state.waiters.pop_for_target(target, blocked) {
+            match self.ask_for(id, state, now) {
+                Some(Place::Target { turn: None, .. }) => {
+                    state.waiters.keep_turn(target, subqueue);
+                    blocked[waiters::index(subqueue.queue)] = true;
                 }
-                LimitDecision::Admit(permit) => Acquired::Permit(self.guard(permit)),
-                LimitDecision::Defer { reason, after } => {
-                    state.count_deferral(target);
-                    Acquired::Deferred { reason, after }
-                }
-            };
-            // The waiter is gone: take back its permit.
-            if let Err(Acquired::Permit(mut unused)) = result.send(acquired)
-                && let Some(permit) = unused.permit.take()
-            {
-                state.release(permit, &CallSample::unknown(), now);
-                blocked = [false; 2];
+                Some(Place::Target { .. } | Place::Slot { .. }) | None => {}
             }
         }
-        for waiter in not_yet.into_iter().rev() {
-            waiting.push_front(waiter);
+    }
+
+    /// Asks again for a waiter that was popped, or is in no queue. Returns what it waits for now;
+    /// `None`: it was answered.
+    fn ask_for(
+        self: &Arc<Self>,
+        id: u64,
+        state: &mut LimiterState,
+        now: Duration,
+    ) -> Option<Place> {
+        let Waiter {
+            ticket,
+            limits,
+            app_cap,
+            result,
+        } = state.waiters.take(id)?;
+        let target = ticket.target();
+        let key = state.rules.key(target);
+        let terms = Terms {
+            limits: &limits,
+            app_cap,
+            paused: key.is_some_and(|key| self.pauses.is_paused(key)),
+        };
+        let acquired = match state.rules.retry_admission(ticket, &terms, now) {
+            LimitDecision::Wait(ticket) => {
+                let place = ticket.place();
+                let waiter = Waiter {
+                    ticket,
+                    limits,
+                    app_cap,
+                    result,
+                };
+                state.waiters.put(id, waiter);
+                return Some(place);
+            }
+            LimitDecision::Admit(permit) => Acquired::Permit(self.guard(permit)),
+            LimitDecision::Defer { reason, after } => {
+                state.count_deferral_of(target, reason);
+                Acquired::Deferred { reason, after }
+            }
+        };
+        // The waiter is gone: take back its permit.
+        if let Err(Acquired::Permit(mut unused)) = result.send(acquired)
+            && let Some(permit) = unused.permit.take()
+        {
+            state.release(permit, &CallSample::unknown(), now);
         }
-        if !waiting.is_empty() {
-            state.waiting.insert(target, waiting);
-        }
+        None
     }
 
     /// The busiest keys, and the others together.
@@ -260,24 +307,36 @@ impl LimiterState {
         self.rules.complete(permit, sample, now)
     }
 
-    fn count_deferral(&mut self, target: TargetId) {
-        if let Some(key) = self.rules.key(target) {
+    /// The waiter that a free slot is for.
+    fn next_for_slot(&mut self) -> Option<u64> {
+        let Self { rules, waiters, .. } = self;
+        waiters
+            .pop_for_slot(|subqueue, app_cap| rules.has_slot(subqueue.app, subqueue.queue, app_cap))
+    }
+
+    /// A target's series count what its own limits deferred.
+    fn count_deferral(&mut self, key: &LimitKey, reason: DeferReason) {
+        if reason != DeferReason::AppInFlight {
             self.metrics.deferred(key);
         }
     }
 
-    /// Removes a waiter from its queue, if it still waits.
-    fn remove_waiter(&mut self, target: TargetId, id: u64) -> Option<Ticket> {
-        let waiting = self.waiting.get_mut(&target)?;
-        let waiter = waiting.remove(id)?;
-        if waiting.is_empty() {
-            self.waiting.remove(&target);
+    fn count_deferral_of(&mut self, target: TargetId, reason: DeferReason) {
+        if let (Some(key), true) = (self.rules.key(target), reason != DeferReason::AppInFlight) {
+            self.metrics.deferred(key);
         }
-        Some(waiter.ticket)
     }
 }
 
-/// Unreachable: a waiter is either queued or has been answered. Defer, to be safe.
+/// When a message that waits for the rate has its turn.
+fn turn_of(ticket: &Ticket) -> Option<Duration> {
+    match ticket.place() {
+        Place::Target { turn, .. } => turn,
+        Place::Slot { .. } => None,
+    }
+}
+
+/// Unreachable: a waiter either waits or has been answered. Defer, to be safe.
 const NOT_ANSWERED: Acquired = Acquired::Deferred {
     reason: DeferReason::InFlight,
     after: Duration::ZERO,
@@ -287,7 +346,7 @@ impl PendingPermit {
     /// Waits for a permit, or until the message must be deferred.
     pub(crate) async fn acquired(mut self) -> Acquired {
         loop {
-            // A slot that becomes free wakes this waiter; the rate limit does not.
+            // A call that ends wakes this waiter; the rate limit does not.
             let next = self.not_before.take().unwrap_or(self.deadline);
             let next = next.min(self.deadline);
             let timer = tokio::time::sleep(next.saturating_sub(self.limiter.now()));
@@ -302,31 +361,42 @@ impl PendingPermit {
         }
     }
 
+    /// Its turn or its deadline has come.
     fn ask_again(&mut self) -> Option<Acquired> {
         let (mut state, now) = (self.limiter.state(), self.limiter.now());
-        self.limiter.wake(self.target, &mut state, now);
         if let Ok(acquired) = self.result.try_recv() {
             return Some(acquired);
+        }
+        if state.waiters.waits_for_its_turn(self.waiter) {
+            match self.limiter.ask_for(self.waiter, &mut state, now) {
+                None => return Some(self.result.try_recv().unwrap_or(NOT_ANSWERED)),
+                Some(Place::Target { turn, .. }) => {
+                    self.not_before = turn.map(|turn| now.saturating_add(turn));
+                }
+                Some(Place::Slot { .. }) => {}
+            }
         }
         if now < self.deadline {
             return None;
         }
-        let Some(ticket) = state.remove_waiter(self.target, self.waiter) else {
+        let Some(waiter) = state.waiters.remove(self.waiter) else {
             return Some(NOT_ANSWERED);
         };
-        state.count_deferral(self.target);
-        Some(Acquired::Deferred {
-            reason: state.rules.expire(ticket),
-            after: Duration::ZERO,
-        })
+        let (target, app_cap) = (waiter.ticket.target(), waiter.app_cap);
+        let key = state.rules.key(target).cloned();
+        let (reason, after) = state.rules.expire(waiter.ticket, app_cap, now);
+        if let Some(key) = key {
+            state.count_deferral(&key, reason);
+        }
+        Some(Acquired::Deferred { reason, after })
     }
 }
 
 impl Drop for PendingPermit {
     fn drop(&mut self) {
         let mut state = self.limiter.state();
-        if let Some(ticket) = state.remove_waiter(self.target, self.waiter) {
-            state.rules.cancel(ticket);
+        if let Some(waiter) = state.waiters.remove(self.waiter) {
+            state.rules.cancel(waiter.ticket);
         }
         // A permit that was granted but not received is released with the channel.
     }

@@ -18,6 +18,33 @@ fn limits(in_flight: u32) -> TargetLimits {
     }
 }
 
+/// Asks for a message of this app.
+fn ask_for(
+    limiter: &Arc<TargetLimiter>,
+    app_id: &str,
+    key: &LimitKey,
+    queue: WorkQueue,
+    limits: &TargetLimits,
+) -> TryAcquire {
+    limiter.try_acquire(PermitRequest {
+        app_id,
+        app_cap: None,
+        key,
+        queue,
+        limits,
+        paused: false,
+    })
+}
+
+fn ask(
+    limiter: &Arc<TargetLimiter>,
+    key: &LimitKey,
+    queue: WorkQueue,
+    limits: &TargetLimits,
+) -> TryAcquire {
+    ask_for(limiter, "app", key, queue, limits)
+}
+
 fn permit(answer: TryAcquire) -> PermitGuard {
     match answer {
         TryAcquire::Done(Acquired::Permit(permit)) => permit,
@@ -68,7 +95,7 @@ fn limiter() -> (Arc<TargetLimiter>, LimitKey) {
 #[tokio::test]
 async fn waiters_get_permits_in_order_of_arrival() {
     let (limiter, key) = limiter();
-    let ask = |queue| limiter.try_acquire(&key, queue, &limits(2), false);
+    let ask = |queue| ask(&limiter, &key, queue, &limits(2));
     let (first, second) = (permit(ask(WorkQueue::First)), permit(ask(WorkQueue::Retry)));
     let (third, fourth) = (
         pending(ask(WorkQueue::First)),
@@ -85,13 +112,13 @@ async fn waiters_get_permits_in_order_of_arrival() {
     assert!(matches!(fourth, Acquired::Permit(_)));
     drop((third, fourth));
     assert_eq!(counts(&limiter), (0, 0));
-    assert!(limiter.state().waiting.is_empty());
+    assert!(limiter.state().waiters.is_empty());
 }
 
 #[tokio::test]
 async fn a_dropped_waiter_blocks_no_other() {
     let (limiter, key) = limiter();
-    let ask = || limiter.try_acquire(&key, WorkQueue::First, &limits(1), false);
+    let ask = || ask(&limiter, &key, WorkQueue::First, &limits(1));
     let first = permit(ask());
     let second = pending(ask());
     drop(second);
@@ -101,7 +128,7 @@ async fn a_dropped_waiter_blocks_no_other() {
     first.release(&success());
     drop(third);
     assert_eq!(counts(&limiter), (0, 0));
-    assert!(limiter.state().waiting.is_empty());
+    assert!(limiter.state().waiters.is_empty());
     drop(permit(ask()));
 }
 
@@ -112,7 +139,7 @@ async fn a_waiter_is_deferred_after_the_queue_timeout() {
         queue_timeout: Duration::from_millis(30),
         ..limits(1)
     };
-    let ask = || limiter.try_acquire(&key, WorkQueue::First, &limits, false);
+    let ask = || ask(&limiter, &key, WorkQueue::First, &limits);
     let _first = permit(ask());
     let second = pending(ask());
     assert_eq!(
@@ -130,7 +157,7 @@ async fn a_waiter_for_the_rate_gets_its_permit_without_being_woken() {
         rate: Rate::new(1.0, 1),
         ..limits(50)
     };
-    let ask = || limiter.try_acquire(&key, WorkQueue::First, &limits, false);
+    let ask = || ask(&limiter, &key, WorkQueue::First, &limits);
     let begun = Instant::now();
     let first = permit(ask());
     let (second, third) = (pending(ask()), pending(ask()));
@@ -144,7 +171,7 @@ async fn a_waiter_for_the_rate_gets_its_permit_without_being_woken() {
 #[tokio::test]
 async fn waiters_are_deferred_at_once_on_retry_after() {
     let (limiter, key) = limiter();
-    let ask = || limiter.try_acquire(&key, WorkQueue::First, &limits(1), false);
+    let ask = || ask(&limiter, &key, WorkQueue::First, &limits(1));
     let first = permit(ask());
     let second = pending(ask());
     let outcome = Outcome::Answered {
@@ -160,9 +187,107 @@ async fn waiters_are_deferred_at_once_on_retry_after() {
 }
 
 #[tokio::test]
+async fn apps_take_turns_at_a_target() {
+    let (limiter, key) = limiter();
+    let limits = limits(1);
+    let ask = |app| ask_for(&limiter, app, &key, WorkQueue::First, &limits);
+    let call = permit(ask("evil"));
+    let mut evil = pending(ask("evil"));
+    let mut victim = pending(ask("victim"));
+    call.release(&success());
+    let first = evil.result.try_recv().ok();
+    assert!(victim.result.try_recv().is_err(), "one call at a time");
+    // `evil` comes again, and later than the victim.
+    let mut again = pending(ask("evil"));
+    drop(first);
+    let second = victim.result.try_recv().unwrap();
+    assert!(again.result.try_recv().is_err());
+    drop(second);
+    assert!(matches!(soon(again.acquired()).await, Acquired::Permit(_)));
+    assert!(limiter.state().waiters.is_empty());
+}
+
+#[tokio::test]
+async fn a_slot_that_comes_free_goes_to_the_app_that_holds_none() {
+    // Two slots: one app alone holds one of them.
+    let limiter = TargetLimiter::new([1, 1], PauseRegistry::default());
+    let limits = limits(10);
+    let keys = ["a", "b", "c", "d"].map(|host| key(&format!("{host}.example")));
+    let ask = |app: &str, at: usize| ask_for(&limiter, app, &keys[at], WorkQueue::First, &limits);
+    let evil = permit(ask("evil", 0));
+    // Alone, it waits for its slot.
+    let waits = pending(ask("evil", 1));
+    let other = permit(ask("other", 2));
+    let victim = pending(ask("victim", 3));
+    other.release(&success());
+    let Acquired::Permit(victim) = soon(victim.acquired()).await else {
+        panic!("deferred")
+    };
+    evil.release(&success());
+    let Acquired::Permit(waits) = soon(waits.acquired()).await else {
+        panic!("deferred")
+    };
+    drop((victim, waits));
+    assert!(limiter.state().waiters.is_empty());
+    assert_eq!(counts(&limiter), (0, 0));
+}
+
+#[tokio::test]
+async fn the_wait_for_a_slot_ends() {
+    let limiter = TargetLimiter::new([1, 1], PauseRegistry::default());
+    let limits = limits(10);
+    let keys = [key("a.example"), key("b.example")];
+    let _call = permit(ask_for(
+        &limiter,
+        "evil",
+        &keys[0],
+        WorkQueue::First,
+        &limits,
+    ));
+    let waits = pending(ask_for(
+        &limiter,
+        "evil",
+        &keys[1],
+        WorkQueue::First,
+        &limits,
+    ));
+    assert_eq!(
+        deferred(&soon(waits.acquired()).await),
+        DeferReason::AppInFlight
+    );
+    assert!(limiter.state().waiters.is_empty());
+}
+
+/// While a thousand wait for the rate, one that gives up asks for itself alone: the cost of all
+/// their ends does not grow with the square of their number.
+#[tokio::test]
+async fn a_waiter_whose_time_is_over_does_not_ask_for_the_others() {
+    let limiter = TargetLimiter::new([8_000, 64], PauseRegistry::default());
+    let key = key("a.example");
+    let limits = TargetLimits {
+        rate: Rate::new(1_000.0, 1),
+        queue_timeout: Duration::from_secs(60),
+        ..limits(2_000)
+    };
+    let _call = permit(ask(&limiter, &key, WorkQueue::First, &limits));
+    let mut waiting: Vec<PendingPermit> = (0..1_000)
+        .map(|_| pending(ask(&limiter, &key, WorkQueue::First, &limits)))
+        .collect();
+    let mut last = waiting.pop().unwrap();
+    last.deadline = Duration::ZERO;
+    // The turn of some of the others has come meanwhile; they ask by themselves.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let _answered = last.ask_again().unwrap();
+    let received = waiting
+        .iter_mut()
+        .filter_map(|it| it.result.try_recv().ok());
+    assert_eq!(received.count(), 0);
+}
+
+#[tokio::test]
 async fn a_panic_releases_the_permit() {
     let (limiter, key) = limiter();
-    let permit = permit(limiter.try_acquire(&key, WorkQueue::First, &limits(1), false));
+    let permit = permit(ask(&limiter, &key, WorkQueue::First, &limits(1)));
     let attempt = tokio::spawn(async move {
         let _permit = permit;
         panic!("an attempt panics");
@@ -194,7 +319,7 @@ async fn cancelled_attempts_leave_nothing_behind_and_the_cap_holds() {
             WorkQueue::First
         };
         let attempt = async move {
-            let acquired = match limiter.try_acquire(&key, queue, &limits(20), false) {
+            let acquired = match ask(&limiter, &key, queue, &limits(20)) {
                 TryAcquire::Done(acquired) => acquired,
                 TryAcquire::Pending(pending) => pending.acquired().await,
             };
@@ -220,5 +345,5 @@ async fn cancelled_attempts_leave_nothing_behind_and_the_cap_holds() {
     let highest = highest.load(order);
     assert!((1..=20).contains(&highest), "{highest}");
     assert_eq!(counts(&limiter), (0, 0));
-    assert!(limiter.state().waiting.is_empty());
+    assert!(limiter.state().waiters.is_empty());
 }

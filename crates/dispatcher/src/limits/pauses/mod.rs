@@ -19,7 +19,8 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often they are read until the first success.
 const FIRST_REFRESH_INTERVAL: Duration = Duration::from_millis(100);
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// The maximum number of failing keys that are tracked. Further ones are ignored.
+/// The maximum number of failing keys that are tracked. Beyond it, those are forgotten that have not
+/// failed for the longest time.
 const MAX_FAILING: usize = 10_000;
 /// The actor of automatic pauses.
 const AUTO: &str = "auto";
@@ -34,15 +35,29 @@ struct RegistryState {
     auto_pause: AutoPauseConfig,
     /// Never held across an await.
     known: RwLock<KnownPauses>,
-    /// Since when a key has only failed.
-    failing: Mutex<HashMap<LimitKey, Instant>>,
+    /// Keys that have only failed since some time.
+    failing: Mutex<HashMap<LimitKey, Failing>>,
+}
+
+/// Since when a key has only failed, and when it last did.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    since: Instant,
+    last: Instant,
+}
+
+#[derive(Clone, Debug)]
+struct UnwrittenPause {
+    pause: Pause,
+    /// The journal has refused it, which was logged.
+    refused: bool,
 }
 
 #[derive(Debug, Default)]
 struct KnownPauses {
     active: HashMap<LimitKey, Pause>,
     /// Created by this process, and not in the journal yet.
-    unwritten: HashMap<LimitKey, Pause>,
+    unwritten: HashMap<LimitKey, UnwrittenPause>,
     /// Counts the changes by this process: what was read before the last one is outdated.
     changes: u64,
     /// Whether the journal has been read once.
@@ -122,6 +137,7 @@ impl PauseRegistry {
         };
         let mut known = self.change();
         let (active, unwritten) = (known.active.remove(key), known.unwritten.remove(key));
+        let unwritten = unwritten.map(|unwritten| unwritten.pause);
         // An active pause that the journal does not have is outdated.
         let active = active.filter(|_| self.0.journal.is_none());
         Ok(written.or(unwritten).or(active))
@@ -137,7 +153,7 @@ impl PauseRegistry {
             None => self.known().active.values().cloned().collect(),
         };
         let known = self.known();
-        for pause in known.unwritten.values() {
+        for UnwrittenPause { pause, .. } in known.unwritten.values() {
             let same = |other: &Pause| other.kind == pause.kind && other.name == pause.name;
             if !all.iter().any(same) {
                 all.push(pause.clone());
@@ -189,8 +205,12 @@ impl PauseRegistry {
         let Some(journal) = &self.0.journal else {
             return;
         };
+        // Apart from the read, which must not wait for many pauses that are refused.
+        let written = tokio::time::timeout(JOURNAL_TIMEOUT, self.write(journal)).await;
+        if written.is_err() {
+            tracing::debug!("not all automatic pauses were written in time");
+        }
         let read = async {
-            self.write(journal).await?;
             let before = self.known().changes;
             Ok::<_, JournalError>((before, journal.pauses().await?))
         };
@@ -226,15 +246,34 @@ impl PauseRegistry {
         }
     }
 
-    /// Writes automatic pauses of this process into the journal.
-    async fn write(&self, journal: &Journal) -> Result<(), JournalError> {
-        let unwritten: Vec<(LimitKey, Pause)> = {
+    /// Writes automatic pauses of this process into the journal. One that cannot be written stays in
+    /// force in this process, is tried again at the next refresh, and holds up nothing else.
+    async fn write(&self, journal: &Journal) {
+        let unwritten: Vec<(LimitKey, UnwrittenPause)> = {
             let known = self.known();
             let unwritten = known.unwritten.clone();
             unwritten.into_iter().collect()
         };
-        for (key, pause) in unwritten {
-            let new = journal.pause(&pause).await?;
+        for (key, UnwrittenPause { pause, refused }) in unwritten {
+            let new = match journal.pause(&pause).await {
+                Ok(new) => new,
+                // The others would fail, too.
+                Err(JournalError::Unavailable(_) | JournalError::Incompatible(_)) => return,
+                Err(error @ JournalError::Refused(_)) => {
+                    if !refused {
+                        tracing::error!(
+                            callback_target = %key, %error,
+                            "an automatic pause cannot be stored: it is in force in this process only"
+                        );
+                        let known = self.0.known.write();
+                        let mut known = known.unwrap_or_else(PoisonError::into_inner);
+                        if let Some(unwritten) = known.unwritten.get_mut(&key) {
+                            unwritten.refused = true;
+                        }
+                    }
+                    continue;
+                }
+            };
             {
                 let mut known = self.change();
                 known.unwritten.remove(&key);
@@ -252,7 +291,6 @@ impl PauseRegistry {
                 tracing::error!(%error, ?entry, "failed to write an audit entry");
             }
         }
-        Ok(())
     }
 
     /// Tracks how a call ended, and pauses its target if `auto_pause` says so.
@@ -288,12 +326,18 @@ impl PauseRegistry {
     fn failing_since(&self, key: &LimitKey, now: Instant) -> Instant {
         let failing = self.0.failing.lock();
         let mut failing = failing.unwrap_or_else(PoisonError::into_inner);
-        if let Some(since) = failing.get(key) {
-            return *since;
+        if let Some(known) = failing.get_mut(key) {
+            known.last = known.last.max(now);
+            return known.since;
         }
-        if failing.len() < MAX_FAILING {
-            failing.insert(key.clone(), now);
+        if failing.len() >= MAX_FAILING {
+            forget_oldest(&mut failing);
         }
+        let new = Failing {
+            since: now,
+            last: now,
+        };
+        failing.insert(key.clone(), new);
         now
     }
 
@@ -311,11 +355,29 @@ impl PauseRegistry {
         tracing::warn!(callback_target = %key, reason, "target auto-paused; resume it once it has recovered");
         let pause = new_pause(key, AUTO.to_owned(), reason);
         let mut known = self.change();
-        let pauses = match self.0.journal {
-            Some(_) => &mut known.unwritten,
-            None => &mut known.active,
-        };
-        pauses.insert(key.clone(), pause);
+        match self.0.journal {
+            Some(_) => {
+                let refused = false;
+                let unwritten = UnwrittenPause { pause, refused };
+                known.unwritten.insert(key.clone(), unwritten);
+            }
+            None => {
+                known.active.insert(key.clone(), pause);
+            }
+        }
+    }
+}
+
+/// Forgets the tenth that has not failed for the longest time, so that the search is rare.
+fn forget_oldest(failing: &mut HashMap<LimitKey, Failing>) {
+    let mut last: Vec<(Instant, LimitKey)> = failing
+        .iter()
+        .map(|(key, failing)| (failing.last, key.clone()))
+        .collect();
+    let count = (MAX_FAILING / 10).min(last.len().saturating_sub(1));
+    last.select_nth_unstable_by_key(count, |(last, _)| *last);
+    for (_, key) in last.into_iter().take(count) {
+        failing.remove(&key);
     }
 }
 

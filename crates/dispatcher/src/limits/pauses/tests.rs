@@ -90,6 +90,66 @@ async fn a_long_failure_pauses_and_one_success_restarts_the_count() {
     assert!(pauses.is_paused(&key));
 }
 
+#[tokio::test]
+async fn ten_thousand_dead_hosts_do_not_switch_auto_pause_off_for_others() {
+    let pauses = auto(false, Duration::from_millis(1));
+    for host in 0..MAX_FAILING {
+        pauses.call_ended(Some(&callee(&host.to_string())), &answered(503));
+    }
+    // The oldest of them still fails.
+    pauses.call_ended(Some(&callee("0")), &answered(503));
+    assert!(pauses.0.failing.lock().unwrap().len() <= MAX_FAILING);
+    let paused = pauses.count();
+    let key = callee("one more");
+    pauses.call_ended(Some(&key), &answered(503));
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    pauses.call_ended(Some(&key), &answered(503));
+    assert!(pauses.is_paused(&key), "{paused}");
+    assert!(pauses.0.failing.lock().unwrap().len() <= MAX_FAILING);
+}
+
+#[tokio::test]
+async fn a_pause_that_the_journal_refuses_does_not_stop_the_reading_of_the_others() {
+    let name = format!("ringback-pauses-{}", uuid::Uuid::now_v7());
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir(&directory).unwrap();
+    let journal = Journal::open(&directory).unwrap();
+    journal.migrate().await.unwrap();
+    let file = rusqlite::Connection::open(directory.join("journal.db")).unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON pauses WHEN NEW.name = 'BAD'
+        BEGIN SELECT RAISE(ABORT, 'refused by the test'); END";
+    file.execute_batch(refuse).unwrap();
+    let config = AutoPauseConfig {
+        on_gone: true,
+        after: Duration::ZERO,
+    };
+    let pauses = PauseRegistry::new(Some(journal.clone()), config);
+    for no in ["BAD", "GOOD"] {
+        pauses.call_ended(Some(&callee(no)), &answered(410));
+    }
+    // An operator pauses another one, through another process.
+    let other = new_pause(&callee("OTHER"), "ann".to_owned(), "quiet".to_owned());
+    journal.pause(&other).await.unwrap();
+    pauses.refresh().await;
+    assert!(pauses.is_paused(&callee("OTHER")));
+    assert!(pauses.is_paused(&callee("BAD")), "in this process");
+    let stored: Vec<String> = journal
+        .pauses()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|it| it.name)
+        .collect();
+    assert!(stored.contains(&"GOOD".to_owned()), "{stored:?}");
+    // Once it is accepted, it is stored.
+    file.execute_batch("DROP TRIGGER refuse").unwrap();
+    pauses.refresh().await;
+    let stored = journal.pauses().await.unwrap();
+    assert!(stored.iter().any(|it| it.name == "BAD"), "{stored:?}");
+    drop(file);
+    let _ = std::fs::remove_dir_all(directory);
+}
+
 #[test]
 fn an_answer_of_the_journal_from_before_a_change_does_not_undo_it() {
     let pauses = PauseRegistry::default();

@@ -31,6 +31,8 @@ pub struct PolicyConfig<'a> {
     pub callees: &'a BTreeMap<String, CalleeConfig>,
     /// `apps.ID.signing_secrets`, by app id.
     pub app_signing_secrets: BTreeMap<&'a str, &'a [SecretRef]>,
+    /// `apps.ID.in_flight`, by app id.
+    pub app_in_flight: BTreeMap<&'a str, u32>,
 }
 
 /// Everything that a route is made from.
@@ -39,6 +41,10 @@ pub struct DeliveryPolicy {
     pub(super) schedule: Arc<Schedule>,
     pub(super) timeout: Duration,
     pub(super) limits: TargetLimits,
+    /// `limits.app_in_flight`: for apps without a cap of their own.
+    app_in_flight: Option<u32>,
+    /// Caps of apps, by id.
+    app_caps: HashMap<String, u32>,
     /// For apps without their own settings.
     default_app: AppPolicy,
     /// Apps with their own settings, by id.
@@ -111,6 +117,11 @@ impl DeliveryPolicy {
         self.apps.get(id).unwrap_or(&self.default_app)
     }
 
+    /// The maximum number of calls of an app in flight.
+    pub(super) fn app_cap(&self, id: &str) -> Option<u32> {
+        self.app_caps.get(id).copied().or(self.app_in_flight)
+    }
+
     pub(super) fn registered(&self, no: &str) -> Option<&RegisteredCallee> {
         self.registry.find(no)
     }
@@ -170,6 +181,12 @@ impl DeliveryPolicy {
         Ok(Self {
             timeout: config.dispatcher.attempt_timeout,
             limits: config.limits.limits(),
+            app_in_flight: config.limits.app_in_flight,
+            app_caps: config
+                .app_in_flight
+                .iter()
+                .map(|(id, cap)| ((*id).to_owned(), *cap))
+                .collect(),
             clients: clients.in_use,
             registry,
             schedule,

@@ -41,6 +41,7 @@ async fn a_client_is_shared_under_one_guard_only_and_survives_a_reload_that_does
         limits: &limits,
         callees: &callees,
         app_signing_secrets: BTreeMap::new(),
+        app_in_flight: BTreeMap::from([("a", 7)]),
     };
     let server = [([127, 0, 0, 1], 9).into()];
     let resolver = Resolver::new(&server, Duration::from_secs(1)).unwrap();

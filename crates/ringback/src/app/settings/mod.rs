@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use runtime::config::{Config, NamedSection, SecretSetting};
+use runtime::http::{HttpConfig, MetricsConfig};
 use runtime::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
-use admin::AdminConfig;
+use admin::{AdminConfig, DeadLettersConfig};
 use broker::BrokerConfig;
 use delivery::guard::GuardConfig;
 use delivery::limits::LimitsConfig;
@@ -39,8 +41,14 @@ pub(crate) struct Settings {
     pub(crate) apps: BTreeMap<String, AppConfig>,
     /// The journal.
     pub(crate) journal: JournalConfig,
+    /// Dead letters.
+    pub(crate) dead_letters: DeadLettersConfig,
     /// The operators' API.
     pub(crate) admin: AdminConfig,
+    /// The bounds of all listeners.
+    pub(crate) http: HttpConfig,
+    /// Where the metrics are served.
+    pub(crate) metrics: MetricsConfig,
     /// When a dispatcher pauses a target without an operator.
     pub(crate) auto_pause: AutoPauseConfig,
     /// Where callers' URLs may go.
@@ -93,7 +101,10 @@ impl Config for Settings {
         "auth",
         "apps",
         "journal",
+        "dead_letters",
         "admin",
+        "http",
+        "metrics",
         "auto_pause",
         "guard",
         "callees",
@@ -111,7 +122,10 @@ impl Config for Settings {
             auth,
             apps,
             journal,
+            dead_letters,
             admin,
+            http,
+            metrics: _, // An address is checked as it is read.
             auto_pause,
             guard: _, // Its values are checked as they are read.
             callees,
@@ -121,7 +135,9 @@ impl Config for Settings {
         ingress.validate(&mut within("ingress", report));
         dispatcher.validate(&mut within("dispatcher", report));
         journal.validate(&mut within("journal", report));
+        dead_letters.validate(&mut within("dead_letters", report));
         admin.validate(&mut within("admin", report));
+        http.validate(&mut within("http", report));
         auto_pause.validate(&mut within("auto_pause", report));
         retry.validate(&mut within("retry", report));
         limits.validate(&mut within("limits", report));
@@ -150,9 +166,19 @@ impl Settings {
             limits: &self.limits,
             callees: &self.callees,
             app_signing_secrets: apps
+                .clone()
                 .map(|(id, app)| (id.as_str(), app.signing_secrets.as_slice()))
                 .collect(),
+            app_in_flight: apps
+                .filter_map(|(id, app)| Some((id.as_str(), app.in_flight?)))
+                .collect(),
         }
+    }
+
+    /// How long dead letters are kept. The name that this setting had before still holds.
+    pub(crate) fn dead_letter_retention(&self) -> Duration {
+        let configured = self.dead_letters.retention;
+        self.journal.body_retention.unwrap_or(configured)
     }
 
     /// A secret that signs a callee's callbacks must not authenticate an app: each side could

@@ -24,7 +24,7 @@ fn load_config(
 }
 
 /// A password that must not be shown anywhere.
-const CANARY: &str = "c4n4ry-p4ss";
+const CANARY: &str = "c4n4ry-p4ssw0rd-x";
 
 /// A settings file that is removed when the test ends.
 struct TemporaryFile(PathBuf);
@@ -79,7 +79,7 @@ const HASH: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410f
 /// Every setting, none at its default. `callees` has names that only a file can hold.
 const EVERYTHING: &str = r#"
 [broker]
-url = "amqps://user:c4n4ry-p4ss@broker.example:5671/%2f?heartbeat=10"
+url = "amqps://user:c4n4ry-p4ssw0rd-x@broker.example:5671/%2f?heartbeat=10"
 ca_file = "/etc/ringback/broker-ca.pem"
 cert_file = "/etc/ringback/broker-cert.pem"
 key_file = "/etc/ringback/broker-key.pem"
@@ -87,6 +87,7 @@ prefix = "b-2.x_y"
 declare = false
 publish_timeout = "250ms"
 publish_channels = 8
+min_free_bytes = 1048576
 [ingress]
 listen = "[::1]:80"
 body_limit_bytes = 1024
@@ -94,6 +95,8 @@ body_timeout = "1min 30s"
 http_status = "always_200"
 accept_blank_message_type = true
 max_backlog = 10
+max_waiting = 30
+app_share = 0.5
 default_wait = "3s"
 max_wait = "4s"
 workers = 3
@@ -111,6 +114,7 @@ ca_file = "/etc/ringback/roots.pem"
 schedule = ["1s", "90s"]
 [limits]
 in_flight = 30
+app_in_flight = 40
 rate = 100.5
 burst = 200
 queue_timeout = "3s"
@@ -124,8 +128,8 @@ mode = "hmac"
 timestamp_tolerance = "1min"
 [apps.shop]
 keys = ["sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]
-secrets = ["whsec_c4n4ry-p4ss", "env:SHOP_SECRET"]
-signing_secrets = ["file:/run/secrets/shop-signing", "whsec_c4n4ry-p4ss-2"]
+secrets = ["whsec_c4n4ry-p4ssw0rd-x", "env:SHOP_SECRET"]
+signing_secrets = ["file:/run/secrets/shop-signing", "whsec_c4n4ry-p4ssw0rd-x-2"]
 allow = ["10.7.0.0/16", "*.shop.internal"]
 allowed_hosts = ["*.shop.internal"]
 https_only = true
@@ -133,18 +137,28 @@ disabled = true
 rate = 10
 burst = 20
 max_in_flight = 5
+in_flight = 6
 [admin.tokens."Ann B."]
 hash = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 role = "replay"
 [journal]
-url = "postgres://user:c4n4ry-p4ss@journal.example/ringback?sslmode=require"
+url = "postgres://user:c4n4ry-p4ssw0rd-x@journal.example/ringback?sslmode=require"
 retention = "7d"
+audit_retention = "3d"
 body_retention = "2d"
 buffer = 1000
 max_backlog = 20
+[dead_letters]
+retention = "5d"
 [admin]
 listen = "0.0.0.0:9"
-token = "c4n4ry-p4ss"
+token = "c4n4ry-p4ssw0rd-x"
+[http]
+max_connections = 200
+max_connections_per_peer = 20
+trusted_proxies = ["10.9.0.0/16"]
+[metrics]
+listen = "0.0.0.0:9100"
 [auto_pause]
 on_gone = true
 after = "1h"
@@ -154,7 +168,7 @@ https_only = true
 denied_ports = [25, "6000-6063"]
 [callees.EO001]
 name = "乐居新房"
-url = "https://user:c4n4ry-p4ss@callee.example/hook?token=c4n4ry-p4ss#c4n4ry-p4ss"
+url = "https://user:c4n4ry-p4ssw0rd-x@callee.example/hook?token=c4n4ry-p4ssw0rd-x#c4n4ry-p4ssw0rd-x"
 schedule = "1s,90s"
 timeout = "20s"
 in_flight = 7
@@ -170,14 +184,14 @@ retry_on = ["404", "timeout"]
 never_retry = "503"
 success_pointer = "/result/code"
 success_values = ["0", "ok"]
-headers = { "x-key" = "c4n4ry-p4ss", "x-other" = "env:EO001_OTHER" }
+headers = { "x-key" = "c4n4ry-p4ssw0rd-x", "x-other" = "env:EO001_OTHER" }
 auth = "basic"
 user = "file:/run/secrets/eo001-user"
 secret = "env:EO001_SECRET"
 ca_file = "/etc/ringback/ca.pem"
 cert_file = "/etc/ringback/cert.pem"
 key_file = "/etc/ringback/key.pem"
-signing_secrets = ["env:EO001_SIGNING", "whsec_c4n4ry-p4ss-3"]
+signing_secrets = ["env:EO001_SIGNING", "whsec_c4n4ry-p4ssw0rd-x-3"]
 allowed_addresses = ["10.2.0.0/16"]
 paused = true
 [callees."二.\"手\" 房[1]"]
@@ -206,9 +220,11 @@ fn a_file_can_set_everything() {
     let day = Duration::from_secs(86_400);
     let journal = &settings.journal;
     assert_eq!(
-        (journal.retention, journal.body_retention),
-        (7 * day, 2 * day)
+        (journal.retention, journal.audit_retention),
+        (7 * day, 3 * day)
     );
+    assert_eq!(settings.dead_letters.retention, 5 * day);
+    assert_eq!(settings.dead_letter_retention(), 2 * day, "the older name");
     assert_eq!((journal.buffer, journal.max_backlog), (1_000, 20));
     assert_eq!(
         settings.admin.token.as_ref().unwrap().expose_secret(),

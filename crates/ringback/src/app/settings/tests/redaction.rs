@@ -13,6 +13,7 @@ fn nothing_set_gives_the_defaults() {
 # data_dir is not set
 declare = true
 # key_file is not set
+min_free_bytes = 268435456
 prefix = "ringback"
 publish_channels = 2
 publish_timeout = "5s"
@@ -20,6 +21,7 @@ publish_timeout = "5s"
 
 [ingress]
 accept_blank_message_type = false
+app_share = 0.25
 body_limit_bytes = 262144
 body_timeout = "10s"
 default_wait = "0s"
@@ -27,6 +29,7 @@ http_status = "by_code"
 listen = "0.0.0.0:5106"
 max_backlog = 500000
 max_wait = "30s"
+max_waiting = 5000000
 shutdown_timeout = "30s"
 workers = 0
 
@@ -44,6 +47,7 @@ shutdown_timeout = "1m 15s"
 schedule = ["5s","30s","2m","10m","30m","2h","5h","10h"]
 
 [limits]
+# app_in_flight is not set
 breaker_failure_ratio = 0.5
 breaker_max_open_duration = "1m"
 breaker_min_calls = 20
@@ -59,15 +63,27 @@ queue_timeout = "2s"
 timestamp_tolerance = "5m"
 
 [journal]
-body_retention = "30days"
+audit_retention = "365days"
+# body_retention is not set
 buffer = 100000
 max_backlog = 1000000
 retention = "30days"
 # url is not set
 
+[dead_letters]
+retention = "30days"
+
 [admin]
 listen = "127.0.0.1:5109"
 # token is not set
+
+[http]
+max_connections = 10000
+# max_connections_per_peer is not set
+trusted_proxies = []
+
+[metrics]
+listen = "127.0.0.1:5110"
 
 [auto_pause]
 after = "0s"
@@ -88,8 +104,10 @@ level = "info"
 #[test]
 fn the_printed_settings_can_be_loaded_again() {
     let printed = load(EVERYTHING, &[]).unwrap().to_toml_redacted();
-    // A masked token hash is refused when it is loaded.
-    let readable = printed.replace("hash = \"***\"", &format!("hash = \"{HASH}\""));
+    // A masked hash is refused when it is loaded, and a masked token is too short.
+    let readable = printed
+        .replace("hash = \"***\"", &format!("hash = \"{HASH}\""))
+        .replace("token = \"***\"", &format!("token = \"{CANARY}\""));
     let again = load(&readable, &[]).unwrap_or_else(|error| panic!("{error} in:\n{printed}"));
     assert_eq!(again.to_toml_redacted(), printed);
 }
@@ -130,29 +148,32 @@ fn no_secret_is_ever_printed() {
 #[test]
 fn no_refusal_shows_a_secret() {
     for url in [
-        "\"amqp://user:c4n4ry-p4ss@host",     // No end of text.
-        "\"http://user:c4n4ry-p4ss@host\"",   // Another scheme.
-        "\"amqp://user:c4n4ry-p4ss@\"",       // No host.
-        "\"amqp://user:1/c4n4ry-p4ss@host\"", // A password that looks like a path,
-        "\"amqp://user:1?c4n4ry-p4ss@host\"", // like a query,
-        "\"amqp://user:1#c4n4ry-p4ss@host\"", // like a fragment.
-        "[\"amqp://user:c4n4ry-p4ss@host\"]", // Not text.
-        "{ a = \"c4n4ry-p4ss\" }",
+        "\"amqp://user:c4n4ry-p4ssw0rd-x@host",     // No end of text.
+        "\"http://user:c4n4ry-p4ssw0rd-x@host\"",   // Another scheme.
+        "\"amqp://user:c4n4ry-p4ssw0rd-x@\"",       // No host.
+        "\"amqp://user:1/c4n4ry-p4ssw0rd-x@host\"", // A password that looks like a path,
+        "\"amqp://user:1?c4n4ry-p4ssw0rd-x@host\"", // like a query,
+        "\"amqp://user:1#c4n4ry-p4ssw0rd-x@host\"", // like a fragment.
+        "[\"amqp://user:c4n4ry-p4ssw0rd-x@host\"]", // Not text.
+        "{ a = \"c4n4ry-p4ssw0rd-x\" }",
     ] {
         let refusal = refused_file(&format!("[broker]\nurl = {url}\n"));
         assert!(!refusal.contains(CANARY), "{refusal}");
         assert!(refusal.contains("FILE"), "{refusal}");
     }
-    let refusal = refused_file("[callees.A]\nurl = \"ftp://user:c4n4ry-p4ss@host\"\n");
+    let refusal = refused_file("[callees.A]\nurl = \"ftp://user:c4n4ry-p4ssw0rd-x@host\"\n");
     assert!(!refusal.contains(CANARY), "{refusal}");
     for (name, value) in [
-        ("RINGBACK__BROKER__URL", "amqp:c4n4ry-p4ss@host"),
+        ("RINGBACK__BROKER__URL", "amqp:c4n4ry-p4ssw0rd-x@host"),
         (
             "RINGBACK__JOURNAL__URL",
-            "postgres://user:1/c4n4ry-p4ss@host/db",
+            "postgres://user:1/c4n4ry-p4ssw0rd-x@host/db",
         ),
-        ("RINGBACK__JOURNAL__URL", "mysql://user:c4n4ry-p4ss@host/db"),
-        ("RINGBACK__ADMIN__TOKEN", "c4n4ry-p4ss 乐"),
+        (
+            "RINGBACK__JOURNAL__URL",
+            "mysql://user:c4n4ry-p4ssw0rd-x@host/db",
+        ),
+        ("RINGBACK__ADMIN__TOKEN", "c4n4ry-p4ssw0rd-x 乐"),
     ] {
         let refusal = refused_variable(name, value);
         assert!(!refusal.contains(CANARY), "{refusal}");
@@ -204,11 +225,11 @@ fn no_refusal_shows_what_stands_in_the_place_of_a_secret() {
             "{ a = 8812345 }",
             "{ a = { b = 8812345 } }",
             "88123450000000000000000000000",
-            "c4n4ry-p4ss",
-            "8812345c4n4ry-p4ss",
-            "\"c4n4ry-p4ss",
-            "\"c4n4ry-p4ss\"",
-            "[\"c4n4ry-p4ss\", 8812345]",
+            "c4n4ry-p4ssw0rd-x",
+            "8812345c4n4ry-p4ssw0rd-x",
+            "\"c4n4ry-p4ssw0rd-x",
+            "\"c4n4ry-p4ssw0rd-x\"",
+            "[\"c4n4ry-p4ssw0rd-x\", 8812345]",
         ] {
             let loaded = load(&format!("[{section}]\n{key} = {value}\n"), &[]);
             // Some of the settings take a text or a list of texts.
@@ -224,10 +245,10 @@ fn no_refusal_shows_what_stands_in_the_place_of_a_secret() {
 fn the_urls_and_tokens_of_the_process_are_read_from_files_and_checked_as_if_written() {
     let file = |text: &str| TemporaryFile::new(text);
     let [broker, journal, token, url, hash] = [
-        file("amqp://user:c4n4ry-p4ss@broker.example/%2f\n"),
-        file("postgres://user:c4n4ry-p4ss@journal.example/db\n"),
-        file("c4n4ry-p4ss\n"),
-        file("https://callee.example/hook?token=c4n4ry-p4ss\n"),
+        file("amqp://user:c4n4ry-p4ssw0rd-x@broker.example/%2f\n"),
+        file("postgres://user:c4n4ry-p4ssw0rd-x@journal.example/db\n"),
+        file("c4n4ry-p4ssw0rd-x\n"),
+        file("https://callee.example/hook?token=c4n4ry-p4ssw0rd-x\n"),
         file(&format!("{HASH}\n")),
     ];
     let named = |file: &TemporaryFile| format!("file:{}", file.0.display());
@@ -259,7 +280,7 @@ fn the_urls_and_tokens_of_the_process_are_read_from_files_and_checked_as_if_writ
         assert!(printed.contains(shown), "{printed}");
     }
     assert!(!printed.contains(CANARY), "{printed}");
-    let wrong = file("http://user:c4n4ry-p4ss@host\n");
+    let wrong = file("http://user:c4n4ry-p4ssw0rd-x@host\n");
     for (section, reason) in [
         ("broker", "it is not a broker's URL"),
         ("journal", "it is not a PostgreSQL URL"),

@@ -143,8 +143,8 @@ fn settings_that_mix_rabbitmq_and_the_embedded_store_are_refused() {
 fn a_secret_that_authenticates_an_app_never_signs_for_targets() {
     let file = |section: &str| {
         format!(
-            "[apps.shop]\nsecrets = [\"file:/in\", \"whsec_c4n4ry-p4ss\"]\n\
-             [{section}]\nsigning_secrets = [\"env:OUT\", \"whsec_c4n4ry-p4ss\"]\n"
+            "[apps.shop]\nsecrets = [\"file:/in\", \"whsec_c4n4ry-p4ssw0rd-x\"]\n\
+             [{section}]\nsigning_secrets = [\"env:OUT\", \"whsec_c4n4ry-p4ssw0rd-x\"]\n"
         )
     };
     for section in ["apps.other", "callees.EO001"] {
@@ -193,7 +193,7 @@ fn a_listener_beyond_loopback_needs_a_token() {
         load("", &env).unwrap_err(),
         "admin.token in FILE: it is not set, and admin.listen is 0.0.0.0:5109, which others can reach"
     );
-    let token = ("RINGBACK__ADMIN__TOKEN", "a-token");
+    let token = ("RINGBACK__ADMIN__TOKEN", "a-token-of-16-characters");
     assert!(load("", &[env[0], token]).is_ok());
     assert!(load("", &[("RINGBACK__ADMIN__LISTEN", "[::1]:1")]).is_ok());
 }

@@ -1,12 +1,18 @@
 //! Metrics of ingress.
 
+mod apps;
+
 use broker::PublishError;
 use delivery::auth::AuthError;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use runtime::metrics::{Labeled, Registry, add};
 
+use self::apps::AppCollector;
+pub(crate) use self::apps::AppSample;
+
 /// What ingress counts. Label values are written in the program, so recording allocates nothing and
-/// callers cannot create series.
+/// callers cannot create series; the apps that have series are a bounded number.
 #[derive(Debug)]
 pub struct IngressMetrics {
     accepted: Counter,
@@ -14,6 +20,9 @@ pub struct IngressMetrics {
     auth_failures: Labeled<Counter>,
     rate_limited: Labeled<Counter>,
     publish_failures: Labeled<Counter>,
+    apps: AppCollector,
+    app_counts_stale: Gauge,
+    stale_delayed_messages: Gauge,
 }
 
 /// A limit of an app that a request was over.
@@ -25,6 +34,8 @@ pub(crate) enum AppLimit {
     MaxInFlight,
     /// The signed requests that are remembered against replay.
     ReplayCache,
+    /// `ingress.app_share`.
+    Share,
 }
 
 impl AppLimit {
@@ -33,6 +44,7 @@ impl AppLimit {
             Self::Rate => "rate",
             Self::MaxInFlight => "max_in_flight",
             Self::ReplayCache => "replay_cache",
+            Self::Share => "app_share",
         }
     }
 }
@@ -40,7 +52,22 @@ impl AppLimit {
 impl IngressMetrics {
     /// Registers the metrics of ingress.
     pub fn register(registry: &mut Registry) -> Self {
+        let apps = AppCollector::default();
+        registry.register_collector(Box::new(apps.clone()));
         Self {
+            apps,
+            app_counts_stale: add(
+                registry,
+                "app_counts_stale",
+                "Whether the unfinished callbacks of apps could not be read again (1) or are current (0)",
+                Gauge::default(),
+            ),
+            stale_delayed_messages: add(
+                registry,
+                "stale_delayed_messages",
+                "Messages in the delay queues whose callbacks have ended, as when it was last known",
+                Gauge::default(),
+            ),
             accepted: add(
                 registry,
                 "callbacks_accepted",
@@ -95,6 +122,15 @@ impl IngressMetrics {
         self.rate_limited.with(limit.as_str(), Counter::inc);
     }
 
+    /// What admission knows: the apps with the most unfinished callbacks, whether these figures could
+    /// not be read again, and the messages in the delay queues whose callbacks have ended.
+    pub(crate) fn publish_apps(&self, apps: Vec<AppSample>, stale: bool, stale_messages: u64) {
+        self.apps.publish(apps);
+        self.app_counts_stale.set(stale.into());
+        let messages = i64::try_from(stale_messages).unwrap_or(i64::MAX);
+        self.stale_delayed_messages.set(messages);
+    }
+
     pub(crate) fn publish_failure(&self, error: &PublishError) {
         self.publish_failures.with(error.as_str(), Counter::inc);
     }
@@ -116,6 +152,8 @@ mod tests {
         metrics.rate_limited(AppLimit::Rate);
         metrics.rate_limited(AppLimit::MaxInFlight);
         metrics.rate_limited(AppLimit::ReplayCache);
+        metrics.rate_limited(AppLimit::Share);
+        metrics.publish_apps(Vec::new(), true, 5);
         metrics.publish_failure(&PublishError::Unknown(UnknownReason::Deadline));
         let page = registry.encode();
         for line in [
@@ -125,6 +163,9 @@ mod tests {
             "ringback_rate_limited_requests_total{limit=\"rate\"} 1",
             "ringback_rate_limited_requests_total{limit=\"max_in_flight\"} 1",
             "ringback_rate_limited_requests_total{limit=\"replay_cache\"} 1",
+            "ringback_rate_limited_requests_total{limit=\"app_share\"} 1",
+            "ringback_app_counts_stale 1",
+            "ringback_stale_delayed_messages 5",
             "ringback_publish_failures_total{kind=\"unknown\"} 1",
             "ringback_publish_failures_total{kind=\"refused\"} 0",
         ] {

@@ -180,6 +180,7 @@ impl EmbeddedBroker {
         self.0.state.clone()
     }
 
+    /// The free bytes of the disk, as last seen; `None`: unknown.
     pub(crate) fn free_disk(&self) -> watch::Receiver<Option<u64>> {
         self.0.free_disk.clone()
     }

@@ -9,6 +9,7 @@ use crate::limits::limiter::{Acquired, PermitGuard, PermitRequest, TargetLimiter
 use crate::metrics::DispatcherMetrics;
 use crate::policy::route::DeliveryRoute;
 use crate::queue::WorkQueue;
+use broker::Settlement;
 use contract::Message;
 use delivery::limits::{CallSample, DeferReason, defer_delay};
 use runtime::clock::now_ms;
@@ -100,15 +101,19 @@ pub(super) fn defer(
         "message deferred by a limit of its target or its app"
     );
     let settlement = settlement::defer(message, now, delay);
+    deferred(message, target, (now, reason, delay), settlement)
+}
+
+/// The result of a message that was deferred at this time (Unix ms), for this reason and so long.
+pub(super) fn deferred(
+    message: &Message,
+    target: String,
+    (now, reason, delay): (u64, DeferralCause, Duration),
+    settlement: Settlement,
+) -> AttemptResult {
+    let record = record::deferred(message, target, now, reason, delay, &settlement);
     AttemptResult {
-        record: Some(record::deferred(
-            message,
-            target,
-            now,
-            reason,
-            delay,
-            &settlement,
-        )),
+        record: Some(record),
         settlement,
         reply: None,
     }

@@ -1,5 +1,6 @@
 //! Catches panics of attempts: one panicking attempt must not take a place in memory for ever.
 
+use super::acquire::deferred;
 use super::decision::expires_at_ms;
 use super::settlement::MAX_LIMIT_DEFERRALS;
 use super::{record, settlement};
@@ -73,18 +74,7 @@ pub(super) fn defer(
     let delay = defer_delay(Duration::ZERO, message.deferrals, fastrand::f64(), left);
     metrics.deferred(reason);
     let settlement = settlement::defer_after_error(message, now, delay);
-    AttemptResult {
-        record: Some(record::deferred(
-            message,
-            target,
-            now,
-            reason,
-            delay,
-            &settlement,
-        )),
-        settlement,
-        reply: None,
-    }
+    deferred(message, target, (now, reason, delay), settlement)
 }
 
 fn give_up(
@@ -105,5 +95,37 @@ fn give_up(
         record: Some(record),
         settlement,
         reply: Some(ReplyCode::Failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use broker::Settlement;
+    use runtime::MetricsRegistry;
+
+    fn message(deferrals: u32) -> Message {
+        let message = format!(
+            r#"{{"v":2,"request_id":"01996d2c-4f00-7a3b-8c1d-2e3f4a5b6c7f","app_id":"shop","callee_no":"EO001","message_type":"order.paid","accepted_at":1758500000000,"generation":0,"attempt":2,"deferrals":{deferrals},"request_message":{{}}}}"#
+        );
+        Message::decode(&message.into()).unwrap()
+    }
+
+    #[test]
+    fn a_message_whose_attempts_panic_again_and_again_ends_as_a_dead_letter() {
+        let registry = MetricsRegistry::new();
+        let metrics = registry.add(DispatcherMetrics::register);
+        for deferrals in [0, MAX_LIMIT_DEFERRALS, MAX_DEFERRALS - 1] {
+            let result = defer(&message(deferrals), String::new(), &metrics);
+            let Settlement::Reschedule { message, .. } = result.settlement else {
+                panic!("{deferrals}: {:?}", result.settlement)
+            };
+            let next = Message::decode(&message.body).unwrap();
+            let unspent = (next.attempt, next.deferrals);
+            assert_eq!(unspent, (2, deferrals + 1));
+        }
+        let result = defer(&message(MAX_DEFERRALS), String::new(), &metrics);
+        let ended = matches!(result.settlement, Settlement::DeadLetter { .. });
+        assert!(ended, "{:?}", result.settlement);
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tests::{BrokerUnderTest, RabbitMq};
 
 use super::target::{Behavior, ObservedTarget};
-use super::{DRAIN_TIMEOUT, addresses, arrived, body_of, gateway, send_bodies};
+use super::{Body, DRAIN_TIMEOUT, addresses, arrived, body_after, body_of, gateway, send_bodies};
 use crate::Plan;
 use crate::figures::{Figures, Times};
 
@@ -122,24 +122,69 @@ async fn victim(
     times.add_to(figures, &row(disturbance));
 }
 
-/// A burst to targets that hang, and one callback of another app behind it.
+/// A queue that already holds callbacks of an app to targets that hang, with one callback of
+/// another app before them and one behind them.
+///
+/// On RabbitMQ they are accepted while no dispatcher runs. The embedded process is stopped until
+/// their delay is over. Both times count from the arrival of the first to that of the last.
 async fn behind_a_burst(figures: &mut Figures, broker: BrokerUnderTest<'_>, many: usize) {
-    let gateway = gateway(broker, 1).await;
+    let embedded = matches!(broker, BrokerUnderTest::Embedded);
+    let mut gateway = gateway(broker, 1).await;
     let ingress = gateway.ingress.address;
     let good = [ObservedTarget::start(Behavior::Healthy)];
     let evil: Vec<ObservedTarget> = (0..MANY_TARGETS)
         .map(|_| ObservedTarget::start(Behavior::Hangs))
         .collect();
-    let hangs = |target, number| body_of("evil", "", target, number);
-    let victims = |target, number| body_of("victim", "", target, number);
-    // Both apps were here before: neither is alone.
-    send_bodies(ingress, addresses(&good), 1, None, victims).await;
-    send_bodies(ingress, addresses(&evil), many, None, hangs).await;
+    for mut dispatcher in gateway.dispatchers.drain(..) {
+        dispatcher.process.sigterm();
+        let ended = dispatcher.process.wait_exit(DRAIN_TIMEOUT).await;
+        assert_eq!(ended.code(), Some(0), "{ended}");
+    }
+    let hangs = |target, number| body_after("evil", delay(), target, number);
+    let first = |target, _| body_after("victim", delay(), target, 0);
+    let last = |target, _| body_after("victim", delay(), target, 1);
+    let (hangs, first, last): (Body, Body, Body) = if embedded {
+        (hangs, first, last)
+    } else {
+        (
+            |target, number| body_of("evil", "", target, number),
+            |target, _| body_of("victim", "", target, 0),
+            |target, _| body_of("victim", "", target, 1),
+        )
+    };
     let begun = Instant::now();
-    send_bodies(ingress, addresses(&good), 1, None, victims).await;
+    send_bodies(ingress, addresses(&good), 1, None, first).await;
+    send_bodies(ingress, addresses(&evil), many, None, hangs).await;
+    send_bodies(ingress, addresses(&good), 1, None, last).await;
+    if embedded {
+        gateway.ingress.process.sigterm();
+        let ended = gateway.ingress.process.wait_exit(DRAIN_TIMEOUT).await;
+        assert_eq!(ended.code(), Some(0), "{ended}");
+        assert!(begun.elapsed() < delay(), "a part was due before");
+        tokio::time::sleep(delay()).await;
+        gateway.restart_ingress().await;
+    } else {
+        gateway.add_dispatcher().await;
+    }
     arrived(&good, 2, DRAIN_TIMEOUT).await;
+    let arrivals = good[0].arrivals();
+    let at = |wanted| {
+        let arrival = arrivals.iter().find(|(number, _)| *number == wanted);
+        arrival.expect("both arrived").1
+    };
+    let waited = at(1).saturating_duration_since(at(0)).as_secs_f64();
     let name = format!("one callback behind {many} over their app's share");
-    figures.add(&name, "s", begun.elapsed().as_secs_f64());
+    figures.add(&name, "s", waited);
+    figures.add(
+        &format!("{name}: served or deferred"),
+        "/s",
+        many as f64 / waited,
+    );
+}
+
+/// The delay of what must not be due before all is accepted.
+const fn delay() -> Duration {
+    Duration::from_secs(10)
 }
 
 /// The throughput of an app alone with a burst to many targets: compare it with the version before.

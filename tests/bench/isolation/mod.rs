@@ -26,6 +26,9 @@ const RATE: Option<f64> = Some(PER_SECOND as f64);
 const CONNECTIONS: usize = 64;
 /// Callbacks per second to all targets together.
 const PER_SECOND: usize = 300;
+/// Makes the body of a callback to a target, with its number.
+type Body = fn(SocketAddr, usize) -> String;
+
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(120);
 /// The documented bound of a recovery, plus time for the calls themselves.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(12 * 60);
@@ -107,8 +110,16 @@ fn body_of(app: &str, path: &str, target: SocketAddr, number: usize) -> String {
     )
 }
 
+/// The same to no path, due after this delay.
+fn body_after(app: &str, delay: Duration, target: SocketAddr, number: usize) -> String {
+    let (text, delay) = ("x".repeat(280), delay.as_secs());
+    format!(
+        r#"{{"callback_url":"http://{target}/","app_id":"{app}","message_type":"bench","options":{{"timeout_seconds":60,"delay_seconds":{delay}}},"request_message":{{"number":{number},"text":"{text}"}}}}"#
+    )
+}
+
 /// Sends callbacks, the turn's target by `to`; `per_second` of them, or as fast as they are taken.
-/// DnsAnswer when each was accepted, by its number.
+/// Returns when each was accepted, by its number.
 async fn send(
     ingress: SocketAddr,
     to: Arc<Vec<SocketAddr>>,
@@ -124,7 +135,7 @@ async fn send_bodies(
     to: Arc<Vec<SocketAddr>>,
     count: usize,
     per_second: Option<f64>,
-    body: fn(SocketAddr, usize) -> String,
+    body: Body,
 ) -> Vec<Instant> {
     let next = Arc::new(AtomicUsize::new(0));
     let (begun, mut tasks) = (Instant::now(), JoinSet::new());

@@ -203,8 +203,11 @@ impl OpenConnection {
         self.activity.shed.load(Ordering::Acquire)
     }
 
-    pub(super) fn wake_on_shed(&self, waker: &Waker) {
+    /// The same, and wakes this task when it must. The task is registered before the look, so that
+    /// no order is missed.
+    pub(super) fn poll_shed(&self, waker: &Waker) -> bool {
         self.activity.waker.register(waker);
+        self.is_shed()
     }
 
     /// It is about to end, for this reason.
@@ -273,6 +276,25 @@ mod tests {
         idle_since(&fourth, 40);
         let _fifth = all.open(None).unwrap();
         assert!(fourth.is_shed() && !second.is_shed());
+    }
+
+    #[test]
+    fn a_connection_that_was_looked_at_is_woken_when_it_must_make_room() {
+        struct Woken(AtomicBool);
+        impl std::task::Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Release);
+            }
+        }
+        let all = connections(1, None, &[]);
+        let connection = all.open(None).unwrap();
+        let woken = Arc::new(Woken(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(!connection.poll_shed(&waker));
+        assert!(!woken.0.load(Ordering::Acquire));
+        let _other = all.open(None).unwrap();
+        assert!(woken.0.load(Ordering::Acquire));
+        assert!(connection.poll_shed(&waker));
     }
 
     #[test]

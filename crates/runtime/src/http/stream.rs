@@ -241,16 +241,12 @@ impl AsyncRead for BoundedStream {
         let before = buffer.filled().len();
         loop {
             this.learn_framing();
-            if matches!(this.framer.phase(), Phase::Idle | Phase::Head) {
-                // Before the check below, so that no shedding is missed.
-                this.connection.wake_on_shed(cx.waker());
-            }
             match this.framer.phase() {
                 Phase::Complete | Phase::HeadComplete if !this.waiting.is_empty() => {
                     this.tracker.wake_on_framing(cx.waker());
                     return Poll::Pending;
                 }
-                Phase::Idle | Phase::Head if this.connection.is_shed() => {
+                Phase::Idle | Phase::Head if this.connection.poll_shed(cx.waker()) => {
                     this.connection.ends(CloseReason::Shed);
                     return Poll::Ready(Ok(())); // As if the client had closed it.
                 }

@@ -150,6 +150,30 @@ async fn a_pause_that_the_journal_refuses_does_not_stop_the_reading_of_the_other
     let _ = std::fs::remove_dir_all(directory);
 }
 
+#[tokio::test]
+async fn pauses_are_read_while_none_can_be_written() {
+    let name = format!("ringback-pauses-{}", uuid::Uuid::now_v7());
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir(&directory).unwrap();
+    let journal = Journal::open(&directory).unwrap();
+    journal.migrate().await.unwrap();
+    let other = new_pause(&callee("OTHER"), "ann".to_owned(), "quiet".to_owned());
+    journal.pause(&other).await.unwrap();
+    let file = rusqlite::Connection::open(directory.join("journal.db")).unwrap();
+    file.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let config = AutoPauseConfig {
+        on_gone: true,
+        after: Duration::ZERO,
+    };
+    let pauses = PauseRegistry::new(Some(journal), config);
+    pauses.call_ended(Some(&callee("GONE")), &answered(410));
+    pauses.refresh().await;
+    assert!(pauses.is_paused(&callee("OTHER")));
+    assert!(pauses.is_paused(&callee("GONE")), "in this process");
+    drop(file);
+    let _ = std::fs::remove_dir_all(directory);
+}
+
 #[test]
 fn an_answer_of_the_journal_from_before_a_change_does_not_undo_it() {
     let pauses = PauseRegistry::default();

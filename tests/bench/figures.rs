@@ -64,9 +64,11 @@ impl Figures {
         Some(row.summary()[0])
     }
 
-    /// Adds how many times larger one row's median is than another's.
+    /// Adds how many times larger one row's median is than another's, if both were measurable.
     pub(crate) fn compare(&mut self, name: &str, large: &str, small: &str) {
-        if let (Some(large), Some(small)) = (self.median(large), self.median(small)) {
+        if let (Some(large), Some(small)) = (self.median(large), self.median(small))
+            && small > 0.0
+        {
             self.add(name, "x", large / small);
         }
     }

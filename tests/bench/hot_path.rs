@@ -38,6 +38,7 @@ fn message(bytes: usize) -> Message {
         attempt: 1,
         deferrals: 0,
         not_before: None,
+        scheduled_at: None,
         traceparent: None,
         reply_to: None,
         history: Vec::new(),

@@ -169,6 +169,7 @@ fn first_or_retry(target: SocketAddr, due: Option<Duration>) -> broker::BrokerMe
         attempt: if due.is_some() { 2 } else { 1 },
         deferrals: 0,
         not_before,
+        scheduled_at: None,
         traceparent: None,
         reply_to: None,
         history: Vec::new(),

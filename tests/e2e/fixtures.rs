@@ -62,6 +62,7 @@ pub(crate) fn message(url: &str) -> Message {
         attempt: 1,
         deferrals: 0,
         not_before: None,
+        scheduled_at: None,
         traceparent: None,
         reply_to: None,
         history: Vec::new(),

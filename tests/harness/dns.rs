@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -23,6 +24,15 @@ pub enum DnsAnswer {
     /// The first list for the first question of a type, the second for the second, and so on in
     /// rotation: a name that changes between two questions.
     Rotating(Vec<Vec<IpAddr>>),
+    /// These addresses, but a question for those of a family is answered this much later, or never.
+    Slow {
+        /// The addresses of both families.
+        addresses: Vec<IpAddr>,
+        /// When a question for IPv4 addresses is answered.
+        ipv4: Option<Duration>,
+        /// When a question for IPv6 addresses is answered.
+        ipv6: Option<Duration>,
+    },
     /// NXDOMAIN, the answer for every name that is not set.
     NoSuchName,
     /// No answer at all.
@@ -76,7 +86,9 @@ impl Dns {
     /// When an address could lead a packet out of this machine.
     pub fn set(&self, name: &str, answer_for_name: DnsAnswer) {
         let addresses: Vec<IpAddr> = match &answer_for_name {
-            DnsAnswer::Addresses(addresses) => addresses.clone(),
+            DnsAnswer::Addresses(addresses) | DnsAnswer::Slow { addresses, .. } => {
+                addresses.clone()
+            }
             DnsAnswer::Rotating(lists) => lists.concat(),
             DnsAnswer::NoSuchName | DnsAnswer::Silence => Vec::new(),
         };
@@ -97,7 +109,16 @@ impl Dns {
 
     /// How often it was asked for the name's IPv4 addresses.
     pub fn asked_for_ipv4(&self, name: &str) -> u64 {
-        let key = (name.to_owned(), TYPE_A);
+        self.asked_for(name, TYPE_A)
+    }
+
+    /// How often it was asked for the name's IPv6 addresses.
+    pub fn asked_for_ipv6(&self, name: &str) -> u64 {
+        self.asked_for(name, TYPE_AAAA)
+    }
+
+    fn asked_for(&self, name: &str, record_type: u16) -> u64 {
+        let key = (name.to_owned(), record_type);
         open(&self.zone).asked.get(&key).copied().unwrap_or(0)
     }
 }
@@ -120,20 +141,30 @@ fn open(zone: &Mutex<Zone>) -> MutexGuard<'_, Zone> {
 }
 
 async fn serve(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
+    let socket = Arc::new(socket);
     let mut query = [0; 1500];
     loop {
         let Ok((length, client)) = socket.recv_from(&mut query).await else {
             continue;
         };
         let reply = answer(&query[..length], &mut open(&zone));
-        if let Some(reply) = reply {
-            // A lost answer is a timeout for the client.
-            let _ = socket.send_to(&reply, client).await;
+        // A lost answer is a timeout for the client.
+        match reply {
+            None => {}
+            Some((reply, Duration::ZERO)) => _ = socket.send_to(&reply, client).await,
+            Some((reply, delay)) => {
+                let socket = socket.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(delay).await;
+                    let _ = socket.send_to(&reply, client).await;
+                });
+            }
         }
     }
 }
 
-fn answer(query: &[u8], zone: &mut Zone) -> Option<Vec<u8>> {
+/// The answer to a question, and how much later it is given.
+fn answer(query: &[u8], zone: &mut Zone) -> Option<(Vec<u8>, Duration)> {
     let (name, record_type, question) = read(query)?;
     let answer_for_name = zone
         .answers
@@ -143,10 +174,20 @@ fn answer(query: &[u8], zone: &mut Zone) -> Option<Vec<u8>> {
     let asked = zone.asked.entry((name, record_type)).or_default();
     let position = *asked;
     *asked += 1;
+    let mut delay = Duration::ZERO;
     let (flags, mut addresses) = match answer_for_name {
         DnsAnswer::Silence => return None,
         DnsAnswer::NoSuchName => (NO_SUCH_NAME, Vec::new()),
         DnsAnswer::Addresses(addresses) => (NO_ERROR, addresses),
+        DnsAnswer::Slow {
+            addresses,
+            ipv4,
+            ipv6,
+        } => {
+            let of_family = if record_type == TYPE_A { ipv4 } else { ipv6 };
+            delay = of_family?;
+            (NO_ERROR, addresses)
+        }
         DnsAnswer::Rotating(mut lists) => {
             let index = usize::try_from(position).ok()?.checked_rem(lists.len())?;
             (NO_ERROR, lists.swap_remove(index))
@@ -171,7 +212,7 @@ fn answer(query: &[u8], zone: &mut Zone) -> Option<Vec<u8>> {
         reply.extend(u16::try_from(octets.len()).ok()?.to_be_bytes());
         reply.extend(octets);
     }
-    Some(reply)
+    Some((reply, delay))
 }
 
 /// The type of record that holds such an address.

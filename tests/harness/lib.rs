@@ -63,7 +63,7 @@ pub use hostile::{HostileConnections, HostileKind};
 pub use postgres::Postgres;
 pub use process::Process;
 pub use queue_message::QueueMessage;
-pub use rabbitmq::RabbitMq;
+pub use rabbitmq::{RabbitCluster, RabbitMq};
 pub use scenario::{Scenario, SingleProcess};
 pub use shared_gateway::{DeadLetterMessage, SharedGateway, SharedGatewayUse, callback};
 pub use shared_runtime::on_shared_runtime;

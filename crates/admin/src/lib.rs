@@ -11,5 +11,5 @@ mod api;
 pub mod cli;
 mod config;
 
-pub use api::{AdminDependencies, AdminMetrics, routes_table, serve};
+pub use api::{AdminDependencies, AdminMetrics, Reconciler, routes_table, serve};
 pub use config::{AdminConfig, DeadLettersConfig, Role, TokenConfig};

@@ -1,6 +1,7 @@
 //! The broker and its consumers, with either adapter behind them.
 
 use crate::embedded::{EmbeddedBroker, EmbeddedConsumer, EmbeddedOptions};
+use crate::faults::BrokerFaults;
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::publish_error::PublishError;
 use crate::rabbitmq::{RabbitMqBroker, RabbitMqConsumer, RabbitMqOptions};
@@ -8,6 +9,7 @@ use crate::received::Received;
 use crate::replies::Replies;
 use crate::state::{ConnectionState, Depths};
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -91,7 +93,7 @@ impl Broker {
         self.publish_to(Route::Later(delay), message).await
     }
 
-    /// Publishes a batch of records for the journal.
+    /// Publishes a batch of records for the journal, on a connection of its own.
     ///
     /// # Errors
     /// As [`Broker::publish`].
@@ -128,6 +130,17 @@ impl Broker {
         removed.map_or(Removal::NotPossible, Removal::Removed)
     }
 
+    /// Which of these [ids](BrokerMessage::id) the messages of all queues have, those in flight
+    /// included. Reads them beside the store's work, all at one time after the call.
+    ///
+    /// `None`: the broker cannot tell, or could not now. Only the embedded store can.
+    pub async fn held_ids(&self, ids: Vec<String>) -> Option<HashSet<String>> {
+        match &self.0 {
+            BrokerAdapter::RabbitMq(_) => None,
+            BrokerAdapter::Embedded(embedded) => embedded.held_ids(ids).await,
+        }
+    }
+
     /// Reads a queue with at most `prefetch` unsettled messages at a time.
     pub fn consume(&self, queue: Queue, prefetch: u16) -> Consumer {
         Consumer(match &self.0 {
@@ -159,7 +172,7 @@ impl Broker {
         }
     }
 
-    /// The state of the publishing connection. Of the embedded store: whether it accepts new
+    /// The state of the connection that publishes callbacks. Of the embedded store: whether it accepts new
     /// messages.
     pub fn publishing(&self) -> watch::Receiver<ConnectionState> {
         match &self.0 {
@@ -176,12 +189,39 @@ impl Broker {
         }
     }
 
-    /// The state of the consuming connection, or of the embedded store's disk. The first call opens
+    /// The state of the connection that consumes callbacks, or of the embedded store's disk. The first call opens
     /// that connection.
     pub fn consuming(&self) -> watch::Receiver<ConnectionState> {
         match &self.0 {
             BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.consuming(),
             BrokerAdapter::Embedded(embedded) => embedded.state(),
+        }
+    }
+
+    /// The state of the connection that publishes records. The first call opens it. `None`: the
+    /// embedded store has no such connection.
+    pub fn publishing_records(&self) -> Option<watch::Receiver<ConnectionState>> {
+        match &self.0 {
+            BrokerAdapter::RabbitMq(rabbitmq) => Some(rabbitmq.publishing_records()),
+            BrokerAdapter::Embedded(_) => None,
+        }
+    }
+
+    /// The state of the connection that consumes the journal's queue, as
+    /// [`Broker::publishing_records`].
+    pub fn consuming_records(&self) -> Option<watch::Receiver<ConnectionState>> {
+        match &self.0 {
+            BrokerAdapter::RabbitMq(rabbitmq) => Some(rabbitmq.consuming_records()),
+            BrokerAdapter::Embedded(_) => None,
+        }
+    }
+
+    /// What is wrong with single queues and exchanges while the connections are up. `None` of the
+    /// embedded store: its faults concern it as a whole.
+    pub fn faults(&self) -> Option<watch::Receiver<BrokerFaults>> {
+        match &self.0 {
+            BrokerAdapter::RabbitMq(rabbitmq) => Some(rabbitmq.faults()),
+            BrokerAdapter::Embedded(_) => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The settings section `broker`.
 
+use crate::rabbitmq::split_urls;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use std::path::PathBuf;
@@ -12,12 +13,14 @@ const MIN_PUBLISH_TIMEOUT: Duration = Duration::from_millis(10);
 const MAX_PUBLISH_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_PUBLISH_CHANNELS: u16 = 8;
 const MAX_PREFIX_BYTES: usize = 40;
+const MAX_NODES: usize = 16;
 
 /// How to reach the broker: RabbitMQ at `url`, or the embedded store in `data_dir`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BrokerConfig {
-    /// RabbitMQ's URL, for instance `amqp://user:password@host:5672/%2f`.
+    /// RabbitMQ's URL, for instance `amqp://user:password@host:5672/%2f`; several nodes of one
+    /// cluster are separated by commas.
     #[serde(serialize_with = "masked_url")]
     pub url: Option<SecretString>,
     /// The directory of the embedded store, for a process that needs no RabbitMQ. Excludes `url`.
@@ -62,7 +65,7 @@ impl BrokerConfig {
     /// Reports each bad value with its key within the section.
     pub fn validate(&self, report: &mut dyn FnMut(&str, String)) {
         if let Some(url) = &self.url {
-            match parse_amqp_url(url.expose_secret()) {
+            match parse_nodes(url.expose_secret()) {
                 Ok(url) => self.validate_tls(&url, report),
                 Err(reason) => report("url", reason.to_owned()),
             }
@@ -116,11 +119,30 @@ impl BrokerConfig {
     }
 }
 
+/// Refuses URLs that cannot be those of the nodes of one cluster; returns the first.
+fn parse_nodes(text: &str) -> Result<Url, &'static str> {
+    let nodes: Vec<Url> = split_urls(text)
+        .map(parse_amqp_url)
+        .collect::<Result<_, _>>()?;
+    let same = |of: fn(&Url) -> &str| nodes.iter().all(|url| of(url) == of(&nodes[0]));
+    if nodes.len() > MAX_NODES {
+        return Err("it names more than 16 nodes");
+    }
+    if !same(Url::scheme) {
+        return Err("its nodes must all begin with amqp://, or all with amqps://");
+    }
+    if !same(Url::path) {
+        return Err("its nodes must all name the same virtual host");
+    }
+    nodes.into_iter().next().ok_or("it is empty")
+}
+
 /// Refuses a URL that the AMQP client cannot use, or whose password could not be masked.
 fn parse_amqp_url(text: &str) -> Result<Url, &'static str> {
     let not_a_url = "it is not a broker's URL (write amqp://user:password@host:5672/%2f)";
     let url = Url::parse(text).map_err(|_| not_a_url)?;
-    if !matches!(url.scheme(), "amqp" | "amqps") || url.host_str().is_none_or(str::is_empty) {
+    let unusable = |host: &str| host.is_empty() || host.contains(',');
+    if !matches!(url.scheme(), "amqp" | "amqps") || url.host_str().is_none_or(unusable) {
         return Err(not_a_url);
     }
     // A raw `/`, `?` or `#` ends the password early, and the rest would be shown as a path.
@@ -134,16 +156,21 @@ fn parse_amqp_url(text: &str) -> Result<Url, &'static str> {
 /// The query string of an AMQP URL holds heartbeats and the like, and stays visible.
 fn masked_url<S: Serializer>(url: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
     let masked = |url: &SecretString| {
-        let Ok(mut url) = Url::parse(url.expose_secret()) else {
-            return MASK.to_owned();
-        };
-        // Only a URL that cannot hold a password refuses to have it replaced.
-        if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
-            return MASK.to_owned();
-        }
-        url.to_string()
+        let urls: Vec<String> = split_urls(url.expose_secret()).map(mask).collect();
+        urls.join(",")
     };
     url.as_ref().map(masked).serialize(to)
+}
+
+fn mask(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return MASK.to_owned();
+    };
+    // Only a URL that cannot hold a password refuses to have it replaced.
+    if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
+        return MASK.to_owned();
+    }
+    url.to_string()
 }
 
 #[cfg(test)]
@@ -173,6 +200,28 @@ mod tests {
             config.publish_channels = 8;
         });
         assert_eq!(good, [""; 0]);
+    }
+
+    #[test]
+    fn several_nodes_are_those_of_one_cluster() {
+        let cluster = "amqp://u:p@a:5672/v,amqp://u:p@b:5673/v";
+        assert_eq!(refusals(|config| config.url = url(cluster)), [""; 0]);
+        for (text, reason) in [
+            ("amqp://a/v,amqps://b/v", "all with amqps://"),
+            ("amqp://a/v,amqp://b/w", "the same virtual host"),
+            ("amqp://a,http://b", "it is not a broker's URL"),
+            (&"amqp://a,".repeat(17), "it is not a broker's URL"),
+            (&["amqp://a"; 17].join(","), "more than 16 nodes"),
+        ] {
+            let found = refusals(|config| config.url = url(text));
+            assert!(found.len() == 1 && found[0].contains(reason), "{found:?}");
+        }
+        let config = BrokerConfig {
+            url: url("amqp://u:secret@a,amqp://u:secret@b"),
+            ..BrokerConfig::default()
+        };
+        let shown = serde_json::to_string(&config).unwrap();
+        assert!(shown.contains("amqp://u:***@a,amqp://u:***@b"), "{shown}");
     }
 
     #[test]

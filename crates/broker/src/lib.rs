@@ -9,6 +9,7 @@
 //!
 //! - `broker.rs`: [`Broker`] and [`Consumer`], with either adapter behind them.
 //! - `config.rs`: [`BrokerConfig`], the settings section `broker`.
+//! - `faults.rs`: [`BrokerFaults`], what is wrong with single queues and exchanges.
 //! - `message.rs`: [`BrokerMessage`], [`Queue`], and where a message is published.
 //! - `publish_error.rs`: [`PublishError`].
 //! - `received.rs`: [`Received`]. `settlement.rs`: [`Settlement`] and the message that follows from
@@ -24,6 +25,7 @@ mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod embedded;
+mod faults;
 mod message;
 mod publish_error;
 pub mod rabbitmq;
@@ -35,6 +37,7 @@ mod state;
 pub use broker::{Broker, Consumer, PublishMark, Removal};
 pub use config::BrokerConfig;
 pub use embedded::EmbeddedOptions;
+pub use faults::{BrokerFaults, FaultEvent, FaultKind};
 pub use message::{BrokerMessage, Queue};
 pub use publish_error::{PublishError, RefusedReason, UnknownReason};
 pub use rabbitmq::RabbitMqOptions;

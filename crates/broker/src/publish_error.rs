@@ -29,6 +29,12 @@ pub enum RefusedReason {
     /// The publisher's queue of unconfirmed messages is full.
     #[error("too many messages are waiting for a confirm")]
     InboxFull,
+    /// Earlier messages for the same queue are past their deadline and not confirmed.
+    #[error("the broker does not confirm earlier messages for this queue")]
+    Unconfirmed,
+    /// The exchange that leads to the queue does not exist.
+    #[error("an exchange is missing in the broker")]
+    Missing,
     /// The deadline passed before the message was written.
     #[error("the deadline passed before the message was written")]
     TooLate,

@@ -15,12 +15,20 @@ pub enum ConnectionState {
     Blocked(String),
     /// It was up and is down; the text says why.
     Disconnected(String),
+    /// The embedded store cannot be used before an operator has repaired it; the text says what is
+    /// wrong and what to do.
+    Unusable(String),
 }
 
 impl ConnectionState {
     /// Whether the connection is up, blocked or not.
     pub const fn is_up(&self) -> bool {
         matches!(self, Self::Connected | Self::Blocked(_))
+    }
+
+    /// Whether only an operator can bring it back.
+    pub const fn is_unusable(&self) -> bool {
+        matches!(self, Self::Unusable(_))
     }
 }
 
@@ -32,6 +40,7 @@ impl fmt::Display for ConnectionState {
             Self::Connected => f.write_str("connected"),
             Self::Blocked(reason) => write!(f, "blocked: {reason}"),
             Self::Disconnected(reason) => write!(f, "disconnected: {reason}"),
+            Self::Unusable(reason) => write!(f, "unusable: {reason}"),
         }
     }
 }

@@ -8,7 +8,7 @@ use broker::{
     RefusedReason, Removal, Settlement,
 };
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -331,6 +331,58 @@ async fn a_removed_message_leaves_its_space_to_new_ones() {
 }
 
 #[tokio::test]
+async fn a_message_is_held_until_it_is_settled_whatever_its_queue() {
+    let disk = OnDisk::new("held");
+    let broker = open(&disk.root).unwrap();
+    let a_day = Duration::from_secs(86_400);
+    let with_id = |id: &str| BrokerMessage {
+        id: id.to_owned(),
+        ..message(id)
+    };
+    for id in ["first", "in-flight", "dead", "gone", "unreadable"] {
+        broker.publish(with_id(id)).await.unwrap();
+    }
+    broker.publish_later(with_id("later"), a_day).await.unwrap();
+    let mut consumer = broker.consume(Queue::First, 9);
+    let mut in_flight = Vec::new();
+    for _ in 0..5 {
+        let received = consumer.next().await;
+        let settlement = match &*received.body {
+            b"gone" => Settlement::Complete,
+            b"dead" => Settlement::DeadLetter {
+                reason: "test",
+                message: with_id("dead"),
+            },
+            _ => {
+                in_flight.push(received);
+                continue;
+            }
+        };
+        received.settle(settlement).await.unwrap();
+    }
+    let ids = ["first", "in-flight", "dead", "gone", "later", "unknown"];
+    let held = async |broker: &Broker| {
+        let held = broker.held_ids(ids.map(str::to_owned).to_vec()).await;
+        let mut held: Vec<String> = held.unwrap().into_iter().collect();
+        held.sort();
+        held
+    };
+    let expected = ["dead", "first", "in-flight", "later"];
+    // A settlement is durable soon after it was handed over.
+    for _ in 0..200 {
+        if held(&broker).await == expected {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(held(&broker).await, expected);
+    drop(in_flight);
+    consumer.close().await;
+    assert_eq!(held(&broker).await, expected);
+    broker.close().await;
+}
+
+#[tokio::test]
 async fn a_message_in_delivery_is_not_removed_and_one_that_only_waits_is() {
     let disk = OnDisk::new("leased");
     let broker = open(&disk.root).unwrap();
@@ -428,6 +480,148 @@ async fn the_age_of_the_oldest_due_message_is_reported_and_what_is_delayed_is_no
     consumer.close().await;
     wait_for(&broker, |depths| {
         depths.oldest_due_age.is_some_and(|age| age >= second)
+    })
+    .await;
+    broker.close().await;
+}
+
+/// A directory with a queue as a killed process leaves it: part of it in the file, part in the log.
+async fn killed(disk: &OnDisk) -> PathBuf {
+    let before = disk.directory_after(0).join("queue");
+    let broker = open(&before).unwrap();
+    for number in 0..200 {
+        let body = vec![b'x'; 3_000];
+        let message = BrokerMessage {
+            body: body.into(),
+            ..message(&number.to_string())
+        };
+        broker.publish(message).await.unwrap();
+    }
+    broker.close().await;
+    let broker = open(&before).unwrap();
+    for number in 0..20 {
+        broker.publish(message(&number.to_string())).await.unwrap();
+    }
+    disk.crash().await;
+    broker.close().await;
+    disk.directory_after(1).join("queue")
+}
+
+fn change(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(file).unwrap();
+    change(&mut bytes);
+    fs::write(file, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_queue_cut_to_half_is_refused_at_the_start_with_the_file_and_the_next_step() {
+    let disk = OnDisk::new("cut");
+    let directory = killed(&disk).await;
+    change(&directory.join("queue.db"), |bytes| {
+        bytes.truncate(bytes.len() / 2);
+    });
+    let refusal = open(&directory).unwrap_err();
+    assert!(refusal.contains("queue.db is cut off"), "{refusal}");
+    assert!(refusal.contains("restore a backup"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_scribbled_write_ahead_log_is_refused_at_the_start_and_a_torn_tail_is_not() {
+    let disk = OnDisk::new("scribbled");
+    let directory = killed(&disk).await;
+    let log = directory.join("queue.db-wal");
+    change(&log, |bytes| {
+        let cut = bytes.len() - 1_000;
+        bytes.truncate(cut);
+    });
+    let torn = fs::read(&log).unwrap();
+    open(&directory).unwrap().close().await;
+    fs::write(&log, torn).unwrap();
+    change(&log, |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 64].fill(0xA5);
+    });
+    let refusal = open(&directory).unwrap_err();
+    assert!(refusal.contains("queue.db-wal"), "{refusal}");
+    assert!(refusal.contains("truncate -s "), "{refusal}");
+    assert!(log.exists());
+}
+
+#[tokio::test]
+async fn a_queue_that_is_damaged_while_it_runs_accepts_nothing_more() {
+    let disk = OnDisk::new("damaged");
+    let directory = killed(&disk).await;
+    let broker = open(&directory).unwrap();
+    broker.publish(message("before")).await.unwrap();
+    // SQLite reads most of these pages again: a page of bodies, then pages of the index.
+    let file = directory.join("queue.db");
+    let damaged = fs::OpenOptions::new().write(true).open(&file).unwrap();
+    let length = damaged.metadata().unwrap().len();
+    let junk = vec![0xA5; usize::try_from(length).unwrap()];
+    damaged.write_all_at(&junk, 0).unwrap();
+    // Closing a file drops SQLite's locks on it in this process; nobody else opens it here.
+    drop(damaged);
+    let mut consumer = broker.consume(Queue::First, 200);
+    let mut state = broker.publishing();
+    let work = async {
+        loop {
+            drop(consumer.next().await);
+        }
+    };
+    let unusable = async {
+        let seen = state.wait_for(ConnectionState::is_unusable).await;
+        seen.unwrap().to_string()
+    };
+    let reason = tokio::select! {
+        () = work => unreachable!(),
+        reason = tokio::time::timeout(Duration::from_secs(30), unusable) => reason.unwrap(),
+    };
+    assert!(reason.contains("queue.db is damaged"), "{reason}");
+    assert!(reason.contains("restore a backup"), "{reason}");
+    for _ in 0..3 {
+        let refused = broker.publish(message("after")).await;
+        assert_eq!(refused, Err(PublishError::Refused(RefusedReason::Blocked)),);
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    drop(consumer);
+    broker.close().await;
+}
+
+#[tokio::test]
+async fn while_the_data_directory_is_gone_nothing_is_accepted_and_what_was_accepted_goes_on() {
+    let disk = OnDisk::new("gone");
+    let directory = disk.root.join("data");
+    let moved = disk.root.join("moved");
+    let broker = open(&directory).unwrap();
+    broker.publish(message("accepted")).await.unwrap();
+    fs::rename(&directory, &moved).unwrap();
+    // The first one is written at once, before the thread looks again, and is not called accepted.
+    assert!(broker.publish(message("gone")).await.is_err());
+    let mut publishing = broker.publishing();
+    let state = publishing.wait_for(ConnectionState::is_unusable).await;
+    let reason = state.unwrap().to_string();
+    assert!(reason.contains("removed or replaced"), "{reason}");
+    assert!(reason.contains(directory.to_str().unwrap()), "{reason}");
+    assert_eq!(*broker.consuming().borrow(), ConnectionState::Connected);
+    // Another directory at the same place is not the one that is written.
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("queue.db"), "").unwrap();
+    let refused = broker.publish(message("gone")).await;
+    assert_eq!(refused, Err(PublishError::Refused(RefusedReason::Blocked)));
+    let mut first = broker.consume(Queue::First, 1);
+    let received = first.next().await;
+    assert_eq!(received.body, "accepted");
+    received.settle(Settlement::Complete).await.unwrap();
+    first.close().await;
+    fs::remove_dir_all(&directory).unwrap();
+    fs::rename(&moved, &directory).unwrap();
+    let connected = |state: &ConnectionState| *state == ConnectionState::Connected;
+    publishing.wait_for(connected).await.unwrap();
+    broker.publish(message("back")).await.unwrap();
+    broker.close().await;
+    let broker = open(&directory).unwrap();
+    wait_for(&broker, |depths| {
+        depths.first.current().is_some_and(|first| first >= 1)
     })
     .await;
     broker.close().await;

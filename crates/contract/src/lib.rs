@@ -29,11 +29,11 @@ mod property_tests;
 
 pub use error::{Invalid, Param, ParamError};
 pub use header_name::{comparable_header, is_replaced_header, is_reserved_header};
-pub use queue::{HistoryEntry, IfUnknown, MAX_HISTORY, Message, MessageError};
+pub use queue::{HistoryEntry, IfUnknown, MAX_HISTORY, Message, MessageError, Probe, ProbeAnswer};
 pub use request::{Options, Request, Rules, prefer_wait};
 pub use response::{
-    Answer, CallbackStatus, Language, Reply, ReplyCode, Report, ReportAttempt, UnknownStatus,
-    masked_url,
+    Answer, CallbackStatus, Language, Overdue, Reply, ReplyCode, Report, ReportAttempt,
+    UnknownStatus, UnsupportedBody, masked_url,
 };
 pub use times::{duration_ms, rfc3339, unix_ms, unix_seconds};
 pub use unknown_fields::UnknownFields;

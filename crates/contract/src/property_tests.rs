@@ -69,6 +69,7 @@ fn first_message(request: Request) -> Message {
         attempt: 1,
         deferrals: 0,
         not_before: None,
+        scheduled_at: None,
         traceparent: None,
         reply_to: None,
         history: Vec::new(),
@@ -114,12 +115,16 @@ fn message() -> impl Strategy<Value = Message> {
         Option<String>,
         Option<String>,
     )>();
-    let numbers = (any::<(u128, u64, u32, u32, Option<u64>)>(), 1..=u32::MAX);
+    let numbers = (
+        any::<(u128, u64, u32, u32, Option<u64>, Option<u64>)>(),
+        1..=u32::MAX,
+    );
     let history = prop::collection::vec(attempt(), 0..4);
     (texts, numbers, options(), history, object()).prop_map(
         |(texts, numbers, options, history, request_message)| {
             let (app_id, caller_no, callee_no, message_type, url, traceparent, reply_to) = texts;
-            let ((id, accepted_at, generation, deferrals, not_before), attempt) = numbers;
+            let ((id, accepted_at, generation, deferrals, not_before, scheduled_at), attempt) =
+                numbers;
             Message {
                 request_id: Uuid::from_u128(id),
                 app_id,
@@ -133,6 +138,7 @@ fn message() -> impl Strategy<Value = Message> {
                 attempt,
                 deferrals,
                 not_before,
+                scheduled_at,
                 traceparent,
                 reply_to,
                 history,

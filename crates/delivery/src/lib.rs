@@ -26,7 +26,8 @@ pub use guard::{
     Refusal,
 };
 pub use retry::{
-    DeadLetterReason, DecisionInput, Outcome, OutcomeMatcher, OutcomeMatcherError, RetryOverrides,
-    Schedule, ScheduleError, Verdict, decide, jittered, retry_after,
+    DeadLetterReason, DecisionInput, FailedLookup, MalformedPart, Outcome, OutcomeMatcher,
+    OutcomeMatcherError, RetryOverrides, Schedule, ScheduleError, UnreadableAnswer, Verdict,
+    decide, jittered, retry_after,
 };
 pub use target_url::{Target, TargetUrl, UrlError};

@@ -44,7 +44,6 @@ pub(crate) fn slots_of(message: &Message, queue: WorkQueue) -> WorkQueue {
 /// allows), and half of it read ahead, so that a free slot never waits for the network. The retry queue
 /// also brings first attempts that were deferred.
 pub(crate) fn prefetch([first, retry]: [u16; 2]) -> [u16; 2] {
-    let slots = |concurrency: u16| concurrency.saturating_add(concurrency.div_ceil(3));
     let window = |concurrency: u16| {
         let waiting = concurrency.div_ceil(3).saturating_add(1);
         let ahead = (concurrency / 2).max(1);
@@ -53,6 +52,16 @@ pub(crate) fn prefetch([first, retry]: [u16; 2]) -> [u16; 2] {
             .saturating_add(ahead)
     };
     [window(first), window(retry).saturating_add(slots(first))]
+}
+
+/// The most calls in flight at a time, by the same concurrency.
+pub(crate) fn max_in_flight([first, retry]: [u16; 2]) -> usize {
+    usize::from(slots(first)) + usize::from(slots(retry))
+}
+
+/// The slots of a queue: the concurrency, and a third of it for other apps than the busiest.
+fn slots(concurrency: u16) -> u16 {
+    concurrency.saturating_add(concurrency.div_ceil(3))
 }
 
 #[cfg(test)]
@@ -77,6 +86,7 @@ mod tests {
     #[test]
     fn the_prefetch_is_more_than_the_slots_and_never_overflows() {
         assert_eq!(prefetch([256, 64]), [557, 483]);
+        assert_eq!(max_in_flight([256, 64]), 428);
         assert_eq!(prefetch([1, 1]), [5, 7]);
         assert_eq!(prefetch([u16::MAX, 1])[0], u16::MAX);
     }

@@ -8,7 +8,8 @@
 //! - `limits/`: limits per target, shares of apps, pauses, statistics
 //! - `http/`: calls, connection pools, name resolution, TLS
 //! - `cancellation.rs`: looks up cancellations and replays
-//! - `rescuer.rs`: rescues messages from the queues that no attempt reads
+//! - `rescuer.rs`: rescues messages from the queues that no attempt reads; `rescue_pause.rs`: how long
+//!   it waits when they come back
 //! - `concurrency.rs`: how many messages are in memory, and whose slots they take
 //! - `context.rs`: the context and the result of an attempt
 //! - `config/`: settings
@@ -26,6 +27,7 @@ mod limits;
 mod metrics;
 mod policy;
 mod queue;
+mod rescue_pause;
 mod rescuer;
 #[cfg(test)]
 mod tests;

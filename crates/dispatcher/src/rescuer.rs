@@ -4,7 +4,8 @@
 //!   dead-lettered and not retried automatically, because it may crash its dispatcher.
 //! - `unrouted`: confirmed by the broker, so that its caller got a `000`, but matched by no queue (a
 //!   binding is missing). A readable message is requeued to `retry` with a delay, so that it does not
-//!   loop tightly while the binding is missing.
+//!   loop tightly while the binding is missing. One that comes back shows that the way to `retry` is
+//!   broken: then the whole queue waits, longer each time (`rescue_pause.rs`).
 //!
 //! Unreadable messages of both queues are quarantined.
 
@@ -13,12 +14,13 @@ use crate::attempt::record::{record_before_settle, unattempted};
 use crate::attempt::settlement::{dead_letter, settle, to_broker_message};
 use crate::metrics::DispatcherMetrics;
 use crate::policy::route::RouteResolver;
+use crate::rescue_pause::RescuePause;
 use broker::{Broker, Queue, Received, Settlement};
 use contract::Message;
 use delivery::DeadLetterReason;
 use journal::{Record, Recorder};
 use runtime::clock::now_ms;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Small: these queues are normally empty.
@@ -56,6 +58,7 @@ impl Rescuer<'_> {
     /// Reads the queue until `stop`.
     pub(crate) async fn run(&self, broker: &Broker, stop: &CancellationToken) {
         let mut consumer = broker.consume(self.queue.broker_queue(), PREFETCH);
+        let mut pause = RescuePause::default();
         while let Some(received) = stop.run_until_cancelled(consumer.next()).await {
             // Not cut off at once: between the follow-up and the ack the message exists twice. But a
             // follow-up that is never confirmed must not block the stop.
@@ -64,7 +67,7 @@ impl Rescuer<'_> {
                 tokio::time::sleep(SETTLE_TIMEOUT).await;
             };
             tokio::select! {
-                () = self.rescue(received) => {}
+                () = self.rescue(received, &mut pause, stop) => {}
                 () = timeout => {}
             }
         }
@@ -72,13 +75,24 @@ impl Rescuer<'_> {
         consumer.close().await;
     }
 
-    async fn rescue(&self, received: Received) {
+    async fn rescue(&self, received: Received, pause: &mut RescuePause, stop: &CancellationToken) {
         let queue = self.queue.broker_queue();
         let (record, settlement) = match decode(&received.body, queue, self.metrics) {
-            Err(settlement) => (None, settlement),
+            // Not answered: it says nothing of this queue.
+            Err(other) => (None, other.settlement()),
             Ok(message) => match self.queue {
                 RescueQueue::DeliveryLimit => self.dead_letter(&message),
-                RescueQueue::Unrouted => (None, self.requeue(&message)),
+                RescueQueue::Unrouted => {
+                    let wait = pause.before(message.request_id, Instant::now());
+                    if stop
+                        .run_until_cancelled(tokio::time::sleep(wait))
+                        .await
+                        .is_none()
+                    {
+                        return; // Unsettled, it stays in its queue.
+                    }
+                    (None, self.requeue(&message))
+                }
             },
         };
         record_before_settle(record, self.recorder).await;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 /// More than all the messages that a dispatcher of the smallest concurrency has in memory.
 const COUNT: usize = 30;
 
-fn message() -> Message {
+pub(crate) fn message() -> Message {
     Message {
         request_id: Uuid::now_v7(),
         app_id: "app".to_owned(),
@@ -37,6 +37,7 @@ fn message() -> Message {
         attempt: 1,
         deferrals: 0,
         not_before: None,
+        scheduled_at: None,
         traceparent: None,
         reply_to: None,
         history: Vec::new(),

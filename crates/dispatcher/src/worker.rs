@@ -2,9 +2,10 @@
 
 use crate::attempt::process_message;
 use crate::cancellation::ControlLookup;
-use crate::concurrency::prefetch;
+use crate::concurrency::{max_in_flight, prefetch};
 use crate::context::{AttemptContext, AttemptJournal};
 use crate::http::client::HttpSender;
+use crate::http::connections::TargetConnections;
 use crate::http::dns::Resolver;
 use crate::http::pool::ClientFactory;
 use crate::limits::limiter::TargetLimiter;
@@ -18,7 +19,7 @@ use crate::rescuer::{RescueQueue, Rescuer};
 use broker::Broker;
 use delivery::{CalleeRegistry, Guards};
 use journal::JournalHandle;
-use runtime::ConfigError;
+use runtime::{ConfigError, open_files};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +85,13 @@ impl Dispatcher {
         let dispatcher = config.dispatcher;
         let resolver = Resolver::new(&dispatcher.dns_servers, dispatcher.connect_timeout)
             .map_err(|error| StartError::Resolver(error.to_string()))?;
-        let clients = ClientFactory::new(dispatcher, resolver.clone());
+        let connections = TargetConnections::new(
+            open_files::for_targets(),
+            max_in_flight([dispatcher.first_concurrency, dispatcher.retry_concurrency]),
+            metrics.target_connections(),
+            metrics.target_connections_shed(),
+        );
+        let clients = ClientFactory::new(dispatcher, resolver.clone(), connections);
         let policy = PolicyHandle::new(config, registry, &guards, clients)?;
         let (first_concurrency, retry_concurrency) =
             (dispatcher.first_concurrency, dispatcher.retry_concurrency);

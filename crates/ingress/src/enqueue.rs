@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use broker::{Broker, PublishError};
 use contract::Answer;
-use journal::{JournalHandle, JournalResult, Record};
+use journal::{JournalHandle, JournalResult, PendingAcceptance, Record};
 use runtime::LogLimit;
 use runtime::clock::now_ms;
 use tokio::time::{Instant, timeout};
@@ -77,8 +77,9 @@ impl Enqueuer {
         key: Option<IdempotencyKey>,
     ) -> Result<Enqueued, Rejection> {
         let Some(key) = key else {
-            let published = self.publish(request, Uuid::now_v7()).await?;
-            return self.record(published).await;
+            let acceptance = self.begin();
+            let published = self.publish(request, new_request_id(&acceptance)).await;
+            return self.record(published, acceptance).await;
         };
         // In a separate task: even if the caller disconnects, the claim must be settled.
         let task = tokio::spawn(async move { self.enqueue_claimed(request, key).await });
@@ -94,10 +95,13 @@ impl Enqueuer {
         request: EnqueueRequest,
         key: IdempotencyKey,
     ) -> Result<Enqueued, Rejection> {
-        match key.claim(self.publish_timeout).await? {
+        let acceptance = self.begin();
+        let own = new_request_id(&acceptance);
+        match key.claim(own, self.publish_timeout).await? {
             ClaimOutcome::Publish(claim) => {
                 let published = self.publish(request, claim.request_id).await;
-                self.record(claim.settle(published).await?).await
+                let published = claim.settle(published).await;
+                self.record(published, acceptance).await
             }
             ClaimOutcome::Repeat(request_id) => Ok(Enqueued {
                 request_id,
@@ -169,25 +173,46 @@ impl Enqueuer {
         }
     }
 
-    /// Records that the callback was accepted.
-    async fn record(&self, published: ConfirmedMessage) -> Result<Enqueued, Rejection> {
+    /// Begins an acceptance: until it ends, no id of this time is denied.
+    fn begin(&self) -> Option<PendingAcceptance> {
+        let journal = self.journal.as_ref()?;
+        Some(journal.recorder.begin())
+    }
+
+    /// Records that the callback was accepted, or that it may have been.
+    async fn record(
+        &self,
+        published: Result<ConfirmedMessage, Rejection>,
+        acceptance: Option<PendingAcceptance>,
+    ) -> Result<Enqueued, Rejection> {
         let ConfirmedMessage {
             request_id,
             waiter,
             delayed,
             accepted,
-        } = published;
+        } = match published {
+            Ok(confirmed) => confirmed,
+            Err(rejection) => {
+                if rejection.request_id.is_some()
+                    && let Some(acceptance) = acceptance
+                {
+                    acceptance.in_doubt();
+                }
+                return Err(rejection);
+            }
+        };
         self.metrics.accepted();
         self.admission
             .load
             .accepted(&accepted.origin.app_id, delayed);
-        if let Some(journal) = &self.journal {
+        if let (Some(journal), Some(acceptance)) = (&self.journal, acceptance) {
             if delayed {
                 // Boxed, so that the futures of other requests reserve no memory for it.
-                Box::pin(record_delayed(journal, accepted, self.publish_timeout)).await?;
+                let timeout = self.publish_timeout;
+                Box::pin(record_delayed(journal, acceptance, accepted, timeout)).await?;
             } else {
                 // Not awaited: no cancellation of a callback that is due at once depends on it.
-                journal.recorder.record(accepted);
+                acceptance.record(accepted);
             }
         }
         tracing::debug!(%request_id, "callback accepted");
@@ -236,15 +261,22 @@ impl Enqueuer {
     }
 }
 
+/// Without a journal no id is ever denied.
+fn new_request_id(acceptance: &Option<PendingAcceptance>) -> Uuid {
+    let acceptance = acceptance.as_ref();
+    acceptance.map_or_else(Uuid::now_v7, PendingAcceptance::new_request_id)
+}
+
 /// Makes the record of a delayed callback durable before the response, so that a cancellation finds
 /// the callback.
 async fn record_delayed(
     journal: &JournalHandle,
+    acceptance: PendingAcceptance,
     accepted: Record,
     publish_timeout: Duration,
 ) -> Result<(), Rejection> {
     let request_id = accepted.origin.request_id;
-    let durable = journal.recorder.record_durably(accepted.clone());
+    let durable = acceptance.record_durably(accepted.clone());
     if !matches!(timeout(publish_timeout, durable).await, Ok(Ok(()))) {
         if let Some(suppressed) = NOT_RECORDED.permit() {
             tracing::warn!(%request_id, suppressed, "delayed callback is queued but not recorded yet");

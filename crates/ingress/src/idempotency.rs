@@ -123,8 +123,13 @@ fn hash(body: &[u8]) -> [u8; 32] {
 impl IdempotencyKey {
     /// Claims the key. If another request holds the claim, waits until it is settled, but not much
     /// longer than a publish may take.
-    pub(crate) async fn claim(self, publish_timeout: Duration) -> Result<ClaimOutcome, Rejection> {
-        let own = Uuid::now_v7();
+    ///
+    /// `own`: the id of a fresh claim.
+    pub(crate) async fn claim(
+        self,
+        own: Uuid,
+        publish_timeout: Duration,
+    ) -> Result<ClaimOutcome, Rejection> {
         let deadline = Instant::now() + publish_timeout + WAIT_MARGIN;
         let mut delay = FIRST_POLL_DELAY;
         let mut pending = None;

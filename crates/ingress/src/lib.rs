@@ -11,7 +11,7 @@
 //!   by.
 //! - `enqueue.rs`: publishes and records a callback. `message.rs`: the message it publishes.
 //! - `idempotency.rs`: one callback per idempotency key.
-//! - `lookup.rs`: finds and cancels callbacks. `watermark.rs`: when an unknown id may be a 404.
+//! - `lookup.rs`: finds and cancels callbacks. `watermark.rs`: what has left the journal's queue.
 //! - `preferences.rs`: `Prefer: wait=N`. `wait/`: waits for an attempt or a final status.
 //! - `rejection.rs`, `response.rs`, `report.rs`: rejections, HTTP responses, callback reports.
 //!

@@ -41,6 +41,7 @@ pub(crate) fn compose(
         attempt: 1,
         deferrals: 0,
         not_before: delay.map(|seconds| accepted_at + u64::from(seconds) * 1_000),
+        scheduled_at: None, // At `accepted_at`.
         traceparent,
         reply_to,
         history: Vec::new(),

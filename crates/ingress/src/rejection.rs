@@ -1,6 +1,6 @@
 //! Rejected requests and their answers.
 
-use contract::{Answer, Invalid, Param, ParamError};
+use contract::{Answer, Invalid, Param, ParamError, UnsupportedBody};
 use runtime::http::BodyError;
 use uuid::Uuid;
 
@@ -40,13 +40,16 @@ impl From<Invalid> for Rejection {
 impl From<BodyError> for Rejection {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::UnsupportedType => Answer::UnsupportedType.into(),
+            BodyError::UnsupportedType => unsupported(UnsupportedBody::Type),
+            BodyError::UnsupportedCharset => unsupported(UnsupportedBody::Charset),
+            BodyError::Compressed => unsupported(UnsupportedBody::Encoding),
             BodyError::TooLarge { max_bytes } => Answer::TooLarge { max_bytes }.into(),
             BodyError::TimedOut => Answer::BodyTimeout.into(),
-            BodyError::Incomplete => {
-                let syntax = ParamError::Syntax { line: 1, column: 1 };
-                Invalid::Malformed(Param::Body, syntax).into()
-            }
+            BodyError::Incomplete => Invalid::Malformed(Param::Body, ParamError::Incomplete).into(),
         }
     }
+}
+
+fn unsupported(body: UnsupportedBody) -> Rejection {
+    Answer::UnsupportedType(body).into()
 }

@@ -1,31 +1,37 @@
 //! Turns a callback of the journal into the report that its caller gets.
 
-use contract::{Answer, CallbackStatus, Report, ReportAttempt};
+use contract::{Answer, CallbackStatus, Overdue, Report, ReportAttempt};
 use journal::{AttemptRecord, Callback};
 
 /// The answer for a status, the same as that of its report.
 pub(crate) const fn answer_for(status: CallbackStatus) -> Answer {
     match status {
         CallbackStatus::Delivered => Answer::Accepted,
-        CallbackStatus::Queued | CallbackStatus::Delivering | CallbackStatus::Retrying => {
-            Answer::Retrying
-        }
+        // Nothing says that an unaccounted callback has failed.
+        CallbackStatus::Queued
+        | CallbackStatus::Delivering
+        | CallbackStatus::Retrying
+        | CallbackStatus::Unaccounted => Answer::Retrying,
         CallbackStatus::Dead | CallbackStatus::Expired | CallbackStatus::Cancelled => {
             Answer::Failed
         }
     }
 }
 
-/// The report at `now`, Unix ms.
+/// The report at `now`, Unix ms. Of an unaccounted callback it says what was last known.
 pub(crate) fn to_report(callback: &Callback, now: u64) -> Report {
     let origin = &callback.origin;
-    let open = !callback.status.is_final();
+    let open = callback.status.is_unfinished();
     Report {
         request_id: origin.request_id,
-        status: callback.status_at(now),
+        status: callback.last_known_status(now),
         reason: callback.reason.clone(),
         created_at: origin.accepted_at,
         next_attempt_at: callback.next_attempt_at.filter(|_| open),
+        overdue: callback.overdue_since(now).map(|since| Overdue {
+            since,
+            seconds: now.saturating_sub(since) / 1_000,
+        }),
         app_id: origin.app_id.clone(),
         caller_no: origin.caller_no.clone(),
         callee_no: origin.callee_no.clone(),
@@ -49,7 +55,7 @@ fn to_report_attempt(attempt: &AttemptRecord) -> ReportAttempt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use journal::Origin;
+    use journal::{Origin, Unaccounted};
     use uuid::Uuid;
 
     fn callback(status: CallbackStatus) -> Callback {
@@ -73,6 +79,7 @@ mod tests {
             discarded: false,
             discarded_by_retention: false,
             updated_at: 2_000,
+            unaccounted: None,
             attempts: Vec::new(),
         }
     }
@@ -81,8 +88,26 @@ mod tests {
     fn the_report_and_the_answer_to_a_wait_agree_on_every_status() {
         for status in CallbackStatus::ALL {
             let report = to_report(&callback(status), 4_000);
-            assert_eq!(report.status, status);
+            if status != CallbackStatus::Unaccounted {
+                assert_eq!(report.status, status);
+            }
             assert_eq!(report.answer(), answer_for(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn the_caller_of_an_unaccounted_callback_hears_what_was_last_known() {
+        let last_known = [CallbackStatus::Queued, CallbackStatus::Retrying];
+        for (last_status, now) in last_known.into_iter().zip([4_000, 900_000]) {
+            let mut unaccounted = callback(CallbackStatus::Unaccounted);
+            unaccounted.unaccounted = Some(Unaccounted {
+                last_status,
+                since: 800_000,
+            });
+            let report = to_report(&unaccounted, now);
+            assert_eq!(report.status, last_status, "never that it is delivered now");
+            assert_eq!(report.answer(), Answer::Retrying);
+            assert_eq!(report.next_attempt_at, None);
         }
     }
 
@@ -90,11 +115,18 @@ mod tests {
     fn only_an_open_callback_has_a_next_attempt() {
         for status in CallbackStatus::ALL {
             let report = to_report(&callback(status), 4_000);
-            let expected = (!status.is_final()).then_some(5_000);
+            let expected = status.is_unfinished().then_some(5_000);
             assert_eq!(report.next_attempt_at, expected, "{status}");
         }
         let due = to_report(&callback(CallbackStatus::Queued), 5_000);
         assert_eq!(due.status, CallbackStatus::Delivering);
+        assert_eq!(due.overdue, None);
+        let later = to_report(&callback(CallbackStatus::Queued), 5_000 + 300_000);
+        let overdue = Overdue {
+            since: 5_000,
+            seconds: 300,
+        };
+        assert_eq!(later.overdue, Some(overdue));
         let dead = to_report(&callback(CallbackStatus::Dead), 5_000);
         assert_eq!(dead.status, CallbackStatus::Dead);
     }

@@ -52,7 +52,7 @@ pub(crate) fn answer(
         | Answer::NotFound
         | Answer::MethodNotAllowed
         | Answer::Conflict
-        | Answer::UnsupportedType
+        | Answer::UnsupportedType(_)
         | Answer::Internal
         | Answer::NoJournal => {}
     }

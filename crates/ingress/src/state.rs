@@ -88,8 +88,7 @@ impl AppState {
             .clone()
             .map(|journal| CallbackLookup::start(journal, broker.depths(), publish_timeout));
         let load = Arc::new(LoadTracker::new(broker.depths()));
-        let counts = journal.as_ref().map(|handle| handle.journal.clone());
-        let following = follow(Arc::clone(&load), counts, Arc::clone(&metrics));
+        let following = follow(Arc::clone(&load), journal.clone(), Arc::clone(&metrics));
         Self {
             authenticator: Authenticator::new(callers, Arc::clone(&metrics)),
             callees,

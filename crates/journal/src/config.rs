@@ -2,11 +2,16 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use humantime_serde::re::humantime::parse_duration;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
+
+use crate::hosts::{each_server, split};
 
 /// Replaces a secret. No character of it is escaped in a URL.
 const MASK: &str = "***";
@@ -35,8 +40,20 @@ pub struct JournalConfig {
     /// in its place.
     #[serde(with = "humantime_serde")]
     pub body_retention: Option<Duration>,
+    /// How long after its due time a callback is marked `unaccounted`, if by all evidence its message
+    /// is nowhere. None: two days, or a day longer than the longest wait of the retry schedules. 0 or
+    /// `never`: never.
+    #[serde(
+        serialize_with = "duration_or_never",
+        deserialize_with = "read_duration_or_never"
+    )]
+    pub unaccounted_after: Option<Duration>,
     /// How many records each process buffers in memory before it drops any.
     pub buffer: usize,
+    /// A directory in which each process keeps the records that cannot be written at present, so that
+    /// it may be killed. None: with a data directory, `spool` in it; with RabbitMQ, they are in memory
+    /// alone.
+    pub spool_dir: Option<PathBuf>,
     /// How many messages may wait in the journal's queue before new callbacks are answered 503.
     pub max_backlog: u64,
 }
@@ -48,17 +65,28 @@ impl Default for JournalConfig {
             retention: 30 * DAY,
             audit_retention: 365 * DAY,
             body_retention: None,
+            unaccounted_after: None,
             buffer: 100_000,
+            spool_dir: None,
             max_backlog: 1_000_000,
         }
     }
 }
 
 impl JournalConfig {
+    /// Where a process keeps the records that cannot be written at present. `data_dir`: its data
+    /// directory, if it has one.
+    pub fn spool_directory(&self, data_dir: Option<&Path>) -> Option<PathBuf> {
+        let in_data_dir = || data_dir.map(|directory| directory.join("spool"));
+        self.spool_dir.clone().or_else(in_data_dir)
+    }
+
     /// Reports each bad value: its key within the section, and the reason.
     pub fn validate(&self, report: &mut dyn FnMut(&str, String)) {
         if let Some(url) = &self.url
-            && let Err(reason) = validate_url(url.expose_secret())
+            && let Err(reason) = each_server(url.expose_secret())
+                .iter()
+                .try_for_each(|url| validate_url(url))
         {
             report("url", reason.to_owned());
         }
@@ -74,6 +102,21 @@ impl JournalConfig {
                 report(key, format!("{value} is not between 1h and 87600h"));
             }
         }
+        if let Some(path) = &self.spool_dir
+            && !path.is_absolute()
+        {
+            let reason = format!("{} is not an absolute path", path.display());
+            report("spool_dir", reason);
+        }
+        if let Some(value) = self.unaccounted_after
+            && value > TEN_YEARS
+        {
+            let value = duration_text(value);
+            report(
+                "unaccounted_after",
+                format!("{value} is longer than 87600h"),
+            );
+        }
         for (key, checked) in [
             ("buffer", between(self.buffer, 1_000..=10_000_000)),
             ("max_backlog", between(self.max_backlog, 1..=1_000_000_000)),
@@ -81,6 +124,29 @@ impl JournalConfig {
             if let Err(reason) = checked {
                 report(key, reason);
             }
+        }
+    }
+}
+
+impl JournalConfig {
+    /// How long after its due time a callback may be marked `unaccounted`, where messages wait for at
+    /// most `longest_delay`. `None`: never.
+    ///
+    /// # Errors
+    /// A sentence when that is less than a message may wait: a callback whose last record was lost
+    /// would be marked while its next attempt is still to come.
+    pub fn unaccounted_after(&self, longest_delay: Duration) -> Result<Option<Duration>, String> {
+        match self.unaccounted_after {
+            None => Ok(Some((2 * DAY).max(longest_delay.saturating_add(DAY)))),
+            Some(Duration::ZERO) => Ok(None),
+            Some(after) if after < longest_delay => {
+                let [after, longest] = [after, longest_delay].map(duration_text);
+                Err(format!(
+                    "{after} is less than a callback may wait for its next attempt ({longest}); write \
+                     a longer time, or never"
+                ))
+            }
+            Some(after) => Ok(Some(after)),
         }
     }
 }
@@ -125,23 +191,68 @@ fn in_days<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error>
     }
 }
 
+/// The word for a duration of 0.
+const NEVER: &str = "never";
+
+fn duration_or_never<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(Duration::ZERO) => NEVER.serialize(to),
+        duration => humantime_serde::serialize(duration, to),
+    }
+}
+
+fn read_duration_or_never<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Setting {
+        Text(String),
+        Number(u64),
+    }
+    let setting: Option<Setting> = Option::deserialize(from)?;
+    let duration = setting.map(|setting| match setting {
+        Setting::Number(0) => Ok(Duration::ZERO),
+        Setting::Text(text) if matches!(text.as_str(), NEVER | "0") => Ok(Duration::ZERO),
+        Setting::Number(number) => Err(format!("{number} has no unit")),
+        Setting::Text(text) => parse_duration(&text).map_err(|error| error.to_string()),
+    });
+    let advice = "write for instance 2days, or never";
+    let refused = |reason| D::Error::custom(format_args!("{reason} ({advice})"));
+    duration.transpose().map_err(refused)
+}
+
 /// The URL without its password.
 fn masked_url<S: Serializer>(url: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
     let masked = |url: &SecretString| {
-        let Ok(mut url) = Url::parse(url.expose_secret()) else {
-            return MASK.to_owned();
-        };
-        // PostgreSQL also takes a password there; other parameters are worth showing.
-        if url.query_pairs().any(|(key, _)| key == "password") {
-            url.set_query(Some(MASK));
+        let url = url.expose_secret();
+        let first = each_server(url).into_iter().next().unwrap_or_default();
+        let shown = masked_server(&first);
+        // All servers, in the place of the first.
+        match (split(url), split(&shown)) {
+            (Some((_, servers, _)), Some((before, _, rest))) if servers.contains(',') => {
+                format!("{before}{servers}{rest}")
+            }
+            _ => shown,
         }
-        // Only a URL that cannot hold a password refuses to have it replaced.
-        if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
-            return MASK.to_owned();
-        }
-        url.to_string()
     };
     url.as_ref().map(masked).serialize(to)
+}
+
+/// The URL of one server without its password.
+fn masked_server(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return MASK.to_owned();
+    };
+    // PostgreSQL also takes a password there; other parameters are worth showing.
+    if url.query_pairs().any(|(key, _)| key == "password") {
+        url.set_query(Some(MASK));
+    }
+    // Only a URL that cannot hold a password refuses to have it replaced.
+    if url.password().is_some() && url.set_password(Some(MASK)).is_err() {
+        return MASK.to_owned();
+    }
+    url.to_string()
 }
 
 /// A duration in the largest unit that leaves no remainder, down to milliseconds.
@@ -178,7 +289,9 @@ mod tests {
             retention: Duration::from_secs(59 * 60),
             audit_retention: Duration::ZERO,
             body_retention: Some(TEN_YEARS + Duration::from_millis(1)),
+            unaccounted_after: Some(TEN_YEARS + Duration::from_secs(1)),
             buffer: 10,
+            spool_dir: Some("spool".into()),
             max_backlog: 0,
         };
         assert_eq!(
@@ -189,6 +302,8 @@ mod tests {
                 "retention: 59m is not between 1h and 87600h",
                 "audit_retention: 0s is not between 1h and 87600h",
                 "body_retention: 315360000001ms is not between 1h and 87600h",
+                "spool_dir: spool is not an absolute path",
+                "unaccounted_after: 315360001s is longer than 87600h",
                 "buffer: 10 is not between 1000 and 10000000",
                 "max_backlog: 0 is not between 1 and 1000000000",
             ]
@@ -222,6 +337,11 @@ mod tests {
                 "postgres://me@host/ringback?***",
             ),
             ("no URL with a secret", "***"),
+            (
+                "postgres://me:secret@one:5432,two/ringback",
+                "postgres://me:***@one:5432,two/ringback",
+            ),
+            ("postgres://me:sec,ret@one:port,two/ringback", "***"),
         ] {
             let config = JournalConfig {
                 url: Some(url.into()),
@@ -231,6 +351,40 @@ mod tests {
             assert_eq!(json["url"], shown);
             assert!(!format!("{config:?}").contains("secret"));
         }
+    }
+
+    #[test]
+    fn callbacks_are_marked_later_than_any_wait_or_never() {
+        let read = |text: &str| {
+            let json = serde_json::json!({ "unaccounted_after": text });
+            serde_json::from_value::<JournalConfig>(json)
+        };
+        let hours = |hours: u32| HOUR * hours;
+        for (text, longest, after) in [
+            (None, hours(12), Some(hours(48))),
+            (None, hours(300), Some(hours(324))),
+            (Some("12h"), hours(12), Some(hours(12))),
+            (Some("never"), hours(12), None),
+            (Some("0"), hours(12), None),
+            (Some("0s"), hours(12), None),
+        ] {
+            let config = text.map_or_else(JournalConfig::default, |text| read(text).unwrap());
+            assert_eq!(config.unaccounted_after(longest), Ok(after), "{text:?}");
+            let printed = serde_json::to_value(&config).unwrap();
+            let again: JournalConfig = serde_json::from_value(printed).unwrap();
+            assert_eq!(again.unaccounted_after, config.unaccounted_after);
+        }
+        let refused = read("11h").unwrap().unaccounted_after(hours(12));
+        let reason = "11h is less than a callback may wait for its next attempt (12h); write a longer \
+                      time, or never";
+        assert_eq!(refused, Err(reason.to_owned()));
+        for json in [r#""soon""#, "5"] {
+            let json = format!(r#"{{"unaccounted_after": {json}}}"#);
+            let error = serde_json::from_str::<JournalConfig>(&json).unwrap_err();
+            assert!(error.to_string().contains("or never"), "{error}");
+        }
+        let zero: JournalConfig = serde_json::from_str(r#"{"unaccounted_after": 0}"#).unwrap();
+        assert_eq!(zero.unaccounted_after(HOUR), Ok(None));
     }
 
     #[test]

@@ -17,3 +17,14 @@ pub enum JournalError {
     #[error("the journal's schema is incompatible: {0}")]
     Incompatible(String),
 }
+
+impl JournalError {
+    /// The reason without the kind.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Unavailable(reason) | Self::Refused(reason) | Self::Incompatible(reason) => {
+                reason
+            }
+        }
+    }
+}

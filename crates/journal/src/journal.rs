@@ -1,11 +1,11 @@
 //! [`Journal`]: any adapter behind one type.
 
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{JournalError, JournalResult};
-use crate::model::Record;
+use crate::model::{BatchSpan, Record};
 use crate::postgres::PostgresJournal;
 use crate::sqlite::SqliteJournal;
 use crate::store::JournalStore;
@@ -40,6 +40,11 @@ impl Journal {
         Ok(Self(Arc::new(SqliteJournal::open(directory)?)))
     }
 
+    /// The file of a journal in a data directory.
+    pub fn file_in(directory: &Path) -> PathBuf {
+        SqliteJournal::file_in(directory)
+    }
+
     /// Refuses a `journal.db` of another version, without changing it; a missing one is no error.
     ///
     /// # Errors
@@ -51,9 +56,23 @@ impl Journal {
     /// Stores what can be stored. A record that is refused is logged and left out, so that it does
     /// not stop the others. Returns how many were left out.
     ///
+    /// `spans`: the parts of their recorders' streams that the records make up. If a record is left out,
+    /// they stay missing: its callback may be one that is asked for.
+    ///
     /// # Errors
     /// When the journal is unavailable or incompatible: try again later, with all records.
-    pub async fn record_each(&self, records: &[Record]) -> JournalResult<usize> {
+    pub async fn record_each(
+        &self,
+        records: &[Record],
+        spans: &[BatchSpan],
+    ) -> JournalResult<usize> {
+        match self.record_batches(records, spans).await {
+            Ok(()) => return Ok(0),
+            Err(JournalError::Refused(_)) => {}
+            Err(error @ (JournalError::Unavailable(_) | JournalError::Incompatible(_))) => {
+                return Err(error);
+            }
+        }
         let (mut parts, mut left_out) = (vec![records], 0);
         while let Some(part) = parts.pop() {
             match (self.record(part).await, part) {
@@ -72,6 +91,9 @@ impl Journal {
                     _,
                 ) => return Err(error),
             }
+        }
+        if left_out == 0 {
+            self.record_batches(&[], spans).await?;
         }
         Ok(left_out)
     }

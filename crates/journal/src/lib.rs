@@ -6,15 +6,17 @@
 //!
 //! - `model/`: what is written and read. `record.rs`, `batch.rs` (records on the wire),
 //!   `callback.rs`, `query.rs`, `control.rs` (cancellation), `idempotency.rs`, `replay.rs`,
-//!   `pause.rs`, `audit.rs`, `retention.rs`, `counts.rs` (unfinished callbacks of each app).
+//!   `pause.rs`, `audit.rs`, `retention.rs`, `counts.rs` (unfinished callbacks of each app),
+//!   `unaccounted.rs` (callbacks whose end was not recorded).
 //! - `merge/`: which of two records about a callback wins. Start here, after `record.rs`.
 //! - `store.rs`: the traits that an adapter implements, by concern. `journal.rs`: [`Journal`], any
 //!   adapter behind one type. `handle.rs`: a journal with its recorder. `error.rs`.
-//! - `recorder/`: collects records in memory and writes them in batches.
+//! - `recorder/`: collects records in memory and writes them in batches; keeps them in local files
+//!   while they cannot be written.
 //! - `postgres/`, `sqlite/`: the two adapters, with the same file names. `column.rs`: conversions
 //!   that both use.
 //! - `conformance/`: the test suite that every adapter passes.
-//! - `config.rs`: the settings section `journal`.
+//! - `config.rs`: the settings section `journal`. `hosts.rs`: a URL with several servers.
 
 mod column;
 mod config;
@@ -22,6 +24,7 @@ mod config;
 pub mod conformance;
 mod error;
 mod handle;
+mod hosts;
 mod journal;
 mod merge;
 mod model;
@@ -35,14 +38,18 @@ pub use error::{JournalError, JournalResult};
 pub use handle::JournalHandle;
 pub use journal::Journal;
 pub use model::{
-    AppCount, AttemptRecord, AuditCursor, AuditEntry, AuditPage, Callback, CallbackPage,
-    CancelOutcome, Claim, Claimed, ControlState, Cursor, DecodedBatch, Filter, MAX_AUDIT_SUBJECT,
-    MAX_UNFINISHED_COUNTED, Origin, Pause, PauseKind, Record, RecordedState, Replay, ReplayOutcome,
-    Retention, RetentionProgress, StoredAuditEntry, UnfinishedCounts, UnreadableBatch,
-    decode_batch, encode_batch, retention_discards, retention_operation,
+    AbsenceEvidence, AppCount, AttemptRecord, AuditCursor, AuditEntry, AuditPage, BatchSpan,
+    Callback, CallbackPage, CancelOutcome, Claim, Claimed, ControlState, Cursor, DecodedBatch,
+    Filter, MAX_AUDIT_SUBJECT, MAX_UNFINISHED_COUNTED, Origin, OverdueCallback, OverduePage, Pause,
+    PauseKind, Record, RecordedState, RecorderInfo, RecorderState, Replay, ReplayOutcome,
+    Retention, RetentionProgress, StoredAuditEntry, Unaccounted, UnfinishedCounts, UnreadableBatch,
+    decode_batch, encode_batch, generated_at, retention_discards, retention_operation,
 };
-pub use recorder::{RecordDropped, RecordSink, Recorder};
+pub use recorder::{
+    PendingAcceptance, RecordDropped, RecordSink, Recorder, RecorderOptions, Spool, SpoolContent,
+};
 pub use store::{
     AuditStore, CallbackStore, ControlStore, CountStore, IdempotencyStore, JournalStore,
-    LeaseStore, PauseStore, RecordStore, ReplayStore, RetentionStore,
+    LeaseStore, PauseStore, RecordStore, ReplayStore, RetentionStore, StreamStore,
+    UnaccountedStore,
 };

@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use crate::error::JournalResult;
 use crate::model::{
-    AuditCursor, AuditEntry, AuditPage, Callback, CallbackPage, CancelOutcome, Claim, Claimed,
-    ControlState, Cursor, Filter, Pause, PauseKind, Record, Replay, ReplayOutcome, Retention,
+    AbsenceEvidence, AuditCursor, AuditEntry, AuditPage, BatchSpan, Callback, CallbackPage,
+    CancelOutcome, Claim, Claimed, ControlState, Cursor, Filter, OverdueCallback, OverduePage,
+    Pause, PauseKind, Record, RecorderInfo, RecorderState, Replay, ReplayOutcome, Retention,
     RetentionProgress, UnfinishedCounts,
 };
 
@@ -19,6 +20,7 @@ use crate::model::{
 #[async_trait]
 pub trait JournalStore:
     RecordStore
+    + StreamStore
     + CallbackStore
     + CountStore
     + ControlStore
@@ -28,6 +30,7 @@ pub trait JournalStore:
     + AuditStore
     + RetentionStore
     + LeaseStore
+    + UnaccountedStore
     + Debug
 {
     /// Creates missing tables; several processes may do so at once.
@@ -45,7 +48,39 @@ pub trait JournalStore:
 pub trait RecordStore: Send + Sync {
     /// Stores records: all or none. The order, repetitions, and the number of processes do not
     /// matter to the result.
-    async fn record(&self, records: &[Record]) -> JournalResult<()>;
+    async fn record(&self, records: &[Record]) -> JournalResult<()> {
+        self.record_batches(records, &[]).await
+    }
+
+    /// Stores the records of whole batches, and in the same transaction that these parts of their
+    /// recorders' streams are stored.
+    async fn record_batches(&self, records: &[Record], spans: &[BatchSpan]) -> JournalResult<()>;
+}
+
+/// Tells what the journal lacks: see `model/stream.rs`.
+#[async_trait]
+pub trait StreamStore: Send + Sync {
+    /// Makes the recorder known, before anything of it is stored. `alone`: no other process uses this
+    /// journal, so recorders that did not end by themselves have ended.
+    async fn register(&self, recorder: &RecorderInfo, alone: bool, now: u64) -> JournalResult<()>;
+
+    /// What bears on an id without a row. Read it, look for the row again, and only then decide by
+    /// [`AbsenceEvidence::is_proof`].
+    async fn absence_evidence(&self, request_id: Uuid) -> JournalResult<AbsenceEvidence>;
+
+    /// A recorder, if it is known.
+    async fn recorder(&self, id: Uuid) -> JournalResult<Option<RecorderState>>;
+
+    /// The recorders that have not ended, and those that ended with something missing, newest first, at
+    /// most 10,000.
+    async fn recorders(&self) -> JournalResult<Vec<RecorderState>>;
+
+    /// Takes the recorder for ended at `ended_at` (Unix ms), unless it was seen after `seen_at`.
+    async fn end_recorder(&self, id: Uuid, seen_at: u64, ended_at: u64) -> JournalResult<bool>;
+
+    /// Forgets recorders that ended before `settled` (Unix ms) with nothing missing, and all that ended
+    /// before `any`. Returns how many.
+    async fn forget_recorders(&self, settled: u64, any: u64) -> JournalResult<u64>;
 }
 
 /// Reads callbacks.
@@ -189,6 +224,20 @@ pub trait RetentionStore: Send + Sync {
         retention: Retention,
         now: u64,
     ) -> JournalResult<RetentionProgress>;
+}
+
+/// Callbacks whose end was not recorded.
+#[async_trait]
+pub trait UnaccountedStore: Send + Sync {
+    /// Examines some unfinished callbacks after this one, oldest first, and returns those whose due
+    /// time is before `due_before` (Unix ms). One that a replay has taken is not among them.
+    async fn overdue(&self, due_before: u64, after: Option<Uuid>) -> JournalResult<OverduePage>;
+
+    /// Marks these callbacks `Unaccounted` at `now` (Unix ms) where their rows are still as they
+    /// were read; returns how many that were. A record that wins over the row's by the merge order
+    /// revives it.
+    async fn mark_unaccounted(&self, callbacks: &[OverdueCallback], now: u64)
+    -> JournalResult<u64>;
 }
 
 /// Background work that one process does at a time.

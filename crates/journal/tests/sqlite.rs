@@ -47,12 +47,14 @@ impl JournalFixture for SqliteFixture {
         let connection = rusqlite::Connection::open(file).unwrap();
         connection
             .execute_batch(
-                "DROP TRIGGER callbacks_inserted; DROP TRIGGER callbacks_reopened;
-                 DROP TRIGGER callbacks_changed; DROP TRIGGER callbacks_deleted;
-                 DROP TABLE app_counts; DROP TABLE leases; DROP INDEX audit_log_operation;
+                "DROP TABLE app_counts; DROP TABLE leases; DROP TABLE recorders;
+                 DROP INDEX idempotency_keys_id; DROP INDEX audit_log_operation;
                  ALTER TABLE audit_log DROP COLUMN operation;
                  ALTER TABLE audit_log DROP COLUMN updated_at;
                  ALTER TABLE callbacks DROP COLUMN retention_discarded_at;
+                 DROP INDEX callbacks_unaccounted;
+                 ALTER TABLE callbacks DROP COLUMN unaccounted_from;
+                 ALTER TABLE callbacks DROP COLUMN unaccounted_at;
                  PRAGMA user_version = 3;",
             )
             .unwrap();

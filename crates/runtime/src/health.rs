@@ -2,7 +2,7 @@
 //!
 //! A process is ready from its first connection to the broker until it drains. A broker that is
 //! down or blocked in between does not make it unready: without any ready pod, callers would get a
-//! load balancer's 503 instead of the contract's.
+//! load balancer's 503 instead of the contract's. A store that only an operator can repair does.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +14,7 @@ use serde::Serialize;
 #[derive(Debug)]
 pub struct Health {
     ever_connected: AtomicBool,
+    broker_unusable: AtomicBool,
     draining: AtomicBool,
     broker: RwLock<Cow<'static, str>>,
     journal: RwLock<Cow<'static, str>>,
@@ -33,6 +34,7 @@ impl Health {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             ever_connected: AtomicBool::new(false),
+            broker_unusable: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             broker: RwLock::new(Cow::Borrowed("never connected")),
             journal: RwLock::new(Cow::Borrowed("none")),
@@ -49,6 +51,12 @@ impl Health {
     /// refused`. It does not change readiness, and must show no secret.
     pub fn set_broker(&self, state: impl Into<Cow<'static, str>>) {
         *self.broker.write().unwrap_or_else(PoisonError::into_inner) = state.into();
+    }
+
+    /// Sets whether the broker is of no use before an operator has repaired it: the process is not
+    /// ready meanwhile.
+    pub fn set_broker_unusable(&self, unusable: bool) {
+        self.broker_unusable.store(unusable, Ordering::Release);
     }
 
     /// Sets the state of the journal, for people; `none` until it is set. It does not change
@@ -69,18 +77,18 @@ impl Health {
 
     /// Whether the process takes work.
     pub fn is_ready(&self) -> bool {
-        self.ever_connected.load(Ordering::Acquire) && !self.is_draining()
+        self.ever_connected.load(Ordering::Acquire)
+            && !self.broker_unusable.load(Ordering::Acquire)
+            && !self.is_draining()
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
         let read = |text: &RwLock<Cow<'static, str>>| {
             text.read().unwrap_or_else(PoisonError::into_inner).clone()
         };
-        let draining = self.is_draining();
-        let ready = self.ever_connected.load(Ordering::Acquire) && !draining;
         Readiness {
-            ready,
-            draining,
+            ready: self.is_ready(),
+            draining: self.is_draining(),
             broker: read(&self.broker),
             journal: read(&self.journal),
         }

@@ -6,6 +6,8 @@ use tests::{Gateway, callback, http};
 
 const TOO_LARGE: &str = "请求体不能超过262144字节";
 const NOT_JSON: &str = "请求体类型必须是application/json";
+const NOT_UTF_8: &str = "请求体的字符集（charset）必须是UTF-8";
+const COMPRESSED: &str = "不支持压缩的请求体，请去掉Content-Encoding并发送未压缩的内容";
 const NO_SUCH_METHOD: &str = "不支持该请求方法";
 const NO_SUCH_PATH: &str = "请求的资源不存在";
 
@@ -18,14 +20,17 @@ pub(super) async fn all(gateway: &Gateway<'_>) -> Vec<(u16, &'static str, Gatewa
         (413, TOO_LARGE, gateway.post_raw(large.clone(), &[]).await),
         (413, TOO_LARGE, gateway.post_raw(chunked, &[]).await),
     ];
-    for header in [
-        ("content-type", "text/plain"),
-        ("content-type", "application/x-www-form-urlencoded"),
-        ("content-type", "application/json; charset=gbk"),
-        ("content-encoding", "gzip"),
+    for (header, msg) in [
+        (("content-type", "text/plain"), NOT_JSON),
+        (
+            ("content-type", "application/x-www-form-urlencoded"),
+            NOT_JSON,
+        ),
+        (("content-type", "application/json; charset=gbk"), NOT_UTF_8),
+        (("content-encoding", "gzip"), COMPRESSED),
     ] {
         let answered = gateway.post_raw(good.clone(), &[header]).await;
-        answers.push((415, NOT_JSON, answered));
+        answers.push((415, msg, answered));
     }
     for method in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH] {
         let answered = send(method, gateway.callback_url(), good.clone()).await;

@@ -238,7 +238,12 @@ fn unreadable_bodies() -> Vec<InvalidRequest> {
         ),
         invalid(deep, "参数body格式错误: JSON嵌套不能超过64层"),
         invalid(not_utf8, "参数body格式错误: 不是有效的UTF-8编码"),
-        invalid("", "参数body格式错误: 第1行第1列附近不是有效的JSON"),
+        invalid("", "参数body不能为空"),
+        invalid(" \r\n", "参数body不能为空"),
+        invalid(
+            format!("\u{FEFF}{good}"),
+            "参数body格式错误: 以字节顺序标记（BOM）开头，请去掉后重新发送",
+        ),
         invalid("{}x", "参数body格式错误: 第1行第3列附近不是有效的JSON"),
         invalid(
             "{\n \"app_id\": 01}",

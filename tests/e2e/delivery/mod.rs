@@ -2,12 +2,14 @@
 //!
 //! - `request.rs`: the request to the target
 //! - `signing/`: signatures by Standard Webhooks
+//! - `answers.rs`, `success_rule.rs`: answers that are not quite as they should be
 //! - `redirects.rs`: redirects are never followed
 //! - `retry.rs`, `dead_letters.rs`: failed attempts and callbacks given up
 //! - `rescue.rs`: unreadable and unrouted messages, and those at their delivery limit
 //! - `recording.rs`: the journal agrees with the target
 //! - `load.rs`, `stop.rs`: ten thousand callbacks, and a graceful stop
 
+mod answers;
 mod dead_letters;
 mod load;
 pub(crate) mod recording;
@@ -17,3 +19,4 @@ mod rescue;
 mod retry;
 mod signing;
 mod stop;
+mod success_rule;

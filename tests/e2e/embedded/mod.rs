@@ -1,15 +1,22 @@
 //! `ringback serve` and `ringback dev` on one data directory.
 //!
 //! - `crash.rs`, `restart.rs`: killed and stopped
-//! - `disk.rs`: a full disk
+//! - `disk.rs`: a full disk. `damage.rs`: a damaged or removed directory
 //! - `first_minute.rs`: `ringback dev`
+//! - `journal.rs`: a journal that takes no writes
+//! - `spool.rs`: killed while its journal takes no records
 //! - `refusals.rs`: a process that must not start
+//! - `unaccounted.rs`: callbacks whose message is gone
 
 mod crash;
+mod damage;
 mod disk;
 mod first_minute;
+mod journal;
 mod refusals;
 mod restart;
+mod spool;
+mod unaccounted;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -2,12 +2,16 @@
 //!
 //! - `outage.rs`: the database is stopped and killed
 //! - `partitions.rs`: retention by partitions
+//! - `standby.rs`: a primary, and a standby that takes over
+//! - `truth.rs`: records that cannot be written
 //! - `tls.rs`: TLS by `journal.url`
 //! - `without_journal.rs`: answers of a gateway without a journal
 
 mod outage;
 mod partitions;
+mod standby;
 mod tls;
+mod truth;
 mod without_journal;
 
 use std::collections::HashMap;
@@ -54,10 +58,12 @@ impl JournalFixture for OnPostgres {
              DROP TRIGGER callbacks_updated ON callbacks;
              DROP TRIGGER callbacks_deleted ON callbacks;
              DROP FUNCTION count_callbacks; DROP FUNCTION app_counts_shard;
-             DROP TABLE app_counts, leases;
+             DROP TABLE app_counts, leases, recorders;
+             DROP INDEX idempotency_keys_id;
              DROP INDEX audit_log_operation;
              ALTER TABLE audit_log DROP COLUMN operation, DROP COLUMN updated_at;
-             ALTER TABLE callbacks DROP COLUMN retention_discarded_at;
+             ALTER TABLE callbacks DROP COLUMN retention_discarded_at,
+                 DROP COLUMN unaccounted_from, DROP COLUMN unaccounted_at;
              DELETE FROM migrations WHERE version > 3;",
         );
         undo.execute(&mut connection).await.unwrap();

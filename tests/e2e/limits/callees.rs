@@ -108,6 +108,7 @@ async fn a_success_rule_requires_more_than_a_200() {
         schedule = ["1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s"]
         success_pointer = "/code"
         success_values = ["000", "0"]
+        retry_on = ["success_rule_unreadable"]
         "#,
         target.url()
     );

@@ -4,6 +4,7 @@
 //! - `heartbeat.rs`, `tls.rs`, `mutual_tls.rs`: the connection
 //! - `startup.rs`: starting without a broker, and the printed topology
 //! - `journal_outage.rs`: PostgreSQL is away while RabbitMQ works
+//! - `unaccounted.rs`: callbacks whose message is gone
 
 mod conformance;
 mod heartbeat;
@@ -11,6 +12,7 @@ mod journal_outage;
 mod mutual_tls;
 mod startup;
 mod tls;
+mod unaccounted;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

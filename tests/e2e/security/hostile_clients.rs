@@ -1,14 +1,13 @@
 //! Clients that attack the listeners: what they cost stays small, and what they hold up ends.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use tests::cleanup::TempDirectory;
 use tests::ports::free_port;
 use tests::{
     Gateway, GatewayOptions, HostileConnections, HostileKind, Process, SharedGateway, eventually,
-    http, on_shared_runtime, process,
+    http, on_shared_runtime,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -193,15 +192,13 @@ fn at_a_low_limit_of_open_files_idle_connections_do_not_stall_the_process() {
         let temp = TempDirectory::new("few-files");
         let [ingress, metrics] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
         let data = temp.path().join("data").display().to_string();
-        let script = r#"ulimit -n 256 && exec "$0" serve"#;
-        let program = process::binary().display().to_string();
         let environment = [
             ("RINGBACK__BROKER__DATA_DIR", &*data),
             ("RINGBACK__INGRESS__LISTEN", &*ingress),
             ("RINGBACK__METRICS__LISTEN", &*metrics),
             ("RINGBACK__GUARD__ALLOW", "127.0.0.0/8"),
         ];
-        let process = Process::start(Path::new("sh"), &["-c", script, &program], environment);
+        let process = Process::ringback_with_files(256, &["serve"], environment);
         let client = http::client();
         let url = |path: &str| format!("http://{ingress}{path}");
         let get = async |path: &str| {

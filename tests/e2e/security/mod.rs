@@ -8,6 +8,7 @@
 //! - `hostile_clients.rs`: clients that attack the listeners
 //! - `failure_logs.rs`: failures that strangers cause: counted, slowed, and few lines in the log
 //! - `hostile_targets.rs`: targets that attack the dispatcher
+//! - `target_connections.rs`: any number of targets leaves the listeners their connections
 //! - `secret_leaks/`: secrets and payloads in logs, metrics, answers and tables
 
 mod auth;
@@ -18,4 +19,5 @@ mod hostile_targets;
 mod key_rotation;
 mod secret_leaks;
 mod ssrf_no_call;
+mod target_connections;
 mod tls;

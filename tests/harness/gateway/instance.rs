@@ -30,6 +30,7 @@ impl Instance {
         role: &'static str,
         address: SocketAddr,
         environment: &BTreeMap<String, String>,
+        open_files: Option<u32>,
     ) -> Self {
         let section = if role == "serve" { "ingress" } else { role };
         let listen = format!("RINGBACK__{}__LISTEN", section.to_uppercase());
@@ -40,7 +41,10 @@ impl Instance {
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         environment.insert("RINGBACK__METRICS__LISTEN".to_owned(), metrics.to_string());
         Self {
-            process: Process::ringback(&[role], environment),
+            process: match open_files {
+                None => Process::ringback(&[role], environment),
+                Some(limit) => Process::ringback_with_files(limit, &[role], environment),
+            },
             address,
             admin,
             metrics,

@@ -55,6 +55,7 @@ pub struct Gateway<'a> {
     queues: Queues<'a>,
     environment: BTreeMap<String, String>,
     ingress_environment: BTreeMap<String, String>,
+    open_files: Option<u32>,
     client: reqwest::Client,
 }
 
@@ -98,9 +99,10 @@ impl<'a> Gateway<'a> {
         // Both roles start at once: each may be the first to declare the topology.
         let mut ingress_environment = environment.clone();
         ingress_environment.extend(options.ingress_environment);
-        let ingress = Instance::start(role, free_address(), &ingress_environment);
+        let files = options.open_files;
+        let ingress = Instance::start(role, free_address(), &ingress_environment, files);
         let dispatchers = (0..dispatchers)
-            .map(|_| Instance::start("dispatcher", free_address(), &environment))
+            .map(|_| Instance::start("dispatcher", free_address(), &environment, files))
             .collect();
         let client = http::client();
         let mut gateway = Self {
@@ -110,6 +112,7 @@ impl<'a> Gateway<'a> {
             queues,
             environment,
             ingress_environment,
+            open_files: files,
             client,
         };
         gateway.wait_until_ready().await;
@@ -148,7 +151,7 @@ impl<'a> Gateway<'a> {
     pub async fn restart_ingress(&mut self) {
         self.ingress.process.kill9();
         let (role, address) = (self.ingress.role(), self.ingress.address);
-        self.ingress = Instance::start(role, address, &self.ingress_environment);
+        self.ingress = Instance::start(role, address, &self.ingress_environment, self.open_files);
         self.ingress.wait_until_ready(&self.client).await;
     }
 
@@ -157,7 +160,12 @@ impl<'a> Gateway<'a> {
     /// # Panics
     /// When it does not become ready.
     pub async fn restart_dispatcher(&mut self, place: usize) {
-        let instance = Instance::start("dispatcher", free_address(), &self.environment);
+        let instance = Instance::start(
+            "dispatcher",
+            free_address(),
+            &self.environment,
+            self.open_files,
+        );
         self.dispatchers[place] = instance;
         self.dispatchers[place].wait_until_ready(&self.client).await;
     }
@@ -167,7 +175,12 @@ impl<'a> Gateway<'a> {
     /// # Panics
     /// When it does not become ready.
     pub async fn add_dispatcher(&mut self) {
-        let mut instance = Instance::start("dispatcher", free_address(), &self.environment);
+        let mut instance = Instance::start(
+            "dispatcher",
+            free_address(),
+            &self.environment,
+            self.open_files,
+        );
         instance.wait_until_ready(&self.client).await;
         self.dispatchers.push(instance);
     }

@@ -19,6 +19,8 @@ pub struct GatewayOptions {
     pub ingress_environment: BTreeMap<String, String>,
     /// Variables that no process gets, even if they are set above.
     pub absent: BTreeSet<String>,
+    /// How many files each process may have open; `None`: as many as the test itself.
+    pub open_files: Option<u32>,
 }
 
 impl Default for GatewayOptions {
@@ -32,6 +34,7 @@ impl Default for GatewayOptions {
             environment: BTreeMap::new(),
             ingress_environment: BTreeMap::new(),
             absent: BTreeSet::new(),
+            open_files: None,
         }
     }
 }

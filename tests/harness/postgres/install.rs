@@ -38,7 +38,13 @@ impl Install {
 
     /// One of the programs, without settings from the environment.
     pub(super) fn command(&self, program: &str) -> Command {
-        let path = self.directory.join(program);
+        let mut path = self.directory.join(program);
+        if !path.is_file()
+            && let Ok(server) = fs::canonicalize(self.directory.join("postgres"))
+        {
+            // A directory with links to some of the programs.
+            path = server.with_file_name(program);
+        }
         let mut command = match self.owner {
             None => Command::new(path),
             Some((user, group)) => {

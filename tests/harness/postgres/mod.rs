@@ -63,15 +63,82 @@ impl Postgres {
         Self::start_server(&["ssl=on"], Some(certificate)).await
     }
 
-    async fn start_server(settings: &[&str], certificate: Option<&Certificate>) -> Self {
-        let postgres = Self {
+    /// A standby of this server, which follows it until it is promoted.
+    ///
+    /// # Panics
+    /// As [`Postgres::start`].
+    pub async fn standby(&self) -> Self {
+        let standby = Self::new(&[]);
+        standby.make_directory();
+        let mut command = standby.install.command("pg_basebackup");
+        let port = self.port.to_string();
+        command
+            .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres"])
+            .args([
+                "--write-recovery-conf",
+                "--checkpoint=fast",
+                "--no-sync",
+                "-D",
+            ])
+            .arg(standby.data())
+            .current_dir(standby.temp.path());
+        run(command).await;
+        standby.restart().await;
+        standby
+    }
+
+    /// Waits until this standby has replayed what its primary has written.
+    ///
+    /// # Panics
+    /// When one of them does not answer.
+    pub async fn has_replayed(&self, primary: &Self) {
+        let mut writing = primary
+            .connect("postgres")
+            .await
+            .expect("the primary is up");
+        let written: String = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn()::text")
+            .fetch_one(&mut writing)
+            .await
+            .expect("a position");
+        eventually("the standby to follow", START_TIMEOUT, async || {
+            let mut following = self.connect("postgres").await?;
+            let behind: bool =
+                sqlx::query_scalar("SELECT pg_last_wal_replay_lsn() < $1::text::pg_lsn")
+                    .bind(&written)
+                    .fetch_one(&mut following)
+                    .await
+                    .map_err(|error| error.to_string())?;
+            if behind { Err(written.clone()) } else { Ok(()) }
+        })
+        .await;
+    }
+
+    /// Makes this standby a primary.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub async fn promote(&self) {
+        let mut connection = self.connect("postgres").await.expect("the standby is up");
+        let promoted: bool = sqlx::query_scalar("SELECT pg_promote(true, 60)")
+            .fetch_one(&mut connection)
+            .await
+            .expect("an answer");
+        assert!(promoted, "the standby was not promoted in time");
+    }
+
+    fn new(settings: &[&str]) -> Self {
+        Self {
             install: Install::find(),
             port: free_port(),
             settings: settings.iter().map(|it| (*it).to_owned()).collect(),
             databases: AtomicU32::new(0),
             server: Mutex::new(None),
             temp: TempDirectory::new("postgres"),
-        };
+        }
+    }
+
+    async fn start_server(settings: &[&str], certificate: Option<&Certificate>) -> Self {
+        let postgres = Self::new(settings);
         postgres.make_cluster().await;
         if let Some(certificate) = certificate {
             postgres.install_certificate(certificate);
@@ -120,10 +187,18 @@ impl Postgres {
     /// # Panics
     /// When the server does not make it.
     pub async fn database(&self) -> String {
+        self.database_with("").await
+    }
+
+    /// The same with these options of `CREATE DATABASE`.
+    ///
+    /// # Panics
+    /// As [`Postgres::database`].
+    pub async fn database_with(&self, options: &str) -> String {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{number}");
         let mut connection = self.connect("postgres").await.expect("the server is up");
-        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name} {options}")))
             .execute(&mut connection)
             .await
             .expect("a new database");
@@ -213,7 +288,8 @@ impl Postgres {
         self.temp.path().join("data")
     }
 
-    async fn make_cluster(&self) {
+    /// Makes the data directory, for the user that the server runs as.
+    fn make_directory(&self) {
         let data = self.data();
         fs::create_dir(&data).expect("a data directory");
         // The user `postgres` must be able to reach its directory, whatever our umask is.
@@ -222,6 +298,12 @@ impl Postgres {
         if let Some((user, group)) = self.install.owner() {
             chown(&data, Some(user), Some(group)).expect("root gives a directory away");
         }
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).expect("a directory of ours");
+    }
+
+    async fn make_cluster(&self) {
+        self.make_directory();
+        let data = self.data();
         let mut command = self.install.command("initdb");
         command.arg("-D").arg(&data).args([
             "--username=postgres",
@@ -270,11 +352,15 @@ impl Drop for Postgres {
 }
 
 async fn run(mut command: Command) {
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output = output.await.unwrap().expect("the program runs");
+    let output = tokio::task::spawn_blocking(move || {
+        let output = command.output();
+        (command, output)
+    });
+    let (command, output) = output.await.unwrap();
+    let output = output.expect("the program runs");
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "initdb:\n{said}{errors}");
+    assert!(output.status.success(), "{command:?}:\n{said}{errors}");
 }
 
 /// The children of a process, on a system with `/proc`.

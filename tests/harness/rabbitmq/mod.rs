@@ -1,12 +1,16 @@
 //! A private RabbitMQ node.
 //!
+//! - `cluster.rs`: three nodes
 //! - `install.rs`: where RabbitMQ is installed
 //! - `node.rs`: ports, files and environment of a node
+//! - `outages.rs`: one queue is away, and other faults made by the node's own means
 //! - `queues.rs`: its queues, seen from outside the gateway
 //! - `tls.rs`: listeners with TLS
 
+mod cluster;
 mod install;
 mod node;
+mod outages;
 mod queues;
 mod tls;
 
@@ -28,6 +32,8 @@ use crate::ports::free_port;
 use node::Ports;
 use tls::NodeTls;
 
+pub use cluster::RabbitCluster;
+
 /// A node starts in about 6 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -39,7 +45,8 @@ pub struct RabbitMq {
     node: String,
     ports: Ports,
     server: Mutex<Option<ChildGroup>>,
-    epmd: Mutex<ChildGroup>,
+    /// None where another node of the cluster has started it.
+    epmd: Mutex<Option<ChildGroup>>,
     temp: TempDirectory,
 }
 
@@ -76,11 +83,32 @@ impl RabbitMq {
 
     async fn start_on(ports: Ports, tls: Option<NodeTls<'_>>) -> Self {
         BrokerKind::must_be_rabbitmq();
-        let scripts = install::scripts();
         let temp = TempDirectory::new("rabbit");
         let tls_settings = tls.map(|tls| tls.settings(temp.path(), &ports));
-        node::write_files(temp.path(), &ports, &tls_settings.unwrap_or_default());
-        let epmd = temp.start("epmd", &node::epmd(&ports));
+        node::write_files(temp.path(), &ports, &tls_settings.unwrap_or_default(), None);
+        let epmd = Some(temp.start("epmd", &node::epmd(&ports)));
+        Self::start_in(temp, ports, epmd).await
+    }
+
+    /// Starts a node of a cluster: the first one, or one that joins it.
+    async fn start_in_cluster(ports: Ports, join: Option<&Self>) -> Self {
+        BrokerKind::must_be_rabbitmq();
+        let temp = TempDirectory::new("rabbit");
+        let settings = join.map(cluster::settings).unwrap_or_default();
+        let kernel = cluster::kernel();
+        node::write_files(temp.path(), &ports, &settings, Some(&kernel));
+        let epmd = match join {
+            None => Some(temp.start("epmd", &node::epmd(&ports))),
+            Some(first) => {
+                node::copy_cookie(first.temp.path(), temp.path());
+                None
+            }
+        };
+        Self::start_in(temp, ports, epmd).await
+    }
+
+    async fn start_in(temp: TempDirectory, ports: Ports, epmd: Option<ChildGroup>) -> Self {
+        let scripts = install::scripts();
         let node = Self {
             scripts,
             node: format!("ringback{}@localhost", ports.amqp),
@@ -293,7 +321,9 @@ impl Drop for RabbitMq {
             self.temp.kill(&mut server);
         }
         let epmd = self.epmd.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.temp.kill(epmd);
+        if let Some(epmd) = epmd {
+            self.temp.kill(epmd);
+        }
     }
 }
 

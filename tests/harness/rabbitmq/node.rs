@@ -79,8 +79,14 @@ pub(super) fn epmd(ports: &Ports) -> Command {
     command
 }
 
-/// Writes the files that the node reads at its start; `more_settings` are lines of its settings.
-pub(super) fn write_files(directory: &Path, ports: &Ports, more_settings: &str) {
+/// Writes the files that the node reads at its start; `more_settings` are lines of its settings, and
+/// `kernel` is a part of its advanced ones.
+pub(super) fn write_files(
+    directory: &Path,
+    ports: &Ports,
+    more_settings: &str,
+    kernel: Option<&str>,
+) {
     let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
     let mut settings = format!(
         "listeners.tcp.default = 127.0.0.1:{}\n\
@@ -104,12 +110,24 @@ pub(super) fn write_files(directory: &Path, ports: &Ports, more_settings: &str) 
     write("enabled_plugins", plugins);
     // A dead-lettered message that the next queue does not confirm is published again only after
     // this time, 180 s by default (measured on 3.10.8). It may happen after a crash of the node.
+    let kernel = kernel.map(|kernel| format!(", {kernel}"));
+    let kernel = kernel.unwrap_or_default();
     write(
         "advanced.config",
-        "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 20000}]}].\n",
+        &format!(
+            "[{{rabbit, [{{dead_letter_worker_publisher_confirm_timeout, 20000}}]}}{kernel}].\n"
+        ),
     );
     // Erlang refuses a cookie that others can read.
     write(".erlang.cookie", &uuid::Uuid::now_v7().simple().to_string());
     let cookie = directory.join(".erlang.cookie");
+    fs::set_permissions(cookie, fs::Permissions::from_mode(0o400)).unwrap();
+}
+
+/// Gives a node the cookie of another one, so that they talk to each other.
+pub(super) fn copy_cookie(from: &Path, to: &Path) {
+    let cookie = to.join(".erlang.cookie");
+    fs::remove_file(&cookie).unwrap();
+    fs::copy(from.join(".erlang.cookie"), &cookie).unwrap();
     fs::set_permissions(cookie, fs::Permissions::from_mode(0o400)).unwrap();
 }

@@ -13,6 +13,10 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use super::RabbitMq;
 use crate::queue_message::QueueMessage;
 
+/// The channels that [`RabbitMq::suspend_consumers`] has stopped.
+#[derive(Debug)]
+pub struct SuspendedConsumers(Vec<String>);
+
 impl RabbitMq {
     /// How many messages are ready in the queue; unacknowledged ones do not count.
     ///
@@ -75,6 +79,80 @@ impl RabbitMq {
         // An ack has no answer, and dropping the connection could discard it unsent.
         channel.close(200, "done".into()).await.map_err(describe)?;
         Ok(all)
+    }
+
+    /// Stops the leader of a quorum queue: it confirms and delivers nothing until
+    /// [`RabbitMq::resume_queue`], and its node goes on.
+    ///
+    /// # Panics
+    /// When there is no such queue.
+    pub async fn suspend_queue(&self, queue: &str) {
+        self.on_leader(queue, "sys:suspend(Leader, 20000)").await;
+    }
+
+    /// Lets the leader of a quorum queue go on.
+    ///
+    /// # Panics
+    /// As [`RabbitMq::suspend_queue`].
+    pub async fn resume_queue(&self, queue: &str) {
+        self.on_leader(queue, "sys:resume(Leader, 20000)").await;
+    }
+
+    async fn on_leader(&self, queue: &str, call: &str) {
+        let lookup = format!(
+            "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>)), \
+             Leader = amqqueue:get_pid(Q), {call}."
+        );
+        self.ctl(&["eval", &lookup]).await;
+    }
+
+    /// Stops the channels of a queue's consumers: nothing arrives there any more, until
+    /// [`RabbitMq::resume_consumers`] with the result.
+    ///
+    /// # Panics
+    /// When the queue has no consumer.
+    pub async fn suspend_consumers(&self, queue: &str) -> SuspendedConsumers {
+        let suspend = format!(
+            "Channels = [proplists:get_value(channel_pid, Consumer) \
+             || Consumer <- rabbit_amqqueue:consumers_all(<<\"/\">>), \
+             element(4, proplists:get_value(queue_name, Consumer)) =:= <<\"{queue}\">>], \
+             [ok = sys:suspend(Channel, 20000) || Channel <- Channels], \
+             [pid_to_list(Channel) || Channel <- Channels]."
+        );
+        let shown = self.ctl(&["eval", &suspend]).await;
+        let channels: Vec<String> = shown
+            .split(['<', '>'])
+            .filter(|part| part.split('.').count() == 3)
+            .map(str::to_owned)
+            .collect();
+        assert!(!channels.is_empty(), "no consumer of {queue}: {shown}");
+        SuspendedConsumers(channels)
+    }
+
+    /// Lets the consumers' channels go on, those that still exist.
+    pub async fn resume_consumers(&self, suspended: SuspendedConsumers) {
+        for channel in suspended.0 {
+            let resume = format!("catch sys:resume(list_to_pid(\"<{channel}>\"), 20000), ok.");
+            self.ctl(&["eval", &resume]).await;
+        }
+    }
+
+    /// Sets a policy for the queues whose names match, for instance `{"max-length":3}`.
+    ///
+    /// # Panics
+    /// When RabbitMQ refuses it.
+    pub async fn set_policy(&self, name: &str, pattern: &str, definition: &str) {
+        let to = ["--apply-to", "queues", "--priority", "9"];
+        let policy = ["set_policy", name, pattern, definition];
+        self.ctl(&[&policy[..], &to[..]].concat()).await;
+    }
+
+    /// Removes a policy.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    pub async fn clear_policy(&self, name: &str) {
+        self.ctl(&["clear_policy", name]).await;
     }
 
     /// Publishes a persistent message and waits for the broker's confirm.

@@ -169,6 +169,11 @@ impl Actor {
 pub(super) fn dead_letter_filter(filter: Filter) -> Result<Filter, ApiError> {
     match filter.status {
         None | Some(CallbackStatus::Dead | CallbackStatus::Expired) => Ok(filter),
+        Some(CallbackStatus::Unaccounted) => Err(ApiError::parameter(
+            "an unaccounted callback cannot be replayed or discarded: no body of it is left; its \
+             caller must send it again"
+                .to_owned(),
+        )),
         Some(status) => Err(ApiError::parameter(format!(
             "the status of a dead letter is dead or expired, never {status}"
         ))),

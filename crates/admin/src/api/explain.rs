@@ -5,7 +5,7 @@ use std::time::Duration;
 use contract::CallbackStatus;
 use delivery::DeadLetterReason;
 use delivery::limits::DeferReason;
-use journal::Callback;
+use journal::{Callback, Unaccounted};
 
 use super::reason;
 use runtime::text::one_line;
@@ -30,17 +30,44 @@ pub(super) fn explain(callback: &Callback, now: u64) -> String {
         CallbackStatus::Cancelled => {
             "It was cancelled before it was delivered; nothing more happens.".to_owned()
         }
-        CallbackStatus::Delivering => {
-            "Its next attempt is due: it is in progress, or waits for a free slot.".to_owned()
+        CallbackStatus::Delivering | CallbackStatus::Queued | CallbackStatus::Retrying => {
+            match callback.overdue_since(now) {
+                Some(since) => overdue(since, now),
+                None if status == CallbackStatus::Delivering => {
+                    "Its next attempt is due: it is in progress, or waits for a free slot."
+                        .to_owned()
+                }
+                None => waiting(callback, now),
+            }
         }
-        CallbackStatus::Queued | CallbackStatus::Retrying => waiting(callback, now),
+        CallbackStatus::Unaccounted => unaccounted(callback),
     };
-    if callback.cancel_requested && !status.is_final() {
+    if callback.cancel_requested && status.is_unfinished() {
         text.push_str(
             " Cancellation was requested: it takes effect when the callback waits again.",
         );
     }
     text
+}
+
+fn unaccounted(callback: &Callback) -> String {
+    let (last, since) = match callback.unaccounted {
+        Some(Unaccounted { last_status, since }) => {
+            let since = format!(" since {}", contract::rfc3339(since));
+            (last_status, since)
+        }
+        None => (CallbackStatus::Queued, String::new()),
+    };
+    let due = match callback.next_attempt_at {
+        Some(at) => format!(", due at {}", contract::rfc3339(at)),
+        None => String::new(),
+    };
+    format!(
+        "It is unaccounted for{since}: no queue and no dispatcher holds its message, and no record \
+         says how it ended. Last it was {last}{due}. It may have been delivered: ask its target for \
+         this webhook-id. It cannot be replayed, because no body is left; if the target lacks it, its \
+         caller must send it again. A late record of it still counts."
+    )
 }
 
 fn next_for_dead_letter(callback: &Callback) -> &'static str {
@@ -51,6 +78,18 @@ fn next_for_dead_letter(callback: &Callback) -> &'static str {
     } else {
         "Nothing more happens unless it is replayed (`ringback dead-letters replay`)."
     }
+}
+
+/// A callback whose next attempt was due at `since` and is not recorded.
+fn overdue(since: u64, now: u64) -> String {
+    let ago = Duration::from_secs(now.saturating_sub(since) / 1_000);
+    format!(
+        "Its next attempt is overdue: it was due at {}, {} ago. It waits behind others (compare the \
+         backlog), or its message is gone: a queue was purged, or the message was removed by hand. \
+         If the queues are empty it will not be attempted, and its caller must send it again.",
+        contract::rfc3339(since),
+        humantime::format_duration(ago)
+    )
 }
 
 fn waiting(callback: &Callback, now: u64) -> String {
@@ -186,6 +225,7 @@ mod tests {
             discarded: false,
             discarded_by_retention: false,
             updated_at: NOW - 5_000,
+            unaccounted: None,
             attempts: Vec::new(),
         }
     }
@@ -236,6 +276,44 @@ mod tests {
         }
         waiting.cancel_requested = true;
         assert!(explain(&waiting, NOW).contains("Cancellation was requested"));
+    }
+
+    #[test]
+    fn an_overdue_callback_is_not_said_to_be_in_progress() {
+        for (status, next_attempt_at) in [
+            (CallbackStatus::Queued, None),
+            (CallbackStatus::Queued, Some(NOW - 5_000)),
+            (CallbackStatus::Retrying, Some(NOW - 5_000)),
+        ] {
+            let mut overdue = callback(status);
+            overdue.next_attempt_at = next_attempt_at;
+            let text = explain(&overdue, NOW);
+            assert!(!text.contains("overdue"), "{text}");
+            let text = explain(&overdue, NOW + 295_000);
+            assert!(text.contains("12:13:15.000Z, 5m ago"), "{text}");
+            assert!(text.contains("purged"), "{text}");
+            assert!(!text.contains("in progress"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unaccounted_callback_says_what_was_last_known_and_what_can_be_done() {
+        let mut lost = callback(CallbackStatus::Unaccounted);
+        lost.next_attempt_at = Some(NOW - 123_400);
+        lost.unaccounted = Some(Unaccounted {
+            last_status: CallbackStatus::Retrying,
+            since: NOW,
+        });
+        lost.cancel_requested = true;
+        let text = explain(&lost, NOW);
+        for words in [
+            "since 2025-11-23T12:13:20.000Z",
+            "Last it was retrying, due at 2025-11-23T12:11:16.600Z",
+            "cannot be replayed, because no body is left",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+        assert!(!text.contains("Cancellation"), "{text}");
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(crate) mod timestamp;
 pub(crate) mod view;
 
 pub use metrics::AdminMetrics;
+pub use reconcile::Reconciler;
 pub use routes::routes_table;
 pub use server::serve;
 pub use state::AdminDependencies;

@@ -110,7 +110,8 @@ pub struct DeadLetterListArgs {
 /// A list of callbacks.
 #[derive(Debug, Args)]
 pub struct CallbackListArgs {
-    /// With this status: queued, delivering, retrying, delivered, dead, expired or cancelled.
+    /// With this status: queued, delivering, retrying, delivered, dead, expired, cancelled or
+    /// unaccounted.
     #[arg(long, value_name = "STATUS")]
     pub(super) status: Option<String>,
     #[command(flatten)]

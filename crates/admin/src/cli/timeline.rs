@@ -36,6 +36,8 @@ pub(super) fn render(callback: &CallbackView) -> String {
         CallbackStatus::Dead => Some("dead-lettered"),
         CallbackStatus::Expired => Some("expired"),
         CallbackStatus::Cancelled => Some("cancelled"),
+        // The time of the last record would not be that of its end; the explanation has its own.
+        CallbackStatus::Unaccounted => None,
         // The last attempt shows it.
         CallbackStatus::Delivered => None,
         CallbackStatus::Queued | CallbackStatus::Delivering | CallbackStatus::Retrying => None,

@@ -44,6 +44,7 @@ pub async fn exercise(fixture: &impl BrokerFixture) {
     no_more_than_the_prefetch_is_unsettled(fixture).await;
     a_dropped_message_returns_at_once_when_its_consumer_is_closed(fixture).await;
     a_dropped_message_is_redelivered_later_and_its_place_is_given_back(fixture).await;
+    what_is_returned_comes_before_what_is_newer(fixture).await;
     what_waits_is_removed_by_its_id_or_not_at_all(fixture).await;
     a_graceful_stop_returns_what_was_not_delivered(fixture).await;
     the_depth_of_a_queue_is_reported(fixture).await;
@@ -247,6 +248,35 @@ async fn a_dropped_message_is_redelivered_later_and_its_place_is_given_back(
     assert_eq!(seen, all);
     assert!(redelivered);
     close(broker, consumer).await;
+}
+
+/// A probe at the tail of a work queue relies on this: when it comes out, everything before it has.
+async fn what_is_returned_comes_before_what_is_newer(fixture: &impl BrokerFixture) {
+    let broker = fixture.open("order").await;
+    for queue in [Queue::First, Queue::Retry] {
+        let send = async |body: &str| match queue {
+            Queue::Retry => publish_later(&broker, body.to_owned(), Duration::ZERO).await,
+            _ => publish(&broker, body.to_owned()).await,
+        };
+        let mut consumer = broker.consume(queue, 2);
+        for body in ["oldest", "older"] {
+            send(body).await;
+        }
+        let mut held = vec![next(&mut consumer).await, next(&mut consumer).await];
+        send("newer").await;
+        // The dispatcher crashes.
+        held.reverse();
+        drop(held);
+        consumer.close().await;
+        let mut consumer = broker.consume(queue, 1);
+        for body in ["oldest", "older", "newer"] {
+            let received = next(&mut consumer).await;
+            assert_eq!(text(&received), body, "{queue:?}");
+            settle(received, Settlement::Complete).await;
+        }
+        consumer.close().await;
+    }
+    broker.close().await;
 }
 
 async fn what_waits_is_removed_by_its_id_or_not_at_all(fixture: &impl BrokerFixture) {

@@ -44,6 +44,12 @@ pub(super) async fn publish_later(broker: &Broker, body: String, delay: Duration
 }
 
 pub(super) async fn publish_record(broker: &Broker, body: &'static str) {
+    // Records may have a connection of their own, which the first call opens.
+    if let Some(mut state) = broker.publishing_records() {
+        let up = tokio::time::timeout(TIMEOUT, state.wait_for(ConnectionState::is_up)).await;
+        up.expect("a connection in time")
+            .expect("a running supervisor");
+    }
     wait_until_up(broker).await;
     broker
         .publish_record(message(body))

@@ -1,18 +1,23 @@
 //! The adapter's entry point.
 
+use super::check::{check_database, log_of};
+use super::clock::StoreClock;
 use super::directory;
 use super::queue::consumer::EmbeddedConsumer;
 use super::replies::ReplyListeners;
 use super::store::command::{NewMessage, StoreCommand, StoreHandle};
+use super::store::files::DataFiles;
+use super::store::held;
 use super::store::schema::MessageTable;
 use super::store::space::DiskSpace;
 use super::store::state::QueueStates;
-use super::store::thread::StoreThread;
+use super::store::thread::{StoreThread, Watched};
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
 use crate::replies::Replies;
 use crate::state::{ConnectionState, Depths};
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -43,6 +48,7 @@ pub(crate) struct EmbeddedBroker(Arc<EmbeddedInner>);
 #[derive(Debug)]
 struct EmbeddedInner {
     store: StoreHandle,
+    file: PathBuf,
     queues: Arc<QueueStates>,
     waiting_publishes: Arc<AtomicUsize>,
     durable_number: Arc<AtomicI64>,
@@ -59,6 +65,10 @@ struct EmbeddedInner {
 impl EmbeddedBroker {
     /// Opens the directory and starts the store's thread.
     pub(crate) fn open(options: &EmbeddedOptions) -> Result<Self, String> {
+        Self::open_with(options, StoreClock::system())
+    }
+
+    pub(super) fn open_with(options: &EmbeddedOptions, clock: StoreClock) -> Result<Self, String> {
         let directory = &options.directory;
         let sentence = |what: &str, reason: &dyn std::fmt::Display| {
             format!(
@@ -69,6 +79,8 @@ impl EmbeddedBroker {
         directory::create(directory).map_err(|error| sentence("cannot be created", &error))?;
         let lock = directory::lock_data_dir(directory)?;
         let file = directory.join(QUEUE_FILE);
+        check_database(&file)
+            .map_err(|reason| sentence("holds a queue that cannot be opened", &reason))?;
         directory::make_private(directory, &file)
             .map_err(|error| sentence("holds a queue that cannot be made private", &error))?;
         let table = MessageTable::open(&file)
@@ -80,6 +92,12 @@ impl EmbeddedBroker {
         let (depths_sender, depths) = watch::channel(Depths::default());
         let (free_sender, free_disk) = watch::channel(None);
         let space = DiskSpace::new(directory, &file, options.min_free_bytes, free_sender);
+        let held = [
+            log_of(&file),
+            directory.join(directory::LOCK_FILE),
+            file.clone(),
+        ];
+        let files = DataFiles::new(directory, held.into());
         let thread = StoreThread::new(
             table,
             Arc::clone(&queues),
@@ -87,7 +105,8 @@ impl EmbeddedBroker {
             state_sender,
             accepting_sender,
             depths_sender,
-            space,
+            Watched { space, files },
+            clock.clone(),
         )
         .map_err(|error| sentence("holds a queue that cannot be read", &error))?;
         let waiting_publishes = Arc::clone(&thread.waiting_publishes);
@@ -107,7 +126,8 @@ impl EmbeddedBroker {
                 sentence("cannot be used, because its thread did not start", &error)
             })?;
         Ok(Self(Arc::new(EmbeddedInner {
-            store: StoreHandle::new(commands),
+            store: StoreHandle::new(commands, clock),
+            file,
             queues,
             waiting_publishes,
             durable_number,
@@ -126,14 +146,18 @@ impl EmbeddedBroker {
         message: BrokerMessage,
     ) -> Result<(), PublishError> {
         let inner = &*self.0;
-        if let ConnectionState::Blocked(_) = *inner.state.borrow() {
+        if *inner.state.borrow() != ConnectionState::Connected {
             return Err(PublishError::Refused(RefusedReason::Blocked));
         }
-        let message = NewMessage::new(route, message);
-        if message.is_callback
-            && let ConnectionState::Blocked(_) = *inner.accepting.borrow()
-        {
-            return Err(PublishError::Refused(RefusedReason::LowDisk));
+        let message = NewMessage::new(route, message, inner.store.now_ms());
+        if message.is_callback {
+            match *inner.accepting.borrow() {
+                ConnectionState::Connected => {}
+                ConnectionState::Blocked(_) => {
+                    return Err(PublishError::Refused(RefusedReason::LowDisk));
+                }
+                _ => return Err(PublishError::Refused(RefusedReason::Blocked)),
+            }
         }
         let waiting = &inner.waiting_publishes;
         if waiting.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING_PUBLISHES {
@@ -197,6 +221,19 @@ impl EmbeddedBroker {
         self.0.store.send(command);
         let answer = tokio::time::timeout(self.0.publish_timeout, removed);
         answer.await.ok()?.ok()
+    }
+
+    /// Which of these ids are held. `None`: the file could not be read.
+    pub(crate) async fn held_ids(&self, ids: Vec<String>) -> Option<HashSet<String>> {
+        let file = self.0.file.clone();
+        let read = tokio::task::spawn_blocking(move || held::read(&file, &ids));
+        match read.await.ok()? {
+            Ok(held) => Some(held),
+            Err(error) => {
+                tracing::warn!(%error, "failed to look for messages in the queue's file");
+                None
+            }
+        }
     }
 
     pub(crate) fn depths(&self) -> watch::Receiver<Depths> {

@@ -5,8 +5,10 @@
 //! - `queue/`: which message is next, delivery and leases.
 //! - `replies.rs`: replies within the process.
 //! - `directory.rs`: the lock of the data directory. `clock.rs`: the time.
+//! - `check/`: whether a file and its write-ahead log are damaged.
 
 mod broker;
+mod check;
 mod clock;
 mod directory;
 pub(crate) mod queue;
@@ -15,5 +17,9 @@ mod store;
 
 pub(crate) use broker::EmbeddedBroker;
 pub use broker::EmbeddedOptions;
+pub use check::check_database;
 pub use directory::lock_data_dir;
 pub(crate) use queue::consumer::EmbeddedConsumer;
+
+#[cfg(test)]
+mod tests;

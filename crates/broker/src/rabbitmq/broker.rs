@@ -1,11 +1,17 @@
-//! The adapter's entry point: two connections, a publisher, and consumers on demand.
+//! The adapter's entry point: its connections, their publishers, and consumers on demand.
+//!
+//! Records of the journal have connections of their own. A journal queue that is away ends those by
+//! its missing confirms, by the end of its consumer, or by RabbitMQ's consumer timeout; callbacks
+//! must not notice.
 
 use super::connection::{ConnectionRole, ManagedConnection};
 use super::consume::consumer::RabbitMqConsumer;
 use super::consume::{depths, replies};
 use super::options::RabbitMqOptions;
 use super::publish::publisher::Publisher;
+use super::topology::keeper;
 use super::topology::objects::Topology;
+use crate::faults::BrokerFaults;
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::publish_error::PublishError;
 use crate::replies::Replies;
@@ -16,6 +22,9 @@ use tokio::sync::{mpsc, watch};
 
 /// The maximum length of an AMQP name (a short string). A longer one would corrupt its frame.
 const MAX_NAME_BYTES: usize = 255;
+
+/// Records come in few and large messages.
+const RECORD_CHANNELS: usize = 1;
 
 /// The gateway's side of a RabbitMQ broker. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -29,15 +38,19 @@ struct RabbitMqInner {
     publisher: Publisher,
     /// A separate connection: a blocked publishing connection writes nothing, not even acks.
     consume_connection: OnceLock<ManagedConnection>,
+    /// Opened by the first use: not every process has a journal.
+    record_publisher: OnceLock<(ManagedConnection, Publisher)>,
+    record_consume_connection: OnceLock<ManagedConnection>,
     reply_outbox: mpsc::Sender<replies::AddressedReply>,
     depths: watch::Receiver<Depths>,
 }
 
 impl RabbitMqBroker {
-    pub(crate) fn start(options: RabbitMqOptions) -> Result<Self, String> {
+    pub(crate) fn start(mut options: RabbitMqOptions) -> Result<Self, String> {
         if options.publish_channels == 0 {
             return Err("at least one publish channel is needed".to_owned());
         }
+        options.monitor = Arc::default();
         let options = Arc::new(options);
         let topology = Arc::new(Topology::new(&options.prefix));
         let publish_connection = ManagedConnection::start(
@@ -51,6 +64,11 @@ impl RabbitMqBroker {
             options.publish_timeout,
             options.publish_channels,
         );
+        tokio::spawn(keeper::keep(
+            publish_connection.clone(),
+            Arc::clone(&topology),
+            options.declare,
+        ));
         let (depths_sender, depths) = watch::channel(Depths::default());
         tokio::spawn(depths::watch_depths(
             publish_connection.clone(),
@@ -64,6 +82,8 @@ impl RabbitMqBroker {
             publish_connection,
             publisher,
             consume_connection: OnceLock::new(),
+            record_publisher: OnceLock::new(),
+            record_consume_connection: OnceLock::new(),
             reply_outbox,
             depths,
         })))
@@ -74,27 +94,59 @@ impl RabbitMqBroker {
         route: &Route,
         message: BrokerMessage,
     ) -> Result<(), PublishError> {
-        self.0.publisher.publish(route, message).await
+        let publisher = match route {
+            Route::Record => &self.record_publisher().1,
+            Route::First | Route::Later(_) | Route::Terminal(_) => &self.0.publisher,
+        };
+        publisher.publish(route, message).await
     }
 
     pub(crate) fn consume(&self, queue: Queue, prefetch: u16) -> RabbitMqConsumer {
+        let (connection, publisher) = match queue {
+            Queue::Journal => (self.record_consume_connection(), &self.record_publisher().1),
+            Queue::First
+            | Queue::Retry
+            | Queue::DeliveryLimit
+            | Queue::Unrouted
+            | Queue::Dead
+            | Queue::Unreadable => (self.consume_connection(), &self.0.publisher),
+        };
         RabbitMqConsumer::new(
-            self.consume_connection().clone(),
-            self.0.publisher.clone(),
+            connection.clone(),
+            publisher.clone(),
             queue,
             self.0.topology.queue_name(queue),
             prefetch,
+            self.0.depths.clone(),
         )
     }
 
     fn consume_connection(&self) -> &ManagedConnection {
-        self.0.consume_connection.get_or_init(|| {
-            ManagedConnection::start(
-                Arc::clone(&self.0.options),
+        let start = || self.connect(ConnectionRole::Consume);
+        self.0.consume_connection.get_or_init(start)
+    }
+
+    fn record_consume_connection(&self) -> &ManagedConnection {
+        let start = || self.connect(ConnectionRole::ConsumeRecords);
+        self.0.record_consume_connection.get_or_init(start)
+    }
+
+    fn record_publisher(&self) -> &(ManagedConnection, Publisher) {
+        self.0.record_publisher.get_or_init(|| {
+            let connection = self.connect(ConnectionRole::PublishRecords);
+            let publisher = Publisher::start(
+                connection.clone(),
                 Arc::clone(&self.0.topology),
-                ConnectionRole::Consume,
-            )
+                self.0.options.publish_timeout,
+                RECORD_CHANNELS,
+            );
+            (connection, publisher)
         })
+    }
+
+    fn connect(&self, role: ConnectionRole) -> ManagedConnection {
+        let (options, topology) = (&self.0.options, &self.0.topology);
+        ManagedConnection::start(Arc::clone(options), Arc::clone(topology), role)
     }
 
     pub(crate) fn replies(&self) -> Replies {
@@ -121,12 +173,31 @@ impl RabbitMqBroker {
         self.consume_connection().state()
     }
 
+    pub(crate) fn publishing_records(&self) -> watch::Receiver<ConnectionState> {
+        self.record_publisher().0.state()
+    }
+
+    pub(crate) fn consuming_records(&self) -> watch::Receiver<ConnectionState> {
+        self.record_consume_connection().state()
+    }
+
+    pub(crate) fn faults(&self) -> watch::Receiver<BrokerFaults> {
+        self.0.options.monitor.faults()
+    }
+
     pub(crate) fn depths(&self) -> watch::Receiver<Depths> {
         self.0.depths.clone()
     }
 
     pub(crate) async fn close(&self) {
-        if let Some(connection) = self.0.consume_connection.get() {
+        let consuming = [
+            &self.0.consume_connection,
+            &self.0.record_consume_connection,
+        ];
+        for connection in consuming.into_iter().filter_map(OnceLock::get) {
+            connection.close().await;
+        }
+        if let Some((connection, _)) = self.0.record_publisher.get() {
             connection.close().await;
         }
         self.0.publish_connection.close().await;

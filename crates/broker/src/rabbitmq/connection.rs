@@ -1,31 +1,46 @@
 //! One supervised connection to RabbitMQ.
 //!
-//! A task connects, prepares the topology and watches the connection; on any fault it drops the
-//! connection and starts again, without end. lapin's own recovery is not used: it gives up after
-//! some attempts and was the source of its last ten bugs.
+//! A task connects and watches the connection; on any fault it drops the connection and starts
+//! again with another node, without end. The topology is prepared by the first connection of the
+//! process, and is watched by its keeper afterwards: a connection that comes back serves at once.
+//! lapin's own recovery is not used: it gives up after some attempts and was the source of its last
+//! ten bugs.
 
+use super::liveness::{self, Liveness, Next};
+use super::monitor::Monitor;
 use super::options::RabbitMqOptions;
-use super::reconnect::Reconnect;
+use super::reconnect::{Reconnect, shuffle};
 use super::tls;
+use super::topology::check;
 use super::topology::objects::Topology;
 use crate::state::ConnectionState;
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use lapin::options::BasicQosOptions;
 use lapin::tcp::AsyncTcpStream;
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, Event};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// For connecting, authenticating and preparing the topology. Declaring a quorum queue takes some
-/// time on a cluster.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often the connection's status is checked, in case no event reports its end.
-const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// For TCP, TLS, the handshake of AMQP and a first channel. A node that is stopped still accepts
+/// TCP connections.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the names of all nodes.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many addresses of one name are tried.
+const MAX_ADDRESSES: usize = 16;
+/// For the first preparation of the topology. Declaring a quorum queue takes some time on a
+/// cluster.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a connection is used for.
@@ -33,6 +48,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) enum ConnectionRole {
     Publish,
     Consume,
+    /// Publishes records for the journal.
+    PublishRecords,
+    /// Consumes the journal's queue.
+    ConsumeRecords,
 }
 
 impl ConnectionRole {
@@ -40,6 +59,8 @@ impl ConnectionRole {
         match self {
             Self::Publish => "publish",
             Self::Consume => "consume",
+            Self::PublishRecords => "publish_records",
+            Self::ConsumeRecords => "consume_records",
         }
     }
 }
@@ -49,6 +70,7 @@ impl ConnectionRole {
 pub(super) struct ManagedConnection {
     session: watch::Receiver<Option<Arc<Session>>>,
     state: watch::Receiver<ConnectionState>,
+    monitor: Arc<Monitor>,
     stop: CancellationToken,
     ended: CancellationToken,
 }
@@ -62,9 +84,25 @@ pub(super) struct Session {
     fault: OnceLock<String>,
     socket: Arc<OnceLock<TcpStream>>,
     state: watch::Sender<ConnectionState>,
+    /// Set by whoever receives anything, and taken by each tick of the supervisor.
+    heard: AtomicBool,
+    /// Changed when the broker closes any channel of this connection.
+    channel_closed: watch::Sender<()>,
+    /// For questions to the node itself.
+    asking: Channel,
 }
 
 impl Session {
+    /// Notes that something has arrived from the broker.
+    pub(super) fn heard(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells when the broker closes a channel, whichever it is.
+    pub(super) fn channel_closed(&self) -> watch::Receiver<()> {
+        self.channel_closed.subscribe()
+    }
+
     /// Ends this session: the supervisor drops the connection and makes a new one.
     pub(super) fn fail(&self, reason: impl Into<String>) {
         // The first reason is the cause; later ones are its consequences.
@@ -96,6 +134,7 @@ impl ManagedConnection {
         let (session_sender, session) = watch::channel(None);
         let (state_sender, state) = watch::channel(ConnectionState::NeverConnected(String::new()));
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
+        let monitor = Arc::clone(&options.monitor);
         let supervisor = Supervisor {
             options,
             topology,
@@ -112,6 +151,7 @@ impl ManagedConnection {
         Self {
             session,
             state,
+            monitor,
             stop,
             ended,
         }
@@ -135,6 +175,11 @@ impl ManagedConnection {
         self.state.clone()
     }
 
+    /// What all connections of this broker know together.
+    pub(super) const fn monitor(&self) -> &Arc<Monitor> {
+        &self.monitor
+    }
+
     /// Closes the connection with AMQP's closing handshake.
     pub(super) async fn close(&self) {
         self.stop.cancel();
@@ -152,28 +197,63 @@ struct Supervisor {
     stop: CancellationToken,
 }
 
+/// One address of one node, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Endpoint {
+    /// The position of the node.
+    node: usize,
+    address: Result<SocketAddr, String>,
+}
+
 impl Supervisor {
     async fn run(self) {
+        let stop = self.stop.clone();
+        stop.run_until_cancelled(self.connect_again_and_again())
+            .await;
+        // Whatever it was doing, the session is closed in order.
+        let session = self.session.send_replace(None);
+        if let Some(session) = session {
+            session.down.cancel();
+            let close = session.connection.close(200, "OK".into());
+            if !matches!(tokio::time::timeout(CLOSE_TIMEOUT, close).await, Ok(Ok(()))) {
+                session.cut();
+            }
+        }
+    }
+
+    async fn connect_again_and_again(&self) {
         let mut reconnect = Reconnect::new();
         let mut was_connected = false;
+        let mut round = VecDeque::new();
+        let mut last: Option<Endpoint> = None;
         loop {
-            let reason = tokio::select! {
-                () = self.stop.cancelled() => return,
-                connected = self.connect() => match connected {
-                    Ok(session) => {
-                        was_connected = true;
-                        reconnect.connected(Instant::now());
-                        match self.watch(&session).await {
-                            Some(reason) => reason,
-                            None => return,
-                        }
-                    }
-                    Err(reason) => reason,
-                },
+            let endpoint = match round.pop_front() {
+                Some(endpoint) => endpoint,
+                None => {
+                    round = self.addresses(last.as_ref()).await;
+                    continue;
+                }
             };
-            let wait = reconnect.next_wait(Instant::now());
+            let reason = match self.connect(&endpoint).await {
+                Ok(session) => {
+                    was_connected = true;
+                    reconnect.connected(Instant::now());
+                    self.watch(&session).await
+                }
+                Err(reason) => reason,
+            };
+            if reconnect.failed(Instant::now()) {
+                round = self.addresses(Some(&endpoint)).await;
+            }
+            // Another node is tried at once. Only when all have failed, there is a wait.
+            let another = round.front().is_some_and(|next| *next != endpoint);
+            let wait = match another {
+                true => Duration::ZERO,
+                false => reconnect.next_wait(),
+            };
             tracing::warn!(
                 connection = self.role.as_str(),
+                node = %self.name(&endpoint),
                 reason,
                 wait_ms = wait.as_millis(),
                 "broker connection down; trying again"
@@ -183,51 +263,106 @@ impl Supervisor {
             } else {
                 ConnectionState::NeverConnected(reason)
             });
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
-            }
+            last = Some(endpoint);
+            tokio::time::sleep(wait).await;
         }
     }
 
-    async fn connect(&self) -> Result<Arc<Session>, String> {
-        let socket = Arc::new(OnceLock::<TcpStream>::new());
-        let connected =
-            tokio::time::timeout(CONNECT_TIMEOUT, self.open_connection(Arc::clone(&socket))).await;
-        let connection = match connected {
-            Ok(Ok(connection)) => connection,
-            failed => {
-                if let Some(socket) = socket.get() {
-                    let _ = socket.shutdown(Shutdown::Both);
-                }
-                return Err(match failed {
-                    Ok(Err(error)) => error.to_string(),
-                    _ => format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()),
-                });
-            }
-        };
-        Ok(Arc::new(Session {
-            connection,
-            down: CancellationToken::new(),
-            fault: OnceLock::new(),
-            socket,
-            state: self.state.clone(),
-        }))
+    /// The node and its address, for the log.
+    fn name(&self, endpoint: &Endpoint) -> String {
+        let authority = &self.options.nodes[endpoint.node].authority;
+        let address = endpoint.address.as_ref();
+        let address = address.map(|it| it.ip().to_string()).unwrap_or_default();
+        format!("{}:{} {address}", authority.host, authority.port)
     }
 
-    /// Connects and prepares the topology. Puts a second handle of the socket into `socket`, which
-    /// is the only way to shut it down later.
-    async fn open_connection(&self, socket: Arc<OnceLock<TcpStream>>) -> lapin::Result<Connection> {
+    /// All addresses of all nodes, in the order in which they are tried.
+    async fn addresses(&self, failed: Option<&Endpoint>) -> VecDeque<Endpoint> {
+        let nodes = self.options.nodes.iter().enumerate();
+        let resolved = nodes.map(async |(node, uri)| {
+            let (host, port) = (&*uri.authority.host, uri.authority.port);
+            let found = tokio::net::lookup_host((host, port));
+            let reason = match tokio::time::timeout(RESOLVE_TIMEOUT, found).await {
+                Ok(Ok(found)) => {
+                    let found: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
+                    match found.is_empty() {
+                        false => return (node, Ok(found)),
+                        true => "the name has no address".to_owned(),
+                    }
+                }
+                Ok(Err(error)) => format!("IO error: {error}"),
+                Err(_) => "the name is not resolved in time".to_owned(),
+            };
+            (node, Err(reason))
+        });
+        let mut endpoints = Vec::new();
+        for (node, found) in futures_util::future::join_all(resolved).await {
+            match found {
+                Ok(found) => endpoints.extend(found.into_iter().map(|address| Endpoint {
+                    node,
+                    address: Ok(address),
+                })),
+                Err(reason) => endpoints.push(Endpoint {
+                    node,
+                    address: Err(reason),
+                }),
+            }
+        }
+        // Each process has new random seeds, which is random enough here.
+        let random = RandomState::new();
+        shuffle(&mut endpoints, failed, |below| {
+            usize::try_from(random.hash_one(below)).unwrap_or(0) % below
+        });
+        endpoints.into()
+    }
+
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Arc<Session>, String> {
+        let address = endpoint.address.clone()?;
+        let uri = self.options.nodes[endpoint.node].clone();
+        let socket = Arc::new(OnceLock::<TcpStream>::new());
+        let opened = self.open_connection(uri, address, Arc::clone(&socket));
+        let opened = tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await;
+        let reason = match opened {
+            Ok(Ok((connection, asking))) => match self.prepare(&connection).await {
+                Ok(()) => {
+                    return Ok(Arc::new(Session {
+                        connection,
+                        down: CancellationToken::new(),
+                        fault: OnceLock::new(),
+                        socket,
+                        state: self.state.clone(),
+                        heard: AtomicBool::new(true),
+                        channel_closed: watch::Sender::new(()),
+                        asking,
+                    }));
+                }
+                Err(reason) => reason,
+            },
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no connection within {} s", HANDSHAKE_TIMEOUT.as_secs()),
+        };
+        if let Some(socket) = socket.get() {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        Err(reason)
+    }
+
+    /// Connects, and opens a first channel: only a node that is at work does that. Puts a second
+    /// handle of the socket into `socket`, which is the only way to shut it down later.
+    async fn open_connection(
+        &self,
+        uri: AMQPUri,
+        address: SocketAddr,
+        socket: Arc<OnceLock<TcpStream>>,
+    ) -> lapin::Result<(Connection, Channel)> {
         let options = &self.options;
         let tls = options.tls.clone();
         let name = format!("{} {}", options.connection_name, self.role.as_str());
         let properties = ConnectionProperties::default().with_connection_name(name.as_str().into());
         let connection = Connection::connector(
-            options.uri.clone(),
+            uri,
             lapin::runtime::default_runtime()?,
             async move |uri: AMQPUri, runtime| {
-                let address = (uri.authority.host.clone(), uri.authority.port);
-                let address = runtime.to_socket_addrs(address);
                 let stream = AsyncTcpStream::connect(&runtime, address).await?;
                 if let AsyncTcpStream::Plain(plain) = &stream {
                     let _ = socket.set(plain.get_ref().as_fd().try_clone_to_owned()?.into());
@@ -245,47 +380,45 @@ impl Supervisor {
             properties,
         )
         .await?;
-        let channel = connection.create_channel().await?;
-        if options.declare {
-            self.topology.declare(&channel).await?;
-        } else {
-            self.topology.check(&channel).await?;
-        }
-        channel.close(200, "OK".into()).await?;
-        Ok(connection)
+        let asking = connection.create_channel().await?;
+        Ok((connection, asking))
     }
 
-    /// Whether an error ends the session. On the consuming connection the end of a channel does,
-    /// because a busy consumer may not notice the end of its channel. On the publishing connection
-    /// each channel's task notices it at once and knows whether it matters: without the permission
-    /// to listen for replies, publishing goes on.
-    fn is_fault(&self, error: &lapin::Error) -> bool {
-        match self.role {
-            ConnectionRole::Consume => true,
-            ConnectionRole::Publish => !error.is_amqp_soft_error(),
+    /// Makes sure, once for all connections, that the topology is there. An object whose queue does
+    /// not answer keeps no connection from serving the others.
+    async fn prepare(&self, connection: &Connection) -> Result<(), String> {
+        let monitor = &self.options.monitor;
+        if monitor.is_verified() {
+            return Ok(());
         }
+        let prepare = async {
+            let _one_at_a_time = monitor.preparing.lock().await;
+            if monitor.is_verified() {
+                return Ok(());
+            }
+            let declare = self.options.declare;
+            check::prepare(connection, &self.topology, declare, monitor).await
+        };
+        let prepared = tokio::time::timeout(PREPARE_TIMEOUT, prepare).await;
+        prepared.unwrap_or_else(|_| {
+            let seconds = PREPARE_TIMEOUT.as_secs();
+            Err(format!("the topology is not prepared within {seconds} s"))
+        })
     }
 
-    /// Watches a session. Returns the reason of its end, or `None` when it was closed on purpose.
-    async fn watch(&self, session: &Arc<Session>) -> Option<String> {
+    /// Watches a session until its end; returns the reason.
+    async fn watch(&self, session: &Arc<Session>) -> String {
         let connection = self.role.as_str();
         let mut events = std::pin::pin!(session.connection.events_listener());
         tracing::info!(connection, "broker connected");
         self.state.send_replace(ConnectionState::Connected);
         self.session.send_replace(Some(Arc::clone(session)));
-        let mut status_interval = tokio::time::interval(STATUS_INTERVAL);
+        let mut tick = tokio::time::interval(liveness::TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut liveness, mut question) = (Liveness::default(), None);
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => {
-                    session.down.cancel();
-                    self.session.send_replace(None);
-                    let close = session.connection.close(200, "OK".into());
-                    if !matches!(tokio::time::timeout(CLOSE_TIMEOUT, close).await, Ok(Ok(()))) {
-                        session.cut();
-                    }
-                    return None;
-                }
                 () = session.down.cancelled() => break,
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {
@@ -296,19 +429,55 @@ impl Supervisor {
                         tracing::info!(connection, "broker accepts messages again");
                         self.state.send_replace(ConnectionState::Connected);
                     }
-                    Some(Event::Error(error)) => if self.is_fault(&error) {
-                        session.fail(error.to_string());
-                    },
-                    Some(_) => {}
+                    // The broker has closed one channel: its user notices, and the others go on.
+                    Some(Event::Error(error)) if error.is_amqp_soft_error() => {
+                        session.channel_closed.send_replace(());
+                    }
+                    Some(Event::Error(error)) => session.fail(error.to_string()),
+                    Some(_) => session.heard(),
                     None => session.fail("the connection's event stream ended"),
                 },
-                _ = status_interval.tick() => if !session.connection.status().connected() {
-                    session.fail("the connection is no longer open");
-                },
+                answered = answer(&mut question) => {
+                    question = None;
+                    match answered {
+                        Ok(()) => session.heard(),
+                        Err(error) => session.fail(error.to_string()),
+                    }
+                }
+                _ = tick.tick() => {
+                    if !session.connection.status().connected() {
+                        session.fail("the connection is no longer open");
+                    }
+                    let heard = session.heard.swap(false, Ordering::Relaxed);
+                    match liveness.tick(heard, session.is_blocked()) {
+                        Next::Wait => {}
+                        Next::Ask => _ = question.get_or_insert_with(|| ask(&session.asking)),
+                        Next::Silent => session.fail("the broker does not answer"),
+                    }
+                }
             }
         }
         self.session.send_replace(None);
         session.cut();
-        Some(session.fault.get().cloned().unwrap_or_default())
+        session.fault.get().cloned().unwrap_or_default()
+    }
+}
+
+type Question = BoxFuture<'static, lapin::Result<()>>;
+
+/// Asks the node something that it answers by itself.
+fn ask(channel: &Channel) -> Question {
+    let channel = channel.clone();
+    Box::pin(async move {
+        channel
+            .basic_qos(1, BasicQosOptions { global: false })
+            .await
+    })
+}
+
+async fn answer(question: &mut Option<Question>) -> lapin::Result<()> {
+    match question {
+        Some(question) => question.await,
+        None => std::future::pending().await,
     }
 }

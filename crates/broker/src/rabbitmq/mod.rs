@@ -2,8 +2,9 @@
 //!
 //! - `broker.rs`: [`RabbitMqBroker`], the adapter's entry point.
 //! - `options.rs`: [`RabbitMqOptions`], what it is built from.
-//! - `connection.rs`: a connection that is re-established on any fault; `reconnect.rs`: the waits
-//!   in between; `tls/`: certificates.
+//! - `connection.rs`: a connection that is re-established on any fault; `reconnect.rs`: to which
+//!   node, and the waits in between; `liveness.rs`: a silent node; `tls/`: certificates.
+//! - `monitor.rs`: the faults of single objects.
 //! - `publish/`: publisher confirms.
 //! - `consume/`: deliveries, acknowledgements, replies and queue depths.
 //! - `topology/`: every exchange, queue and binding, and the delay queues.
@@ -11,6 +12,8 @@
 mod broker;
 mod connection;
 pub(crate) mod consume;
+mod liveness;
+mod monitor;
 mod options;
 mod publish;
 mod reconnect;
@@ -19,7 +22,7 @@ mod topology;
 
 pub(crate) use broker::RabbitMqBroker;
 pub(crate) use consume::consumer::RabbitMqConsumer;
-pub use options::RabbitMqOptions;
+pub use options::{RabbitMqOptions, split_urls};
 pub use tls::{BrokerTls, BrokerTlsError, ClientIdentity};
 pub use topology::delay::MAX_DELAY;
 pub use topology::objects::Topology;

@@ -29,6 +29,10 @@ pub enum ParamError {
     LoneSurrogate,
     /// The body is not UTF-8.
     NotUtf8,
+    /// The body begins with a byte order mark (RFC 8259, section 8.1, forbids to send one).
+    ByteOrderMark,
+    /// The body ended before its declared length.
+    Incomplete,
     /// The body is not JSON; the error is at or just before this position.
     Syntax {
         /// The line, from 1.
@@ -121,6 +125,8 @@ impl ParamError {
             Self::NotVisibleAscii => "只能包含可见的ASCII字符".into(),
             Self::LoneSurrogate => "包含不成对的代理项转义".into(),
             Self::NotUtf8 => "不是有效的UTF-8编码".into(),
+            Self::ByteOrderMark => "以字节顺序标记（BOM）开头，请去掉后重新发送".into(),
+            Self::Incomplete => "请求体不完整，请重新发送".into(),
             Self::Syntax { line, column } => {
                 format!("第{line}行第{column}列附近不是有效的JSON").into()
             }
@@ -157,6 +163,10 @@ impl ParamError {
             Self::NotVisibleAscii => "it must hold visible ASCII characters only".into(),
             Self::LoneSurrogate => "it contains an escaped surrogate without its pair".into(),
             Self::NotUtf8 => "it is not valid UTF-8".into(),
+            Self::ByteOrderMark => {
+                "it begins with a byte order mark (BOM), send it without one".into()
+            }
+            Self::Incomplete => "it is incomplete, send it again".into(),
             Self::Syntax { line, column } => {
                 format!("it is not valid JSON near line {line}, column {column}").into()
             }
@@ -214,6 +224,8 @@ mod tests {
             ),
             (ParamError::TooMany { max: 41 }, vec!["41"]),
             (ParamError::TooLarge { max: 41 }, vec!["41"]),
+            (ParamError::ByteOrderMark, vec!["BOM"]),
+            (ParamError::Incomplete, vec![]),
             (ParamError::HeaderName { name: name() }, vec!["x-name"]),
             (ParamError::HeaderForbidden { name: name() }, vec!["x-name"]),
             (ParamError::HeaderValue { name: name() }, vec!["x-name"]),

@@ -40,6 +40,9 @@ pub struct Message {
     /// The earliest time of the attempt, in milliseconds since the Unix epoch. For waits longer
     /// than the broker's longest delay.
     pub not_before: Option<u64>,
+    /// When `not_before` was decided, by the same clock. `None`: when the request was accepted, or
+    /// an older version wrote the message.
+    pub scheduled_at: Option<u64>,
     /// The caller's W3C trace context, passed on to the target.
     pub traceparent: Option<String>,
     /// Where to send the [`crate::Reply`] on this attempt. Only set for the first attempt, and only

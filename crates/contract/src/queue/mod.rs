@@ -3,6 +3,7 @@
 //! - `message.rs`: the message, whatever its version.
 //! - `v2.rs`: the format that is written now. Start here.
 //! - `v1.rs`: the format of releases before 0.2.0, which is still read.
+//! - `probe.rs`: a message that only asks whether its queue is worked off.
 //! - `error.rs`: why a message cannot be processed.
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 
 mod error;
 mod message;
+mod probe;
 mod v1;
 mod v2;
 
@@ -20,6 +22,7 @@ mod tests;
 
 pub use error::{IfUnknown, MessageError};
 pub use message::{HistoryEntry, MAX_HISTORY, Message};
+pub use probe::{Probe, ProbeAnswer};
 
 impl Message {
     /// Name and version of the written format: the AMQP property `type`.

@@ -31,6 +31,7 @@ fn minimal() -> Message {
         attempt: 1,
         deferrals: 0,
         not_before: None,
+        scheduled_at: None,
         traceparent: None,
         reply_to: None,
         history: Vec::new(),
@@ -63,6 +64,7 @@ fn full() -> Message {
         attempt: 3,
         deferrals: 2,
         not_before: Some(1_758_600_000_000),
+        scheduled_at: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
         reply_to: Some("amq.gen-\"一\"".to_owned()),
         history: vec![
@@ -102,6 +104,18 @@ fn an_unknown_key_given_twice_is_unreadable() {
         let error = Message::decode(&with(keys)).unwrap_err();
         assert!(matches!(error, MessageError::Malformed(_)), "{error}");
     }
+}
+
+#[test]
+fn a_message_says_when_its_wait_was_scheduled() {
+    let message = Message {
+        scheduled_at: Some(1_758_500_000_100),
+        ..full()
+    };
+    let bytes = Bytes::from(message.encode());
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(text.contains(r#""not_before":1758600000000,"scheduled_at":1758500000100,"#));
+    assert_eq!(Message::decode(&bytes).unwrap(), message);
 }
 
 #[test]

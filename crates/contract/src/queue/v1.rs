@@ -69,6 +69,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Message, MessageError> {
         attempt: read.attempt,
         deferrals: read.parked,
         not_before: read.not_before,
+        scheduled_at: None,
         traceparent: read.traceparent,
         reply_to: read.reply_to,
         history: read.history,

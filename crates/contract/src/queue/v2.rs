@@ -50,6 +50,7 @@ struct MessageV2<'a, O, H> {
     attempt: u32,
     deferrals: u32,
     not_before: Option<u64>,
+    scheduled_at: Option<u64>,
     traceparent: Option<String>,
     reply_to: Option<String>,
     history: Option<Vec<H>>,
@@ -79,6 +80,8 @@ struct Head<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<&'a str>,
@@ -103,6 +106,7 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
         attempt: message.attempt,
         deferrals: message.deferrals,
         not_before: message.not_before,
+        scheduled_at: message.scheduled_at,
         traceparent: message.traceparent.as_deref(),
         reply_to: message.reply_to.as_deref(),
         history: &message.history,
@@ -169,6 +173,7 @@ fn message<O: Into<Options>, H: Into<HistoryEntry>>(
         attempt: read.attempt,
         deferrals: read.deferrals,
         not_before: read.not_before,
+        scheduled_at: read.scheduled_at,
         traceparent: read.traceparent,
         reply_to: read.reply_to,
         history: history.map(Into::into).collect(),

@@ -3,11 +3,24 @@
 use serde_json::error::Category;
 
 use super::depth;
-use crate::error::ParamError;
+use crate::error::{Invalid, Param, ParamError};
 
-/// The body as text that is safe to parse: UTF-8, not nested too deep.
-pub(super) fn safe_text(body: &[u8]) -> Result<&str, ParamError> {
+/// The mark that some editors and libraries write before the text.
+const BYTE_ORDER_MARK: char = '\u{FEFF}';
+
+/// The body as text that is safe to parse: not empty, UTF-8, not nested too deep.
+pub(super) fn safe_text(body: &[u8]) -> Result<&str, Invalid> {
+    if body.trim_ascii().is_empty() {
+        return Err(Invalid::Missing(Param::Body));
+    }
+    checked_text(body).map_err(|error| Invalid::Malformed(Param::Body, error))
+}
+
+fn checked_text(body: &[u8]) -> Result<&str, ParamError> {
     let json = std::str::from_utf8(body).map_err(|_| ParamError::NotUtf8)?;
+    if json.starts_with(BYTE_ORDER_MARK) {
+        return Err(ParamError::ByteOrderMark);
+    }
     if depth::is_deeper_than(depth::MAX_DEPTH, body) {
         return Err(ParamError::TooDeep {
             max: depth::MAX_DEPTH,
@@ -59,9 +72,8 @@ mod tests {
     #[test]
     fn a_body_that_cannot_be_parsed_is_named_with_its_position() {
         for (body, error) in [
-            ("", ParamError::Syntax { line: 1, column: 1 }),
-            (" ", ParamError::Syntax { line: 1, column: 1 }),
-            ("\u{FEFF}{}", ParamError::Syntax { line: 1, column: 1 }),
+            ("\u{FEFF}{}", ParamError::ByteOrderMark),
+            ("\u{FEFF}", ParamError::ByteOrderMark),
             ("nul", ParamError::Syntax { line: 1, column: 3 }),
             ("{", ParamError::Syntax { line: 1, column: 1 }),
             ("{\"a\":1\n", ParamError::Syntax { line: 2, column: 1 }),
@@ -90,6 +102,23 @@ mod tests {
         assert_eq!(
             chinese("{}x"),
             "参数body格式错误: 第1行第3列附近不是有效的JSON"
+        );
+        // UTF-16, with its own mark.
+        assert_eq!(
+            parse(&b"\xFF\xFE{\0}\0"[..]),
+            Err(Malformed(Param::Body, ParamError::NotUtf8))
+        );
+    }
+
+    #[test]
+    fn an_empty_body_is_missing_and_a_byte_order_mark_is_named() {
+        for body in ["", " ", "\r\n\t"] {
+            assert_eq!(parse(body), Err(Invalid::Missing(Param::Body)), "{body:?}");
+        }
+        assert_eq!(chinese(""), "参数body不能为空");
+        assert_eq!(
+            chinese(&format!("\u{FEFF}{}", around("{}"))),
+            "参数body格式错误: 以字节顺序标记（BOM）开头，请去掉后重新发送"
         );
     }
 

@@ -83,7 +83,7 @@ impl Request {
     /// What is wrong with the body as a whole, else the first missing parameter in the contract's
     /// order, else the first malformed one.
     pub fn parse(body: &Bytes, rules: &Rules) -> Result<Self, Invalid> {
-        let json = body::safe_text(body).map_err(malformed(Param::Body))?;
+        let json = body::safe_text(body)?;
         let [
             callback_url,
             callee_no,

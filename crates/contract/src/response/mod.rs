@@ -13,9 +13,9 @@ mod reply;
 mod report;
 mod status;
 
-pub use answer::Answer;
+pub use answer::{Answer, UnsupportedBody};
 pub use language::Language;
 pub use mask::masked_url;
 pub use reply::{Reply, ReplyCode};
-pub use report::{Report, ReportAttempt};
+pub use report::{Overdue, Report, ReportAttempt};
 pub use status::{CallbackStatus, UnknownStatus};

@@ -20,11 +20,14 @@ pub enum CallbackStatus {
     Expired,
     /// Cancelled by its caller or an operator.
     Cancelled,
+    /// Its message is nowhere, and no record says how it ended. For operators: its caller is told
+    /// the status before.
+    Unaccounted,
 }
 
 impl CallbackStatus {
     /// Every status.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Queued,
         Self::Delivering,
         Self::Retrying,
@@ -32,6 +35,7 @@ impl CallbackStatus {
         Self::Dead,
         Self::Expired,
         Self::Cancelled,
+        Self::Unaccounted,
     ];
 
     /// The name in answers, tables and filters.
@@ -44,14 +48,26 @@ impl CallbackStatus {
             Self::Dead => "dead",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
+            Self::Unaccounted => "unaccounted",
         }
     }
 
     /// Whether only a replay can change it.
     pub const fn is_final(self) -> bool {
         match self {
-            Self::Queued | Self::Delivering | Self::Retrying => false,
+            Self::Queued | Self::Delivering | Self::Retrying | Self::Unaccounted => false,
             Self::Delivered | Self::Dead | Self::Expired | Self::Cancelled => true,
+        }
+    }
+
+    /// Whether it waits for an attempt, or is in one. What is unaccounted does not, although a late
+    /// record can still change it.
+    pub const fn is_unfinished(self) -> bool {
+        match self {
+            Self::Queued | Self::Delivering | Self::Retrying => true,
+            Self::Delivered | Self::Dead | Self::Expired | Self::Cancelled | Self::Unaccounted => {
+                false
+            }
         }
     }
 }

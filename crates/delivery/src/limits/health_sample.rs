@@ -72,10 +72,12 @@ fn health(outcome: &Outcome) -> HealthSignal {
         | Outcome::ConnectTimeout
         | Outcome::Timeout
         | Outcome::NameNotFound
-        | Outcome::NameUnresolved
+        | Outcome::NameUnresolved(_)
         | Outcome::Tls
-        | Outcome::MalformedAnswer => HealthSignal::Failure,
-        Outcome::Answered { .. } | Outcome::SuccessRuleFailed { .. } => HealthSignal::Success,
+        | Outcome::MalformedAnswer(_) => HealthSignal::Failure,
+        Outcome::Answered { .. }
+        | Outcome::SuccessRuleFailed { .. }
+        | Outcome::SuccessRuleUnreadable { .. } => HealthSignal::Success,
         Outcome::AddressRefused(_)
         | Outcome::CalleeWithoutUrl
         | Outcome::ResolverDown
@@ -86,7 +88,7 @@ fn health(outcome: &Outcome) -> HealthSignal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Refusal;
+    use crate::{FailedLookup, MalformedPart, Refusal, UnreadableAnswer};
 
     fn answered(status: u16, retry_after: Option<u64>) -> Outcome {
         Outcome::Answered {
@@ -117,9 +119,22 @@ mod tests {
             (Outcome::ConnectTimeout, HealthSignal::Failure),
             (Outcome::Timeout, HealthSignal::Failure),
             (Outcome::NameNotFound, HealthSignal::Failure),
-            (Outcome::NameUnresolved, HealthSignal::Failure),
+            (
+                Outcome::NameUnresolved(FailedLookup::Both),
+                HealthSignal::Failure,
+            ),
             (Outcome::Tls, HealthSignal::Failure),
-            (Outcome::MalformedAnswer, HealthSignal::Failure),
+            (
+                Outcome::MalformedAnswer(MalformedPart::Other),
+                HealthSignal::Failure,
+            ),
+            (
+                Outcome::SuccessRuleUnreadable {
+                    status: 200,
+                    reason: UnreadableAnswer::Empty,
+                },
+                HealthSignal::Success,
+            ),
             (
                 Outcome::SuccessRuleFailed { status: 200 },
                 HealthSignal::Success,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cause::{FailedLookup, MalformedPart, UnreadableAnswer};
 use crate::guard::refusal::Refusal;
 
 /// How an attempt ended. [`crate::decide`] decides what happens next.
@@ -14,11 +15,18 @@ pub enum Outcome {
         /// Its `Retry-After`, as [`crate::retry_after`] parses it.
         retry_after: Option<Duration>,
     },
-    /// The target answered 2xx, but its body does not satisfy the callee's success rule, or cannot
-    /// be read.
+    /// The target answered 2xx, but the value in its body does not satisfy the callee's success rule.
     SuccessRuleFailed {
         /// Its HTTP status.
         status: u16,
+    },
+    /// The target answered 2xx, but the callee's success rule finds no value in its body. Whether the
+    /// target accepted the callback is not known.
+    SuccessRuleUnreadable {
+        /// Its HTTP status.
+        status: u16,
+        /// Why no value is found.
+        reason: UnreadableAnswer,
     },
     /// The target's host answers, but nothing listens on the port.
     ConnectionRefused,
@@ -33,11 +41,11 @@ pub enum Outcome {
     /// The target's name does not exist, or has no address.
     NameNotFound,
     /// The target's name could not be resolved, although the resolver works for others.
-    NameUnresolved,
+    NameUnresolved(FailedLookup),
     /// No trusted TLS connection could be established.
     Tls,
     /// The answer is not HTTP.
-    MalformedAnswer,
+    MalformedAnswer(MalformedPart),
     /// The address guard refused an address of the target; nothing was sent.
     AddressRefused(Refusal),
     /// The registry has no URL for the callee; nothing was sent.
@@ -62,15 +70,16 @@ impl Outcome {
                 _ => "answered_other",
             },
             Self::SuccessRuleFailed { .. } => "success_rule_failed",
+            Self::SuccessRuleUnreadable { .. } => "success_rule_unreadable",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionReset => "connection_reset",
             Self::Unreachable => "unreachable",
             Self::ConnectTimeout => "connect_timeout",
             Self::Timeout => "timeout",
             Self::NameNotFound => "name_not_found",
-            Self::NameUnresolved => "name_unresolved",
+            Self::NameUnresolved(_) => "name_unresolved",
             Self::Tls => "tls",
-            Self::MalformedAnswer => "malformed_answer",
+            Self::MalformedAnswer(_) => "malformed_answer",
             Self::AddressRefused(_) => "address_refused",
             Self::CalleeWithoutUrl => "callee_without_url",
             Self::ResolverDown => "resolver_down",
@@ -82,16 +91,18 @@ impl Outcome {
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         match self {
-            Self::Answered { status, .. } | Self::SuccessRuleFailed { status } => Some(*status),
+            Self::Answered { status, .. }
+            | Self::SuccessRuleFailed { status }
+            | Self::SuccessRuleUnreadable { status, .. } => Some(*status),
             Self::ConnectionRefused
             | Self::ConnectionReset
             | Self::Unreachable
             | Self::ConnectTimeout
             | Self::Timeout
             | Self::NameNotFound
-            | Self::NameUnresolved
+            | Self::NameUnresolved(_)
             | Self::Tls
-            | Self::MalformedAnswer
+            | Self::MalformedAnswer(_)
             | Self::AddressRefused(_)
             | Self::CalleeWithoutUrl
             | Self::ResolverDown
@@ -135,6 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_a_success_rule_judged_keeps_its_status() {
+        let failed = Outcome::SuccessRuleFailed { status: 200 };
+        let unreadable = Outcome::SuccessRuleUnreadable {
+            status: 201,
+            reason: UnreadableAnswer::Empty,
+        };
+        assert_eq!(failed.label(), "success_rule_failed");
+        assert_eq!(unreadable.label(), "success_rule_unreadable");
+        assert_eq!(failed.http_status(), Some(200));
+        assert_eq!(unreadable.http_status(), Some(201));
+    }
+
+    #[test]
     fn an_outcome_without_an_answer_has_its_own_label_and_no_status() {
         let outcomes = [
             Outcome::ConnectionRefused,
@@ -143,9 +167,9 @@ mod tests {
             Outcome::ConnectTimeout,
             Outcome::Timeout,
             Outcome::NameNotFound,
-            Outcome::NameUnresolved,
+            Outcome::NameUnresolved(FailedLookup::Both),
             Outcome::Tls,
-            Outcome::MalformedAnswer,
+            Outcome::MalformedAnswer(MalformedPart::Other),
             Outcome::AddressRefused(Refusal::Loopback),
             Outcome::CalleeWithoutUrl,
             Outcome::ResolverDown,

@@ -12,7 +12,7 @@ use super::verdict::{DeadLetterReason, DecisionInput, Verdict, decide, retry_ans
 use crate::text_or_number;
 
 /// The outcomes that can be named besides statuses: those that the target causes.
-const NAMED_OUTCOMES: [&str; 11] = [
+const NAMED_OUTCOMES: [&str; 12] = [
     "callee_without_url",
     "connect_timeout",
     "connection_refused",
@@ -21,10 +21,13 @@ const NAMED_OUTCOMES: [&str; 11] = [
     "name_not_found",
     "name_unresolved",
     "success_rule_failed",
+    SUCCESS_RULE_UNREADABLE,
     "timeout",
     "tls",
     "unreachable",
 ];
+
+const SUCCESS_RULE_UNREADABLE: &str = "success_rule_unreadable";
 
 /// Matches outcomes: `503`, `4xx`, or an outcome's name (`timeout`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SerializeDisplay)]
@@ -53,6 +56,7 @@ pub struct OutcomeMatcherError {
 pub struct RetryOverrides {
     retry_on: Vec<OutcomeMatcher>,
     never_retry: Vec<OutcomeMatcher>,
+    unreadable_is_success: bool,
 }
 
 impl FromStr for OutcomeMatcher {
@@ -122,14 +126,31 @@ impl RetryOverrides {
             None => Ok(Self {
                 retry_on,
                 never_retry,
+                unreadable_is_success: false,
             }),
         }
+    }
+
+    /// A 2xx in which the success rule finds no value counts as delivered.
+    ///
+    /// # Errors
+    /// The matcher of that outcome, when it is in one of the lists.
+    pub fn unreadable_as_success(mut self) -> Result<Self, OutcomeMatcher> {
+        let named = OutcomeMatcher::Named(SUCCESS_RULE_UNREADABLE);
+        if self.retry_on.contains(&named) || self.never_retry.contains(&named) {
+            return Err(named);
+        }
+        self.unreadable_is_success = true;
+        Ok(self)
     }
 
     /// Like [`decide`], but matched outcomes are retried on the whole schedule, or dead-lettered at
     /// once. A status wins over its class (`4xx`).
     #[must_use]
     pub fn decide(&self, outcome: &Outcome, input: &DecisionInput) -> Verdict {
+        if self.unreadable_is_success && matches!(outcome, Outcome::SuccessRuleUnreadable { .. }) {
+            return Verdict::Delivered;
+        }
         let best = |matchers: &[OutcomeMatcher]| {
             let specificity = |matcher: &OutcomeMatcher| matcher.specificity(outcome);
             matchers.iter().map(specificity).max().unwrap_or(0)
@@ -146,7 +167,7 @@ impl RetryOverrides {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Refusal, Schedule};
+    use crate::{Refusal, Schedule, UnreadableAnswer};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -189,6 +210,7 @@ mod tests {
             "5xx",
             "timeout",
             "success_rule_failed",
+            "success_rule_unreadable",
         ] {
             assert_eq!(text.parse::<OutcomeMatcher>().unwrap().to_string(), text);
         }
@@ -241,6 +263,35 @@ mod tests {
         // Retry-After counts for 429 and 503 only.
         let first = |status| rules.decide(&answered(status), &input(&schedule, 1));
         assert_eq!((first(503), first(400)), (retry(60), retry(5)));
+    }
+
+    #[test]
+    fn an_operator_chooses_what_becomes_of_an_answer_in_which_the_rule_finds_no_value() {
+        let schedule = Schedule::default();
+        let unreadable = Outcome::SuccessRuleUnreadable {
+            status: 200,
+            reason: UnreadableAnswer::NotJson,
+        };
+        let verdict = |rules: &RetryOverrides| rules.decide(&unreadable, &input(&schedule, 3));
+        let named = &["success_rule_unreadable"];
+        let exhausted = Verdict::DeadLetter(DeadLetterReason::Exhausted);
+        assert_eq!(verdict(&RetryOverrides::default()), exhausted);
+        let retried = verdict(&overrides(named, &[]));
+        assert!(matches!(retried, Verdict::Retry { .. }), "{retried:?}");
+        let dead = Verdict::DeadLetter(DeadLetterReason::Rejected);
+        assert_eq!(verdict(&overrides(&[], named)), dead);
+        let success = RetryOverrides::default().unreadable_as_success().unwrap();
+        assert_eq!(verdict(&success), Verdict::Delivered);
+        // Only what the rule cannot read: a value that it reads still decides.
+        let failed = success.decide(
+            &Outcome::SuccessRuleFailed { status: 200 },
+            &input(&schedule, 1),
+        );
+        assert!(matches!(failed, Verdict::Retry { .. }), "{failed:?}");
+        for both in [overrides(named, &[]), overrides(&[], named)] {
+            let refused = both.unreadable_as_success().unwrap_err();
+            assert_eq!(refused.to_string(), "success_rule_unreadable");
+        }
     }
 
     proptest! {

@@ -3,18 +3,40 @@
 use crate::metrics::DispatcherMetrics;
 use broker::{Queue, Settlement};
 use bytes::Bytes;
-use contract::{IfUnknown, Message, MessageError};
+use contract::{IfUnknown, Message, MessageError, Probe};
+
+/// What is received in place of a callback.
+#[derive(Debug)]
+pub(crate) enum NotACallback {
+    /// It is answered, and then completed.
+    Probe(Probe),
+    /// It cannot be processed, and is settled so.
+    Unusable(Settlement),
+}
+
+impl NotACallback {
+    /// Its settlement where no answer would be true: a probe asks about work queues only.
+    pub(crate) fn settlement(self) -> Settlement {
+        match self {
+            Self::Probe(_) => Settlement::Complete,
+            Self::Unusable(settlement) => settlement,
+        }
+    }
+}
 
 /// Decodes a message from a queue.
 ///
 /// # Errors
-/// The settlement of a message that cannot be processed.
+/// What it is instead.
 pub(crate) fn decode(
     body: &Bytes,
     queue: Queue,
     metrics: &DispatcherMetrics,
-) -> Result<Message, Settlement> {
-    Message::decode(body).map_err(|error| unusable(&error, queue, metrics))
+) -> Result<Message, NotACallback> {
+    Message::decode(body).map_err(|error| match Probe::in_undecoded(body, &error) {
+        Some(probe) => NotACallback::Probe(probe),
+        None => NotACallback::Unusable(unusable(&error, queue, metrics)),
+    })
 }
 
 /// A message of an unknown kind is dropped if it says so: only newer gateways need it. All other
@@ -58,8 +80,9 @@ mod tests {
         let registry = MetricsRegistry::new();
         let metrics = registry.add(DispatcherMetrics::register);
         let body = Bytes::from_static(body.as_bytes());
-        let settlement = decode(&body, Queue::First, &metrics).unwrap_err();
-        (settlement, registry.encode())
+        let refused = decode(&body, Queue::First, &metrics).unwrap_err();
+        assert!(matches!(refused, NotACallback::Unusable(_)), "{refused:?}");
+        (refused.settlement(), registry.encode())
     }
 
     fn assert_counts(page: &str, unreadable: u32, dropped: u32) {
@@ -103,8 +126,26 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_is_neither_unreadable_nor_unknown() {
+        let probe = Probe {
+            probe_id: uuid::Uuid::from_u128(7),
+            reply_to: "there".to_owned(),
+            sent_at: 1,
+        };
+        let registry = MetricsRegistry::new();
+        let metrics = registry.add(DispatcherMetrics::register);
+        let decoded = decode(&probe.encode().into(), Queue::Retry, &metrics).unwrap_err();
+        let NotACallback::Probe(found) = &decoded else {
+            panic!("{decoded:?}")
+        };
+        assert_eq!(*found, probe);
+        assert!(matches!(decoded.settlement(), Settlement::Complete));
+        assert_counts(&registry.encode(), 0, 0);
+    }
+
+    #[test]
     fn a_message_of_an_unknown_kind_is_dropped_if_it_says_so() {
-        let (settlement, page) = refused(r#"{"v":2,"kind":"probe","if_unknown":"drop"}"#);
+        let (settlement, page) = refused(r#"{"v":2,"kind":"other","if_unknown":"drop"}"#);
         assert!(matches!(settlement, Settlement::Complete), "{settlement:?}");
         assert_counts(&page, 0, 1);
     }

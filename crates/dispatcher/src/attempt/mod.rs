@@ -1,6 +1,6 @@
 //! The main path of the dispatcher: from a received message to its settlement.
 //!
-//! - `decode.rs`: decodes the message
+//! - `decode.rs`: decodes the message, or the probe that is in its place
 //! - `precheck.rs`: not due, cancelled, superseded by a replay, expired
 //! - `acquire.rs`: a permit of the target and a slot, or a deferral
 //! - `call.rs`: the call
@@ -24,16 +24,16 @@ use crate::concurrency::{InFlight, slots_of};
 use crate::context::{AttemptContext, AttemptResult};
 use crate::queue::{WorkQueue, broker_queue};
 use acquire::{Admission, acquire_permit, defer, release_permit};
-use broker::Received;
+use broker::{Received, Settlement};
 use call::{CompletedAttempt, call};
 use contract::{Message, ReplyCode};
 use decision::decide_next;
-use decode::decode;
+use decode::{NotACallback, decode};
 use delivery::Verdict;
 use panicked::catch_panic;
 use precheck::check_before_attempt;
 use record::record_before_settle;
-use settlement::{send_reply, settle, settlement_for};
+use settlement::{answer_probe, send_reply, settle, settlement_for};
 use std::pin::pin;
 use telemetry::{count_attempt, log_attempt};
 
@@ -51,7 +51,12 @@ pub(crate) async fn process_message(
     }
     let message = match decode(&received.body, broker_queue(queue), &context.metrics) {
         Ok(message) => message,
-        Err(settlement) => {
+        Err(NotACallback::Probe(probe)) => {
+            answer_probe(&probe, &context.broker);
+            Box::pin(settle(received, Settlement::Complete)).await;
+            return;
+        }
+        Err(NotACallback::Unusable(settlement)) => {
             Box::pin(settle(received, settlement)).await;
             return;
         }

@@ -53,10 +53,15 @@ pub(super) async fn check_before_attempt(
         .then(|| expired(message, target, now, metrics))
 }
 
-/// How long the message must still wait. It arrives early if its delay exceeds the broker's longest.
+/// How long the message must still wait. It arrives early if its delay exceeds the broker's longest,
+/// or if it was moved by hand.
+///
+/// A message that was scheduled in the future was so by a clock ahead of this one. The broker, which
+/// counts time and reads no clock, has held it for its delay: it is due.
 fn due_in(message: &Message, now_ms: u64) -> Option<Duration> {
     let early = message.not_before?.checked_sub(now_ms)?;
-    (early > 0).then(|| Duration::from_millis(early))
+    let scheduled_at = message.scheduled_at.unwrap_or(message.accepted_at);
+    (early > 0 && scheduled_at <= now_ms).then(|| Duration::from_millis(early))
 }
 
 fn cancelled(
@@ -108,5 +113,50 @@ fn expired(
         record: Some(record),
         settlement,
         reply: Some(ReplyCode::Failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::settlement::defer;
+    use crate::tests::message;
+
+    const NOW: u64 = 1_763_900_000_000;
+    const DAY: u64 = 86_400_000;
+
+    fn scheduled(at: u64, delay_ms: u64) -> Message {
+        let mut message = message();
+        message.accepted_at = NOW - 60_000;
+        let settlement = defer(&message, at, Duration::from_millis(delay_ms));
+        let Settlement::Reschedule { message, .. } = settlement else {
+            panic!("{settlement:?}")
+        };
+        Message::decode(&message.body).unwrap()
+    }
+
+    #[test]
+    fn a_message_that_comes_early_waits_for_the_rest_of_its_delay() {
+        let message = scheduled(NOW, 5_000);
+        assert_eq!(due_in(&message, NOW + 5_000), None);
+        let rest = Some(Duration::from_millis(4_000));
+        assert_eq!(due_in(&message, NOW + 1_000), rest);
+        // An older version did not say when it was scheduled.
+        let old = Message {
+            scheduled_at: None,
+            ..message
+        };
+        assert_eq!(due_in(&old, NOW + 1_000), rest);
+    }
+
+    #[test]
+    fn a_retry_scheduled_under_a_clock_a_day_ahead_is_due_when_the_broker_delivers_it() {
+        let message = scheduled(NOW + DAY, 5_000);
+        assert_eq!(due_in(&message, NOW + 5_000), None);
+        // So is a callback that was accepted with a delay under such a clock.
+        let mut accepted = scheduled(NOW, 5_000);
+        (accepted.accepted_at, accepted.scheduled_at) = (NOW + DAY, None);
+        accepted.not_before = Some(NOW + DAY + 60_000);
+        assert_eq!(due_in(&accepted, NOW + 60_000), None);
     }
 }

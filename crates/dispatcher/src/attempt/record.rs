@@ -1,7 +1,8 @@
 //! Builds the record of a message, and makes it durable before the settlement.
 //!
-//! An outage of the journal must not stop deliveries: after a timeout the message is settled, and the
-//! record stays in the recorder's buffer.
+//! Durable means: confirmed by the journal's queue, or in the recorder's spool. An outage of the journal
+//! must not stop deliveries: after a timeout the message is settled, and the record stays in the
+//! recorder's buffer.
 
 use super::call::CompletedAttempt;
 use crate::deferral::DeferralCause;
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 /// For callbacks that are delivered or will be retried.
 const RECORD_TIMEOUT: Duration = Duration::from_millis(250);
+/// The same where a record that is late goes to a spool: twice the time after which it does. It is
+/// rarely used up: during an outage a record is in the spool within a few milliseconds.
+const SPOOLED_RECORD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Longer, because a dead letter must be found by the operators who replay it.
 const DEAD_LETTER_RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -21,7 +25,8 @@ pub(crate) async fn record_before_settle(record: Option<Record>, recorder: Optio
     let (Some(record), Some(recorder)) = (record, recorder) else {
         return;
     };
-    let Some(timeout) = record_timeout(&record.state) else {
+    let spools = recorder.spool().is_some();
+    let Some(timeout) = record_timeout(&record.state, spools) else {
         return recorder.record(record);
     };
     // The recorder reports records that are late or dropped.
@@ -29,11 +34,15 @@ pub(crate) async fn record_before_settle(record: Option<Record>, recorder: Optio
 }
 
 /// `None`: no wait.
-fn record_timeout(state: &RecordedState) -> Option<Duration> {
+fn record_timeout(state: &RecordedState, spools: bool) -> Option<Duration> {
     match state {
         RecordedState::Queued { .. } | RecordedState::Deferred { .. } => None,
         RecordedState::Retrying { .. } | RecordedState::Delivered | RecordedState::Cancelled => {
-            Some(RECORD_TIMEOUT)
+            Some(if spools {
+                SPOOLED_RECORD_TIMEOUT
+            } else {
+                RECORD_TIMEOUT
+            })
         }
         RecordedState::Dead { .. } | RecordedState::Expired => Some(DEAD_LETTER_RECORD_TIMEOUT),
     }
@@ -179,6 +188,9 @@ fn detail(outcome: &Outcome) -> Option<String> {
             after.as_secs()
         )),
         Outcome::AddressRefused(refusal) => Some(refusal.to_string()),
+        Outcome::SuccessRuleUnreadable { reason, .. } => Some(reason.to_string()),
+        Outcome::NameUnresolved(failed) => Some(failed.to_string()),
+        Outcome::MalformedAnswer(part) => Some(part.to_string()),
         Outcome::Answered {
             retry_after: None, ..
         }
@@ -189,9 +201,7 @@ fn detail(outcome: &Outcome) -> Option<String> {
         | Outcome::ConnectTimeout
         | Outcome::Timeout
         | Outcome::NameNotFound
-        | Outcome::NameUnresolved
         | Outcome::Tls
-        | Outcome::MalformedAnswer
         | Outcome::CalleeWithoutUrl
         | Outcome::ResolverDown
         | Outcome::Failed => None,
@@ -204,8 +214,8 @@ mod tests {
     use crate::attempt::settlement;
     use bytes::Bytes;
     use contract::{Options, UnknownFields};
-    use delivery::Refusal;
     use delivery::limits::DeferReason;
+    use delivery::{FailedLookup, MalformedPart, Refusal, UnreadableAnswer};
     use uuid::Uuid;
 
     const AFTER: Duration = Duration::from_secs(30);
@@ -224,6 +234,7 @@ mod tests {
             attempt: 2,
             deferrals: 0,
             not_before: None,
+            scheduled_at: None,
             traceparent: None,
             reply_to: None,
             history: Vec::new(),
@@ -374,7 +385,17 @@ mod tests {
             retry_after: Some(Duration::from_secs(7)),
         };
         assert!(detail(&asked).unwrap().contains("7 s"));
-        assert!(detail(&Outcome::AddressRefused(Refusal::Loopback)).is_some());
+        for outcome in [
+            Outcome::AddressRefused(Refusal::Loopback),
+            Outcome::NameUnresolved(FailedLookup::Ipv6),
+            Outcome::MalformedAnswer(MalformedPart::Header),
+            Outcome::SuccessRuleUnreadable {
+                status: 200,
+                reason: UnreadableAnswer::NotJson,
+            },
+        ] {
+            assert!(detail(&outcome).is_some(), "{outcome:?}");
+        }
         assert_eq!(detail(&Outcome::Timeout), None);
     }
 
@@ -403,7 +424,9 @@ mod tests {
             ),
             (RecordedState::Expired, Some(DEAD_LETTER_RECORD_TIMEOUT)),
         ] {
-            assert_eq!(record_timeout(&state), expected, "{state:?}");
+            assert_eq!(record_timeout(&state, false), expected, "{state:?}");
+            let spooled = expected.map(|it| it.max(SPOOLED_RECORD_TIMEOUT));
+            assert_eq!(record_timeout(&state, true), spooled, "{state:?}");
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use super::call::CompletedAttempt;
 use broker::{Broker, BrokerMessage, Received, Settlement};
-use contract::{HistoryEntry, Message, Reply, ReplyCode, UnknownFields, duration_ms};
+use contract::{
+    HistoryEntry, Message, Probe, ProbeAnswer, Reply, ReplyCode, UnknownFields, duration_ms,
+};
 use delivery::{DeadLetterReason, Verdict};
+use runtime::clock::now_ms;
 use std::time::Duration;
 
 /// Deferrals by a target's limits are counted up to this number: the delay has reached its maximum by
@@ -80,6 +83,16 @@ pub(super) fn send_reply(message: &Message, code: Option<ReplyCode>, broker: &Br
     }
 }
 
+/// Answers a probe: everything that was ready before it in its queue has been received since. Best
+/// effort, as every reply.
+pub(super) fn answer_probe(probe: &Probe, broker: &Broker) {
+    let answer = ProbeAnswer {
+        probe_id: probe.probe_id,
+        received_at: now_ms(),
+    };
+    broker.reply(probe.reply_to.clone(), answer.encode().into());
+}
+
 /// Encodes a message for the queue.
 pub fn to_broker_message(message: &Message) -> BrokerMessage {
     BrokerMessage {
@@ -92,6 +105,7 @@ pub fn to_broker_message(message: &Message) -> BrokerMessage {
 
 fn reschedule(mut message: Message, ended_at: u64, delay: Duration) -> Settlement {
     message.not_before = Some(ended_at.saturating_add(duration_ms(delay)));
+    message.scheduled_at = Some(ended_at);
     Settlement::Reschedule {
         delay,
         message: to_broker_message(&message),
@@ -161,6 +175,7 @@ mod tests {
             attempt: 2,
             deferrals: 3,
             not_before: None,
+            scheduled_at: None,
             traceparent: None,
             reply_to: Some("there".to_owned()),
             history: Vec::new(),
@@ -232,7 +247,7 @@ mod tests {
             let deferred = Message::decode(&deferred.body).unwrap();
             assert_eq!(delay, AFTER);
             message.deferrals = counted;
-            message.not_before = Some(37_000);
+            (message.not_before, message.scheduled_at) = (Some(37_000), Some(7_000));
             assert_eq!(deferred, message);
         }
     }

@@ -66,6 +66,8 @@ pub struct CalleeConfig {
     pub success_pointer: Option<String>,
     /// The values there that mean success.
     pub success_values: Vec<String>,
+    /// Whether a 2xx answer in which the success rule finds no value counts as delivered.
+    pub success_when_unreadable: bool,
     /// Headers of every call to it. They replace those of callers.
     pub headers: BTreeMap<String, SecretRef>,
     /// How the gateway authenticates: `basic` (RFC 7617) or `bearer` (RFC 6750).
@@ -146,10 +148,22 @@ impl CalleeConfig {
     /// Its exceptions from the usual retry rules.
     ///
     /// # Errors
-    /// Why `never_retry` cannot be used.
-    pub(crate) fn retry_overrides(&self) -> Result<RetryOverrides, String> {
-        RetryOverrides::new(self.retry_on.clone(), self.never_retry.clone())
-            .map_err(|both| format!("{both} is in retry_on as well"))
+    /// The key that cannot be used, and why.
+    pub(crate) fn retry_overrides(&self) -> Result<RetryOverrides, (&'static str, String)> {
+        let overrides = RetryOverrides::new(self.retry_on.clone(), self.never_retry.clone())
+            .map_err(|both| ("never_retry", format!("{both} is in retry_on as well")))?;
+        if !self.success_when_unreadable {
+            return Ok(overrides);
+        }
+        let key = "success_when_unreadable";
+        if self.success_pointer.is_none() {
+            let reason = "it needs success_pointer and success_values".to_owned();
+            return Err((key, reason));
+        }
+        overrides.unreadable_as_success().map_err(|named| {
+            let reason = format!("{named} is in retry_on or never_retry as well");
+            (key, reason)
+        })
     }
 
     /// The only addresses and hosts at which it may be called, if it names any.
@@ -184,8 +198,8 @@ impl CalleeConfig {
         if let Err(error) = self.own_schedule() {
             report("schedule", error.to_string());
         }
-        if let Err(reason) = self.retry_overrides() {
-            report("never_retry", reason);
+        if let Err((key, reason)) = self.retry_overrides() {
+            report(key, reason);
         }
         let single_values = [
             self.url_error(),

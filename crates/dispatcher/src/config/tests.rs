@@ -319,6 +319,19 @@ fn settings_of_a_callee_that_belong_together_are_set_together() {
             "success_pointer: success_pointer and success_values go together: set both, or none",
         ),
         (
+            json!({ "success_when_unreadable": true }),
+            "success_when_unreadable: it needs success_pointer and success_values",
+        ),
+        (
+            json!({
+                "success_pointer": "/code",
+                "success_values": ["0"],
+                "success_when_unreadable": true,
+                "never_retry": ["success_rule_unreadable"],
+            }),
+            "success_when_unreadable: success_rule_unreadable is in retry_on or never_retry as well",
+        ),
+        (
             json!({ "success_pointer": "code", "success_values": ["0"] }),
             "success_pointer: it is not a JSON pointer (write /code, or /result/code)",
         ),

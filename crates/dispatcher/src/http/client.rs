@@ -1,27 +1,31 @@
 //! Makes one call to a target and turns the response into an outcome.
 
+use crate::http::connector::CutOff;
 use crate::http::dns::Resolver;
 use crate::http::error::classify;
 use crate::http::headers::headers;
+use crate::http::pool::UsedConnection;
 use crate::policy::route::{DeliveryRoute, Destination};
-use crate::policy::success_rule::SuccessRule;
+use crate::policy::success_rule::{AnswerBody, Judgement, SuccessRule};
 use contract::Message;
 use delivery::{Outcome, retry_after};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::ext::on_informational;
-use hyper::header::RETRY_AFTER;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use hyper::{Method, Request, Response, Uri};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use url::Host;
 
-/// How much of a response body is read, for the callee's success rule and so that the connection
-/// can be reused. The rest is cut off.
-const MAX_RESPONSE_BODY: usize = 16 * 1024;
+/// How much of a response body is read so that the connection can be reused. The rest is cut off.
+const MAX_DRAINED_BODY: usize = 16 * 1024;
+
+/// How much of a response body is read for a callee's success rule.
+const MAX_JUDGED_BODY: usize = 64 * 1024;
 
 /// How many interim responses (1xx) a target may send before its answer: a hint, or a sign of life
 /// every few seconds.
@@ -81,20 +85,24 @@ impl HttpSender {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target;
         *request.headers_mut() = headers(message, callee_headers, signing, now, fastrand::u64(..));
-        let flood = InterimCount::watch(&mut request);
+        let flood = InterimCount::of(&mut request);
         let deadline = Instant::now() + route.timeout;
-        let answer = tokio::time::timeout_at(deadline, client.inner.request(request));
+        let answer = tokio::time::timeout_at(
+            deadline,
+            client.request(request, |cut_off| flood.watch_over(cut_off)),
+        );
         let answer = tokio::select! {
-            answer = answer => answer,
+            // First: too many interim responses also end the connection.
+            biased;
             status = flood.exceeded() => {
-                // The connection is closed with the request, which is dropped here.
                 return Outcome::Answered { status, retry_after: None };
             }
+            answer = answer => answer,
         };
         match answer {
-            Ok(Ok(response)) => {
+            Ok(Ok((response, connection))) => {
                 let rule = profile.and_then(|profile| profile.success_rule.as_ref());
-                read_response(response, rule, deadline).await
+                read_response(response, connection, rule, deadline).await
             }
             Ok(Err(error)) => classify(&error),
             Err(_) => Outcome::Timeout,
@@ -109,10 +117,12 @@ struct InterimCount {
     seen: AtomicUsize,
     exceeded: Notify,
     status: AtomicU16,
+    /// Of the connection that the request is sent on.
+    connection: Mutex<CutOff>,
 }
 
 impl InterimCount {
-    fn watch<B>(request: &mut Request<B>) -> Arc<Self> {
+    fn of<B>(request: &mut Request<B>) -> Arc<Self> {
         let count = Arc::new(Self::default());
         let counter = Arc::clone(&count);
         on_informational(request, move |response| {
@@ -120,9 +130,21 @@ impl InterimCount {
                 let status = response.status().as_u16();
                 counter.status.store(status, Ordering::Release);
                 counter.exceeded.notify_one();
+                counter.connection().now();
             }
         });
         count
+    }
+
+    /// Ends this connection when there are too many.
+    fn watch_over(&self, connection: CutOff) {
+        *self.connection() = connection;
+    }
+
+    fn connection(&self) -> MutexGuard<'_, CutOff> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until there are too many, and returns the status of the last one.
@@ -132,45 +154,98 @@ impl InterimCount {
     }
 }
 
+/// How the reading of a body ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BodyEnd {
+    Complete,
+    /// It is longer than what is read of it.
+    TooLong,
+    /// The connection was lost.
+    Lost,
+    /// It was not complete by the deadline.
+    TimedOut,
+}
+
 /// The outcome is that of the status and, for a 2xx, of the callee's success rule. The body is read in
 /// any case, until the same deadline, so that the connection can be reused.
 async fn read_response(
     response: Response<Incoming>,
+    connection: UsedConnection,
     rule: Option<&SuccessRule>,
     deadline: Instant,
 ) -> Outcome {
-    let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
+    let (head, mut incoming) = response.into_parts();
+    let status = head.status.as_u16();
+    let retry_after = text_of(&head.headers, &RETRY_AFTER)
         .and_then(|value| retry_after(value, SystemTime::now()));
     let rule = rule.filter(|_| (200..=299).contains(&status));
-    let mut incoming = response.into_body();
-    let (mut length, mut body) = (0, Vec::new());
-    let complete = loop {
-        match tokio::time::timeout_at(deadline, incoming.frame()).await {
-            Ok(Some(Ok(frame))) => {
-                let Ok(chunk) = frame.into_data() else {
-                    continue; // Trailers.
-                };
-                length += chunk.len();
-                if length > MAX_RESPONSE_BODY {
-                    break false;
-                }
-                if rule.is_some() {
-                    body.extend_from_slice(&chunk);
-                }
-            }
-            Ok(None) => break true,
-            Ok(Some(Err(_))) | Err(_) => break false,
-        }
-    };
-    match rule {
-        Some(rule) if !(complete && rule.accepts(&body)) => Outcome::SuccessRuleFailed { status },
-        Some(_) | None => Outcome::Answered {
+    let mut body = Vec::new();
+    let max = rule.map_or(MAX_DRAINED_BODY, |_| MAX_JUDGED_BODY);
+    let end = read_body(
+        &mut incoming,
+        max,
+        rule.is_some().then_some(&mut body),
+        deadline,
+    )
+    .await;
+    if end == BodyEnd::Complete {
+        connection.put_back();
+    }
+    let judgement = rule.map(|rule| {
+        let encoding = text_of(&head.headers, &CONTENT_ENCODING);
+        rule.judge(&AnswerBody {
+            bytes: &body,
+            content_type: text_of(&head.headers, &CONTENT_TYPE),
+            is_compressed: encoding.is_some_and(|it| !it.eq_ignore_ascii_case("identity")),
+            is_too_long: end == BodyEnd::TooLong,
+        })
+    });
+    match (judgement, end) {
+        (None | Some(Judgement::Success), _) => Outcome::Answered {
             status,
             retry_after,
         },
+        (Some(Judgement::Failure), _) => Outcome::SuccessRuleFailed { status },
+        // The answer did not arrive, so it says nothing about the rule.
+        (Some(Judgement::Unreadable(_)), BodyEnd::Lost) => Outcome::ConnectionReset,
+        (Some(Judgement::Unreadable(_)), BodyEnd::TimedOut) => Outcome::Timeout,
+        (Some(Judgement::Unreadable(reason)), BodyEnd::Complete | BodyEnd::TooLong) => {
+            Outcome::SuccessRuleUnreadable { status, reason }
+        }
     }
+}
+
+/// Reads at most `max` bytes, and keeps them if there is room for them.
+async fn read_body(
+    incoming: &mut Incoming,
+    max: usize,
+    mut kept: Option<&mut Vec<u8>>,
+    deadline: Instant,
+) -> BodyEnd {
+    let mut left = max;
+    loop {
+        match tokio::time::timeout_at(deadline, incoming.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                let Ok(mut chunk) = frame.into_data() else {
+                    continue; // Trailers.
+                };
+                let is_too_long = chunk.len() > left;
+                chunk.truncate(left);
+                left -= chunk.len();
+                if let Some(kept) = &mut kept {
+                    kept.extend_from_slice(&chunk);
+                }
+                if is_too_long {
+                    return BodyEnd::TooLong;
+                }
+            }
+            Ok(None) => return BodyEnd::Complete,
+            Ok(Some(Err(_))) => return BodyEnd::Lost,
+            Err(_) => return BodyEnd::TimedOut,
+        }
+    }
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -2,13 +2,17 @@
 
 use crate::http::dns::GuardedResolver;
 use hyper::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use std::error::Error;
-use std::future::Future;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -30,9 +34,31 @@ pub(crate) struct Connector {
 #[error("the connection was not established in time")]
 pub(crate) struct ConnectTimeout;
 
-type BoxError = Box<dyn Error + Send + Sync>;
-type Connecting =
-    Pin<Box<dyn Future<Output = Result<MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>> + Send>>;
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A connection to a target.
+pub(crate) struct TargetStream {
+    inner: MaybeHttpsStream<TokioIo<TcpStream>>,
+    cut_off: CutOff,
+}
+
+/// Ends a connection between two reads. A target that floods one costs its whole task otherwise, which
+/// hears late that nobody waits for the answer any more. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CutOff(Arc<AtomicBool>);
+
+impl CutOff {
+    /// The next read fails.
+    pub(crate) fn now(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl TargetStream {
+    pub(crate) fn cut_off(&self) -> CutOff {
+        self.cut_off.clone()
+    }
+}
 
 impl Connector {
     pub(crate) fn new(resolver: GuardedResolver, tls: ClientConfig, timeout: Duration) -> Self {
@@ -47,23 +73,68 @@ impl Connector {
             timeout,
         }
     }
+
+    /// Connects to the host of `target`, of which only scheme, host and port matter.
+    ///
+    /// # Errors
+    /// Why there is no connection: [`ConnectTimeout`], a refusal of the guard, or an error of the
+    /// system.
+    pub(crate) async fn connect(&self, target: Uri) -> Result<TargetStream, BoxError> {
+        let mut connector = self.inner.clone();
+        let connecting = async {
+            poll_fn(|context| connector.poll_ready(context)).await?;
+            connector.call(target).await
+        };
+        match tokio::time::timeout(self.timeout, connecting).await {
+            Ok(connected) => Ok(TargetStream {
+                inner: connected?,
+                cut_off: CutOff::default(),
+            }),
+            Err(_) => Err(ConnectTimeout.into()),
+        }
+    }
 }
 
-impl Service<Uri> for Connector {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = BoxError;
-    type Future = Connecting;
+impl Read for TargetStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = self.get_mut();
+        if stream.cut_off.0.load(Ordering::Acquire) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut stream.inner).poll_read(context, buffer)
+    }
+}
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context)
+impl Write for TargetStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(context, bytes)
     }
 
-    fn call(&mut self, target: Uri) -> Connecting {
-        let connecting = tokio::time::timeout(self.timeout, self.inner.call(target));
-        Box::pin(async move {
-            connecting
-                .await
-                .unwrap_or_else(|_| Err(ConnectTimeout.into()))
-        })
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
     }
 }

@@ -3,26 +3,33 @@
 //! The client's own predicates are coarse (refused, unknown name and TLS failure are all "connect"),
 //! so the chain of sources decides. No error text is ever shown.
 
+use crate::http::connections::NoConnectionLeft;
 use crate::http::connector::ConnectTimeout;
 use crate::http::dns::ResolveError;
-use delivery::Outcome;
+use crate::http::pool::RequestError;
+use delivery::{MalformedPart, Outcome};
+use runtime::LogLimit;
 use std::error::Error;
+use std::fmt::Display;
 use std::io;
+
+/// At most one line a second: thousands of calls fail together.
+static OUT_OF_RESOURCES: LogLimit = LogLimit::new();
 
 /// Linux's ENFILE, EMFILE, ENOBUFS, ENOMEM and EADDRNOTAVAIL (`errno.h`): this machine is out of
 /// descriptors, buffers or local ports. The target is not at fault.
 const LOCAL_RESOURCE_ERRNOS: [i32; 5] = [23, 24, 105, 12, 99];
 
-pub(crate) fn classify(error: &hyper_util::client::legacy::Error) -> Outcome {
+pub(crate) fn classify(error: &RequestError) -> Outcome {
     let causes = || std::iter::successors(error.source(), |&cause| cause.source());
     let timed_out = |cause: &(dyn Error + 'static)| {
         let error = cause.downcast_ref::<io::Error>();
         error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
     };
     if causes().any(timed_out) {
-        return match error.is_connect() {
-            true => Outcome::ConnectTimeout,
-            false => Outcome::Timeout,
+        return match error {
+            RequestError::Connect(_) => Outcome::ConnectTimeout,
+            RequestError::Exchange(_) => Outcome::Timeout,
         };
     }
     let outcome = causes().find_map(from_cause);
@@ -36,12 +43,15 @@ fn from_cause(cause: &(dyn Error + 'static)) -> Option<Outcome> {
     if cause.is::<ConnectTimeout>() {
         return Some(Outcome::ConnectTimeout);
     }
+    if cause.is::<NoConnectionLeft>() {
+        return Some(out_of_resources(cause));
+    }
     if cause.is::<rustls::Error>() {
         return Some(Outcome::Tls);
     }
     if let Some(error) = cause.downcast_ref::<hyper::Error>() {
         if error.is_parse() {
-            return Some(Outcome::MalformedAnswer);
+            return Some(Outcome::MalformedAnswer(malformed_part(error)));
         }
         if error.is_incomplete_message() {
             return Some(Outcome::ConnectionReset);
@@ -64,8 +74,7 @@ fn from_io(error: &io::Error) -> Option<Outcome> {
         .raw_os_error()
         .is_some_and(|code| LOCAL_RESOURCE_ERRNOS.contains(&code))
     {
-        tracing::error!(%error, "call failed: this machine is out of descriptors, memory or local ports");
-        return Some(Outcome::Failed);
+        return Some(out_of_resources(error));
     }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Some(Outcome::ConnectionRefused),
@@ -78,5 +87,36 @@ fn from_io(error: &io::Error) -> Option<Outcome> {
         | io::ErrorKind::NetworkDown => Some(Outcome::Unreachable),
         io::ErrorKind::TimedOut => Some(Outcome::ConnectTimeout),
         _ => None,
+    }
+}
+
+/// The target is not at fault, and the callback is deferred.
+fn out_of_resources(error: impl Display) -> Outcome {
+    if let Some(suppressed) = OUT_OF_RESOURCES.permit() {
+        tracing::error!(
+            %error,
+            suppressed,
+            "call failed: this machine is out of descriptors, memory or local ports"
+        );
+    }
+    Outcome::Failed
+}
+
+/// hyper names the part in its text alone.
+fn malformed_part(error: &hyper::Error) -> MalformedPart {
+    if error.is_parse_status() {
+        return MalformedPart::Status;
+    }
+    let text = error.to_string();
+    if text.contains("too large") {
+        MalformedPart::HeadTooLarge
+    } else if text.contains("version") {
+        MalformedPart::Version
+    } else if text.contains("content-length") || text.contains("transfer-encoding") {
+        MalformedPart::Framing
+    } else if text.contains("header") {
+        MalformedPart::Header
+    } else {
+        MalformedPart::Other
     }
 }

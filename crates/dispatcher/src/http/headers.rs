@@ -138,6 +138,7 @@ mod tests {
             attempt: 3,
             deferrals: 0,
             not_before: None,
+            scheduled_at: None,
             traceparent: None,
             reply_to: None,
             history: Vec::new(),

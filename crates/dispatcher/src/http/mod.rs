@@ -3,13 +3,15 @@
 //! - `client.rs`: makes a call and reads the response
 //! - `pool.rs`: connection pools, one per address policy and TLS profile
 //! - `connector.rs`: opens connections
+//! - `connections.rs`: bounds them in total
 //! - `dns/`: resolves names to admitted addresses
 //! - `error.rs`: classifies errors of the HTTP client as outcomes
 //! - `headers.rs`: request headers
 //! - `tls.rs`: trusted roots and client certificates
 
 pub(crate) mod client;
-mod connector;
+pub(crate) mod connections;
+pub(crate) mod connector;
 pub(crate) mod dns;
 mod error;
 mod headers;

@@ -48,6 +48,8 @@ pub struct DispatcherMetrics {
     unrouted_requeued: Counter,
     attempt_panics: Counter,
     paused_targets: Gauge,
+    target_connections: Gauge,
+    target_connections_shed: Counter,
     targets: TargetCollector,
 }
 
@@ -82,6 +84,10 @@ impl DispatcherMetrics {
         let attempt_panics = counter(
             "attempt_panics",
             "Attempts that ended in a panic: a bug; their messages are deferred",
+        );
+        let target_connections_shed = counter(
+            "target_connections_shed",
+            "Idle connections to targets closed to make room for others",
         );
         Self {
             attempts: add(
@@ -136,6 +142,13 @@ impl DispatcherMetrics {
                 "Callees and targets that are paused, as far as the process knows",
                 Gauge::default(),
             ),
+            target_connections: add(
+                registry,
+                "target_connections",
+                "Connections to targets, in use and idle",
+                Gauge::default(),
+            ),
+            target_connections_shed,
             retries_scheduled,
             cancelled,
             stale_replicas_discarded,
@@ -214,6 +227,16 @@ impl DispatcherMetrics {
     /// An attempt panicked.
     pub(crate) fn attempt_panicked(&self) {
         self.attempt_panics.inc();
+    }
+
+    /// The number of connections to targets, for who opens them.
+    pub(crate) fn target_connections(&self) -> Gauge {
+        self.target_connections.clone()
+    }
+
+    /// The number of idle connections that made room, for who closes them.
+    pub(crate) fn target_connections_shed(&self) -> Counter {
+        self.target_connections_shed.clone()
     }
 
     /// Publishes the number of pauses and the samples of the busiest targets.
@@ -301,6 +324,8 @@ mod tests {
             &[
                 "ringback_redelivered_total{queue=\"first\"} 0",
                 "ringback_attempts_in_flight{queue=\"retry\"} 0",
+                "ringback_target_connections 0",
+                "ringback_target_connections_shed_total 0",
             ],
         );
     }

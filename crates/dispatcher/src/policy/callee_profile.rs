@@ -56,9 +56,8 @@ impl CalleePolicy {
         let schedule = config.own_schedule();
         let schedule = schedule.map_err(|error| refused(no, "schedule", error))?;
         let retry_overrides = config.retry_overrides();
-        let retry_overrides =
-            retry_overrides.map_err(|reason| refused(no, "never_retry", reason))?;
-        let rule = config.success_pointer.clone();
+        let retry_overrides = retry_overrides.map_err(|(key, reason)| refused(no, key, reason))?;
+        let rule = config.success_pointer.as_deref();
         let rule = rule.map(|pointer| SuccessRule::new(pointer, config.success_values.clone()));
         Ok(Self {
             key: LimitKey::Callee(no.into()),

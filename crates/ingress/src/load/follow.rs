@@ -1,9 +1,13 @@
 //! Reads the journal's counts each second, and publishes what admission uses.
+//!
+//! A journal that answers may lack what was accepted: its writers may be unable to write. While this
+//! process's own records are not stored, a reading says less than is known, and the last one holds.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::Journal;
+use journal::{JournalHandle, UnfinishedCounts};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{BrokerLoad, LoadTracker, MAX_APPS};
@@ -14,16 +18,21 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A slower answer is none: the last reading holds.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// After so many intervals a record must be stored.
+const MAX_INTERVALS: usize = 6;
+
 /// Follows the broker and the journal until it is dropped. Without a journal there are no figures of
 /// apps.
 pub(crate) async fn follow(
     tracker: Arc<LoadTracker>,
-    journal: Option<Journal>,
+    journal: Option<JournalHandle>,
     metrics: Arc<IngressMetrics>,
 ) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_stale = false;
+    // The number of this process's newest record, in the last intervals.
+    let mut numbers = VecDeque::with_capacity(MAX_INTERVALS + 1);
     loop {
         ticks.tick().await;
         let broker = BrokerLoad::of(&tracker.depths.borrow());
@@ -32,7 +41,12 @@ pub(crate) async fn follow(
             continue;
         };
         let begun = tracker.now();
-        let read = timeout(READ_TIMEOUT, journal.unfinished(MAX_APPS)).await;
+        numbers.push_back(journal.recorder.last_number());
+        let must_be_stored = match numbers.len() > MAX_INTERVALS {
+            true => numbers.pop_front().unwrap_or_default(),
+            false => 0,
+        };
+        let read = timeout(READ_TIMEOUT, read(journal, must_be_stored)).await;
         let failed = match read {
             Ok(Ok(counts)) => {
                 let broker = BrokerLoad::of(&tracker.depths.borrow());
@@ -40,7 +54,7 @@ pub(crate) async fn follow(
                 tracker.with(|state| state.read(counts, &broker, begun, now));
                 None
             }
-            Ok(Err(error)) => Some(error.to_string()),
+            Ok(Err(error)) => Some(error),
             Err(_) => Some("it did not answer in time".to_owned()),
         };
         match (&failed, is_stale) {
@@ -58,4 +72,19 @@ pub(crate) async fn follow(
         let (samples, stale_messages) = tracker.with(|state| (state.samples(now), state.stale));
         metrics.publish_apps(samples, is_stale, stale_messages);
     }
+}
+
+/// The counts, if they hold what this process recorded up to the number `must_be_stored`.
+async fn read(journal: &JournalHandle, must_be_stored: u64) -> Result<UnfinishedCounts, String> {
+    let JournalHandle { journal, recorder } = journal;
+    let own = journal.recorder(recorder.info().id).await;
+    let own = own.map_err(|error| error.to_string())?;
+    let stored = own.map_or(0, |own| own.last_number());
+    if stored < must_be_stored {
+        return Err(format!(
+            "records of this process are not written: {stored} of {must_be_stored}"
+        ));
+    }
+    let counts = journal.unfinished(MAX_APPS).await;
+    counts.map_err(|error| error.to_string())
 }

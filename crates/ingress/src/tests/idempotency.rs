@@ -98,7 +98,7 @@ async fn a_claim_whose_publish_died_is_taken_over_under_its_id() {
 async fn a_claim_that_is_not_settled_in_time_is_a_503_with_its_id() {
     let ingress = TestIngress::start().await;
     let body = callback("{}");
-    let id = claim_elsewhere(&ingress, &body, TIMEOUT * 2).await;
+    let id = claim_elsewhere(&ingress, &body, TIMEOUT).await;
     let response = ingress.post(KEY, &body).await;
     assert_eq!((response.summary(), response.id()), ((503, "500"), id));
     assert!(queued(&ingress).await.is_empty());
@@ -108,7 +108,7 @@ async fn a_claim_that_is_not_settled_in_time_is_a_503_with_its_id() {
 async fn a_repeat_during_the_first_publish_waits_for_its_confirm() {
     let ingress = TestIngress::start().await;
     let body = callback("{}");
-    let id = claim_elsewhere(&ingress, &body, TIMEOUT * 2).await;
+    let id = claim_elsewhere(&ingress, &body, TIMEOUT).await;
     let confirming = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         ingress.journal.confirm_claim("a", "k1").await.unwrap();

@@ -154,6 +154,39 @@ async fn a_query_that_waits_sees_a_record_that_arrives_later() {
     assert_eq!(response.text("status"), "delivered");
 }
 
+#[actix_web::test]
+async fn a_callback_whose_message_was_purged_is_said_to_be_overdue() {
+    let ingress = TestIngress::start().await;
+    let other = ingress.post("", &callback("{}")).await.id();
+    let mut origin = known_origin(&ingress, other).await;
+    origin.request_id = id_from(Duration::from_secs(600));
+    origin.accepted_at -= 600_000;
+    let (id, at) = (origin.request_id, origin.accepted_at);
+    let record = Record {
+        origin,
+        generation: 0,
+        attempt: 1,
+        at,
+        state: RecordedState::Queued {
+            not_before: Some(at + 60_000),
+        },
+        attempted: None,
+        dead_letter: None,
+    };
+    ingress.journal.record(&[record]).await.unwrap();
+    let path = format!("/api/callback/{id}");
+    let english = "accept-language: en\r\n";
+    let response = ingress.ask("GET", &path, english, "").await;
+    assert_eq!(response.summary(), (200, "202"));
+    let note = response.text("note");
+    assert!(note.contains("9 minutes overdue"), "{note}");
+    assert!(note.contains("removed from the queue by hand"), "{note}");
+    let chinese = ingress.get(id).await;
+    assert!(chinese.text("note").contains("已逾期9分钟"));
+    // One that was just accepted has no note.
+    assert_eq!(ingress.get(other).await.text("note"), "");
+}
+
 async fn known_origin(ingress: &TestIngress, id: Uuid) -> journal::Origin {
     known(ingress, id).await;
     ingress.journal.find(id).await.unwrap().unwrap().origin

@@ -36,9 +36,10 @@ pub(crate) enum WaitFor {
 impl WaitFor {
     const fn is_met_by(self, status: CallbackStatus) -> bool {
         match self {
-            Self::FirstAttempt => {
-                !matches!(status, CallbackStatus::Queued | CallbackStatus::Delivering)
-            }
+            Self::FirstAttempt => !matches!(
+                status,
+                CallbackStatus::Queued | CallbackStatus::Delivering | CallbackStatus::Unaccounted
+            ),
             Self::Final => status.is_final(),
         }
     }
@@ -211,9 +212,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_attempt_has_ended_in_every_status_but_queued_and_delivering() {
+    fn the_first_attempt_has_ended_in_every_status_but_those_that_say_nothing_of_it() {
         for status in CallbackStatus::ALL {
-            let waiting = matches!(status, CallbackStatus::Queued | CallbackStatus::Delivering);
+            let waiting = matches!(
+                status,
+                CallbackStatus::Queued | CallbackStatus::Delivering | CallbackStatus::Unaccounted
+            );
             assert_eq!(
                 WaitFor::FirstAttempt.is_met_by(status),
                 !waiting,

@@ -63,7 +63,11 @@ async fn counted_from_rows(journal: &Journal) -> UnfinishedCounts {
             ..Filter::default()
         };
         let page = journal.list(&filter, after, ALL, 0).await.expect("a page");
-        for callback in page.callbacks.iter().filter(|row| !row.status.is_final()) {
+        for callback in page
+            .callbacks
+            .iter()
+            .filter(|row| row.status.is_unfinished())
+        {
             let app_id = &callback.origin.app_id;
             let app = apps.entry(app_id.clone()).or_insert_with(|| AppCount {
                 app_id: app_id.clone(),

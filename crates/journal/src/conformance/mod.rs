@@ -4,8 +4,9 @@
 //! its own journals. All times are near the present, because an adapter may partition its tables by
 //! time.
 //!
-//! - `write.rs`, `read.rs`, `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `retention.rs`, `counts.rs`:
-//!   a concern each, named as in the adapters. `schema.rs`: tables of other versions are refused.
+//! - `write.rs`, `read.rs`, `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `retention.rs`,
+//!   `counts.rs`, `stream.rs`, `unaccounted.rs`: a concern each, named as in the adapters.
+//!   `schema.rs`: tables of other versions are refused.
 //! - `fixture.rs`: what the parts share.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
@@ -19,6 +20,8 @@ mod read;
 mod replay;
 mod retention;
 mod schema;
+mod stream;
+mod unaccounted;
 mod write;
 
 pub use fixture::JournalFixture;
@@ -33,5 +36,7 @@ pub async fn exercise(fixture: &impl JournalFixture) {
     replay::exercise(fixture).await;
     retention::exercise(fixture).await;
     pause::exercise(fixture).await;
+    stream::exercise(fixture).await;
+    unaccounted::exercise(fixture).await;
     schema::exercise(fixture).await;
 }

@@ -542,6 +542,11 @@ async fn a_lease_has_one_owner_at_a_time(journal: &Journal) {
     assert!(!take(other, 99, 200).await);
     assert!(take(other, 100, 200).await);
     assert!(!take(one, 101, 300).await);
+    assert!(
+        take(other, 150, 90_000_000).await,
+        "under a clock a day ahead"
+    );
+    assert!(take(one, 151, 300).await, "it is not waited for");
     let elsewhere = journal.take_lease("other work", one, now, now + 1).await;
     assert!(elsewhere.expect("a result"));
 }

@@ -6,7 +6,7 @@ use crate::journal::Journal;
 use super::fixture::{JournalFixture, accepted, find, now, open, origin, store};
 
 /// The version of both adapters.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// The oldest version that is upgraded.
 const OLDEST: u32 = 3;
 

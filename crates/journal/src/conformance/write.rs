@@ -53,6 +53,7 @@ async fn a_recorded_callback_is_found(journal: &Journal) {
         discarded: false,
         discarded_by_retention: false,
         updated_at: now,
+        unaccounted: None,
         attempts: Vec::new(),
     };
     assert_eq!(find(journal, &callback).await, expected);

@@ -2,7 +2,8 @@
 //!
 //! Versions: 2 is written, 1 and 2 are read (`golden/` holds a file of each). Version 2 renamed the
 //! state `parked` to `deferred`. Within a version, fields may be added, and so may kinds of records
-//! and states: a reader ignores the fields it does not know and skips the records.
+//! and states: a reader ignores the fields it does not know and skips the records. `span`, after 0.2.0,
+//! says which part of its recorder's stream a batch holds; a batch without it is of an older process.
 
 use bytes::Bytes;
 use serde::de::{Error as _, IgnoredAny};
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::record::Record;
+use super::stream::BatchSpan;
 
 /// The version that is written.
 const VERSION: u8 = 2;
@@ -39,20 +41,25 @@ pub struct UnreadableBatch(#[from] serde_json::Error);
 pub struct DecodedBatch {
     /// The records that this version knows.
     pub records: Vec<Record>,
+    /// The part of its recorder's stream; `None`: an older version wrote it.
+    pub span: Option<BatchSpan>,
     /// How many were skipped because a newer version wrote them: their kind or state is unknown.
     pub skipped: usize,
 }
 
 /// Encodes a batch for the journal's queue.
-pub fn encode_batch(records: &[Record]) -> Bytes {
+pub fn encode_batch(records: &[Record], span: Option<&BatchSpan>) -> Bytes {
     /// The version comes first, as in a queue message.
     #[derive(Serialize)]
     struct Batch<'a> {
         v: u8,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        span: Option<&'a BatchSpan>,
         records: &'a [Record],
     }
     let batch = Batch {
         v: VERSION,
+        span,
         records,
     };
     // Strings, numbers and options: nothing in a record can fail to serialise.
@@ -68,24 +75,30 @@ pub fn decode_batch(bytes: &[u8]) -> Result<DecodedBatch, UnreadableBatch> {
     #[derive(Deserialize)]
     struct Batch<R> {
         v: u8,
+        #[serde(default)]
+        span: Option<BatchSpan>,
         records: Vec<R>,
     }
     // Nearly every batch holds only what this version knows, and names no kind.
     if !contains(bytes, b"\"kind\"")
-        && let Ok(Batch::<Record> { v, records }) = serde_json::from_slice(bytes)
+        && let Ok(Batch::<Record> { v, span, records }) = serde_json::from_slice(bytes)
         && (1..=VERSION).contains(&v)
     {
         return Ok(DecodedBatch {
             records,
+            span,
             skipped: 0,
         });
     }
-    let Batch::<&RawValue> { v, records } = serde_json::from_slice(bytes)?;
+    let Batch::<&RawValue> { v, span, records } = serde_json::from_slice(bytes)?;
     if !(1..=VERSION).contains(&v) {
         let unknown = serde_json::Error::custom(format_args!("unknown version {v}"));
         return Err(UnreadableBatch(unknown));
     }
-    let mut batch = DecodedBatch::default();
+    let mut batch = DecodedBatch {
+        span,
+        ..DecodedBatch::default()
+    };
     for record in records {
         match decode_record(record)? {
             Some(record) => batch.records.push(record),
@@ -145,9 +158,11 @@ mod tests {
 
     use super::*;
     use crate::model::record::{AttemptRecord, Origin, RecordedState};
+    use crate::model::stream::RecorderInfo;
 
     const V1: &[u8] = include_bytes!("../../golden/records-v1.json");
     const V2: &[u8] = include_bytes!("../../golden/records-v2.json");
+    const V2_SPAN: &[u8] = include_bytes!("../../golden/records-v2-span.json");
     const V2_UNKNOWN: &[u8] = include_bytes!("../../golden/records-v2-unknown.json");
 
     const AT: u64 = 1_727_000_000_000;
@@ -243,13 +258,52 @@ mod tests {
             let batch = decode_batch(golden_file).unwrap();
             assert_eq!(batch.records, golden());
             assert_eq!(batch.skipped, 0);
+            assert_eq!(batch.span, None);
         }
+    }
+
+    fn span() -> BatchSpan {
+        BatchSpan {
+            recorder: RecorderInfo {
+                id: Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0009),
+                accepts: true,
+                started_at: AT - 5_000,
+            },
+            first: 7,
+            last: 14,
+            since: AT,
+            until: AT + 10_000,
+            closes: true,
+        }
+    }
+
+    #[test]
+    fn a_batch_says_which_part_of_its_recorders_stream_it_holds() {
+        let written = encode_batch(&golden(), Some(&span()));
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            String::from_utf8_lossy(V2_SPAN)
+        );
+        let batch = decode_batch(V2_SPAN).unwrap();
+        assert_eq!((batch.span, batch.records), (Some(span()), golden()));
+        // A batch without records, and one with a record of an unknown kind.
+        let text = r#"{"v":2,"span":SPAN,"records":[{"kind":"new"}]}"#;
+        let open = BatchSpan {
+            closes: false,
+            ..span()
+        };
+        let json = serde_json::to_string(&open).unwrap();
+        assert!(!json.contains("closes"), "{json}");
+        let batch = decode_batch(text.replace("SPAN", &json).as_bytes()).unwrap();
+        assert_eq!((batch.span, batch.skipped), (Some(open), 1));
+        let batch = decode_batch(&encode_batch(&[], Some(&open))).unwrap();
+        assert_eq!((batch.span, batch.records), (Some(open), Vec::new()));
     }
 
     #[test]
     fn the_newest_version_is_written_to_the_byte() {
         assert_eq!(
-            String::from_utf8_lossy(&encode_batch(&golden())),
+            String::from_utf8_lossy(&encode_batch(&golden(), None)),
             String::from_utf8_lossy(V2)
         );
     }
@@ -264,6 +318,7 @@ mod tests {
         files.sort();
         let expected = [
             "records-v1.json",
+            "records-v2-span.json",
             "records-v2-unknown.json",
             "records-v2.json",
         ];

@@ -3,6 +3,7 @@
 use contract::CallbackStatus;
 
 use super::record::{AttemptRecord, Origin};
+use super::unaccounted::Unaccounted;
 
 /// A callback as stored in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +28,38 @@ pub struct Callback {
     pub discarded_by_retention: bool,
     /// The time of the last record about it, Unix ms.
     pub updated_at: u64,
+    /// With `Unaccounted`.
+    pub unaccounted: Option<Unaccounted>,
     /// All attempts, oldest first: by generation, then number, then start. Empty in lists.
     pub attempts: Vec<AttemptRecord>,
 }
 
+/// How long after its due time a callback counts as overdue, in ms. An attempt lasts a minute at
+/// most, and waits for a slot before.
+const OVERDUE_MS: u64 = 5 * 60 * 1_000;
+
 impl Callback {
-    /// The status as people see it at `now` (Unix ms): a callback whose next attempt is due is
+    /// Since when it is overdue at `now` (both Unix ms): its next attempt was due more than five
+    /// minutes ago, and nothing has been recorded. It waits behind many others, or its message was
+    /// removed from the queue by hand. `None`: it is not overdue.
+    pub fn overdue_since(&self, now: u64) -> Option<u64> {
+        // A callback without a delay is due when it is accepted or replayed.
+        let due = self.next_attempt_at.unwrap_or(self.updated_at);
+        let overdue = self.status.is_unfinished() && due.saturating_add(OVERDUE_MS) <= now;
+        overdue.then_some(due)
+    }
+
+    /// The status as callers see it at `now` (Unix ms). Of an unaccounted callback it is the last
+    /// known one: nothing says that it is being delivered.
+    pub fn last_known_status(&self, now: u64) -> CallbackStatus {
+        match (self.status, self.unaccounted) {
+            (CallbackStatus::Unaccounted, Some(Unaccounted { last_status, .. })) => last_status,
+            (CallbackStatus::Unaccounted, None) => CallbackStatus::Queued,
+            _ => self.status_at(now),
+        }
+    }
+
+    /// The status as operators see it at `now` (Unix ms): a callback whose next attempt is due is
     /// being delivered.
     pub fn status_at(&self, now: u64) -> CallbackStatus {
         let due = self.next_attempt_at.is_some_and(|at| at <= now);
@@ -40,5 +67,56 @@ impl Callback {
             CallbackStatus::Queued | CallbackStatus::Retrying if due => CallbackStatus::Delivering,
             status => status,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DUE: u64 = 1_763_900_000_000;
+
+    fn callback(status: CallbackStatus, next_attempt_at: Option<u64>) -> Callback {
+        Callback {
+            origin: Origin {
+                request_id: uuid::Uuid::nil(),
+                app_id: "a".to_owned(),
+                caller_no: None,
+                callee_no: None,
+                message_type: "m".to_owned(),
+                callback_url: None,
+                target: "https://x.cn:443".to_owned(),
+                accepted_at: DUE,
+            },
+            generation: 0,
+            status,
+            reason: None,
+            deferred_reason: None,
+            next_attempt_at,
+            cancel_requested: false,
+            discarded: false,
+            discarded_by_retention: false,
+            unaccounted: None,
+            updated_at: DUE,
+            attempts: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_due_for_five_minutes_without_a_record_is_overdue() {
+        for status in CallbackStatus::ALL {
+            for next_attempt_at in [None, Some(DUE)] {
+                let callback = callback(status, next_attempt_at);
+                assert_eq!(callback.overdue_since(DUE + OVERDUE_MS - 1), None);
+                let overdue = status.is_unfinished().then_some(DUE);
+                assert_eq!(
+                    callback.overdue_since(DUE + OVERDUE_MS),
+                    overdue,
+                    "{status}"
+                );
+            }
+        }
+        let delayed = callback(CallbackStatus::Queued, Some(DUE + 3_600_000));
+        assert_eq!(delayed.overdue_since(DUE + 3_600_000), None);
     }
 }

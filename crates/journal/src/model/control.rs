@@ -46,6 +46,8 @@ impl CancelOutcome {
             @ (CallbackStatus::Delivered | CallbackStatus::Dead | CallbackStatus::Expired) => {
                 Self::AlreadyEnded(ended)
             }
+            // No message of it was found: none can be in flight.
+            CallbackStatus::Unaccounted => Self::Cancelled,
             CallbackStatus::Queued | CallbackStatus::Retrying | CallbackStatus::Delivering => {
                 match next_attempt_at {
                     Some(next) if next > in_flight_until => Self::Cancelled,

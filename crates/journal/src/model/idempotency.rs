@@ -6,6 +6,8 @@ use crate::column::bigint;
 
 /// How long a key is kept, in ms.
 pub(crate) const KEY_TTL_MS: u64 = 24 * 60 * 60 * 1_000;
+/// By how much the clocks of two processes may differ, in ms.
+const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
 
 /// A request's claim on a key. Keys belong to an app and are kept for 24 hours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,10 +69,56 @@ impl StoredClaim {
             ClaimAction::Keep(Claimed::Conflict)
         } else if self.confirmed {
             ClaimAction::Keep(Claimed::Confirmed(id))
-        } else if self.lease_until > bigint(claim.now) {
+        } else if self.is_leased(claim) {
             ClaimAction::Keep(Claimed::Pending(id))
         } else {
             ClaimAction::Renew(id)
+        }
+    }
+
+    /// Whether another request holds the lease. One that ends far later than a new one would was
+    /// taken under a clock ahead, and is not waited for.
+    fn is_leased(&self, claim: &Claim) -> bool {
+        let latest = claim.lease_until.saturating_add(MAX_CLOCK_DIFFERENCE_MS);
+        (bigint(claim.now) + 1..=bigint(latest)).contains(&self.lease_until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_taken_under_a_clock_ahead_is_not_waited_for() {
+        const NOW: u64 = 1_763_900_000_000;
+        let claim = Claim {
+            app_id: "a".to_owned(),
+            key: "k".to_owned(),
+            request_id: Uuid::from_u128(2),
+            body_hash: [7; 32],
+            now: NOW,
+            lease_until: NOW + 10_000,
+        };
+        for (lease_until, leased) in [
+            (NOW, false),
+            (NOW + 1, true),
+            (NOW + 10_000, true),
+            // The other process's clock is a little ahead.
+            (NOW + 70_000, true),
+            (NOW + 70_001, false),
+            (NOW + 86_400_000, false),
+        ] {
+            let stored = StoredClaim {
+                request_id: Uuid::from_u128(1),
+                body_hash: claim.body_hash.to_vec(),
+                claimed_at: bigint(lease_until) - 10_000,
+                lease_until: bigint(lease_until),
+                confirmed: false,
+            };
+            let action = stored.action(&claim);
+            let pending = matches!(action, ClaimAction::Keep(Claimed::Pending(_)));
+            let renewed = matches!(action, ClaimAction::Renew(_));
+            assert_eq!((pending, renewed), (leased, !leased), "{lease_until}");
         }
     }
 }

@@ -6,7 +6,9 @@
 //! - `control.rs`: what a worker checks before an attempt, and cancellation.
 //! - `idempotency.rs`: claims on idempotency keys. `replay.rs`: dead letters that are tried again.
 //! - `pause.rs`: paused callees and targets. `audit.rs`: who did what. `retention.rs`: how long
-//!   things are kept. `counts.rs`: how many callbacks are unfinished.
+//!   things are kept. `counts.rs`: how many callbacks are unfinished. `unaccounted.rs`: those whose
+//!   end was not recorded.
+//! - `stream.rs`: the numbered stream of each recorder, and what of it is stored. `request_id.rs`.
 
 mod audit;
 mod batch;
@@ -18,7 +20,10 @@ mod pause;
 mod query;
 mod record;
 mod replay;
+mod request_id;
 mod retention;
+mod stream;
+mod unaccounted;
 
 pub use audit::{AuditCursor, AuditEntry, AuditPage, MAX_AUDIT_SUBJECT, StoredAuditEntry};
 pub use batch::{DecodedBatch, UnreadableBatch, decode_batch, encode_batch};
@@ -33,7 +38,13 @@ pub(crate) use query::MAX_PAGE;
 pub use query::{CallbackPage, Cursor, Filter};
 pub use record::{AttemptRecord, Origin, Record, RecordedState};
 pub use replay::{Replay, ReplayOutcome};
+pub use request_id::generated_at;
+pub(crate) use request_id::mark;
 pub(crate) use retention::Remembered;
 pub use retention::{
     MAX_UNFINISHED_COUNTED, Retention, RetentionProgress, retention_discards, retention_operation,
 };
+pub use stream::{AbsenceEvidence, BatchSpan, RecorderInfo, RecorderState};
+pub(crate) use stream::{MAX_RECORDERS, StoredSpans};
+pub(crate) use unaccounted::{EXAMINED_ROWS, RowVersion, UnfinishedRow};
+pub use unaccounted::{OverdueCallback, OverduePage, Unaccounted};

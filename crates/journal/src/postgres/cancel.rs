@@ -21,7 +21,7 @@ use crate::store::ControlStore;
 const CANCEL: &str = "
 UPDATE callbacks SET progress = $2, updated_at = $3, tiebreak = 0, status = $4, reason = NULL,
     deferred_reason = NULL, next_attempt_at = NULL, dead_letter = NULL, dead_letter_since = NULL,
-    replay_taken_at = NULL, cancel_requested_at = $3
+    replay_taken_at = NULL, cancel_requested_at = $3, unaccounted_from = NULL, unaccounted_at = NULL
 WHERE request_id = $1";
 
 #[async_trait]

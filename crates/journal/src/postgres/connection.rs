@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions as _, PgPool};
 
 use super::error::with_timeout;
-use crate::error::JournalResult;
+use super::hosts::Hosts;
+use crate::error::{JournalError, JournalResult};
+use crate::hosts::each_server;
 
 const MAX_CONNECTIONS: u32 = 8;
 /// How long a query waits for a connection if none is free or the server is down.
@@ -32,6 +35,7 @@ const SESSION: [(&str, &str); 4] = [
 #[derive(Clone)]
 pub(crate) struct PostgresJournal {
     pub(super) pool: PgPool,
+    hosts: Arc<Hosts>,
 }
 
 impl fmt::Debug for PostgresJournal {
@@ -47,19 +51,24 @@ impl PostgresJournal {
             return Err("the journal's URL must begin with postgres://".to_owned());
         }
         // The parser's own message may quote a part of the URL.
-        let options: PgConnectOptions = url.parse().map_err(|_| {
+        let unusable = || {
             "the journal's URL is not of the form postgres://user:password@host:port/database"
                 .to_owned()
-        })?;
-        let options = options
-            .application_name("ringback")
-            .options(SESSION)
-            .disable_statement_logging();
+        };
+        let parse = |url: String| {
+            let options: PgConnectOptions = url.parse().map_err(|_| unusable())?;
+            Ok(options
+                .application_name("ringback")
+                .options(SESSION)
+                .disable_statement_logging())
+        };
+        let options: Result<_, String> = each_server(url).into_iter().map(parse).collect();
+        let hosts = Arc::new(Hosts::new(options?));
         let pool = PgPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
-        Ok(Self { pool })
+            .acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = hosts.pool(pool).ok_or_else(unusable)?;
+        Ok(Self { pool, hosts })
     }
 
     /// Runs a query, within [`QUERY_TIMEOUT`].
@@ -67,6 +76,29 @@ impl PostgresJournal {
         &self,
         query: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> JournalResult<T> {
-        with_timeout(QUERY_TIMEOUT, query).await
+        self.run_within(QUERY_TIMEOUT, query).await
+    }
+
+    /// Runs a query with a timeout, and learns from its error which connections to drop.
+    pub(super) async fn run_within<T>(
+        &self,
+        timeout: Duration,
+        query: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> JournalResult<T> {
+        let mut better = None;
+        let query = async {
+            let result = query.await;
+            if let Err(error) = &result {
+                better = self.hosts.note(error, &self.pool);
+            }
+            result
+        };
+        let result = with_timeout(timeout, query).await;
+        match (result, better) {
+            (Err(JournalError::Unavailable(_)), Some(reason)) => {
+                Err(JournalError::Unavailable(reason))
+            }
+            (result, _) => result,
+        }
     }
 }

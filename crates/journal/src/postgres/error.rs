@@ -11,6 +11,8 @@ use crate::error::{JournalError, JournalResult};
 const NO_PARTITION: &str = "23514";
 /// `lock_not_available`.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// `read_only_sql_transaction`.
+const READ_ONLY: &str = "25006";
 /// `undefined_table`.
 const UNDEFINED_TABLE: &str = "42P01";
 
@@ -37,6 +39,11 @@ pub(super) fn lacks_partition(error: &Error) -> bool {
 /// Whether a lock was not available in time.
 pub(super) fn is_locked(error: &Error) -> bool {
     code(error).as_deref() == Some(LOCK_NOT_AVAILABLE)
+}
+
+/// Whether the session takes no writes: its server is a standby, or was made read-only.
+pub(super) fn is_read_only(error: &Error) -> bool {
+    code(error).as_deref() == Some(READ_ONLY)
 }
 
 /// Whether the table does not exist, or no longer.

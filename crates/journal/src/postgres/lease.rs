@@ -20,7 +20,8 @@ impl LeaseStore for PostgresJournal {
         let query = sqlx::query(
             "INSERT INTO leases AS old (name, owner, until) VALUES ($1, $2, $3) \
              ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until \
-             WHERE old.owner = excluded.owner OR old.until <= $4",
+             WHERE old.owner = excluded.owner OR old.until <= $4 \
+                 OR old.until > excluded.until + 3600000", // By a clock ahead.
         )
         .bind(name)
         .bind(owner.to_string())

@@ -4,12 +4,12 @@
 //! retention drops a day at once. The merge key decides in the database which of two records wins:
 //! any number of processes write in any order.
 //!
-//! - `connection.rs`: the pool. `schema.rs`, `schema*.sql`: the tables. `partitions.rs`: their days.
+//! - `connection.rs`: the pool. `hosts.rs`: its servers, of which the primary is used. `schema.rs`, `schema*.sql`: the tables. `partitions.rs`: their days.
 //! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
 //!   values.
 //! - `counts.rs`: the unfinished callbacks of each app, kept by triggers of `schema_4.sql`.
-//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`, `lease.rs`:
-//!   the other concerns, a trait each.
+//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`, `lease.rs`,
+//!   `stream.rs`, `unaccounted.rs`: the other concerns, a trait each.
 //! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
 //!   are refused.
 
@@ -19,6 +19,7 @@ mod connection;
 mod counts;
 mod error;
 mod filter;
+mod hosts;
 mod idempotency;
 mod lease;
 mod partitions;
@@ -28,6 +29,8 @@ mod replay;
 mod retention;
 mod row;
 mod schema;
+mod stream;
+mod unaccounted;
 mod write;
 
 use async_trait::async_trait;
@@ -40,7 +43,7 @@ pub(crate) use connection::PostgresJournal;
 #[async_trait]
 impl JournalStore for PostgresJournal {
     async fn migrate(&self) -> JournalResult<()> {
-        schema::migrate(&self.pool).await
+        schema::migrate(self).await
     }
 
     async fn close(&self) {

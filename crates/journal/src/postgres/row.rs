@@ -6,13 +6,13 @@ use contract::CallbackStatus;
 use sqlx::postgres::PgRow;
 use sqlx::{Error, Row as _};
 
-use crate::model::{AttemptRecord, Callback, Origin};
+use crate::model::{AttemptRecord, Callback, Origin, Unaccounted};
 
 /// All columns that [`callback`] reads, without the body of a dead letter.
 pub(super) const COLUMNS: &str = "request_id, generation, updated_at, status, reason, \
      deferred_reason, next_attempt_at, cancel_requested, discarded, \
      retention_discarded_at IS NOT NULL AS discarded_by_retention, app_id, caller_no, callee_no, \
-     message_type, callback_url, target, accepted_at";
+     message_type, callback_url, target, accepted_at, unaccounted_from, unaccounted_at";
 
 /// The number of a status in its column; `Delivering` is never stored.
 pub(super) const fn code(status: CallbackStatus) -> i16 {
@@ -23,11 +23,15 @@ pub(super) const fn code(status: CallbackStatus) -> i16 {
         CallbackStatus::Dead => 3,
         CallbackStatus::Expired => 4,
         CallbackStatus::Cancelled => 5,
+        CallbackStatus::Unaccounted => 6,
     }
 }
 
 pub(super) fn status(row: &PgRow) -> Result<CallbackStatus, Error> {
-    let found: i16 = row.try_get("status")?;
+    status_of(row.try_get("status")?)
+}
+
+fn status_of(found: i16) -> Result<CallbackStatus, Error> {
     CallbackStatus::ALL
         .into_iter()
         .filter(|status| *status != CallbackStatus::Delivering)
@@ -72,8 +76,21 @@ pub(super) fn callback(row: &PgRow) -> Result<Callback, Error> {
         discarded: row.try_get("discarded")?,
         discarded_by_retention: row.try_get("discarded_by_retention")?,
         updated_at: unsigned(row, "updated_at")?,
+        unaccounted: unaccounted(row)?,
         attempts: Vec::new(),
     })
+}
+
+fn unaccounted(row: &PgRow) -> Result<Option<Unaccounted>, Error> {
+    let from: Option<i16> = row.try_get("unaccounted_from")?;
+    let at: Option<i64> = row.try_get("unaccounted_at")?;
+    let Some((from, at)) = from.zip(at) else {
+        return Ok(None);
+    };
+    Ok(Some(Unaccounted {
+        last_status: status_of(from)?,
+        since: u64::try_from(at).unwrap_or_default(),
+    }))
 }
 
 pub(super) fn attempt(row: &PgRow) -> Result<AttemptRecord, Error> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Error, PgPool};
 
-use super::error::with_timeout;
+use super::connection::PostgresJournal;
 use crate::error::{JournalError, JournalResult};
 
 /// The advisory lock under which tables are created and changed.
@@ -13,17 +13,30 @@ const LOCK: i64 = i64::from_be_bytes(*b"Ringback");
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The version of the tables. Versions 1 and 2 are from before 0.2.0 and are not upgraded.
-const VERSION: i32 = 4;
+const VERSION: i32 = 5;
 /// In order. A migration that was released is never edited.
-const MIGRATIONS: [(i32, &str); 2] = [
+const MIGRATIONS: [(i32, &str); 3] = [
     (3, include_str!("schema.sql")),
     (4, include_str!("schema_4.sql")),
+    (5, include_str!("schema_5.sql")),
 ];
 /// The oldest version that can be upgraded: that of 0.2.0.
 const OLDEST: i32 = 3;
 
-pub(super) async fn migrate(pool: &PgPool) -> JournalResult<()> {
-    let version = with_timeout(MIGRATION_TIMEOUT, upgrade(pool)).await?;
+/// The only encoding that holds every text that callers send.
+const ENCODING: &str = "UTF8";
+
+pub(super) async fn migrate(journal: &PostgresJournal) -> JournalResult<()> {
+    let pool = &journal.pool;
+    let encoding = sqlx::query_scalar("SHOW server_encoding").fetch_one(pool);
+    let encoding: String = journal.run(encoding).await?;
+    if encoding != ENCODING {
+        return Err(JournalError::Incompatible(format!(
+            "the database's encoding is {encoding}, which cannot hold every record: create one by \
+             CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0, and set journal.url to it"
+        )));
+    }
+    let version = journal.run_within(MIGRATION_TIMEOUT, upgrade(pool)).await?;
     let advice = match version {
         VERSION => return Ok(()),
         older if older < OLDEST => {

@@ -11,10 +11,11 @@ use super::connection::PostgresJournal;
 use super::error::lacks_partition;
 use super::partitions::{self, Day};
 use super::row::{code, storable};
+use super::stream::store_spans;
 use crate::column::bigint;
 use crate::error::{JournalError, JournalResult};
 use crate::merge::{CallbackRow, rows};
-use crate::model::{AttemptRecord, Record};
+use crate::model::{AttemptRecord, BatchSpan, Record};
 use crate::store::RecordStore;
 
 /// The state with the greater merge key wins; missing parts of the origin are filled. A row that
@@ -30,16 +31,19 @@ SELECT * FROM unnest(
     $15::text[], $16::text[], $17::text[], $18::bigint[])
 ON CONFLICT (request_id) DO UPDATE SET
     (generation, progress, updated_at, tiebreak, status, reason, deferred_reason, next_attempt_at,
-     dead_letter, dead_letter_since, replay_taken_at) = (
+     dead_letter, dead_letter_since, replay_taken_at, unaccounted_from, unaccounted_at) = (
         SELECT winner.* FROM (VALUES
             (excluded.generation, excluded.progress, excluded.updated_at, excluded.tiebreak,
              excluded.status, excluded.reason, excluded.deferred_reason, excluded.next_attempt_at,
-             excluded.dead_letter, excluded.dead_letter_since, NULL::bigint),
+             excluded.dead_letter, excluded.dead_letter_since, NULL::bigint, NULL::smallint,
+             NULL::bigint),
             (old.generation, old.progress, old.updated_at, old.tiebreak,
              old.status, old.reason, old.deferred_reason, old.next_attempt_at,
-             old.dead_letter, old.dead_letter_since, old.replay_taken_at)
+             old.dead_letter, old.dead_letter_since, old.replay_taken_at, old.unaccounted_from,
+             old.unaccounted_at)
         ) AS winner (generation, progress, updated_at, tiebreak, status, reason, deferred_reason,
-                     next_attempt_at, dead_letter, dead_letter_since, replay_taken_at)
+                     next_attempt_at, dead_letter, dead_letter_since, replay_taken_at,
+                     unaccounted_from, unaccounted_at)
         ORDER BY winner.generation DESC, winner.progress DESC, winner.updated_at DESC,
                  winner.tiebreak DESC
         LIMIT 1),
@@ -65,23 +69,23 @@ ON CONFLICT DO NOTHING";
 #[async_trait]
 impl RecordStore for PostgresJournal {
     /// Stores the batch. If a partition is missing, creates it and tries again once.
-    async fn record(&self, records: &[Record]) -> JournalResult<()> {
+    async fn record_batches(&self, records: &[Record], spans: &[BatchSpan]) -> JournalResult<()> {
         // An id of another version has no day, and thus no partition.
         let mut ids = records.iter().map(|record| record.origin.request_id);
         if let Some(other) = ids.find(|id| id.get_version_num() != 7) {
             let sentence = format!("{other} is not a UUID of version 7");
             return Err(JournalError::Refused(sentence));
         }
-        if records.is_empty() {
+        if records.is_empty() && spans.is_empty() {
             return Ok(());
         }
         self.run(async {
-            match store(&self.pool, records).await {
+            match store(&self.pool, records, spans).await {
                 Err(error) if lacks_partition(&error) => {
                     let ids = records.iter().map(|record| record.origin.request_id);
                     let days: BTreeSet<Day> = ids.map(Day::of).collect();
                     partitions::create(&self.pool, &days).await?;
-                    store(&self.pool, records).await
+                    store(&self.pool, records, spans).await
                 }
                 stored => stored,
             }
@@ -90,10 +94,13 @@ impl RecordStore for PostgresJournal {
     }
 }
 
-async fn store(pool: &PgPool, records: &[Record]) -> Result<(), Error> {
+async fn store(pool: &PgPool, records: &[Record], spans: &[BatchSpan]) -> Result<(), Error> {
     let mut transaction = pool.begin().await?;
-    store_callbacks(&mut transaction, &rows(records)).await?;
-    store_attempts(&mut transaction, records).await?;
+    if !records.is_empty() {
+        store_callbacks(&mut transaction, &rows(records)).await?;
+        store_attempts(&mut transaction, records).await?;
+    }
+    store_spans(&mut transaction, spans).await?;
     transaction.commit().await
 }
 

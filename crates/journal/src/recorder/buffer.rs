@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::model::Record;
+use super::numbering::{AcceptanceKey, Numbering, RecordNumber};
+use crate::model::{BatchSpan, Record, RecorderInfo};
 
 /// The maximum number of records in a batch.
 const MAX_BATCH_RECORDS: usize = 256;
@@ -31,6 +32,13 @@ pub(super) struct BufferedRecord {
     pub(super) recorded_at: Instant,
 }
 
+/// A record with its number.
+#[derive(Debug)]
+struct NumberedRecord {
+    buffered: BufferedRecord,
+    number: RecordNumber,
+}
+
 impl BufferedRecord {
     fn bytes(&self) -> usize {
         let body = self.record.dead_letter.as_ref();
@@ -42,8 +50,10 @@ impl BufferedRecord {
 #[derive(Debug)]
 pub(super) struct RecordBatch {
     number: u64,
+    span: BatchSpan,
     records: Vec<Record>,
     durable: Vec<oneshot::Sender<()>>,
+    oldest: Instant,
 }
 
 impl RecordBatch {
@@ -51,11 +61,19 @@ impl RecordBatch {
         &self.records
     }
 
-    /// Notifies all callers that wait.
-    pub(super) fn notify_durable(self) {
-        for durable in self.durable {
-            let _ = durable.send(());
-        }
+    /// The part of the stream that it holds.
+    pub(super) const fn span(&self) -> &BatchSpan {
+        &self.span
+    }
+
+    /// The callers that wait for it, to be notified when it is durable.
+    pub(super) fn take_waiting(&mut self) -> Vec<oneshot::Sender<()>> {
+        std::mem::take(&mut self.durable)
+    }
+
+    /// When the oldest record was recorded; without records, when it was taken.
+    pub(super) const fn oldest(&self) -> Instant {
+        self.oldest
     }
 }
 
@@ -63,9 +81,8 @@ impl RecordBatch {
 #[derive(Debug)]
 pub(super) enum NextBatch {
     Ready(RecordBatch),
-    /// A batch that is not full yet is ready at this time.
+    /// There may be one at this time.
     At(Instant),
-    Empty,
     /// Empty, and closed.
     Closed,
 }
@@ -76,44 +93,67 @@ struct InFlightBatch {
     number: u64,
     records: usize,
     bytes: usize,
-    oldest: Instant,
+    /// `None`: it holds no records.
+    oldest: Option<Instant>,
+    /// It is in the spool as well.
+    spooled: bool,
 }
 
 /// The records in memory, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct RecordBuffer {
-    records: VecDeque<BufferedRecord>,
+    records: VecDeque<NumberedRecord>,
+    numbering: Numbering,
+    /// A batch without records is sent when there has been none for this long.
+    heartbeat: Duration,
+    /// When the last batch was taken.
+    last_batch: Option<Instant>,
+    /// Callers that wait for the next batch, even if it holds no records.
+    flushes: Vec<oneshot::Sender<()>>,
     /// Bytes of dead letters in `records`.
     bytes: usize,
     in_flight: Vec<InFlightBatch>,
     capacity: usize,
     batches: u64,
     closed: bool,
+    /// The last batch was taken.
+    ended: bool,
 }
 
 impl RecordBuffer {
     /// A buffer of at most `capacity` records, those in flight included.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, heartbeat: Duration, numbering: Numbering) -> Self {
         Self {
             records: VecDeque::new(),
+            numbering,
+            heartbeat,
+            last_batch: None,
+            flushes: Vec::new(),
             bytes: 0,
             in_flight: Vec::new(),
             capacity,
             batches: 0,
             closed: false,
+            ended: false,
         }
     }
 
-    /// Adds a record. Returns whether the task that waits for a batch must be woken.
-    pub(super) fn push(&mut self, record: BufferedRecord) -> Result<bool, RecordDropped> {
+    /// Adds a record, handed over `now` (Unix ms). Returns whether the task that waits for a batch
+    /// must be woken.
+    pub(super) fn push(&mut self, record: BufferedRecord, now: u64) -> Result<bool, RecordDropped> {
         let in_flight: usize = self.in_flight.iter().map(|batch| batch.bytes).sum();
         let too_large = record.bytes() > 0 && self.bytes + in_flight >= MAX_BUFFERED_BYTES;
         if self.closed || too_large || self.len() >= self.capacity {
+            self.numbering.skip(now);
             return Err(RecordDropped);
         }
+        let number = self.numbering.hand_over(now);
         let was_full = self.has_full_batch();
         self.bytes += record.bytes();
-        self.records.push_back(record);
+        self.records.push_back(NumberedRecord {
+            buffered: record,
+            number,
+        });
         Ok(self.records.len() == 1 || (self.has_full_batch() && !was_full))
     }
 
@@ -121,42 +161,124 @@ impl RecordBuffer {
         self.records.len() >= MAX_BATCH_RECORDS || self.bytes >= MAX_BATCH_BYTES
     }
 
-    /// Takes the oldest records, if they make a batch at `now`.
-    pub(super) fn next_batch(&mut self, now: Instant) -> NextBatch {
-        let Some(oldest) = self.records.front().map(|record| record.recorded_at) else {
-            return if self.closed {
-                NextBatch::Closed
-            } else {
-                NextBatch::Empty
-            };
+    /// Takes the oldest records, if they make a batch at `now`; `now_ms`: the same, Unix ms.
+    pub(super) fn next_batch(&mut self, now: Instant, now_ms: u64) -> NextBatch {
+        let Some(oldest) = self.records.front() else {
+            return self.next_empty_batch(now, now_ms);
         };
-        let due = oldest + BATCH_DELAY;
+        let due = oldest.buffered.recorded_at + BATCH_DELAY;
         if !self.closed && !self.has_full_batch() && due > now {
             return NextBatch::At(due);
         }
-        let mut batch = RecordBatch {
-            number: self.batches,
-            records: Vec::with_capacity(self.records.len().min(MAX_BATCH_RECORDS)),
-            durable: Vec::new(),
-        };
-        self.batches += 1;
-        let mut bytes = 0;
-        while batch.records.len() < MAX_BATCH_RECORDS && bytes < MAX_BATCH_BYTES {
-            let Some(record) = self.records.pop_front() else {
+        let (first, oldest) = (oldest.number, oldest.buffered.recorded_at);
+        let mut records = Vec::with_capacity(self.records.len().min(MAX_BATCH_RECORDS));
+        let (mut last, mut bytes, mut durable) = (first.number, 0, Vec::new());
+        while records.len() < MAX_BATCH_RECORDS && bytes < MAX_BATCH_BYTES {
+            // A batch has no missing number.
+            let next = self
+                .records
+                .pop_front_if(|next| next.number.number <= last.saturating_add(1));
+            let Some(NumberedRecord { buffered, number }) = next else {
                 break;
             };
-            bytes += record.bytes();
-            batch.records.push(record.record);
-            batch.durable.extend(record.durable);
+            last = number.number;
+            bytes += buffered.bytes();
+            records.push(buffered.record);
+            durable.extend(buffered.durable);
         }
+        let next = self.records.front().map(|next| next.number);
         self.bytes -= bytes;
+        let number = self.batches;
+        self.batches += 1;
         self.in_flight.push(InFlightBatch {
-            number: batch.number,
-            records: batch.records.len(),
+            number,
+            records: records.len(),
             bytes,
-            oldest,
+            oldest: Some(oldest),
+            spooled: false,
         });
-        NextBatch::Ready(batch)
+        if self.records.is_empty() {
+            durable.append(&mut self.flushes);
+        }
+        self.last_batch = Some(now);
+        NextBatch::Ready(RecordBatch {
+            number,
+            span: self.numbering.span(first, last, next, now_ms),
+            records,
+            durable,
+            oldest,
+        })
+    }
+
+    /// A batch without records, when it is time for one: the first, a heartbeat, one that a caller
+    /// waits for, or the last.
+    fn next_empty_batch(&mut self, now: Instant, now_ms: u64) -> NextBatch {
+        let due = self.last_batch.map(|last| last + self.heartbeat);
+        if self.ended {
+            return NextBatch::Closed;
+        }
+        if let Some(due) = due
+            && due > now
+            && !self.closed
+            && self.flushes.is_empty()
+        {
+            return NextBatch::At(due);
+        }
+        let first = self.numbering.next(now_ms);
+        let mut span = self.numbering.span(first, first.number, None, now_ms);
+        // What is still under way at the close is not recorded by this process.
+        span.closes = self.closed && self.numbering.is_idle();
+        self.ended = self.closed;
+        let number = self.batches;
+        self.batches += 1;
+        self.in_flight.push(InFlightBatch {
+            number,
+            records: 0,
+            bytes: 0,
+            oldest: None,
+            spooled: false,
+        });
+        self.last_batch = Some(now);
+        NextBatch::Ready(RecordBatch {
+            number,
+            span,
+            records: Vec::new(),
+            durable: std::mem::take(&mut self.flushes),
+            oldest: now,
+        })
+    }
+
+    /// The recorder.
+    pub(super) const fn recorder(&self) -> RecorderInfo {
+        self.numbering.recorder()
+    }
+
+    /// The last number that was given.
+    pub(super) const fn last_number(&self) -> u64 {
+        self.numbering.last()
+    }
+
+    /// Begins an acceptance: its record may come.
+    pub(super) fn begin(&mut self, now: u64) -> AcceptanceKey {
+        self.numbering.begin(now)
+    }
+
+    /// The record of the acceptance has been handed over, or there is none.
+    pub(super) fn end(&mut self, acceptance: AcceptanceKey) {
+        self.numbering.end(acceptance);
+    }
+
+    /// A callback may have been accepted that will not be recorded: a number stays missing.
+    pub(super) fn skip(&mut self, now: u64) {
+        self.numbering.skip(now);
+    }
+
+    /// Notifies when the next batch is durable, even if it holds no records. Wake the task that waits
+    /// for a batch.
+    pub(super) fn flush(&mut self, durable: oneshot::Sender<()>) {
+        if !self.closed {
+            self.flushes.push(durable);
+        }
     }
 
     /// The batch is durable.
@@ -164,15 +286,26 @@ impl RecordBuffer {
         self.in_flight.retain(|sent| sent.number != batch.number);
     }
 
+    /// The batch is in the spool, and still being sent.
+    pub(super) fn spooled(&mut self, batch: &RecordBatch) {
+        let sent = self.in_flight.iter_mut();
+        for sent in sent.filter(|sent| sent.number == batch.number) {
+            sent.spooled = true;
+        }
+    }
+
     /// Accepts no more records.
     pub(super) fn close(&mut self) {
         self.closed = true;
     }
 
-    /// Drops all records, and returns how many.
+    /// Drops all records, and returns how many are not in the spool either.
     pub(super) fn clear(&mut self) -> usize {
-        let dropped = self.len();
+        let spooled = self.in_flight.iter().filter(|sent| sent.spooled);
+        let spooled: usize = spooled.map(|sent| sent.records).sum();
+        let dropped = self.len() - spooled;
         self.records.clear();
+        self.flushes.clear();
         self.in_flight.clear();
         self.bytes = 0;
         dropped
@@ -186,7 +319,8 @@ impl RecordBuffer {
 
     /// When the oldest record was recorded.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        let in_flight = self.in_flight.iter().map(|batch| batch.oldest).min();
-        in_flight.or_else(|| self.records.front().map(|record| record.recorded_at))
+        let in_flight = self.in_flight.iter().filter_map(|batch| batch.oldest).min();
+        let waiting = self.records.front();
+        in_flight.or_else(|| waiting.map(|record| record.buffered.recorded_at))
     }
 }

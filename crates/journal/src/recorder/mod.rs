@@ -2,99 +2,107 @@
 //! wait.
 //!
 //! One task takes batches from the front of the buffer, and at most [`MAX_BATCHES_IN_FLIGHT`] are
-//! being written at a time. A batch that fails is retried for ever.
+//! being written at a time. A batch that fails is retried for ever. With a spool, a batch that is late
+//! is written to local files first, so that it survives the process; while all batches in flight are
+//! late, the next ones go there directly.
 //!
-//! - `buffer.rs`: the records in memory, within bounds. `sink.rs`: where batches are written.
+//! Every record has a number, so that the journal knows what it lacks: see `model/stream.rs`.
+//!
+//! - `buffer.rs`: the records in memory, within bounds. `numbering.rs`: their numbers.
+//!   `acceptance.rs`: callbacks that are being accepted. `sink.rs`: where batches are written.
+//! - `shared.rs`: what the tasks share. `put.rs`: writes a batch until it is durable.
+//! - `spool/`: the local files. `late/`, `late_batches.rs`: what goes there. `drain.rs`: how it leaves
+//!   again.
 
+mod acceptance;
 mod buffer;
+mod drain;
+mod late;
+mod late_batches;
+mod numbering;
+mod put;
+mod shared;
 mod sink;
+mod spool;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::model::Record;
-use buffer::{BufferedRecord, NextBatch, RecordBatch, RecordBuffer};
+use crate::model::{Record, RecorderInfo};
+use buffer::{NextBatch, RecordBatch, RecordBuffer};
+use drain::drain;
+use late::{instant, put_or_spool, spool_or_wait};
+use late_batches::{LateBatches, MAX_BATCHES_IN_FLIGHT};
+use numbering::Numbering;
+use shared::{RecorderShared, RecorderTasks, now_ms};
 
+pub use acceptance::PendingAcceptance;
 pub use buffer::RecordDropped;
 pub use sink::RecordSink;
+pub use spool::{Spool, SpoolContent};
 
-/// Two, so that one is written while the next is on its way.
-const MAX_BATCHES_IN_FLIGHT: usize = 2;
-/// A sink that takes longer counts as failed.
-const PUT_TIMEOUT: Duration = Duration::from_secs(30);
-const FIRST_RETRY_DELAY: Duration = Duration::from_millis(50);
-const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
-/// The maximum delay while closing, which is limited to [`CLOSE_TIMEOUT`].
-const MAX_RETRY_DELAY_AT_CLOSE: Duration = Duration::from_millis(250);
-/// Records that are not durable by then are dropped.
+/// Records that are not durable by then stay in the spool, or are dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a recorder is for.
+#[derive(Clone, Copy, Debug)]
+pub struct RecorderOptions {
+    /// The maximum number of records in memory.
+    pub capacity: usize,
+    /// Whether the process accepts callbacks.
+    pub accepts: bool,
+    /// A batch without records is sent when there has been none for this long.
+    pub heartbeat: Duration,
+}
 
 /// Collects records into batches. Cheap to clone; never blocks.
 #[derive(Clone, Debug)]
 pub struct Recorder(Arc<RecorderTasks>);
 
-/// When the last recorder is dropped, what is buffered is written and the tasks end.
-#[derive(Debug)]
-struct RecorderTasks {
-    shared: Arc<RecorderShared>,
-    tasks: TaskTracker,
-}
-
-impl Drop for RecorderTasks {
-    fn drop(&mut self) {
-        self.shared.close();
-    }
-}
-
-#[derive(Debug)]
-struct RecorderShared {
-    /// Never held across an await.
-    buffer: Mutex<RecordBuffer>,
-    /// Notified by the first record of a batch, by the one that fills it, and by the close.
-    changed: Notify,
-    /// Records that were dropped.
-    dropped: AtomicU64,
-    /// Closing: retries wait only briefly.
-    closing: CancellationToken,
-    /// The close timed out: records that are not durable are dropped.
-    aborted: CancellationToken,
-}
-
-impl RecorderShared {
-    fn buffer(&self) -> MutexGuard<'_, RecordBuffer> {
-        // A panic cannot leave the buffer half changed.
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn close(&self) {
-        self.buffer().close();
-        self.closing.cancel();
-        self.changed.notify_one();
-    }
-
-    fn count_dropped(&self, records: usize) {
-        let records = u64::try_from(records).unwrap_or(u64::MAX);
-        self.dropped.fetch_add(records, Ordering::Relaxed);
-    }
-}
-
 impl Recorder {
-    /// Starts a recorder with at most `capacity` records in memory. Call it inside a Tokio runtime.
+    /// Starts a recorder of a process that accepts callbacks, with at most `capacity` records in
+    /// memory, and without a spool. Call it inside a Tokio runtime.
     pub fn start(sink: Arc<dyn RecordSink>, capacity: usize) -> Self {
+        let options = RecorderOptions {
+            capacity,
+            accepts: true,
+            heartbeat: Duration::from_secs(60),
+        };
+        Self::start_with(sink, options, None)
+    }
+
+    /// Starts a recorder, perhaps with a spool. Call it inside a Tokio runtime.
+    pub fn start_with(
+        sink: Arc<dyn RecordSink>,
+        options: RecorderOptions,
+        spool: Option<Spool>,
+    ) -> Self {
+        let numbering = Numbering::new(options.accepts, now_ms());
+        let buffer = RecordBuffer::new(options.capacity, options.heartbeat, numbering);
         let shared = Arc::new(RecorderShared {
-            buffer: Mutex::new(RecordBuffer::new(capacity)),
+            buffer: Mutex::new(buffer),
             changed: Notify::new(),
+            spool,
+            late: LateBatches::new(),
             dropped: AtomicU64::new(0),
             closing: CancellationToken::new(),
             aborted: CancellationToken::new(),
+            registered: AtomicBool::new(false),
         });
         let tasks = TaskTracker::new();
-        tasks.spawn(write_batches(Arc::clone(&shared), sink, tasks.clone()));
+        let finished = CancellationToken::new();
+        let draining = drain(Arc::clone(&shared), Arc::clone(&sink), finished.clone());
+        tasks.spawn(draining);
+        let writing = write_batches(Arc::clone(&shared), sink, tasks.clone());
+        tasks.spawn(async move {
+            let _finished = finished.drop_guard();
+            writing.await;
+        });
         Self(Arc::new(RecorderTasks { shared, tasks }))
     }
 
@@ -103,10 +111,11 @@ impl Recorder {
         self.push(record, None);
     }
 
-    /// Buffers a record and waits until it is durable.
+    /// Buffers a record and waits until it is durable: in the sink, or in the spool.
     ///
     /// # Errors
-    /// [`RecordDropped`]. Cancelling the wait leaves the record in the buffer.
+    /// [`RecordDropped`]: it was dropped, or it is in memory, and neither takes records at present.
+    /// Cancelling the wait leaves the record in the buffer.
     pub async fn record_durably(&self, record: Record) -> Result<(), RecordDropped> {
         let (durable, wait) = oneshot::channel();
         self.push(record, Some(durable));
@@ -115,17 +124,35 @@ impl Recorder {
     }
 
     fn push(&self, record: Record, durable: Option<oneshot::Sender<()>>) {
-        let shared = &self.0.shared;
-        let pushed = shared.buffer().push(BufferedRecord {
-            record,
-            durable,
-            recorded_at: Instant::now(),
-        });
-        match pushed {
-            Ok(true) => shared.changed.notify_one(),
-            Ok(false) => {}
-            Err(RecordDropped) => shared.count_dropped(1),
-        }
+        self.0.shared.push(record, durable);
+    }
+
+    /// This recorder, as the journal knows it.
+    pub fn info(&self) -> RecorderInfo {
+        self.0.shared.buffer().recorder()
+    }
+
+    /// The journal knows this recorder from now on, whatever becomes of its records.
+    pub fn set_registered(&self) {
+        self.0.shared.registered.store(true, Ordering::Release);
+    }
+
+    /// Begins an acceptance: until it ends, nothing is claimed of the time from now on. Begin it before
+    /// the id is generated.
+    pub fn begin(&self) -> PendingAcceptance {
+        PendingAcceptance::begin(Arc::clone(&self.0))
+    }
+
+    /// Sends a batch, without records if there are none, and waits until it is durable: it tells the
+    /// journal until when this recorder has nothing.
+    ///
+    /// # Errors
+    /// [`RecordDropped`]: the recorder ended before.
+    pub async fn flush(&self) -> Result<(), RecordDropped> {
+        let (durable, wait) = oneshot::channel();
+        self.0.shared.buffer().flush(durable);
+        self.0.shared.changed.notify_one();
+        wait.await.map_err(|_| RecordDropped)
     }
 
     /// How many records were dropped since the start.
@@ -133,29 +160,51 @@ impl Recorder {
         self.0.shared.dropped.load(Ordering::Relaxed)
     }
 
+    /// The number of the newest record, or of a batch without records.
+    pub fn last_number(&self) -> u64 {
+        self.0.shared.buffer().last_number()
+    }
+
     /// How many records are in memory.
     pub fn buffered(&self) -> usize {
         self.0.shared.buffer().len()
     }
 
-    /// When the oldest record in memory was recorded, if there is one. Everything recorded before
-    /// it is durable.
+    /// When the oldest record in memory or in the spool was recorded, if there is one. Everything that
+    /// this process recorded before it is in the sink.
     pub fn oldest_buffered(&self) -> Option<Instant> {
-        self.0.shared.buffer().oldest()
+        let shared = &self.0.shared;
+        let buffered = shared.buffer().oldest();
+        let spooled = shared.spool.as_ref().and_then(|spool| {
+            let oldest = spool.content().borrow().oldest;
+            oldest.and_then(instant)
+        });
+        [buffered, spooled].into_iter().flatten().min()
     }
 
-    /// Makes all records so far durable, then ends. Those that are not durable within 5 s are
-    /// dropped and counted.
+    /// The spool, if there is one.
+    pub fn spool(&self) -> Option<&Spool> {
+        self.0.shared.spool.as_ref()
+    }
+
+    /// How often a batch could not be spooled: the spool is full, or its disk fails.
+    pub fn spool_failures(&self) -> u64 {
+        self.0.shared.late.spool_failures()
+    }
+
+    /// Makes all records so far durable, then ends. What is not durable within 5 s stays in the spool
+    /// for the next process; without one it is dropped and counted.
     pub async fn close(&self) {
         let RecorderTasks { shared, tasks } = &*self.0;
         shared.close();
         tasks.close();
-        let ended = tokio::time::timeout(CLOSE_TIMEOUT, tasks.wait()).await;
-        if ended.is_ok() {
-            return;
+        if tokio::time::timeout(CLOSE_TIMEOUT, tasks.wait())
+            .await
+            .is_err()
+        {
+            shared.aborted.cancel();
+            tasks.wait().await;
         }
-        shared.aborted.cancel();
-        tasks.wait().await;
         let records = shared.buffer().clear();
         if records > 0 {
             shared.count_dropped(records);
@@ -164,6 +213,16 @@ impl Recorder {
                 "records dropped at shutdown: the journal did not take them in time"
             );
         }
+        if let Some(spool) = &shared.spool {
+            let kept = spool.close().await;
+            if kept > 0 {
+                tracing::warn!(
+                    records = kept,
+                    directory = %spool.directory().display(),
+                    "records kept in the spool at shutdown: the next process publishes them"
+                );
+            }
+        }
     }
 }
 
@@ -171,38 +230,54 @@ impl Recorder {
 async fn write_batches(shared: Arc<RecorderShared>, sink: Arc<dyn RecordSink>, tasks: TaskTracker) {
     let in_flight = Arc::new(Semaphore::new(MAX_BATCHES_IN_FLIGHT));
     loop {
-        // Take a batch only when it can be sent; it grows until then.
-        let permit = tokio::select! {
-            permit = Arc::clone(&in_flight).acquire_owned() => permit,
+        // Take a batch only when it can be sent or spooled; it grows until then.
+        let spool = tokio::select! {
+            biased;
+            permit = Arc::clone(&in_flight).acquire_owned() => match permit {
+                Ok(permit) => Ok(permit),
+                Err(_) => return,
+            },
+            spool = spool_of_late(&shared) => Err(spool),
             () = shared.aborted.cancelled() => return,
         };
-        let Ok(permit) = permit else { return };
         let batch = tokio::select! {
             batch = next_batch(&shared) => batch,
             () = shared.aborted.cancelled() => return,
         };
         let Some(batch) = batch else { return };
+        let (batch, permit) = match spool {
+            Ok(permit) => (batch, permit),
+            Err(spool) => match spool_or_wait(&shared, spool, batch, &in_flight).await {
+                Some(unspooled) => unspooled,
+                None => continue,
+            },
+        };
         let (shared, sink) = (Arc::clone(&shared), Arc::clone(&sink));
         tasks.spawn(async move {
-            if let Some(batch) = put_until_durable(&shared, &*sink, batch).await {
-                // In this order: once a caller is notified, its record no longer counts as
-                // buffered.
-                shared.buffer().complete(&batch);
-                batch.notify_durable();
-            }
+            put_or_spool(&shared, &*sink, batch).await;
             drop(permit);
         });
+    }
+}
+
+/// Waits until all batches in flight are late. Without a spool, that makes no difference.
+async fn spool_of_late(shared: &RecorderShared) -> &Spool {
+    match &shared.spool {
+        Some(spool) => {
+            shared.late.all().await;
+            spool
+        }
+        None => std::future::pending().await,
     }
 }
 
 /// Waits for a batch that is full or old enough. `None` when the buffer is closed and empty.
 async fn next_batch(shared: &RecorderShared) -> Option<RecordBatch> {
     loop {
-        let next = shared.buffer().next_batch(Instant::now());
+        let next = shared.buffer().next_batch(Instant::now(), now_ms());
         match next {
             NextBatch::Ready(batch) => return Some(batch),
             NextBatch::Closed => return None,
-            NextBatch::Empty => shared.changed.notified().await,
             NextBatch::At(due) => {
                 tokio::select! {
                     () = tokio::time::sleep_until(due.into()) => {}
@@ -213,39 +288,7 @@ async fn next_batch(shared: &RecorderShared) -> Option<RecordBatch> {
     }
 }
 
-/// Writes the batch again and again until it is durable. `None` when the recorder is aborted.
-async fn put_until_durable(
-    shared: &RecorderShared,
-    sink: &dyn RecordSink,
-    batch: RecordBatch,
-) -> Option<RecordBatch> {
-    let mut delay = FIRST_RETRY_DELAY;
-    loop {
-        let put = tokio::time::timeout(PUT_TIMEOUT, sink.put(batch.records()));
-        let put = tokio::select! {
-            put = put => put.unwrap_or_else(|_| Err("timed out".to_owned())),
-            () = shared.aborted.cancelled() => return None,
-        };
-        let Err(reason) = put else {
-            return Some(batch);
-        };
-        let records = batch.records().len();
-        tracing::warn!(
-            records,
-            reason,
-            "records could not be written to the journal; retrying"
-        );
-        if shared.closing.is_cancelled() {
-            tokio::time::sleep(delay.min(MAX_RETRY_DELAY_AT_CLOSE)).await;
-        } else {
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = shared.closing.cancelled() => {}
-            }
-        }
-        delay = (delay * 2).min(MAX_RETRY_DELAY);
-    }
-}
-
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;

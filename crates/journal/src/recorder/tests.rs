@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use uuid::Uuid;
 
 use super::*;
-use crate::model::{Origin, RecordedState};
+use crate::model::{BatchSpan, Origin, RecordedState, RecorderState, generated_at};
 use async_trait::async_trait;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -17,6 +17,8 @@ struct MemorySink {
     broken: AtomicBool,
     hanging: AtomicBool,
     batches: Mutex<Vec<Vec<Record>>>,
+    /// Of all batches, those without records included.
+    spans: Mutex<Vec<BatchSpan>>,
     failures: AtomicUsize,
     in_flight: AtomicUsize,
     max_in_flight: AtomicUsize,
@@ -49,10 +51,18 @@ impl MemorySink {
 
 #[async_trait]
 impl RecordSink for MemorySink {
-    async fn put(&self, records: &[Record]) -> Result<(), String> {
+    async fn put(&self, records: &[Record], span: Option<&BatchSpan>) -> Result<(), String> {
+        let span = span.unwrap();
+        if records.is_empty() {
+            self.spans.lock().unwrap().push(*span);
+            return Ok(());
+        }
         let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.max_in_flight.fetch_max(in_flight, Ordering::Relaxed);
         let taken = self.take(records).await;
+        if taken.is_ok() {
+            self.spans.lock().unwrap().push(*span);
+        }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         taken
     }
@@ -260,4 +270,95 @@ async fn a_dropped_recorder_writes_what_is_buffered() {
     drop(recorder);
     eventually("written", || memory.ids().len() == 1).await;
     eventually("the tasks have ended", || Arc::strong_count(&memory) == 1).await;
+}
+
+/// What the journal would know of the recorder.
+fn stored(memory: &MemorySink, recorder: &Recorder) -> RecorderState {
+    let mut state = RecorderState::new(recorder.info());
+    for span in memory.spans.lock().unwrap().iter() {
+        state.add(span);
+    }
+    state
+}
+
+#[tokio::test]
+async fn a_recorder_announces_itself_and_says_that_it_has_nothing() {
+    let memory = Arc::new(MemorySink::default());
+    let recorder = Recorder::start(memory.clone(), 10);
+    eventually("announced", || {
+        stored(&memory, &recorder).last_number() == 1
+    })
+    .await;
+    let began = now_ms();
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    recorder.flush().await.unwrap();
+    assert!(!stored(&memory, &recorder).may_hold(began));
+    recorder.close().await;
+    let state = stored(&memory, &recorder);
+    assert!(state.is_settled());
+    assert!(
+        !state.may_hold(now_ms() + 1),
+        "within its last millisecond it may"
+    );
+    assert!(recorder.flush().await.is_err(), "it has ended");
+}
+
+#[tokio::test]
+async fn a_recorder_without_records_sends_heartbeats() {
+    let memory = Arc::new(MemorySink::default());
+    let options = RecorderOptions {
+        capacity: 10,
+        accepts: true,
+        heartbeat: Duration::from_millis(5),
+    };
+    let recorder = Recorder::start_with(memory.clone(), options, None);
+    eventually("heartbeats", || memory.spans.lock().unwrap().len() > 3).await;
+    recorder.close().await;
+    assert!(stored(&memory, &recorder).is_settled());
+}
+
+#[tokio::test]
+async fn nothing_is_claimed_of_an_acceptance_under_way_in_doubt_or_dropped() {
+    let (memory, recorder) = broken();
+    memory.broken.store(false, Ordering::Relaxed);
+    recorder.set_registered();
+    let under_way = recorder.begin();
+    let id = under_way.new_request_id();
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    recorder.flush().await.unwrap();
+    assert!(stored(&memory, &recorder).may_hold(generated_at(id)));
+    drop(under_way); // Refused.
+    recorder.flush().await.unwrap();
+    assert!(!stored(&memory, &recorder).may_hold(generated_at(id)));
+
+    let in_doubt = recorder.begin();
+    let id = in_doubt.new_request_id();
+    in_doubt.in_doubt();
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    recorder.flush().await.unwrap();
+    recorder.flush().await.unwrap();
+    assert!(stored(&memory, &recorder).may_hold(generated_at(id)));
+
+    let accepted = recorder.begin();
+    let mut one = record();
+    one.origin.request_id = accepted.new_request_id();
+    let id = generated_at(one.origin.request_id);
+    accepted.record_durably(one).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    recorder.flush().await.unwrap();
+    assert!(!stored(&memory, &recorder).may_hold(id));
+    recorder.close().await;
+    assert!(!stored(&memory, &recorder).is_settled(), "one is in doubt");
+}
+
+#[tokio::test]
+async fn ids_are_marked_until_the_journal_knows_the_recorder() {
+    use crate::model::AbsenceEvidence;
+
+    let recorder = Recorder::start(Arc::new(MemorySink::default()), 10);
+    let known = |id| AbsenceEvidence::default().is_proof(id, now_ms() + 1);
+    assert!(!known(recorder.begin().new_request_id()));
+    recorder.set_registered();
+    assert!(known(recorder.begin().new_request_id()));
+    recorder.close().await;
 }

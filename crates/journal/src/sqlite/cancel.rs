@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use super::connection::SqliteJournal;
+use super::counts::{CountChanges, Counted};
 use super::row::{id, status};
 use crate::column::bigint;
 use crate::error::JournalResult;
@@ -20,7 +21,8 @@ use crate::store::ControlStore;
 const CANCEL: &str = "
     UPDATE callbacks SET status = 'cancelled', progress = ?2, updated_at = ?3, tiebreak = 0,
         reason = NULL, deferred_reason = NULL, next_attempt_at = NULL, dead_letter = NULL,
-        dead_letter_since = NULL, replay_taken_at = NULL, cancel_requested_at = ?3
+        dead_letter_since = NULL, replay_taken_at = NULL, cancel_requested_at = ?3,
+        unaccounted_from = NULL, unaccounted_at = NULL
     WHERE request_id = ?1";
 
 #[async_trait]
@@ -56,14 +58,14 @@ impl ControlStore for SqliteJournal {
         let work = move |conn: &Connection| {
             let found = conn
                 .prepare_cached(
-                    "SELECT status, next_attempt_at FROM callbacks
+                    "SELECT status, next_attempt_at, app_id FROM callbacks
                      WHERE request_id = ?1 AND app_id = coalesce(?2, app_id)",
                 )?
                 .query_row(params![request_id.as_bytes(), app_id], |row| {
-                    Ok((status(row, 0)?, row.get(1)?))
+                    Ok((status(row, 0)?, row.get(1)?, row.get::<_, String>(2)?))
                 })
                 .optional()?;
-            let Some((status, next_attempt_at)) = found else {
+            let Some((status, next_attempt_at, app_id)) = found else {
                 return Ok(CancelOutcome::Unknown);
             };
             let in_flight_until = bigint(now.saturating_add(duration_ms(margin)));
@@ -73,6 +75,10 @@ impl ControlStore for SqliteJournal {
                 CancelOutcome::Cancelled if status != CallbackStatus::Cancelled => {
                     let mut statement = conn.prepare_cached(CANCEL)?;
                     statement.execute(params![request_id.as_bytes(), CANCELLED, now])?;
+                    let mut counts = CountChanges::default();
+                    let before = Counted::of(status, next_attempt_at);
+                    counts.add(&app_id, before, Counted::NOT);
+                    counts.store(conn)?;
                 }
                 CancelOutcome::Requested => {
                     let mut statement = conn.prepare_cached(

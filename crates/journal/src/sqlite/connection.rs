@@ -1,6 +1,6 @@
 //! The journal's file and its connections.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::schema;
 use super::worker::ConnectionWorker;
@@ -18,6 +18,10 @@ pub(crate) struct SqliteJournal {
 }
 
 impl SqliteJournal {
+    pub(crate) fn file_in(directory: &Path) -> PathBuf {
+        directory.join(FILE)
+    }
+
     pub(crate) fn check(directory: &Path) -> Result<(), String> {
         let file = directory.join(FILE);
         schema::check(&file).map_err(|reason| format!("{}: {reason}", file.display()))

@@ -12,6 +12,9 @@ pub(super) const DEAD: &str = "status IN ('dead', 'expired') AND discarded = 0";
 /// Exactly the condition of the index `callbacks_unfinished`.
 const UNFINISHED: &str = "status IN ('queued', 'retrying')";
 
+/// Exactly the condition of the index `callbacks_unaccounted`.
+const UNACCOUNTED: &str = "status = 'unaccounted'";
+
 /// SQL after `FROM`, with its values.
 #[derive(Clone)]
 pub(super) struct FilterSql {
@@ -106,6 +109,11 @@ impl FilterSql {
                 condition.and_plain(DEAD);
                 condition.index = Some("callbacks_dead").filter(|_| !by_status);
                 condition.and_status(wanted);
+            }
+            Some(CallbackStatus::Unaccounted) => {
+                condition.and_plain(UNACCOUNTED);
+                condition.index = Some("callbacks_unaccounted").filter(|_| !by_status);
+                condition.and_status(CallbackStatus::Unaccounted);
             }
             Some(wanted) => condition.and_status(wanted),
         }

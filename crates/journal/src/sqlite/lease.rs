@@ -24,7 +24,8 @@ impl LeaseStore for SqliteJournal {
                 .prepare_cached(
                     "INSERT INTO leases (name, owner, until) VALUES (?1, ?2, ?3)
                      ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until
-                     WHERE leases.owner = excluded.owner OR leases.until <= ?4",
+                     WHERE leases.owner = excluded.owner OR leases.until <= ?4
+                         OR leases.until > excluded.until + 3600000", // By a clock ahead.
                 )?
                 .execute(params![name, owner.to_string(), bigint(until), bigint(now)])?;
             Ok(taken == 1)

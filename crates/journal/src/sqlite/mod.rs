@@ -5,8 +5,8 @@
 //! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
 //!   values.
 //! - `counts.rs`: the unfinished callbacks of each app, kept by triggers of `schema_4.sql`.
-//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`, `lease.rs`:
-//!   the other concerns, a trait each.
+//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`, `lease.rs`,
+//!   `stream.rs`, `unaccounted.rs`: the other concerns, a trait each.
 //! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
 //!   are refused.
 
@@ -24,6 +24,8 @@ mod replay;
 mod retention;
 mod row;
 mod schema;
+mod stream;
+mod unaccounted;
 mod worker;
 mod write;
 

@@ -5,11 +5,13 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use contract::CallbackStatus;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use uuid::Uuid;
 
 use super::connection::SqliteJournal;
+use super::counts::{CountChanges, Counted};
 use super::filter::{DEAD, FilterSql};
 use super::row::id;
 use crate::column::bigint;
@@ -159,20 +161,28 @@ fn replay(row: &Row<'_>) -> rusqlite::Result<Replay> {
 /// replay is confirmed, so that a crash can resume it.
 fn start(conn: &Connection, replay: &Replay, now: u64) -> rusqlite::Result<()> {
     let key = replay_key(replay.generation, now);
-    conn.prepare_cached(
+    let mut update = conn.prepare_cached(
         "UPDATE callbacks SET status = 'queued', generation = ?2, progress = ?3,
          updated_at = ?4, tiebreak = ?5, reason = NULL, deferred_reason = NULL,
          next_attempt_at = NULL, cancel_requested = 0, cancel_requested_at = NULL,
-         dead_letter_since = NULL, replay_taken_at = ?4 WHERE request_id = ?1",
-    )?
-    .execute(params![
+         dead_letter_since = NULL, replay_taken_at = ?4 WHERE request_id = ?1
+         RETURNING app_id",
+    )?;
+    let values = params![
         replay.request_id.as_bytes(),
         key.generation,
         key.progress,
         key.updated_at,
         key.tiebreak,
-    ])
-    .map(drop)
+    ];
+    let app_id: String = update.query_row(values, |row| row.get(0))?;
+    let mut counts = CountChanges::default();
+    counts.add(
+        &app_id,
+        Counted::NOT, // It was dead.
+        Counted::of(CallbackStatus::Queued, None),
+    );
+    counts.store(conn)
 }
 
 /// At most `limit` dead letters that match, oldest first.

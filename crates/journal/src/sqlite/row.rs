@@ -5,13 +5,14 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use uuid::Uuid;
 
-use crate::model::{AttemptRecord, Callback, Origin};
+use crate::model::{AttemptRecord, Callback, Origin, Unaccounted};
 
 /// The columns that [`callback`] reads, in its order, without the body of a dead letter.
 pub(super) const COLUMNS: &str = "
     request_id, app_id, caller_no, callee_no, message_type, callback_url, target, accepted_at,
     generation, updated_at, status, reason, deferred_reason, next_attempt_at, cancel_requested,
-    discarded, CASE WHEN discarded THEN retention_discarded_at IS NOT NULL ELSE 0 END";
+    discarded, CASE WHEN discarded THEN retention_discarded_at IS NOT NULL ELSE 0 END,
+    unaccounted_from, unaccounted_at";
 
 pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
     let next_attempt_at: Option<i64> = row.get(13)?;
@@ -35,6 +36,7 @@ pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
         cancel_requested: row.get(14)?,
         discarded: row.get(15)?,
         discarded_by_retention: row.get(16)?,
+        unaccounted: unaccounted(row, 17)?,
         attempts: Vec::new(),
     })
 }
@@ -55,6 +57,18 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
 
 pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
     row.get(column).map(Uuid::from_bytes)
+}
+
+/// The status before, and the time after it.
+fn unaccounted(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Unaccounted>> {
+    let at: Option<i64> = row.get(column + 1)?;
+    let Some(at) = at else {
+        return Ok(None);
+    };
+    Ok(Some(Unaccounted {
+        last_status: status(row, column)?,
+        since: u64::try_from(at).unwrap_or_default(),
+    }))
 }
 
 pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<CallbackStatus> {

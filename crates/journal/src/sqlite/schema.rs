@@ -8,14 +8,14 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// The version of the tables. Versions 1 and 2 are from before 0.2.0 and are not upgraded.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// The version of [`TABLES`], and the oldest that can be upgraded: that of 0.2.0.
 const OLDEST: i64 = 3;
 /// What each later version adds, in order. A migration that was released is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("schema_4.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema_4.sql"), include_str!("schema_5.sql")];
 
 /// The tables and columns of `postgres/schema.sql`, version [`OLDEST`]. The body is the last column, so that reading
 /// the others does not read it.
@@ -115,13 +115,24 @@ pub(super) fn open_writer(file: &Path) -> Result<Connection, String> {
     Ok(connection)
 }
 
-/// Refuses a file of another version, without changing it. A missing or new file is no error.
+/// Refuses a file of another version, without changing it. A missing or new file is no error, and
+/// damage is found later, with the directory locked.
 pub(super) fn check(file: &Path) -> Result<(), String> {
-    if !file.exists() {
+    // SQLite would delete the log of an empty file.
+    if fs::metadata(file).map_or(0, |file| file.len()) == 0 {
         return Ok(());
     }
     let found = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY);
     let found = found.and_then(|connection| version(&connection));
+    let damaged = |error: &rusqlite::Error| {
+        matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
+    };
+    if found.as_ref().is_err_and(damaged) {
+        return Ok(());
+    }
     match found.map_err(|error| error.to_string())? {
         0 | OLDEST..VERSION => Ok(()),
         found => check_version(found),
@@ -163,6 +174,8 @@ fn try_open_writer(file: &Path) -> rusqlite::Result<(Connection, i64)> {
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // What a rollback to a savepoint needs stays in memory: at most what one transaction writes.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // A long read lets the log grow; truncate it to 64 MiB afterwards.
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
     upgrade(&connection, found)?;

@@ -1,14 +1,17 @@
 //! Writes records.
 
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
 use super::connection::SqliteJournal;
+use super::counts::{CountChanges, Counted};
+use super::row::status;
+use super::stream::store_spans;
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::merge::{self, CallbackRow};
-use crate::model::{AttemptRecord, Record};
+use crate::model::{AttemptRecord, BatchSpan, Record};
 use crate::store::RecordStore;
 
 /// Inserts a row, or replaces it if the merge key is greater. A record that wins over a taken
@@ -33,6 +36,8 @@ const CALLBACK: &str = "
         deferred_reason = excluded.deferred_reason,
         next_attempt_at = excluded.next_attempt_at,
         replay_taken_at = NULL,
+        unaccounted_from = NULL,
+        unaccounted_at = NULL,
         dead_letter_since = excluded.dead_letter_since,
         dead_letter = excluded.dead_letter
     WHERE (excluded.generation, excluded.progress, excluded.updated_at, excluded.tiebreak)
@@ -59,18 +64,28 @@ const ATTEMPT: &str = "
 
 #[async_trait]
 impl RecordStore for SqliteJournal {
-    async fn record(&self, records: &[Record]) -> JournalResult<()> {
+    async fn record_batches(&self, records: &[Record], spans: &[BatchSpan]) -> JournalResult<()> {
+        let spans = spans.to_vec();
         let rows: Vec<CallbackRow> = merge::rows(records).into_values().collect();
         let attempts: Vec<(Uuid, AttemptRecord)> = records
             .iter()
             .filter_map(|record| Some((record.origin.request_id, record.attempted.clone()?)))
             .collect();
         let work = move |conn: &Connection| {
+            let mut counts = CountChanges::default();
             for row in &rows {
-                if !upsert(conn, row)? {
+                let before = counted(conn, row.origin.request_id)?;
+                if upsert(conn, row)? {
+                    let after = Counted::of(row.state.status, row.state.next_attempt_at);
+                    match &before {
+                        Some((app_id, before)) => counts.add(app_id, *before, after),
+                        None => counts.add(&row.origin.app_id, Counted::NOT, after),
+                    }
+                } else {
                     fill_origin(conn, row)?;
                 }
             }
+            counts.store(conn)?;
             let mut statement = conn.prepare_cached(ATTEMPT)?;
             for (request_id, attempt) in &attempts {
                 statement.execute(params![
@@ -85,10 +100,21 @@ impl RecordStore for SqliteJournal {
                     attempt.detail,
                 ])?;
             }
-            Ok(())
+            store_spans(conn, &spans)
         };
         self.writer.run(work).await
     }
+}
+
+/// The app of a row, and how it counts; `None`: there is no row.
+fn counted(conn: &Connection, request_id: Uuid) -> rusqlite::Result<Option<(String, Counted)>> {
+    conn.prepare_cached(
+        "SELECT app_id, status, next_attempt_at FROM callbacks WHERE request_id = ?1",
+    )?
+    .query_row([request_id.as_bytes()], |row| {
+        Ok((row.get(0)?, Counted::of(status(row, 1)?, row.get(2)?)))
+    })
+    .optional()
 }
 
 /// Returns whether the row was inserted or replaced.

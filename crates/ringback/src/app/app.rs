@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use admin::{AdminDependencies, AdminMetrics};
 use broker::Broker;
@@ -23,13 +24,13 @@ use runtime::{
 use tokio_util::sync::CancellationToken;
 
 use super::broker::open as open_broker;
-use super::broker_watch::{BrokerMetrics, watch};
+use super::broker_watch::{BrokerMetrics, NeededConnections, watch};
 use super::config_check::{ValidatedConfig, caller_registry, journal_location};
 use super::health_server::HealthServer;
 use super::role::ProcessRole;
 use super::settings::Settings;
 use crate::error::CommandError;
-use crate::recording::{Recording, RecordingMetrics};
+use crate::recording::{JournalLocation, Maintenance, Recording, RecordingMetrics, SpoolMetrics};
 
 /// The sections and keys that a reload can change. All others need a restart.
 const RELOADABLE: &[&str] = &[
@@ -56,6 +57,7 @@ pub(crate) struct App {
     allow: Vec<AddressRule>,
     pub(crate) broker: Broker,
     recording: Option<Recording>,
+    unaccounted_after: Option<Duration>,
     pauses: PauseRegistry,
     metrics: MetricsRegistry,
     /// The bounds of all listeners.
@@ -97,19 +99,27 @@ impl App {
         let stop = shutdown::on_signals()?;
         let reload = Reload::new(loaded, RELOADABLE, role.reloads_on_sighup())?;
         let broker = open_broker(&settings.broker, role)?;
+        if let Some(location) = &location {
+            location.check_for_damage()?; // With the directory locked.
+        }
         let (metrics, health) = (MetricsRegistry::new(), Health::new());
         let http = HttpLimits::new(&settings.http, open_files::raise_limit(), &metrics);
         let broker_metrics = Arc::new(metrics.add(BrokerMetrics::register));
-        watch(
-            &broker,
-            role.consumes(),
-            Arc::clone(&health),
-            broker_metrics,
-        );
+        let shared_journal = location.as_ref().is_some_and(JournalLocation::is_shared);
+        let needed = NeededConnections::of(role, shared_journal);
+        watch(&broker, needed, Arc::clone(&health), broker_metrics);
         let recording = location
             .map(|location| {
+                let spool_metrics = metrics.add(SpoolMetrics::register);
                 let metrics = metrics.add(RecordingMetrics::register);
-                Recording::start(&location, &settings.journal, &broker, metrics)
+                Recording::start(
+                    &location,
+                    &settings.journal,
+                    &broker,
+                    role.has_ingress(),
+                    metrics,
+                    spool_metrics,
+                )
             })
             .transpose()?;
         if let Some(recording) = &recording {
@@ -127,6 +137,7 @@ impl App {
             allow: additions.allow,
             broker,
             recording,
+            unaccounted_after: config.unaccounted_after,
             pauses: PauseRegistry::new(journal, settings.auto_pause.clone()),
             metrics,
             http,
@@ -284,7 +295,8 @@ impl App {
         HealthServer::open(name, listen, pages, health, &self.http, stop)
     }
 
-    /// Maintains the journal until the stop: stores queued records, and removes expired ones.
+    /// Maintains the journal until the stop: stores queued records, removes expired ones, and marks
+    /// callbacks whose end was not recorded.
     pub(crate) async fn run_maintenance(&self, settings: &Settings) {
         let stop = self.stop.clone();
         match &self.recording {
@@ -301,8 +313,13 @@ impl App {
                     dead_letters: settings.dead_letter_retention(),
                     audits: settings.journal.audit_retention,
                 };
+                let maintenance = Maintenance {
+                    retention,
+                    unaccounted_after: self.unaccounted_after,
+                    callee_registry: self.callees.clone(),
+                };
                 let broker = &self.broker;
-                recording.run_maintenance(retention, broker, stop).await;
+                recording.run_maintenance(maintenance, broker, stop).await;
             }
         }
     }

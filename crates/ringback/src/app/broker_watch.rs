@@ -1,14 +1,20 @@
 //! Shows the broker's state on `/readyz` and in the metrics.
 
+use std::future::{Future as _, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::task::Poll;
 
-use broker::{Broker, ConnectionState, Depth, Depths, Queue};
+use broker::{Broker, BrokerFaults, ConnectionState, Depth, Depths, FaultEvent, Queue};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use runtime::Health;
 use runtime::metrics::{Labeled, Registry, add, add_seconds};
 use tokio::sync::watch::Receiver;
+use tokio::sync::watch::error::RecvError;
+
+use super::role::ProcessRole;
 
 /// Of a metric whose one series appears with the first reading.
 type NoLabels = [(&'static str, &'static str); 0];
@@ -23,6 +29,69 @@ pub(super) struct BrokerMetrics {
     delayed: Family<NoLabels, Gauge>,
     oldest_due: Family<NoLabels, Gauge<f64, AtomicU64>>,
     free_disk: Family<NoLabels, Gauge>,
+    faults: Gauge,
+    events: FaultCounters,
+}
+
+/// What the broker counts of single queues; bounded by the topology.
+#[derive(Debug)]
+struct FaultCounters {
+    nacks: Labeled<Counter>,
+    overdue: Labeled<Counter>,
+    late_confirms: Labeled<Counter>,
+    silent_consumers: Labeled<Counter>,
+    declared: Counter,
+}
+
+impl FaultCounters {
+    fn register(registry: &mut Registry) -> Self {
+        let mut by_queue = |name, help| Labeled::register(registry, name, help, "queue", &[]);
+        Self {
+            nacks: by_queue(
+                "publish_nacks",
+                "Publishes that the broker nacked, by the queue they were for",
+            ),
+            overdue: by_queue(
+                "publish_overdue",
+                "Publishes without a confirm at their deadline, by the queue they were for",
+            ),
+            late_confirms: by_queue(
+                "publish_late_confirms",
+                "Publishes that were confirmed after their deadline, by the queue they were for",
+            ),
+            silent_consumers: by_queue(
+                "consumer_silent",
+                "Connections made anew because messages were ready in a queue and none arrived",
+            ),
+            declared: add(
+                registry,
+                "topology_declared",
+                "Missing exchanges and queues that were declared again",
+                Counter::default(),
+            ),
+        }
+    }
+
+    /// Counts what has happened since `before`.
+    fn add(&self, before: &BrokerFaults, now: &BrokerFaults) {
+        for (event, queue, count) in now.counts() {
+            let counted = before
+                .counts()
+                .find(|(known, name, _)| (*known, *name) == (event, queue));
+            let new = count - counted.map_or(0, |(.., count)| count);
+            if new == 0 {
+                continue;
+            }
+            let add = |counter: &Counter| counter.inc_by(new);
+            match event {
+                FaultEvent::Nack => self.nacks.with(queue, add),
+                FaultEvent::Overdue => self.overdue.with(queue, add),
+                FaultEvent::LateConfirm => self.late_confirms.with(queue, add),
+                FaultEvent::SilentConsumer => self.silent_consumers.with(queue, add),
+                FaultEvent::Declared => _ = add(&self.declared),
+            }
+        }
+    }
 }
 
 /// The label of the delay queues among the queues.
@@ -77,6 +146,13 @@ impl BrokerMetrics {
                 "Free bytes on the disk of the embedded store",
                 Family::default(),
             ),
+            faults: add(
+                registry,
+                "broker_faults",
+                "Whether /readyz names a fault of a single queue or exchange (1) or none (0)",
+                Gauge::default(),
+            ),
+            events: FaultCounters::register(registry),
         }
     }
 
@@ -123,21 +199,86 @@ impl BrokerMetrics {
     }
 }
 
-/// Feeds health and metrics from the broker's states and depths until the broker is closed. The
-/// process needs the consuming connection if it `consumes`.
+/// The connections of a process, beside the one that publishes callbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NeededConnections {
+    consume: bool,
+    publish_records: bool,
+    consume_records: bool,
+    /// The process does nothing but to store records.
+    only_records: bool,
+}
+
+impl NeededConnections {
+    /// `shared_journal`: records travel through the broker.
+    pub(super) fn of(role: ProcessRole, shared_journal: bool) -> Self {
+        Self {
+            consume: role.dispatches(),
+            publish_records: shared_journal,
+            consume_records: shared_journal && role.stores_records(),
+            only_records: role == ProcessRole::Recorder,
+        }
+    }
+}
+
+/// A connection whose state is shown.
+struct WatchedConnection {
+    /// In the metrics.
+    label: &'static str,
+    /// On `/readyz`.
+    name: &'static str,
+    /// Whether the process is not ready before it has been up. Records never hold up callbacks.
+    is_required: bool,
+    state: Receiver<ConnectionState>,
+}
+
+/// Feeds health and metrics from the broker's states and depths until the broker is closed.
 pub(super) fn watch(
     broker: &Broker,
-    consumes: bool,
+    needed: NeededConnections,
     health: Arc<Health>,
     metrics: Arc<BrokerMetrics>,
 ) {
-    let publishing = broker.publishing();
-    let consuming = consumes.then(|| broker.consuming());
+    let connection = |label, name, is_required, state| WatchedConnection {
+        label,
+        name,
+        is_required,
+        state,
+    };
+    let mut watched = vec![connection(
+        "publish",
+        "publishing",
+        true,
+        broker.publishing(),
+    )];
+    if needed.consume {
+        let state = broker.consuming();
+        watched.push(connection("consume", "consuming", true, state));
+    }
+    let publish = needed.publish_records.then(|| broker.publishing_records());
+    if let Some(state) = publish.flatten() {
+        watched.push(connection(
+            "publish_records",
+            "publishing records",
+            false,
+            state,
+        ));
+    }
+    let consume = needed.consume_records.then(|| broker.consuming_records());
+    if let Some(state) = consume.flatten() {
+        let is_required = needed.only_records;
+        watched.push(connection(
+            "consume_records",
+            "consuming records",
+            is_required,
+            state,
+        ));
+    }
     tokio::spawn(follow_depths(broker.depths(), Arc::clone(&metrics)));
     if let Some(free) = broker.free_disk_bytes() {
         tokio::spawn(follow_free_disk(free, Arc::clone(&metrics)));
     }
-    tokio::spawn(follow_states(publishing, consuming, health, metrics));
+    tokio::spawn(follow_states(watched, broker.faults(), health, metrics));
 }
 
 async fn follow_depths(mut depths: Receiver<Depths>, metrics: Arc<BrokerMetrics>) {
@@ -158,30 +299,40 @@ async fn follow_free_disk(mut free: Receiver<Option<u64>>, metrics: Arc<BrokerMe
 }
 
 async fn follow_states(
-    mut publishing: Receiver<ConnectionState>,
-    mut consuming: Option<Receiver<ConnectionState>>,
+    mut watched: Vec<WatchedConnection>,
+    mut faults: Option<Receiver<BrokerFaults>>,
     health: Arc<Health>,
     metrics: Arc<BrokerMetrics>,
 ) {
+    let mut counted = BrokerFaults::default();
     loop {
-        let publish = publishing.borrow_and_update().clone();
-        let consume = consuming
-            .as_mut()
-            .map(|state| state.borrow_and_update().clone());
-        metrics.set_up("publish", publish.is_up());
+        if let Some(faults) = &mut faults {
+            let seen = faults.borrow_and_update().clone();
+            metrics.events.add(&counted, &seen);
+            metrics.faults.set((!seen.is_empty()).into());
+            counted = seen;
+        }
+        let mut states = Vec::with_capacity(watched.len());
+        let mut all_up = true;
+        for connection in &mut watched {
+            let state = connection.state.borrow_and_update().clone();
+            metrics.set_up(connection.label, state.is_up());
+            all_up &= state.is_up() || !connection.is_required;
+            states.push((connection.name, state));
+        }
+        let is_blocked = |(_, state): &(_, _)| matches!(state, ConnectionState::Blocked(_));
         metrics
             .blocked
-            .set(matches!(publish, ConnectionState::Blocked(_)).into());
-        if let Some(consume) = &consume {
-            metrics.set_up("consume", consume.is_up());
-        }
-        if publish.is_up() && consume.as_ref().is_none_or(ConnectionState::is_up) {
+            .set(states.first().is_some_and(is_blocked).into());
+        if all_up {
             health.broker_connected();
         }
-        health.set_broker(describe(&publish, consume.as_ref()));
+        let is_unusable = |(_, state): &(_, ConnectionState)| state.is_unusable();
+        health.set_broker_unusable(states.iter().any(is_unusable));
+        health.set_broker(describe(&states, &counted));
         let changed = tokio::select! {
-            changed = publishing.changed() => changed,
-            changed = changed(&mut consuming) => changed,
+            changed = any_changed(&mut watched) => changed,
+            changed = changed(&mut faults) => changed,
         };
         if changed.is_err() {
             return; // The broker is closed.
@@ -189,22 +340,42 @@ async fn follow_states(
     }
 }
 
-async fn changed(
-    state: &mut Option<Receiver<ConnectionState>>,
-) -> Result<(), tokio::sync::watch::error::RecvError> {
+/// Waits until one of the states changes.
+async fn any_changed(watched: &mut [WatchedConnection]) -> Result<(), RecvError> {
+    let changes = watched.iter_mut().map(|one| one.state.changed());
+    let mut changes: Vec<_> = changes.map(Box::pin).collect();
+    poll_fn(|context| {
+        let mut polled = changes.iter_mut().map(|it| it.as_mut().poll(context));
+        polled.find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+async fn changed<T>(state: &mut Option<Receiver<T>>) -> Result<(), RecvError> {
     match state {
         Some(state) => state.changed().await,
         None => std::future::pending().await,
     }
 }
 
-/// The state of the broker for people; both connections where they differ.
-fn describe(publish: &ConnectionState, consume: Option<&ConnectionState>) -> String {
-    match consume {
-        Some(consume) if consume != publish => {
-            format!("publishing: {publish}; consuming: {consume}")
+/// The state of the broker for people: all connections where they differ, then what is wrong with
+/// single queues.
+fn describe(states: &[(&'static str, ConnectionState)], faults: &BrokerFaults) -> String {
+    let connections = match states {
+        [] => String::new(),
+        [(_, first), others @ ..] if others.iter().all(|(_, state)| state == first) => {
+            first.to_string()
         }
-        Some(_) | None => publish.to_string(),
+        _ => {
+            let each = states
+                .iter()
+                .map(|(name, state)| format!("{name}: {state}"));
+            each.collect::<Vec<_>>().join("; ")
+        }
+    };
+    match faults.is_empty() {
+        true => connections,
+        false => format!("{connections}; {faults}"),
     }
 }
 
@@ -221,66 +392,166 @@ mod tests {
         ConnectionState::Disconnected("gone".to_owned())
     }
 
+    fn unusable() -> ConnectionState {
+        ConnectionState::Unusable("damaged".to_owned())
+    }
+
     fn blocked() -> ConnectionState {
         ConnectionState::Blocked("memory".to_owned())
     }
 
+    fn connection(label: &'static str, state: ConnectionState) -> WatchedConnection {
+        WatchedConnection {
+            label,
+            name: label,
+            is_required: !label.ends_with("records"),
+            state: watch::channel(state).1,
+        }
+    }
+
     #[test]
-    fn connections_in_different_states_are_both_named() {
-        for (publish, consume, expected) in [
-            (ConnectionState::Connected, None, "connected"),
-            (blocked(), None, "blocked: memory"),
+    fn connections_in_different_states_are_all_named() {
+        let connected = || ConnectionState::Connected;
+        for (states, expected) in [
+            (vec![("publishing", connected())], "connected"),
+            (vec![("publishing", blocked())], "blocked: memory"),
             (
-                ConnectionState::Connected,
-                Some(ConnectionState::Connected),
+                vec![("publishing", connected()), ("consuming", connected())],
                 "connected",
             ),
             (
-                blocked(),
-                Some(down()),
+                vec![
+                    ("publishing", connected()),
+                    ("consuming", connected()),
+                    ("publishing records", down()),
+                ],
+                "publishing: connected; consuming: connected; \
+                 publishing records: disconnected: gone",
+            ),
+            (
+                vec![("publishing", blocked()), ("consuming", down())],
                 "publishing: blocked: memory; consuming: disconnected: gone",
             ),
         ] {
-            assert_eq!(describe(&publish, consume.as_ref()), expected);
+            assert_eq!(describe(&states, &BrokerFaults::default()), expected);
         }
     }
 
     /// Runs until the states have been read: the senders are gone, so the task ends.
-    async fn after(
-        publish: ConnectionState,
-        consume: Option<ConnectionState>,
-    ) -> (Arc<Health>, String) {
+    async fn after(states: &[(&'static str, ConnectionState)]) -> (Arc<Health>, String) {
         let (health, registry) = (Health::new(), MetricsRegistry::new());
         let metrics = Arc::new(registry.add(BrokerMetrics::register));
-        let publishing = watch::channel(publish).1;
-        let consuming = consume.map(|state| watch::channel(state).1);
-        follow_states(publishing, consuming, Arc::clone(&health), metrics).await;
+        let states = states.iter().cloned();
+        let watched = states.map(|(label, state)| connection(label, state));
+        follow_states(watched.collect(), None, Arc::clone(&health), metrics).await;
         (health, registry.encode())
     }
 
     #[tokio::test]
-    async fn a_process_is_ready_once_all_connections_that_it_needs_are_up() {
-        for (publish, consume, ready) in [
-            (ConnectionState::Connected, None, true),
-            (blocked(), None, true),
-            (down(), None, false),
+    async fn a_process_is_ready_once_the_connections_for_its_callbacks_are_up() {
+        let connected = || ConnectionState::Connected;
+        for (states, ready) in [
+            (vec![("publish", connected())], true),
+            (vec![("publish", blocked())], true),
+            (vec![("publish", down())], false),
             (
-                ConnectionState::Connected,
-                Some(ConnectionState::Connected),
+                vec![("publish", connected()), ("consume", connected())],
                 true,
             ),
-            (ConnectionState::Connected, Some(down()), false),
-            (down(), Some(ConnectionState::Connected), false),
+            (vec![("publish", connected()), ("consume", down())], false),
+            (vec![("publish", down()), ("consume", connected())], false),
+            (
+                vec![("publish", connected()), ("publish_records", down())],
+                true,
+            ),
+            (
+                vec![("publish", down()), ("publish_records", connected())],
+                false,
+            ),
+            // The embedded store, which only an operator can repair.
+            (
+                vec![("publish", unusable()), ("consume", connected())],
+                false,
+            ),
+            (
+                vec![("publish", unusable()), ("consume", unusable())],
+                false,
+            ),
         ] {
-            let named = format!("{publish:?} {consume:?}");
-            let (health, _) = after(publish, consume).await;
-            assert_eq!(health.is_ready(), ready, "{named}");
+            let (health, _) = after(&states).await;
+            assert_eq!(health.is_ready(), ready, "{states:?}");
         }
+    }
+
+    #[test]
+    fn a_process_has_the_connections_of_its_role() {
+        let of = |role, journal| {
+            let needed = NeededConnections::of(role, journal);
+            (
+                needed.consume,
+                needed.publish_records,
+                needed.consume_records,
+                needed.only_records,
+            )
+        };
+        assert_eq!(
+            of(ProcessRole::Ingress, false),
+            (false, false, false, false)
+        );
+        assert_eq!(of(ProcessRole::Ingress, true), (false, true, false, false));
+        assert_eq!(
+            of(ProcessRole::Dispatcher, false),
+            (true, false, false, false)
+        );
+        assert_eq!(of(ProcessRole::Dispatcher, true), (true, true, true, false));
+        assert_eq!(of(ProcessRole::Recorder, true), (false, true, true, true));
+    }
+
+    #[tokio::test]
+    async fn the_first_change_of_any_state_is_noticed() {
+        let (sender, state) = watch::channel(down());
+        let (_kept, other) = watch::channel(down());
+        let mut watched = [other, state].map(|state| WatchedConnection {
+            state,
+            ..connection("publish", down())
+        });
+        sender.send_replace(ConnectionState::Connected);
+        any_changed(&mut watched).await.unwrap();
+        drop(sender);
+        any_changed(&mut watched).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_process_is_not_ready_while_its_store_is_unusable() {
+        let (health, registry) = (Health::new(), MetricsRegistry::new());
+        let metrics = Arc::new(registry.add(BrokerMetrics::register));
+        let (state, publishing) = watch::channel(ConnectionState::Connected);
+        let watched = vec![WatchedConnection {
+            state: publishing,
+            ..connection("publish", ConnectionState::Connected)
+        }];
+        let follow = follow_states(watched, None, Arc::clone(&health), metrics);
+        let change = async {
+            for (next, ready) in [
+                (ConnectionState::Connected, true),
+                (unusable(), false),
+                (blocked(), true),
+                (ConnectionState::Connected, true),
+            ] {
+                state.send_replace(next.clone());
+                while health.is_ready() != ready {
+                    tokio::task::yield_now().await;
+                }
+            }
+            drop(state);
+        };
+        tokio::join!(follow, change);
     }
 
     #[tokio::test]
     async fn the_metrics_show_each_connection_and_the_block() {
-        let (_, page) = after(blocked(), Some(down())).await;
+        let states = [("publish", blocked()), ("consume", down())];
+        let (_, page) = after(&states).await;
         for line in [
             "ringback_broker_up{connection=\"publish\"} 1",
             "ringback_broker_up{connection=\"consume\"} 0",
@@ -288,7 +559,11 @@ mod tests {
         ] {
             assert!(page.contains(line), "{page}");
         }
-        let (_, page) = after(ConnectionState::Connected, None).await;
+        let states = [
+            ("publish", ConnectionState::Connected),
+            ("publish_records", blocked()),
+        ];
+        let (_, page) = after(&states).await;
         assert!(page.contains("ringback_broker_blocked 0"), "{page}");
         assert!(!page.contains("consume"), "{page}");
     }

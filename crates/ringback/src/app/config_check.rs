@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use delivery::auth::{AuthMode, CallerRegistry, KeyHash, RegisteredApp, Secret};
 use delivery::limits::Rate;
@@ -20,6 +21,8 @@ pub(crate) struct ValidatedConfig<'a> {
     settings: &'a Settings,
     /// The callee registry.
     pub(crate) callees: Arc<CalleeRegistry>,
+    /// How long after its due time a callback may be marked `unaccounted`; `None`: never.
+    pub(crate) unaccounted_after: Option<Duration>,
 }
 
 impl<'a> ValidatedConfig<'a> {
@@ -34,6 +37,10 @@ impl<'a> ValidatedConfig<'a> {
         Ok(Self {
             settings,
             callees: Arc::new(callee_registry(settings)?),
+            unaccounted_after: settings
+                .journal
+                .unaccounted_after(settings.longest_delay())
+                .map_err(|reason| ConfigError::refused("journal.unaccounted_after", reason))?,
         })
     }
 
@@ -166,6 +173,11 @@ mod tests {
     fn an_invalid_value_is_named_with_its_key() {
         for (key, value, named) in [
             ("RETRY__SCHEDULE", "100ms", "retry.schedule"),
+            (
+                "JOURNAL__UNACCOUNTED_AFTER",
+                "11h",
+                "journal.unaccounted_after",
+            ),
             ("GUARD__ALLOW", "10.0.0.1/8", "guard.allow"),
             ("GUARD__ALLOW", "local host", "guard.allow"),
             ("GUARD__DENIED_PORTS", "0", "guard.denied_ports"),

@@ -36,8 +36,16 @@ impl ProcessRole {
         }
     }
 
-    /// Whether it reads from queues.
-    pub(crate) const fn consumes(self) -> bool {
+    /// Whether it makes attempts.
+    pub(crate) const fn dispatches(self) -> bool {
+        match self {
+            Self::Dispatcher | Self::Serve | Self::Dev => true,
+            Self::Ingress | Self::Recorder => false,
+        }
+    }
+
+    /// Whether it stores records from the journal's queue, if there is one.
+    pub(crate) const fn stores_records(self) -> bool {
         match self {
             Self::Dispatcher | Self::Recorder | Self::Serve | Self::Dev => true,
             Self::Ingress => false,

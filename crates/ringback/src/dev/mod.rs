@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use admin::cli::http::reachable;
 use admin::cli::stdout::print_line;
+use broker::rabbitmq::split_urls;
 use broker::{Broker, ConnectionState};
 use delivery::AddressRule;
 use runtime::http::MetricsConfig;
@@ -82,7 +83,12 @@ pub(crate) async fn run(mut loaded: Loaded<Settings>, args: DevArgs) -> Result<(
     }
     let data_dir = DataDir::choose(settings, args.data_dir)?;
     let queue = match (&settings.broker.url, &settings.broker.data_dir) {
-        (Some(url), _) => format!("RabbitMQ at {}", host_and_port(url.expose_secret())),
+        (Some(urls), _) => {
+            let nodes: Vec<String> = split_urls(urls.expose_secret())
+                .map(host_and_port)
+                .collect();
+            format!("RabbitMQ at {}", nodes.join(", "))
+        }
         (None, Some(path)) => format!("the embedded store in {}{data_dir}", path.display()),
         (None, None) => String::new(), // Refused when the broker is opened.
     };

@@ -1,5 +1,8 @@
-//! Shows on `/readyz` and in the metrics whether the journal is reachable, and how many records are
-//! buffered.
+//! Shows on `/readyz` and in the metrics whether the journal is reachable and takes writes, and how
+//! many records are buffered.
+//!
+//! A read that succeeds says nothing of writes: a table may be locked, the database read-only, the disk
+//! full. The writer tells of its failures, and each process looks how much of its own records is stored.
 //!
 //! Readiness does not depend on the journal, because accepting and delivering do not.
 
@@ -8,10 +11,11 @@ use std::time::Duration;
 
 use journal::{Journal, JournalError, Recorder};
 use runtime::Health;
-use runtime::clock::now_ms;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::metrics::RecordingMetrics;
+use super::write_health::WriteHealth;
 
 /// How often a reachable journal is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -63,6 +67,8 @@ impl Reachability {
 /// Migrates the journal whenever it becomes reachable, and reports its state.
 pub(super) async fn watch_journal(
     journal: Journal,
+    recorder: Uuid,
+    writes: WriteHealth,
     kind: &'static str,
     migrated: watch::Sender<bool>,
     health: Arc<Health>,
@@ -71,11 +77,11 @@ pub(super) async fn watch_journal(
     health.set_journal("never connected");
     metrics.set_up(kind, false);
     let mut reachability = Reachability::NeverConnected(MIN_RETRY_WAIT);
-    let mut incompatible = false;
+    let (mut incompatible, mut had_problem) = (false, false);
     loop {
         let was_up = matches!(reachability, Reachability::Connected);
         let answer = match was_up {
-            true => check(&journal).await,
+            true => check(&journal, recorder, &writes).await,
             false => match journal.migrate().await {
                 Err(JournalError::Incompatible(reason)) => {
                     // Somebody may still migrate it, or start another version.
@@ -102,16 +108,29 @@ pub(super) async fn watch_journal(
             }
             Ok(()) | Err(_) => {}
         }
-        metrics.set_up(kind, is_up);
-        health.set_journal(reachability.describe(&answer));
+        let problem = writes.problem().filter(|_| is_up);
+        match &problem {
+            Some(problem) if !had_problem => {
+                tracing::warn!(kind, problem, "journal takes no writes; records wait");
+            }
+            None if had_problem && is_up => tracing::info!(kind, "journal takes writes"),
+            Some(_) | None => {}
+        }
+        had_problem = problem.is_some();
+        metrics.set_up(kind, is_up && !had_problem);
+        health.set_journal(problem.unwrap_or_else(|| reachability.describe(&answer)));
         tokio::time::sleep(reachability.wait()).await;
     }
 }
 
-/// Sends a small query.
-async fn check(journal: &Journal) -> Result<(), String> {
-    match tokio::time::timeout(CHECK_TIMEOUT, journal.cancelled_since(now_ms())).await {
-        Ok(answer) => answer.map(drop).map_err(reason),
+/// Asks how much of this process's own records is stored.
+async fn check(journal: &Journal, recorder: Uuid, writes: &WriteHealth) -> Result<(), String> {
+    match tokio::time::timeout(CHECK_TIMEOUT, journal.recorder(recorder)).await {
+        Ok(state) => {
+            let state = state.map_err(reason)?;
+            writes.stored(state.map_or(0, |state| state.last_number()));
+            Ok(())
+        }
         Err(_) => Err("timed out".to_owned()),
     }
 }
@@ -124,14 +143,20 @@ fn reason(error: JournalError) -> String {
     }
 }
 
-/// Reports how many records are buffered in memory, and how many were dropped.
-pub(super) async fn watch_recorder(recorder: Recorder, metrics: RecordingMetrics) {
+/// Reports how many records are buffered in memory, the age of the oldest that is not written, and how
+/// many were dropped.
+pub(super) async fn watch_recorder(
+    recorder: Recorder,
+    writes: WriteHealth,
+    metrics: RecordingMetrics,
+) {
     let mut interval = tokio::time::interval(COUNT_INTERVAL);
     let mut known = 0;
     loop {
         interval.tick().await;
         let dropped = recorder.dropped();
         metrics.set_buffered(recorder.buffered());
+        writes.show(&recorder, &metrics);
         metrics.set_dropped(dropped);
         if dropped > known {
             let records = dropped - known;

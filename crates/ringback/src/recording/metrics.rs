@@ -1,22 +1,30 @@
 //! Metrics of recording.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use runtime::metrics::{Labeled, Registry, add};
+use runtime::metrics::{Labeled, Registry, add, add_seconds};
 
 /// Metrics of recording. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordingMetrics {
     up: Arc<Labeled<Gauge>>,
     buffered: Gauge,
+    held_batches: Gauge,
+    oldest_unwritten: Gauge<f64, AtomicU64>,
+    write_failures: Counter,
+    unsettled_recorders: Gauge,
+    recorders_lost: Counter,
     unfinished: Gauge,
     dropped: Counter,
     stored: Counter,
     refused: Counter,
     skipped: Counter,
     unreadable_batches: Counter,
+    unaccounted: Counter,
 }
 
 impl RecordingMetrics {
@@ -24,7 +32,7 @@ impl RecordingMetrics {
         let up = Labeled::register(
             registry,
             "journal_up",
-            "Whether the journal is reachable (1) or not (0)",
+            "Whether the journal is reachable and takes writes (1) or not (0)",
             "kind",
             &[],
         );
@@ -40,10 +48,39 @@ impl RecordingMetrics {
             "Callbacks past journal.retention that have not ended, at most 100000",
             Gauge::default(),
         );
+        let held_batches = add(
+            registry,
+            "journal_held_batches",
+            "Batches taken from the journal's queue that are not stored yet",
+            Gauge::default(),
+        );
+        let oldest_unwritten = add_seconds(
+            registry,
+            "journal_oldest_unwritten_age",
+            "Age of the oldest record that this process holds and that is not written",
+            Gauge::default(),
+        );
+        let unsettled_recorders = add(
+            registry,
+            "journal_unsettled_recorders",
+            "Recorders that ended, and of whose records the journal lacks some",
+            Gauge::default(),
+        );
         let mut counter = |name, help| add(registry, name, help, Counter::default());
         Self {
             up: Arc::new(up),
             buffered,
+            held_batches,
+            oldest_unwritten,
+            write_failures: counter(
+                "journal_write_failures",
+                "Writes to the journal that failed and are tried again",
+            ),
+            unsettled_recorders,
+            recorders_lost: counter(
+                "journal_recorders_lost",
+                "Recorders taken for ended because nothing of them was stored for too long",
+            ),
             unfinished,
             dropped: counter(
                 "journal_records_dropped",
@@ -62,10 +99,37 @@ impl RecordingMetrics {
                 "journal_unreadable_batches",
                 "Batches of records that cannot be decoded",
             ),
+            unaccounted: counter(
+                "callbacks_unaccounted",
+                "Callbacks marked unaccounted: no queue held their message, and no record said how they ended",
+            ),
         }
     }
 
-    /// The journal of this kind is reachable, or is not.
+    /// A write failed.
+    pub(super) fn write_failed(&self) {
+        self.write_failures.inc();
+    }
+
+    /// So many batches are taken and not stored, and the oldest unwritten record has this age.
+    pub(super) fn set_unwritten(&self, held_batches: usize, oldest: Duration) {
+        self.held_batches
+            .set(i64::try_from(held_batches).unwrap_or(i64::MAX));
+        self.oldest_unwritten.set(oldest.as_secs_f64());
+    }
+
+    /// So many recorders ended with something missing.
+    pub(super) fn set_unsettled_recorders(&self, recorders: usize) {
+        self.unsettled_recorders
+            .set(i64::try_from(recorders).unwrap_or(i64::MAX));
+    }
+
+    /// A recorder is taken for ended.
+    pub(super) fn recorder_lost(&self) {
+        self.recorders_lost.inc();
+    }
+
+    /// The journal of this kind is reachable and takes writes, or does not.
     pub(super) fn set_up(&self, kind: &'static str, up: bool) {
         self.up.with(kind, |gauge| gauge.set(up.into()));
     }
@@ -102,6 +166,11 @@ impl RecordingMetrics {
             .inc_by(u64::try_from(records).unwrap_or_default());
     }
 
+    /// This many more callbacks are unaccounted.
+    pub(super) fn unaccounted(&self, callbacks: u64) {
+        self.unaccounted.inc_by(callbacks);
+    }
+
     /// A batch could not be decoded.
     pub(super) fn unreadable_batch(&self) {
         self.unreadable_batches.inc();
@@ -120,22 +189,33 @@ mod tests {
         let metrics = registry.add(RecordingMetrics::register);
         metrics.set_up("sqlite", true);
         metrics.set_buffered(12);
+        metrics.write_failed();
+        metrics.set_unwritten(6, Duration::from_millis(1_500));
+        metrics.set_unsettled_recorders(2);
+        metrics.recorder_lost();
         metrics.set_unfinished_past_retention(7);
         metrics.set_dropped(3);
         metrics.set_dropped(5);
         metrics.stored(500, 1);
         metrics.skipped(2);
         metrics.unreadable_batch();
+        metrics.unaccounted(4);
         let page = registry.encode();
         for line in [
             "ringback_journal_up{kind=\"sqlite\"} 1",
             "ringback_journal_buffered_records 12",
+            "ringback_journal_write_failures_total 1",
+            "ringback_journal_held_batches 6",
+            "ringback_journal_oldest_unwritten_age_seconds 1.5",
+            "ringback_journal_unsettled_recorders 2",
+            "ringback_journal_recorders_lost_total 1",
             "ringback_journal_unfinished_past_retention 7",
             "ringback_journal_records_dropped_total 5",
             "ringback_journal_records_total 500",
             "ringback_journal_refused_total 1",
             "ringback_journal_records_skipped_total 2",
             "ringback_journal_unreadable_batches_total 1",
+            "ringback_callbacks_unaccounted_total 4",
         ] {
             assert!(
                 page.lines().any(|found| found == line),

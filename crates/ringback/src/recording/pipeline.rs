@@ -6,19 +6,28 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use admin::Reconciler;
 use broker::Broker;
-use journal::{Journal, RecordSink, Recorder, Retention};
+use broker::embedded::check_database;
+use delivery::CalleeRegistry;
+use journal::{Journal, RecordSink, Recorder, RecorderOptions, Retention, Spool};
 use journal::{JournalConfig, JournalHandle};
-use runtime::{ConfigError, Health};
+use runtime::{ConfigError, Health, Reloadable};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::health;
 use super::metrics::RecordingMetrics;
+use super::reaper::{MessageLocation, Reaper};
+use super::recorders;
 use super::retention::retain;
 use super::sinks::{DirectSink, QueueSink};
+use super::spool::{SpoolMetrics, open_spool, watch_spool};
+use super::write_health::WriteHealth;
 use super::writer::Writer;
 
 /// A process's journal, and the pipeline of records into it.
@@ -27,10 +36,20 @@ pub(crate) struct Recording {
     pub(crate) handle: JournalHandle,
     kind: JournalKind,
     metrics: RecordingMetrics,
+    writes: WriteHealth,
+    spool_metrics: SpoolMetrics,
     /// Whether the tables are as this version needs them.
     migrated: watch::Sender<bool>,
     /// Cancelled when the journal closes.
     closing: CancellationToken,
+}
+
+/// What the maintenance of the journal needs.
+pub(crate) struct Maintenance {
+    pub(crate) retention: Retention,
+    /// How long after its due time a callback may be marked `unaccounted`; `None`: never.
+    pub(crate) unaccounted_after: Option<Duration>,
+    pub(crate) callee_registry: Reloadable<CalleeRegistry>,
 }
 
 /// Where a journal is.
@@ -78,6 +97,21 @@ impl JournalLocation {
         }
     }
 
+    /// Whether records travel through the broker's queue.
+    pub(crate) const fn is_shared(&self) -> bool {
+        match self {
+            Self::Postgres(_) => true,
+            Self::Directory(_) => false,
+        }
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Postgres(_) => None,
+            Self::Directory(directory) => Some(directory),
+        }
+    }
+
     /// Refuses a journal file of another version, without changing anything.
     ///
     /// # Errors
@@ -86,6 +120,18 @@ impl JournalLocation {
         match self {
             Self::Postgres(_) => Ok(()), // Its tables are checked when it answers.
             Self::Directory(directory) => Journal::check(directory)
+                .map_err(|reason| ConfigError::refused("broker.data_dir", reason)),
+        }
+    }
+
+    /// Refuses a journal file that is damaged. Call it with the directory locked.
+    ///
+    /// # Errors
+    /// A sentence that names the file, and what to do.
+    pub(crate) fn check_for_damage(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Postgres(_) => Ok(()),
+            Self::Directory(directory) => check_database(&Journal::file_in(directory))
                 .map_err(|reason| ConfigError::refused("broker.data_dir", reason)),
         }
     }
@@ -108,14 +154,22 @@ impl Recording {
     /// Opens the journal, and starts to collect records for it.
     ///
     /// # Errors
-    /// As [`JournalLocation::open`].
+    /// As [`JournalLocation::open`], or when the directory of the spool cannot be used.
+    ///
+    /// `accepts`: the process accepts callbacks.
     pub(crate) fn start(
         location: &JournalLocation,
         config: &JournalConfig,
         broker: &Broker,
+        accepts: bool,
         metrics: RecordingMetrics,
+        spool_metrics: SpoolMetrics,
     ) -> Result<Self, ConfigError> {
+        let spool = config.spool_directory(location.directory());
+        let spool: Option<Spool> = spool.map(|path| open_spool(&path)).transpose()?.flatten();
         let journal = location.open()?;
+        let heartbeat = heartbeat(location, accepts);
+        let writes = WriteHealth::new(heartbeat);
         let (kind, sink): (_, Arc<dyn RecordSink>) = match location {
             JournalLocation::Postgres(_) => {
                 (JournalKind::Postgres, Arc::new(QueueSink(broker.clone())))
@@ -124,15 +178,23 @@ impl Recording {
                 let sink = DirectSink {
                     journal: journal.clone(),
                     metrics: metrics.clone(),
+                    health: writes.clone(),
                 };
                 (JournalKind::Sqlite, Arc::new(sink))
             }
         };
-        let recorder = Recorder::start(sink, config.buffer);
+        let options = RecorderOptions {
+            capacity: config.buffer,
+            accepts,
+            heartbeat,
+        };
+        let recorder = Recorder::start_with(sink, options, spool);
         Ok(Self {
             handle: JournalHandle { journal, recorder },
             kind,
             metrics,
+            writes,
+            spool_metrics,
             migrated: watch::Sender::new(false),
             closing: CancellationToken::new(),
         })
@@ -142,23 +204,35 @@ impl Recording {
     pub(crate) fn watch(&self, health: Arc<Health>) {
         let JournalHandle { journal, recorder } = self.handle.clone();
         let (closing, kind) = (self.closing.clone(), self.kind.as_str());
-        let recorder = health::watch_recorder(recorder, self.metrics.clone());
+        let alone = self.kind == JournalKind::Sqlite;
+        let migrated = self.migrated.subscribe();
+        let registering = recorders::register(journal.clone(), recorder.clone(), alone, migrated);
+        let own = recorder.info().id;
+        let writes = self.writes.clone();
+        let spool = watch_spool(recorder.clone(), self.spool_metrics.clone());
+        let recorder = health::watch_recorder(recorder, writes.clone(), self.metrics.clone());
         let migrated = self.migrated.clone();
         let metrics = self.metrics.clone();
-        let journal = health::watch_journal(journal, kind, migrated, health, metrics);
+        let journal = health::watch_journal(journal, own, writes, kind, migrated, health, metrics);
         tokio::spawn(async move {
-            let both = async { tokio::join!(recorder, journal) };
-            closing.run_until_cancelled(both).await;
+            let all = async { tokio::join!(recorder, spool, journal, registering) };
+            closing.run_until_cancelled(all).await;
         });
     }
 
-    /// Stores queued records, and removes expired ones, until `stop`.
+    /// Stores queued records, removes expired ones, and marks callbacks whose end was not recorded,
+    /// until `stop`.
     pub(crate) async fn run_maintenance(
         &self,
-        retention: Retention,
+        maintenance: Maintenance,
         broker: &Broker,
         stop: CancellationToken,
     ) {
+        let Maintenance {
+            retention,
+            unaccounted_after,
+            callee_registry,
+        } = maintenance;
         // Tables of another version are neither written nor cleaned.
         let mut migrated = self.migrated.subscribe();
         let ready = migrated.wait_for(|migrated| *migrated);
@@ -167,16 +241,52 @@ impl Recording {
         }
         let journal = &self.handle.journal;
         let metrics = self.metrics.clone();
+        let recorders = recorders::watch(
+            journal.clone(),
+            self.handle.recorder.info().id,
+            retention.callbacks,
+            metrics.clone(),
+            stop.clone(),
+        );
         let retaining = retain(journal.clone(), retention, metrics, stop.clone());
+        let reaping = async {
+            let Some(after) = unaccounted_after else {
+                return;
+            };
+            let reaper = Reaper {
+                location: match self.kind {
+                    JournalKind::Postgres => MessageLocation::Queues,
+                    JournalKind::Sqlite => MessageLocation::Store,
+                },
+                broker: broker.clone(),
+                journal: journal.clone(),
+                recorder: self.handle.recorder.clone(),
+                reconciler: Reconciler {
+                    broker: broker.clone(),
+                    journal: journal.clone(),
+                    callee_registry,
+                    retention: retention.callbacks,
+                    dead_letter_retention: retention.dead_letters,
+                },
+                metrics: self.metrics.clone(),
+                after,
+                stop: stop.clone(),
+                reading: TaskTracker::new(),
+            };
+            reaper.run().await;
+        };
         match self.kind {
-            JournalKind::Sqlite => retaining.await,
+            JournalKind::Sqlite => {
+                tokio::join!(retaining, recorders, reaping);
+            }
             JournalKind::Postgres => {
                 let sink = DirectSink {
                     journal: journal.clone(),
                     metrics: self.metrics.clone(),
+                    health: self.writes.clone(),
                 };
                 let writer = Writer::new(broker.clone(), sink);
-                tokio::join!(retaining, writer.run(stop));
+                tokio::join!(retaining, recorders, reaping, writer.run(stop.clone()));
             }
         }
     }
@@ -186,6 +296,16 @@ impl Recording {
         self.handle.recorder.close().await;
         self.closing.cancel();
         self.handle.journal.close().await;
+    }
+}
+
+/// How often a recorder without records says so. It travels through the queue to PostgreSQL; in a file
+/// it costs a sync, and a query asks for one when it needs it.
+const fn heartbeat(location: &JournalLocation, accepts: bool) -> Duration {
+    match (location, accepts) {
+        (JournalLocation::Postgres(_), true) => Duration::from_secs(5),
+        (JournalLocation::Postgres(_), false) => Duration::from_secs(30),
+        (JournalLocation::Directory(_), _) => Duration::from_secs(60),
     }
 }
 

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 use broker::{Broker, BrokerMessage};
 use bytes::Bytes;
-use journal::{Journal, Record, RecordSink, encode_batch};
+use journal::{BatchSpan, Journal, Record, RecordSink, encode_batch};
 
 use super::metrics::RecordingMetrics;
+use super::write_health::WriteHealth;
 
 /// The format of the body, as the broker's console shows it.
 const KIND: &str = "records.v2";
@@ -17,6 +18,33 @@ const MAX_MESSAGE_BYTES: usize = 15 * 1024 * 1024;
 pub(super) struct DirectSink {
     pub(super) journal: Journal,
     pub(super) metrics: RecordingMetrics,
+    pub(super) health: WriteHealth,
+}
+
+impl DirectSink {
+    /// Stores the records of whole batches, which are these parts of their recorders' streams.
+    ///
+    /// # Errors
+    /// A sentence, when nothing is stored. Try again later.
+    pub(super) async fn store(
+        &self,
+        records: &[Record],
+        spans: &[BatchSpan],
+    ) -> Result<(), String> {
+        let stored = self.journal.record_each(records, spans).await;
+        match stored {
+            Ok(left_out) => {
+                self.health.succeeded();
+                self.metrics.stored(records.len() - left_out, left_out);
+                Ok(())
+            }
+            Err(error) => {
+                self.metrics.write_failed();
+                self.health.failed(error.reason());
+                Err(error.to_string())
+            }
+        }
+    }
 }
 
 /// Publishes records to the journal's queue, which the writer reads.
@@ -25,18 +53,16 @@ pub(super) struct QueueSink(pub(super) Broker);
 
 #[async_trait]
 impl RecordSink for DirectSink {
-    async fn put(&self, records: &[Record]) -> Result<(), String> {
-        let stored = self.journal.record_each(records).await;
-        let left_out = stored.map_err(|error| error.to_string())?;
-        self.metrics.stored(records.len() - left_out, left_out);
-        Ok(())
+    async fn put(&self, records: &[Record], span: Option<&BatchSpan>) -> Result<(), String> {
+        let spans = span.map_or(&[][..], std::slice::from_ref);
+        self.store(records, spans).await
     }
 }
 
 #[async_trait]
 impl RecordSink for QueueSink {
-    async fn put(&self, records: &[Record]) -> Result<(), String> {
-        for (count, body) in bodies(records, MAX_MESSAGE_BYTES) {
+    async fn put(&self, records: &[Record], span: Option<&BatchSpan>) -> Result<(), String> {
+        for (count, body) in bodies(records, span.copied(), MAX_MESSAGE_BYTES) {
             let message = BrokerMessage {
                 id: String::new(),
                 kind: KIND,
@@ -51,9 +77,9 @@ impl RecordSink for QueueSink {
 }
 
 /// The batch as bodies of at most `max_bytes`, each with its number of records: nearly always one.
-fn bodies(records: &[Record], max_bytes: usize) -> Vec<(usize, Bytes)> {
-    let body = encode_batch(records);
-    if body.len() <= max_bytes {
+fn bodies(records: &[Record], span: Option<BatchSpan>, max_bytes: usize) -> Vec<(usize, Bytes)> {
+    let body = encode_batch(records, span.as_ref());
+    if body.len() <= max_bytes || records.is_empty() {
         return vec![(records.len(), body)];
     }
     if let [record] = records {
@@ -64,11 +90,12 @@ fn bodies(records: &[Record], max_bytes: usize) -> Vec<(usize, Bytes)> {
         );
         let mut record = record.clone();
         record.dead_letter = None;
-        return vec![(1, encode_batch(&[record]))];
+        return vec![(1, encode_batch(&[record], span.as_ref()))];
     }
     let (front, back) = records.split_at(records.len() / 2);
-    let mut parts = bodies(front, max_bytes);
-    parts.extend(bodies(back, max_bytes));
+    let (front_span, back_span) = span.map(|span| span.split(front.len())).unzip();
+    let mut parts = bodies(front, front_span, max_bytes);
+    parts.extend(bodies(back, back_span, max_bytes));
     parts
 }
 
@@ -102,7 +129,7 @@ mod tests {
     const MAX_BYTES: usize = 2_000;
 
     fn read_back(records: &[Record]) -> Vec<Vec<Record>> {
-        let bodies = bodies(records, MAX_BYTES);
+        let bodies = bodies(records, None, MAX_BYTES);
         let read = bodies.iter().map(|(count, body)| {
             assert!(body.len() <= MAX_BYTES);
             let records = decode_batch(body).unwrap().records;

@@ -2,14 +2,19 @@
 //!
 //! Batches are collected, stored together, and only then settled. A callback that is accepted and
 //! delivered within [`COLLECT_TIME`] is written once, instead of inserted and updated: that saves a
-//! third of the journal's work. While the journal is unreachable, batches stay unsettled and the
-//! queue holds the rest.
+//! third of the journal's work.
+//!
+//! Batches that cannot be stored within [`HOLD_TIME`] are given back to the queue, and none is taken
+//! until the journal has stored the records that the writer still knows: RabbitMQ ends a consumer
+//! that leaves a message unsettled for too long, and what is held counts nowhere. Storing them twice
+//! changes nothing.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
 
 use broker::{Broker, Consumer, Queue, Received, Settlement};
-use journal::{DecodedBatch, Record, RecordSink as _, decode_batch};
+use journal::{BatchSpan, DecodedBatch, Record, decode_batch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +26,11 @@ const PREFETCH: u16 = 256;
 const MAX_BATCH_RECORDS: usize = 4_000;
 /// How long batches are collected. A callback must be found within a second of its acceptance.
 const COLLECT_TIME: Duration = Duration::from_millis(150);
+/// Far below RabbitMQ's consumer timeout (`consumer_timeout`): 30 min by default, 1 min at least, since
+/// it is checked once a minute.
+const HOLD_TIME: Duration = Duration::from_secs(20);
+/// After a batch that took longer, what was read ahead is given back as well.
+const SLOW_STORE: Duration = Duration::from_secs(5);
 const MIN_RETRY_WAIT: Duration = Duration::from_millis(100);
 const MAX_RETRY_WAIT: Duration = Duration::from_secs(5);
 
@@ -35,6 +45,8 @@ pub(super) struct Writer {
 struct PendingBatch {
     received: Vec<Received>,
     records: Vec<Record>,
+    /// The parts of their recorders' streams.
+    spans: Vec<BatchSpan>,
 }
 
 impl Writer {
@@ -46,17 +58,45 @@ impl Writer {
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut consumer = self.broker.consume(Queue::Journal, PREFETCH);
         while let Some(first) = stop.run_until_cancelled(consumer.next()).await {
-            let batch = self.collect(first, &mut consumer).await;
-            let stored = retry_until_stored(|| self.sink.put(&batch.records));
-            if stop.run_until_cancelled(stored).await.is_none() {
-                break; // Unsettled: the queue delivers them again.
+            let begun = Instant::now();
+            let PendingBatch {
+                received,
+                records,
+                spans,
+            } = self.collect(first, &mut consumer).await;
+            let mut held = self.sink.health.hold(received.len(), &records);
+            let mut storing = pin!(retry_until_stored(|| self.sink.store(&records, &spans)));
+            tokio::select! {
+                biased;
+                () = &mut storing => {
+                    settle_all(received).await;
+                    // What was read ahead has been held for as long.
+                    if begun.elapsed() > SLOW_STORE {
+                        close(consumer).await;
+                        consumer = self.broker.consume(Queue::Journal, PREFETCH);
+                    }
+                }
+                () = stop.cancelled() => break, // Unsettled: the queue delivers them again.
+                () = tokio::time::sleep_until(begun + HOLD_TIME) => {
+                    tracing::warn!(
+                        records = records.len(),
+                        "records cannot be stored; their batches are given back to the journal's queue"
+                    );
+                    drop(received);
+                    drop(held);
+                    // They are in the queue again, and still not written.
+                    held = self.sink.health.hold(0, &records);
+                    close(consumer).await;
+                    if stop.run_until_cancelled(storing).await.is_none() {
+                        return;
+                    }
+                    tracing::info!("records can be stored again; the journal's queue is read");
+                    consumer = self.broker.consume(Queue::Journal, PREFETCH);
+                }
             }
-            for received in batch.received {
-                settle(received, Settlement::Complete).await;
-            }
+            drop(held);
         }
-        consumer.cancel().await;
-        consumer.close().await;
+        close(consumer).await;
     }
 
     async fn collect(&self, first: Received, consumer: &mut Consumer) -> PendingBatch {
@@ -75,12 +115,17 @@ impl Writer {
     /// Adds the records of a message; one that cannot be decoded is quarantined.
     async fn decode_into(&self, received: Received, batch: &mut PendingBatch) {
         match decode_batch(&received.body) {
-            Ok(DecodedBatch { records, skipped }) => {
+            Ok(DecodedBatch {
+                records,
+                span,
+                skipped,
+            }) => {
                 if skipped > 0 {
                     tracing::warn!(skipped, "records of an unknown kind skipped");
                     self.sink.metrics.skipped(skipped);
                 }
                 batch.records.extend(records);
+                batch.spans.extend(span);
                 batch.received.push(received);
             }
             Err(error) => {
@@ -103,6 +148,18 @@ async fn retry_until_stored<F: Future<Output = Result<(), String>>>(mut task: im
         );
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(MAX_RETRY_WAIT);
+    }
+}
+
+/// Returns all that is unsettled to the queue at once.
+async fn close(mut consumer: Consumer) {
+    consumer.cancel().await;
+    consumer.close().await;
+}
+
+async fn settle_all(batches: Vec<Received>) {
+    for received in batches {
+        settle(received, Settlement::Complete).await;
     }
 }
 

@@ -8,7 +8,7 @@ mod management;
 
 use admin::cli::stdout::print_line;
 use broker::BrokerConfig;
-use broker::rabbitmq::{BrokerTls, Topology};
+use broker::rabbitmq::{BrokerTls, Topology, split_urls};
 use percent_encoding::percent_decode_str;
 use runtime::ConfigError;
 use secrecy::ExposeSecret;
@@ -61,8 +61,10 @@ impl ManagementApi {
     }
 }
 
+/// The URL of the first node.
 fn broker_url(config: &BrokerConfig) -> Option<Url> {
-    Url::parse(config.url.as_ref()?.expose_secret()).ok()
+    let urls = config.url.as_ref()?.expose_secret();
+    Url::parse(split_urls(urls).next()?).ok()
 }
 
 /// The virtual host that `broker.url` names, or else `/`.

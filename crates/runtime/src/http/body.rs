@@ -20,8 +20,12 @@ pub struct BodyLimits {
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// It is not declared as plain JSON in UTF-8.
+    /// Its content type is not JSON.
     UnsupportedType,
+    /// Its content type names another charset than UTF-8.
+    UnsupportedCharset,
+    /// It has a content encoding, so it is compressed.
+    Compressed,
     /// It is larger than the limit.
     TooLarge {
         /// The limit, in bytes.
@@ -49,12 +53,10 @@ pub async fn read_json(
 
 fn check_headers(headers: &HeaderMap, max_bytes: usize) -> Result<(), BodyError> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    if text(CONTENT_TYPE).is_some_and(|value| !is_json(value)) {
-        return Err(BodyError::UnsupportedType);
-    }
+    text(CONTENT_TYPE).map_or(Ok(()), check_type)?;
     // A compressed body could be a decompression bomb, and no caller needs one.
     if text(CONTENT_ENCODING).is_some_and(|value| !value.trim().eq_ignore_ascii_case("identity")) {
-        return Err(BodyError::UnsupportedType);
+        return Err(BodyError::Compressed);
     }
     let declared = text(CONTENT_LENGTH).and_then(|value| value.parse::<u64>().ok());
     let fits = |length| usize::try_from(length).is_ok_and(|length| length <= max_bytes);
@@ -65,15 +67,24 @@ fn check_headers(headers: &HeaderMap, max_bytes: usize) -> Result<(), BodyError>
 }
 
 /// `application/json` and `application/*+json`. UTF-8 is the only charset of JSON (RFC 8259, 8.1).
-fn is_json(value: &str) -> bool {
+fn check_type(value: &str) -> Result<(), BodyError> {
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
     let json = essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"));
-    json && parts.all(|parameter| {
+    if !json {
+        return Err(BodyError::UnsupportedType);
+    }
+    let is_utf_8 = |parameter: &str| {
         let parameter = parameter.to_ascii_lowercase().replace('"', "");
-        !parameter.starts_with("charset=") || matches!(&parameter[8..], "utf-8" | "utf8")
-    })
+        let charset = parameter.strip_prefix("charset=");
+        charset.is_none_or(|charset| matches!(charset, "utf-8" | "utf8"))
+    };
+    if parts.all(is_utf_8) {
+        Ok(())
+    } else {
+        Err(BodyError::UnsupportedCharset)
+    }
 }
 
 async fn collect(mut payload: Payload, max_bytes: usize) -> Result<Bytes, BodyError> {
@@ -116,16 +127,21 @@ mod tests {
             "application/json;charset=\"utf-8\"",
             "application/problem+json",
         ] {
-            assert!(is_json(good), "{good}");
+            assert_eq!(check_type(good), Ok(()), "{good}");
         }
-        for bad in [
-            "text/plain",
-            "",
-            "application/json; charset=gbk",
-            "application/xml",
-            "json",
+        for (bad, error) in [
+            ("text/plain", BodyError::UnsupportedType),
+            ("text/plain; charset=gbk", BodyError::UnsupportedType),
+            ("", BodyError::UnsupportedType),
+            ("application/xml", BodyError::UnsupportedType),
+            ("json", BodyError::UnsupportedType),
+            (
+                "application/json; charset=gbk",
+                BodyError::UnsupportedCharset,
+            ),
+            ("application/json; charset=", BodyError::UnsupportedCharset),
         ] {
-            assert!(!is_json(bad), "{bad}");
+            assert_eq!(check_type(bad), Err(error), "{bad}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! among them 127.0.0.2, are refused.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::targets::scripts;
 use tests::{
@@ -214,4 +214,88 @@ fn one_silent_name_is_charged_while_the_resolver_answers_for_the_root() {
         let letter = fixture.dead_letter(&fixture.send(&request).await).await;
         assert_eq!(letter.outcomes(), ["name_unresolved"]);
     });
+}
+
+/// Many name servers drop questions for IPv6 addresses.
+#[test]
+fn a_name_of_which_one_family_is_never_answered_is_called_at_once() {
+    on_shared_runtime(async {
+        let (fixture, dns) = named().await;
+        let name = "drops-aaaa.ringback.test";
+        dns.set(name, only_ipv4(vec![PUBLIC], None));
+        let url = format!("http://{name}:{}/ok", fixture.callee.address.port());
+        for _ in 0..3 {
+            let mut request = callback(&url);
+            request["options"] = serde_json::json!({ "max_attempts": 1 });
+            let sent = Instant::now();
+            let id = fixture.send(&request).await;
+            let received = fixture.received(&id, 1).await;
+            // The silent question alone takes 2 s to fail.
+            let took = sent.elapsed();
+            assert!(took < Duration::from_millis(1_500), "{took:?}");
+            assert_eq!(received[0].attempt, Some(1));
+        }
+        assert!(dns.asked_for_ipv6(name) > 0, "it was not asked at all");
+        // Silence is remembered: only the first attempt asks, and again after a second.
+        let asked = dns.asked_for_ipv6(name);
+        assert!(asked <= 4, "asked {asked} times");
+
+        // The other way round: only IPv6 is answered, and judged like any address.
+        let name = "drops-a.ringback.test";
+        let only_ipv6 = DnsAnswer::Slow {
+            addresses: vec!["::1".parse().unwrap(), PUBLIC],
+            ipv4: None,
+            ipv6: Some(Duration::ZERO),
+        };
+        dns.set(name, only_ipv6);
+        let port = fixture.callee.address.port();
+        let id = fixture
+            .send(&callback(&format!("http://{name}:{port}/ok")))
+            .await;
+        let letter = fixture.dead_letter(&id).await;
+        assert_eq!(letter.outcomes(), ["address_refused"]);
+    });
+}
+
+#[test]
+fn an_answer_that_comes_too_late_is_not_called_at_addresses_that_the_guard_has_not_judged() {
+    on_shared_runtime(async {
+        // A gateway of its own: letters that are waited for in vain belong to no other test.
+        let Named { fixture, dns } = start().await;
+        let fixture = fixture.in_test();
+        let name = "late.ringback.test";
+        let inside =
+            TestTarget::silent_on(SocketAddr::from((INSIDE, fixture.callee.address.port())));
+        let dressed = "::ffff:127.0.0.2".parse().unwrap();
+        dns.set(
+            name,
+            only_ipv4(vec![PUBLIC, dressed], Some(Duration::from_millis(700))),
+        );
+        let url = format!("http://{name}:{}/ok", fixture.callee.address.port());
+        let id = fixture.send(&callback(&url)).await;
+        fixture.received(&id, 1).await;
+        // Now it comes in time, and refuses the name.
+        dns.set(name, DnsAnswer::Addresses(vec![PUBLIC, dressed]));
+        eventually("the name to be refused", SOON, async || {
+            let id = fixture.send(&callback(&url)).await;
+            tokio::select! {
+                letter = fixture.dead_letter(&id) => {
+                    assert_eq!(letter.outcomes(), ["address_refused"]);
+                    Ok(())
+                }
+                _ = fixture.received(&id, 1) => Err("delivered".to_owned()),
+            }
+        })
+        .await;
+        assert_eq!(inside.contacts(), (0, 0));
+    });
+}
+
+/// Questions for IPv4 addresses are answered at once, and those for IPv6 this much later, or never.
+fn only_ipv4(addresses: Vec<IpAddr>, ipv6: Option<Duration>) -> DnsAnswer {
+    DnsAnswer::Slow {
+        addresses,
+        ipv4: Some(Duration::ZERO),
+        ipv6,
+    }
 }

@@ -37,7 +37,7 @@ fn next_generation(replay: &Replay) -> Result<Message, MessageError> {
     message.generation = replay.generation;
     message.attempt = 1;
     message.deferrals = 0;
-    message.not_before = None;
+    (message.not_before, message.scheduled_at) = (None, None);
     message.reply_to = None;
     message.options.expire_seconds = None;
     Ok(message)

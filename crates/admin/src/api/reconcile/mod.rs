@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering as Memory};
 use std::time::Duration;
 
-use broker::{Broker, BrokerMessage, Consumer, Queue, Received, Settlement};
+use broker::{Broker, BrokerMessage, Consumer, Depth, Queue, Received, Settlement};
 use contract::{CallbackStatus, Message};
 use delivery::{CalleeRegistry, DeadLetterReason, TargetUrl};
 use futures_util::future::join_all;
@@ -77,14 +77,17 @@ impl ReconcileRequests {
 
 /// Reconciles the dead-letter queue with the journal.
 #[derive(Clone)]
-pub(super) struct Reconciler {
-    pub(super) broker: Broker,
-    pub(super) journal: Journal,
-    pub(super) callee_registry: Reloadable<CalleeRegistry>,
+pub struct Reconciler {
+    /// Holds the queue.
+    pub broker: Broker,
+    /// Has the records.
+    pub journal: Journal,
+    /// The targets of callees.
+    pub callee_registry: Reloadable<CalleeRegistry>,
     /// How long the journal keeps callbacks that have ended.
-    pub(super) retention: Duration,
+    pub retention: Duration,
     /// How long dead letters are kept.
-    pub(super) dead_letter_retention: Duration,
+    pub dead_letter_retention: Duration,
 }
 
 /// What a run did.
@@ -98,6 +101,8 @@ struct Reconciled {
     kept: usize,
     /// Past `dead_letters.retention` and unknown to the journal; removed.
     expired: usize,
+    /// Of those that were put back: the journal cannot store their records.
+    refused: usize,
 }
 
 impl Reconciled {
@@ -112,8 +117,16 @@ impl Reconciled {
             recorded,
             kept,
             expired,
+            refused,
         } = self;
-        tracing::info!(stale, recorded, kept, expired, "dead letters reconciled");
+        tracing::info!(
+            stale,
+            recorded,
+            kept,
+            expired,
+            refused,
+            "dead letters reconciled"
+        );
     }
 }
 
@@ -170,13 +183,31 @@ fn decide(generation: u32, known: Option<&ControlState>, age: CopyAge) -> CopyDi
         CallbackStatus::Dead | CallbackStatus::Expired if known.discarded => CopyDisposition::Stale,
         CallbackStatus::Dead | CallbackStatus::Expired => CopyDisposition::Keep,
         // Its end was not recorded, or the record is in transit to the journal.
-        CallbackStatus::Queued | CallbackStatus::Delivering | CallbackStatus::Retrying => {
-            CopyDisposition::Record
-        }
+        CallbackStatus::Queued
+        | CallbackStatus::Delivering
+        | CallbackStatus::Retrying
+        | CallbackStatus::Unaccounted => CopyDisposition::Record,
     }
 }
 
 impl Reconciler {
+    /// Reads every message that the queue holds at the call. Returns whether that was done: then the
+    /// journal has a record of each dead letter that was there and can be read.
+    pub async fn reconcile_all(&self, stop: &CancellationToken) -> bool {
+        let Some(depth) = self.current_depth().await else {
+            return false;
+        };
+        if depth == 0 {
+            return true;
+        }
+        // More than there were: another process may put back some that it held at the call.
+        let margin = 2 * usize::from(BATCH_SIZE);
+        let result = self.reconcile(depth.saturating_add(margin), stop).await;
+        result.log();
+        let read_all = result.read() >= depth || self.current_depth().await == Some(0);
+        read_all && result.refused == 0 && !stop.is_cancelled()
+    }
+
     /// Reconciles until `stop`: on request, once requests pause, and in the background.
     pub(super) async fn run(self, requests: Arc<ReconcileRequests>, stop: CancellationToken) {
         let mut pass = Pass::new(now_ms());
@@ -302,12 +333,20 @@ impl Reconciler {
 
     /// The depth of the queue, measured again if possible.
     async fn depth(&self) -> usize {
+        // Without a new value the broker is unavailable, and the last one is used.
+        messages(self.measured_depth().await.last_known().unwrap_or(0))
+    }
+
+    /// The depth of the queue, measured now. `None`: it is unknown.
+    async fn current_depth(&self) -> Option<usize> {
+        self.measured_depth().await.current().map(messages)
+    }
+
+    async fn measured_depth(&self) -> Depth {
         let mut depths = self.broker.depths();
         depths.mark_unchanged();
-        // Without a new value the broker is unavailable, and the last one is used.
         let _ = timeout(DEPTH_TIMEOUT, depths.changed()).await;
-        let dead = depths.borrow().dead.last_known().unwrap_or(0);
-        usize::try_from(dead).unwrap_or(usize::MAX)
+        depths.borrow().dead
     }
 
     /// Decides on each message, records what the journal lacks, then settles. After an error the
@@ -345,21 +384,24 @@ impl Reconciler {
             }
             decided.push((dead_letter, disposition, reason));
         }
-        if expired > 0 {
-            let entry = journal::retention_discards(expired, now);
-            let operation = journal::retention_operation(now);
-            self.journal.append_audit_part(&entry, &operation).await?;
-        }
         match self.journal.record(&records).await {
             Ok(()) => result.recorded += records.len(),
             // The messages stay in the queue for the next run.
             Err(JournalError::Refused(error)) => {
                 tracing::error!(error, "dead letters cannot be recorded");
                 kept += records.len();
+                result.refused += records.len();
             }
             Err(error @ (JournalError::Unavailable(_) | JournalError::Incompatible(_))) => {
                 return Err(error);
             }
+        }
+        // Last before the settlement: after an error the messages are read again, and an entry that
+        // was written would count them twice. Writing records twice changes nothing.
+        if expired > 0 {
+            let entry = journal::retention_discards(expired, now);
+            let operation = journal::retention_operation(now);
+            self.journal.append_audit_part(&entry, &operation).await?;
         }
         let settling = decided
             .into_iter()
@@ -413,10 +455,15 @@ impl Reconciler {
             | CallbackStatus::Retrying
             | CallbackStatus::Delivered
             | CallbackStatus::Dead
-            | CallbackStatus::Cancelled => callback.reason.as_deref().and_then(reason::parse),
+            | CallbackStatus::Cancelled
+            | CallbackStatus::Unaccounted => callback.reason.as_deref().and_then(reason::parse),
         });
         Ok(in_journal.map_or(reason::UNKNOWN, DeadLetterReason::as_str))
     }
+}
+
+fn messages(depth: u32) -> usize {
+    usize::try_from(depth).unwrap_or(usize::MAX)
 }
 
 /// A pass through the queue, and what begins the next.

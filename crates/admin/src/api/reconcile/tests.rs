@@ -58,6 +58,7 @@ fn the_journal_decides_on_each_copy() {
         (CallbackStatus::Expired, CopyDisposition::Keep),
         (CallbackStatus::Queued, CopyDisposition::Record),
         (CallbackStatus::Retrying, CopyDisposition::Record),
+        (CallbackStatus::Unaccounted, CopyDisposition::Record),
     ] {
         assert_eq!(of(Some(state(1, status))), disposition, "{status}");
     }
@@ -334,6 +335,62 @@ async fn an_old_letter_that_the_journal_does_not_know_is_removed_and_audited() {
 }
 
 #[tokio::test]
+async fn after_a_failed_record_nothing_is_counted_twice() {
+    let fixture = ApiFixture::new().await;
+    let mut expired = message("demo");
+    expired.accepted_at -= 20 * 24 * 3_600_000;
+    let missed = message("demo");
+    let bodies = [&expired, &missed].map(|message| message.encode().into());
+    dead_letter(&fixture, bodies.to_vec()).await;
+    let database = rusqlite::Connection::open(fixture.journal_file()).unwrap();
+    database.busy_timeout(Duration::from_secs(5)).unwrap();
+    database
+        .execute_batch(
+            "CREATE TRIGGER failing BEFORE INSERT ON callbacks
+             BEGIN SELECT abs(-9223372036854775808); END",
+        )
+        .unwrap();
+    assert_eq!(reconcile(&fixture).await, Reconciled::default());
+    database.execute_batch("DROP TRIGGER failing").unwrap();
+    let expected = Reconciled {
+        recorded: 1,
+        expired: 1,
+        ..Reconciled::default()
+    };
+    assert_eq!(reconcile(&fixture).await, expected);
+    let page = fixture.journal.audit_log(None, 9).await.unwrap();
+    let [audit] = page.entries.as_slice() else {
+        panic!("{page:?}");
+    };
+    assert_eq!(audit.entry.count, 1);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn all_letters_are_read_or_it_says_so() {
+    let fixture = ApiFixture::new().await;
+    let (reconciler, stop) = (reconciler(&fixture), CancellationToken::new());
+    assert!(reconciler.reconcile_all(&stop).await, "there is none");
+    let missed: Vec<Message> = (0..150).map(|_| message("demo")).collect();
+    let bodies = missed.iter().map(|message| message.encode().into());
+    dead_letter(&fixture, bodies.collect()).await;
+    let mut depths = fixture.broker.depths();
+    let reached = depths.wait_for(|depths| depths.dead.current() == Some(150));
+    timeout(Duration::from_secs(60), reached)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(reconciler.reconcile_all(&stop).await);
+    for message in &missed {
+        let found = fixture.journal.find(message.request_id).await.unwrap();
+        assert_eq!(found.unwrap().status, CallbackStatus::Dead);
+    }
+    fixture.journal.close().await;
+    assert!(!reconciler.reconcile_all(&stop).await);
+    fixture.close().await;
+}
+
+#[tokio::test]
 async fn dead_letters_are_kept_and_missing_records_are_written() {
     let fixture = ApiFixture::new().await;
     let kept = fixture.dead_letter("demo", "rejected").await;
@@ -363,6 +420,7 @@ async fn dead_letters_are_kept_and_missing_records_are_written() {
         recorded: 2,
         kept: 3,
         expired: 0,
+        refused: 0,
     };
     assert_eq!(reconcile(&fixture).await, expected);
     for recorded in [&missed, &late] {
@@ -391,6 +449,7 @@ async fn dead_letters_are_kept_and_missing_records_are_written() {
         recorded: 0,
         kept: 5,
         expired: 0,
+        refused: 0,
     };
     assert_eq!(reconcile(&fixture).await, expected);
     fixture.close().await;

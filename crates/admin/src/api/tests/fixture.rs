@@ -46,6 +46,7 @@ pub(crate) fn message(app: &str) -> Message {
         attempt: 3,
         deferrals: 0,
         not_before: None,
+        scheduled_at: None,
         traceparent: None,
         reply_to: None,
         history: Vec::new(),
@@ -166,6 +167,11 @@ impl ApiFixture {
             http: HttpLimits::uncounted(),
             metrics: MetricsRegistry::new().add(AdminMetrics::register),
         }
+    }
+
+    /// The file of the journal.
+    pub(crate) fn journal_file(&self) -> PathBuf {
+        self.directory.join("journal.db")
     }
 
     pub(crate) async fn close(self) {

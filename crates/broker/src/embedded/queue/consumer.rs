@@ -3,7 +3,6 @@
 use super::lease::Lease;
 use super::lease_table::LeaseTable;
 use super::prefetch::{PrefetchBuffer, ReadyMessage};
-use crate::embedded::clock::unix_ms;
 use crate::embedded::store::command::{StoreCommand, StoreHandle};
 use crate::embedded::store::state::{QueueStates, TakeResult};
 use crate::message::Queue;
@@ -16,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 /// How long closing waits for settlements to be written.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Prevents a busy loop when the clock is set back.
+/// Prevents a busy loop at the end of a wait.
 const MIN_SLEEP: Duration = Duration::from_millis(1);
 
 /// Delivers the messages of one queue.
@@ -73,7 +72,7 @@ impl EmbeddedConsumer {
             let mut changed = std::pin::pin!(queues.changed.notified());
             // Register before taking, or a notification in between is lost.
             changed.as_mut().enable();
-            let now = unix_ms();
+            let now = self.store.now_ms();
             let TakeResult {
                 taken,
                 wants_page,

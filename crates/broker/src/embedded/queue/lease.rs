@@ -42,10 +42,11 @@ impl Lease {
             }
             Some((route, message)) => {
                 let (done, durable) = oneshot::channel();
+                let now = self.store.now_ms();
                 self.store.send(StoreCommand::Settle {
                     queue,
                     number,
-                    follow_up: Some(NewMessage::new(&route, message)),
+                    follow_up: Some(NewMessage::new(&route, message, now)),
                     done: Some(done),
                 });
                 durable.await.map_err(|_| Unsettled)

@@ -5,6 +5,7 @@ use super::schema::{MessageTable, StoredBody};
 use super::state::QueueStates;
 use crate::embedded::queue::index::MessageKey;
 use crate::message::Queue;
+use crate::publish_error::PublishError;
 use bytes::Bytes;
 
 /// As with RabbitMQ: a message that was delivered this often and never settled may be crashing the
@@ -96,7 +97,7 @@ impl BatchTransaction<'_> {
     fn insert(&mut self, table: &MessageTable, new: &NewMessage) -> rusqlite::Result<()> {
         let key = (new.due, self.next_number);
         self.next_number += 1;
-        table.insert(new.queue, key, &new.message)?;
+        table.insert(new.queue, key, new.delay, &new.message)?;
         self.effects.push(StoreEffect::Stored {
             queue: new.queue,
             key,
@@ -214,18 +215,25 @@ impl BatchTransaction<'_> {
     }
 }
 
-/// Answers the commands of a batch that has become durable.
+/// Answers the commands of a batch that has become durable; `callbacks` is the answer to those who
+/// published a new callback.
 pub(super) fn answer(
     batch: Vec<StoreCommand>,
     reads: Vec<Vec<Option<StoredBody>>>,
     removed: Vec<u32>,
+    callbacks: &Result<(), PublishError>,
 ) {
     let (mut reads, mut removed) = (reads.into_iter(), removed.into_iter());
     // If a receiver was dropped, the command is durable anyway.
     for command in batch {
         match command {
-            StoreCommand::Publish { reply, .. } => {
-                let _ = reply.send(Ok(()));
+            StoreCommand::Publish { message, reply } => {
+                let answer = if message.is_callback {
+                    callbacks.clone()
+                } else {
+                    Ok(())
+                };
+                let _ = reply.send(answer);
             }
             StoreCommand::Settle {
                 done: Some(done), ..

@@ -1,7 +1,7 @@
 //! The commands to the store's thread.
 
 use super::schema::StoredBody;
-use crate::embedded::clock::unix_ms;
+use crate::embedded::clock::StoreClock;
 use crate::embedded::queue::index::MessageKey;
 use crate::embedded::queue::lease_table::DroppedLease;
 use crate::message::{BrokerMessage, Queue, Route};
@@ -11,17 +11,28 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Sends commands to the store's thread.
 #[derive(Clone, Debug)]
-pub(in crate::embedded) struct StoreHandle(Sender<StoreCommand>);
+pub(in crate::embedded) struct StoreHandle {
+    commands: Sender<StoreCommand>,
+    clock: StoreClock,
+}
 
 impl StoreHandle {
-    pub(in crate::embedded) const fn new(commands: Sender<StoreCommand>) -> Self {
-        Self(commands)
+    pub(in crate::embedded) const fn new(
+        commands: Sender<StoreCommand>,
+        clock: StoreClock,
+    ) -> Self {
+        Self { commands, clock }
+    }
+
+    /// Now on the store's clock, in Unix ms.
+    pub(in crate::embedded) fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
     }
 
     /// Returns whether the thread is running. If it is not, the command is dropped together with
     /// its reply channel, which ends the wait for a reply.
     pub(in crate::embedded) fn send(&self, command: StoreCommand) -> bool {
-        self.0.send(command).is_ok()
+        self.commands.send(command).is_ok()
     }
 }
 
@@ -79,18 +90,20 @@ pub(in crate::embedded) struct NewMessage {
     pub(super) queue: Queue,
     /// Unix ms.
     pub(super) due: u64,
+    /// The time from the decision to `due`, in ms.
+    pub(super) delay: u64,
     pub(super) message: BrokerMessage,
     /// It may be a new callback, which is refused while the disk is low on space.
     pub(in crate::embedded) is_callback: bool,
 }
 
 impl NewMessage {
-    pub(in crate::embedded) fn new(route: &Route, message: BrokerMessage) -> Self {
-        let now = unix_ms();
-        let (queue, due) = match route {
-            Route::First => (Queue::First, now),
-            Route::Record => (Queue::Journal, now),
-            Route::Terminal(queue) => (*queue, now),
+    /// A message that is published at `now`, Unix ms.
+    pub(in crate::embedded) fn new(route: &Route, message: BrokerMessage, now: u64) -> Self {
+        let (queue, delay) = match route {
+            Route::First => (Queue::First, 0),
+            Route::Record => (Queue::Journal, 0),
+            Route::Terminal(queue) => (*queue, 0),
             Route::Later(delay) => {
                 // Never early: round up a fraction of a millisecond, once in the delay and once in
                 // `now`, which is truncated to whole milliseconds.
@@ -99,14 +112,15 @@ impl NewMessage {
                 let wait = u64::try_from(delay.as_millis())
                     .unwrap_or(u64::MAX)
                     .saturating_add(round_up);
-                // SQLite's integers are signed.
-                let due = now.saturating_add(wait).min(i64::MAX.unsigned_abs());
-                (Queue::Retry, due)
+                (Queue::Retry, wait)
             }
         };
+        // SQLite's integers are signed.
+        let due = now.saturating_add(delay).min(i64::MAX.unsigned_abs());
         Self {
             queue,
             due,
+            delay,
             message,
             is_callback: matches!(route, Route::First | Route::Later(_)),
         }

@@ -10,41 +10,37 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use std::path::Path;
 
 /// The version of the schema. A file of a later version is refused.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS messages (
         number     INTEGER PRIMARY KEY,
         queue      TEXT NOT NULL,
         due        INTEGER NOT NULL, -- Unix ms
+        delay      INTEGER, -- ms from the decision to due; unknown in rows of an older version
         deliveries INTEGER NOT NULL DEFAULT 0, -- counted after a restart, or when dropped unsettled
         id         TEXT NOT NULL,
         kind       TEXT NOT NULL,
         headers    TEXT NOT NULL, -- a JSON object, for people
         body       BLOB NOT NULL
     ) STRICT;
-    CREATE INDEX IF NOT EXISTS waiting ON messages (queue, due, number);
+    CREATE INDEX IF NOT EXISTS waiting ON messages (queue, due, number, delay);
     CREATE INDEX IF NOT EXISTS waiting_ids ON messages (id) WHERE queue = 'retry';
-    PRAGMA user_version = 3;
+    PRAGMA user_version = 4;
 ";
 
-/// Version 1 called the column `lane`, and the queue of unreadable messages `poison`.
-const FROM_VERSION_1: &str = "
-    BEGIN IMMEDIATE;
-    ALTER TABLE messages RENAME COLUMN lane TO queue;
-    UPDATE messages SET queue = 'unreadable' WHERE queue = 'poison';
-    CREATE INDEX waiting_ids ON messages (id) WHERE queue = 'retry';
-    PRAGMA user_version = 3;
-    COMMIT;
-";
-
-/// Version 2 could not find a message by its id.
-const FROM_VERSION_2: &str = "
-    BEGIN IMMEDIATE;
-    CREATE INDEX waiting_ids ON messages (id) WHERE queue = 'retry';
-    PRAGMA user_version = 3;
-    COMMIT;
-";
+/// What each version adds to the one before, from version 1 on. All in one transaction.
+const UPGRADES: [&str; 3] = [
+    // Version 1 called the column `lane`, and the queue of unreadable messages `poison`.
+    "ALTER TABLE messages RENAME COLUMN lane TO queue;
+     UPDATE messages SET queue = 'unreadable' WHERE queue = 'poison';",
+    // Version 2 could not find a message by its id.
+    "CREATE INDEX waiting_ids ON messages (id) WHERE queue = 'retry';",
+    // Version 3 did not know under which clock a message was delayed.
+    "ALTER TABLE messages ADD COLUMN delay INTEGER;
+     DROP INDEX waiting;
+     CREATE INDEX waiting ON messages (queue, due, number, delay);",
+];
 
 /// A long transaction, or a long read by another process, lets the log grow; it is truncated to
 /// this length afterwards.
@@ -86,8 +82,7 @@ impl MessageTable {
         let table = Self(connection);
         match table.version()? {
             0 => table.0.execute_batch(SCHEMA)?,
-            1 => table.0.execute_batch(FROM_VERSION_1)?,
-            2 => table.0.execute_batch(FROM_VERSION_2)?,
+            old @ 1..VERSION => table.0.execute_batch(&upgrade(old))?,
             _ => {}
         }
         Ok(table)
@@ -118,6 +113,7 @@ impl MessageTable {
         &self,
         queue: Queue,
         key: MessageKey,
+        delay: u64,
         message: &BrokerMessage,
     ) -> rusqlite::Result<()> {
         let headers: serde_json::Map<String, serde_json::Value> = message
@@ -127,13 +123,14 @@ impl MessageTable {
             .collect();
         self.0
             .prepare_cached(
-                "INSERT INTO messages (number, queue, due, id, kind, headers, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO messages (number, queue, due, delay, id, kind, headers, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
                 key.1,
                 queue.as_str(),
                 i64::try_from(key.0).unwrap_or(i64::MAX),
+                i64::try_from(delay).unwrap_or(i64::MAX),
                 message.id,
                 message.kind,
                 serde_json::Value::Object(headers).to_string(),
@@ -150,7 +147,7 @@ impl MessageTable {
             headers: Vec::new(),
             body: vec![0; 64 * 1024].into(),
         };
-        self.insert(Queue::Unreadable, (0, number), &message)?;
+        self.insert(Queue::Unreadable, (0, number), 0, &message)?;
         self.delete(number)
     }
 
@@ -190,6 +187,19 @@ impl MessageTable {
                 })
             })
             .optional()
+    }
+
+    /// Shortens the wait of messages that were delayed under a clock ahead of the one that shows
+    /// `now` (Unix ms): none waits longer from now than its own delay. Returns how many there were.
+    pub(super) fn shorten_waits(&self, now: u64) -> rusqlite::Result<usize> {
+        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        // By the index alone, which holds the delays.
+        self.0.execute(
+            "UPDATE messages SET due = ?1 + delay WHERE number IN
+                 (SELECT number FROM messages INDEXED BY waiting
+                  WHERE queue = 'retry' AND due > ?1 AND due - delay > ?1)",
+            [now],
+        )
     }
 
     /// The keys of the messages in the retry queue with this id and a number below `below`.
@@ -283,6 +293,14 @@ impl MessageTable {
     }
 }
 
+/// The statements that upgrade a file of version `old`.
+fn upgrade(old: i64) -> String {
+    let done = usize::try_from(old - 1).unwrap_or_default();
+    let statements = UPGRADES.iter().skip(done).copied();
+    let statements = statements.collect::<Vec<_>>().join("\n");
+    format!("BEGIN IMMEDIATE; {statements} PRAGMA user_version = {VERSION}; COMMIT;")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -312,8 +330,69 @@ mod tests {
             assert_eq!(table.read(Queue::First, 7).unwrap().unwrap().body, "a");
             assert_eq!(table.waiting_with_id("a", 99).unwrap(), [(9, 8)]);
             assert_eq!(table.waiting_with_id("a", 8).unwrap(), []);
+            // Their delay is unknown.
+            assert_eq!(table.shorten_waits(1).unwrap(), 0);
             table.close();
         }
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_version_3_is_upgraded_with_its_messages() {
+        let directory = std::env::temp_dir().join(format!("ringback-v3-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let file = directory.join("queue.db");
+        let old = Connection::open(&file).unwrap();
+        old.execute_batch(
+            "CREATE TABLE messages (
+                 number INTEGER PRIMARY KEY, queue TEXT NOT NULL, due INTEGER NOT NULL,
+                 deliveries INTEGER NOT NULL DEFAULT 0, id TEXT NOT NULL, kind TEXT NOT NULL,
+                 headers TEXT NOT NULL, body BLOB NOT NULL
+             ) STRICT;
+             CREATE INDEX waiting ON messages (queue, due, number);
+             CREATE INDEX waiting_ids ON messages (id) WHERE queue = 'retry';
+             INSERT INTO messages VALUES (8, 'retry', 9, 1, 'a', 'callback.v2', '{}', x'62');
+             PRAGMA user_version = 3;",
+        )
+        .unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let table = MessageTable::open(&file).unwrap();
+            let stored = table.read(Queue::Retry, 8).unwrap().unwrap();
+            assert_eq!((&*stored.body, stored.deliveries), (&b"b"[..], 1));
+            assert_eq!(table.page(Queue::Retry, (0, 0), 10).unwrap(), [(9, 8)]);
+            table.close();
+        }
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_wait_is_at_most_the_messages_own_delay() {
+        let directory = std::env::temp_dir().join(format!("ringback-waits-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let table = MessageTable::open(&directory.join("queue.db")).unwrap();
+        let message = |id: &str| BrokerMessage {
+            id: id.to_owned(),
+            kind: "test",
+            headers: Vec::new(),
+            body: Bytes::new(),
+        };
+        for (number, queue, due, delay) in [
+            (1, Queue::Retry, 90_000, 5_000), // decided at 85 s: the clock was ahead
+            (2, Queue::Retry, 13_000, 5_000), // decided at 8 s
+            (3, Queue::Retry, 15_000, 5_000), // decided now
+            (4, Queue::Retry, 9_000, 5_000),  // due
+            (5, Queue::Dead, 90_000, 0),
+        ] {
+            let message = message(&number.to_string());
+            table.insert(queue, (due, number), delay, &message).unwrap();
+        }
+        assert_eq!(table.shorten_waits(10_000).unwrap(), 1);
+        assert_eq!(table.shorten_waits(10_000).unwrap(), 0);
+        let waiting = table.page(Queue::Retry, (0, 0), 10).unwrap();
+        assert_eq!(waiting, [(9_000, 4), (13_000, 2), (15_000, 1), (15_000, 3)]);
+        assert_eq!(table.page(Queue::Dead, (0, 0), 10).unwrap(), [(90_000, 5)]);
+        table.close();
         std::fs::remove_dir_all(directory).unwrap();
     }
 
@@ -349,7 +428,7 @@ mod tests {
             .pragma_update(None, "user_version", VERSION + 1)
             .unwrap();
         let refusal = MessageTable::open(&file).err().unwrap();
-        assert_eq!(refusal, "it has version 4, and this program knows 3");
+        assert_eq!(refusal, "it has version 5, and this program knows 4");
         std::fs::remove_dir_all(directory).unwrap();
     }
 }

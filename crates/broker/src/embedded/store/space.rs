@@ -5,6 +5,7 @@
 //! leaves pages that new messages take first; the file does not shrink. So such pages count as
 //! free, but for half of the floor, which must be free on the disk itself.
 
+use crate::embedded::check::log_of;
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
@@ -42,11 +43,9 @@ impl DiskSpace {
         floor: u64,
         free: watch::Sender<Option<u64>>,
     ) -> Self {
-        let mut log_file = database.as_os_str().to_owned();
-        log_file.push("-wal");
         Self {
             directory: directory.to_owned(),
-            log_file: log_file.into(),
+            log_file: log_of(database),
             floor,
             low: false,
             unknown: false,

@@ -6,10 +6,11 @@
 
 use super::batch::{BatchTransaction, KeyPage, StoreEffect, answer};
 use super::command::{NewMessage, StoreCommand};
+use super::files::DataFiles;
 use super::schema::MessageTable;
 use super::space::DiskSpace;
 use super::state::QueueStates;
-use crate::embedded::clock::unix_ms;
+use crate::embedded::clock::StoreClock;
 use crate::embedded::queue::lease_table::DroppedLease;
 use crate::message::Queue;
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
@@ -46,7 +47,10 @@ pub(in crate::embedded) struct StoreThread {
     /// Whether new callbacks are accepted.
     accepting: watch::Sender<ConnectionState>,
     depths: watch::Sender<Depths>,
-    space: DiskSpace,
+    watched: Watched,
+    clock: StoreClock,
+    /// SQLite found the file damaged. Only a restart checks it again.
+    damaged: bool,
     /// Dropped messages and when they are redelivered, in order.
     dropped: VecDeque<(Instant, DroppedLease)>,
     next_number: i64,
@@ -57,7 +61,14 @@ pub(in crate::embedded) struct StoreThread {
     totals: [i64; Queue::ALL.len()],
 }
 
+/// What the thread watches outside the database.
+pub(in crate::embedded) struct Watched {
+    pub(in crate::embedded) space: DiskSpace,
+    pub(in crate::embedded) files: DataFiles,
+}
+
 impl StoreThread {
+    #[expect(clippy::too_many_arguments, reason = "they are its fields")]
     pub(in crate::embedded) fn new(
         table: MessageTable,
         queues: Arc<QueueStates>,
@@ -65,8 +76,17 @@ impl StoreThread {
         state: watch::Sender<ConnectionState>,
         accepting: watch::Sender<ConnectionState>,
         depths: watch::Sender<Depths>,
-        space: DiskSpace,
+        watched: Watched,
+        clock: StoreClock,
     ) -> rusqlite::Result<Self> {
+        let shortened = table.shorten_waits(clock.now_ms())?;
+        if shortened > 0 {
+            tracing::warn!(
+                messages = shortened,
+                "delayed messages were stored under a clock that was ahead; each waits its own \
+                 delay from now"
+            );
+        }
         let next_number = table.last_number()? + 1;
         let mut totals = [0; Queue::ALL.len()];
         for (total, queue) in totals.iter_mut().zip(Queue::ALL) {
@@ -81,14 +101,16 @@ impl StoreThread {
             state,
             accepting,
             depths,
-            space,
+            watched,
+            clock,
+            damaged: false,
             dropped: VecDeque::new(),
             next_number,
             recovered_below: next_number,
             totals,
         };
         // Before the first callback.
-        this.admits(0);
+        let _ = this.admits(0);
         Ok(this)
     }
 
@@ -100,7 +122,7 @@ impl StoreThread {
         loop {
             if depths_published.is_none_or(|at| at.elapsed() >= DEPTHS_INTERVAL) {
                 self.publish_depths();
-                self.admits(0);
+                let _ = self.admits(0); // Shown to whoever asks.
                 depths_published = Some(Instant::now());
             }
             let mut wait = if batch.is_empty() {
@@ -182,20 +204,31 @@ impl StoreThread {
         }
     }
 
-    /// Looks at the disk: whether so many bytes of new callbacks are accepted.
-    fn admits(&mut self, bytes: u64) -> bool {
+    /// Looks at the disk and the files: whether so many bytes of new callbacks are accepted.
+    fn admits(&mut self, bytes: u64) -> Result<(), RefusedReason> {
         let reusable = self.table.reusable_bytes().unwrap_or_default();
-        let seen = self.space.look(reusable);
-        let admitted = self.space.admits(seen, bytes);
+        let Watched { space, files } = &mut self.watched;
+        let seen = space.look(reusable);
+        let has_space = space.admits(seen, bytes);
+        let has_files = files.look();
         self.show_accepting();
-        admitted
+        match (has_files, has_space) {
+            (true, true) => Ok(()),
+            (true, false) => Err(RefusedReason::LowDisk),
+            (false, _) => Err(RefusedReason::Blocked),
+        }
     }
 
     /// Shows whether new callbacks are accepted.
     fn show_accepting(&self) {
-        let state = match (&*self.state.borrow(), self.space.refusal()) {
-            (ConnectionState::Connected, Some(reason)) => ConnectionState::Blocked(reason),
-            (state, _) => state.clone(),
+        let Watched { space, files } = &self.watched;
+        let state = match &*self.state.borrow() {
+            ConnectionState::Connected => match (files.refusal(), space.refusal()) {
+                (Some(reason), _) => ConnectionState::Unusable(reason),
+                (None, Some(reason)) => ConnectionState::Blocked(reason),
+                (None, None) => ConnectionState::Connected,
+            },
+            state => state.clone(),
         };
         self.accepting.send_if_modified(|shown| {
             let changed = *shown != state;
@@ -204,7 +237,8 @@ impl StoreThread {
         });
     }
 
-    /// Refuses the new callbacks of a batch for which the disk has no space.
+    /// Refuses the new callbacks of a batch that the disk has no space for, or that the next start
+    /// would not find.
     fn refuse_callbacks(&mut self, batch: &mut Vec<StoreCommand>) {
         let new_bytes = |command: &StoreCommand| match command {
             StoreCommand::Publish {
@@ -218,14 +252,17 @@ impl StoreThread {
         };
         let bytes: u64 = batch.iter().filter_map(new_bytes).sum();
         // All or none: a batch is small beside the floor.
-        if bytes == 0 || self.admits(bytes) {
+        if bytes == 0 {
             return;
         }
+        let Err(reason) = self.admits(bytes) else {
+            return;
+        };
         for command in std::mem::take(batch) {
             match command {
                 StoreCommand::Publish { message, reply } if message.is_callback => {
                     self.waiting_publishes.fetch_sub(1, Ordering::Relaxed);
-                    let _ = reply.send(Err(PublishError::Refused(RefusedReason::LowDisk)));
+                    let _ = reply.send(Err(PublishError::Refused(reason)));
                 }
                 command => batch.push(command),
             }
@@ -236,7 +273,7 @@ impl StoreThread {
     fn commit(&mut self, mut batch: Vec<StoreCommand>) -> Vec<StoreCommand> {
         self.refuse_callbacks(&mut batch);
         let blocked = self.is_blocked();
-        if batch.is_empty() && !blocked {
+        if batch.is_empty() && (!blocked || self.damaged) {
             return batch;
         }
         let published = batch
@@ -252,8 +289,9 @@ impl StoreThread {
             removed: Vec::new(),
             reserved: Vec::new(),
         };
+        let damaged = self.damaged;
         let committed = self.table.transaction(|table| {
-            if blocked {
+            if blocked && !damaged {
                 table.probe(transaction.next_number)?;
             }
             batch
@@ -275,8 +313,8 @@ impl StoreThread {
                 self.next_number = next_number;
                 self.durable_number.store(next_number, Ordering::Release);
                 self.apply(effects);
-                answer(batch, reads, removed);
-                if blocked {
+                answer(batch, reads, removed, &self.callbacks_answer(published));
+                if blocked && !damaged {
                     tracing::info!("the queue's disk accepts messages again");
                     self.state.send_replace(ConnectionState::Connected);
                     self.show_accepting();
@@ -290,8 +328,18 @@ impl StoreThread {
         }
     }
 
+    /// The answer to the callbacks of a batch that is durable, out of so many publishes. The next
+    /// start does not find them if the files were removed meanwhile.
+    fn callbacks_answer(&mut self, published: usize) -> Result<(), PublishError> {
+        if published == 0 || self.watched.files.look() {
+            return Ok(());
+        }
+        self.show_accepting();
+        Err(PublishError::Unknown(UnknownReason::ConnectionLost))
+    }
+
     fn is_blocked(&self) -> bool {
-        matches!(*self.state.borrow(), ConnectionState::Blocked(_))
+        *self.state.borrow() != ConnectionState::Connected
     }
 
     /// The batch was rolled back. Answers publishers and returns the commands that must not be
@@ -300,8 +348,11 @@ impl StoreThread {
         if !self.is_blocked() {
             tracing::error!(%error, "the queue's disk accepts no messages");
         }
-        self.state
-            .send_replace(ConnectionState::Blocked(error.to_string()));
+        let failure = failure_of(error);
+        self.damaged |= failure == Failure::Damaged;
+        if !self.damaged || failure == Failure::Damaged {
+            self.state.send_replace(failure.state(error));
+        }
         self.show_accepting();
         // A full disk refuses before the commit is written. After any other failure the log may
         // hold the commit anyway, and a restart would find it.
@@ -324,6 +375,9 @@ impl StoreThread {
                 }
                 // Dropping its reply says so. What remains is checked before its attempt.
                 StoreCommand::RemoveWaiting { .. } => {}
+                // Reading it again would keep settlements from being written.
+                StoreCommand::ReadBodies { .. } | StoreCommand::Redeliver { .. }
+                    if self.damaged => {}
                 command @ (StoreCommand::Settle { .. }
                 | StoreCommand::Dropped(_)
                 | StoreCommand::Redeliver { .. }
@@ -382,7 +436,7 @@ impl StoreThread {
     }
 
     fn publish_depths(&mut self) {
-        let now = unix_ms();
+        let now = self.clock.now_ms();
         let mut depths = Depths::default();
         for queue in Queue::ALL {
             depths.set(queue, Depth::fresh(self.not_taken(queue)));
@@ -447,9 +501,72 @@ impl StoreThread {
     }
 }
 
+/// What a failed transaction says of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// It may pass by itself: a full disk, a lock.
+    Passing,
+    /// The disk fails.
+    Disk,
+    /// The file is damaged.
+    Damaged,
+}
+
+impl Failure {
+    fn state(self, error: &rusqlite::Error) -> ConnectionState {
+        match self {
+            Self::Passing => ConnectionState::Blocked(error.to_string()),
+            Self::Disk => ConnectionState::Unusable(format!(
+                "the disk of queue.db fails ({error}): repair the disk or its file system, then \
+                 restart"
+            )),
+            Self::Damaged => ConnectionState::Unusable(format!(
+                "queue.db is damaged ({error}): stop the process, keep a copy of the data \
+                 directory, then restore a backup or recover the file (runbook: the data directory \
+                 is damaged)"
+            )),
+        }
+    }
+}
+
+fn failure_of(error: &rusqlite::Error) -> Failure {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseCorrupt, NotADatabase, ReadOnly, SystemIoFailure,
+    };
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => Failure::Damaged,
+        Some(SystemIoFailure | ReadOnly | CannotOpen) => Failure::Disk,
+        _ => Failure::Passing,
+    }
+}
+
 fn position(queue: Queue) -> usize {
     Queue::ALL
         .iter()
         .position(|other| *other == queue)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::ffi;
+
+    #[test]
+    fn a_failure_says_whether_it_passes_and_what_to_do() {
+        for (code, failure, words) in [
+            (ffi::SQLITE_FULL, Failure::Passing, "blocked: "),
+            (ffi::SQLITE_BUSY, Failure::Passing, "blocked: "),
+            (ffi::SQLITE_IOERR_WRITE, Failure::Disk, "repair the disk"),
+            (ffi::SQLITE_READONLY, Failure::Disk, "repair the disk"),
+            (ffi::SQLITE_CORRUPT, Failure::Damaged, "restore a backup"),
+            (ffi::SQLITE_NOTADB, Failure::Damaged, "restore a backup"),
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!(failure_of(&error), failure, "{error}");
+            let state = failure.state(&error);
+            assert_eq!(state.is_unusable(), failure != Failure::Passing);
+            assert!(state.to_string().contains(words), "{state}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Settles one delivery: makes its follow-up durable, then acknowledges it.
 
+use super::window::{DeliveryWindow, WindowPlace};
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::rabbitmq::connection::Session;
 use crate::rabbitmq::publish::publisher::Publisher;
@@ -7,8 +8,8 @@ use crate::settlement::{REDELIVERY_PAUSE, Settlement, Unsettled};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
+use lapin::{Acker, Channel};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,22 +18,27 @@ use tokio::time::Instant;
 
 /// A follow-up that is not confirmed within this time stops the delivery of new work.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
+/// Between two tries to publish a follow-up; doubled up to [`MAX_RETRY_INTERVAL`].
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a follow-up has after the consumer was cancelled. Then the original returns to its
+/// queue: a queue that takes nothing must not hold up the end of the process.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a delivery leaves its channel.
 pub(super) enum Settled {
     /// It is removed from its queue.
-    Acked(Acker),
+    Acked(Acker, WindowPlace),
     /// It was dropped unsettled, and returns to its queue after [`REDELIVERY_PAUSE`].
-    Dropped(Acker),
+    Dropped(Acker, WindowPlace),
 }
 
 /// Settles one delivery.
 pub(crate) struct AckHandle {
     /// Taken when the delivery is settled.
-    acker: Option<Acker>,
+    acker: Option<(Acker, WindowPlace)>,
     acks: mpsc::UnboundedSender<Settled>,
-    session: Arc<Session>,
+    window: Arc<DeliveryWindow>,
     publisher: Publisher,
     queue: Queue,
 }
@@ -41,14 +47,15 @@ impl AckHandle {
     pub(super) fn new(
         acker: Acker,
         acks: mpsc::UnboundedSender<Settled>,
-        session: Arc<Session>,
+        window: Arc<DeliveryWindow>,
         publisher: Publisher,
         queue: Queue,
     ) -> Self {
+        let place = window.take_place();
         Self {
-            acker: Some(acker),
+            acker: Some((acker, place)),
             acks,
-            session,
+            window,
             publisher,
             queue,
         }
@@ -63,49 +70,58 @@ impl AckHandle {
             self.make_durable(&route, message).await?;
         }
         // Not awaited here: the write is batched with others, and a lost ack means a redelivery.
-        let acker = self.acker.take().ok_or(Unsettled)?;
-        if self.session.down.is_cancelled() || self.acks.send(Settled::Acked(acker)).is_err() {
+        let (acker, place) = self.acker.take().ok_or(Unsettled)?;
+        let settled = Settled::Acked(acker, place);
+        if self.window.down.is_cancelled() || self.acks.send(settled).is_err() {
             return Err(Unsettled);
         }
         Ok(())
     }
 
-    /// Publishes the follow-up until it is confirmed, or until the session ends and the original is
-    /// redelivered.
+    /// Publishes the follow-up until it is confirmed, or until the original is redelivered because
+    /// the consumer has ended or the process is stopping.
     async fn make_durable(&self, route: &Route, message: BrokerMessage) -> Result<(), Unsettled> {
         let durable = async {
+            let mut wait = RETRY_INTERVAL;
             while let Err(error) = self
                 .publisher
                 .publish_follow_up(route, message.clone())
                 .await
             {
                 tracing::debug!(%error, "a follow-up is not confirmed yet");
-                tokio::time::sleep(RETRY_INTERVAL).await;
+                tokio::time::sleep(wait).await;
+                wait = (2 * wait).min(MAX_RETRY_INTERVAL);
             }
         };
         tokio::pin!(durable);
+        let window = &self.window;
         tokio::select! {
             () = &mut durable => return Ok(()),
-            () = self.session.down.cancelled() => return Err(Unsettled),
+            () = window.down.cancelled() => return Err(Unsettled),
             () = tokio::time::sleep(STALLED_AFTER) => {}
         }
-        let _stalled = self.publisher.stalled();
+        let _stalled = window.stall();
+        let stopped = async {
+            window.stopping.cancelled().await;
+            tokio::time::sleep(STOP_PATIENCE).await;
+        };
         tokio::select! {
             () = durable => Ok(()),
-            () = self.session.down.cancelled() => Err(Unsettled),
+            () = window.down.cancelled() => Err(Unsettled),
+            () = stopped => Err(Unsettled),
         }
     }
 }
 
 impl Drop for AckHandle {
     fn drop(&mut self) {
-        if let Some(acker) = self.acker.take() {
+        if let Some((acker, place)) = self.acker.take() {
             tracing::debug!(
                 queue = self.queue.as_str(),
                 "a message was dropped unsettled; it returns to its queue after a pause"
             );
             // An error means that the session has ended, and the broker redelivers it.
-            let _ = self.acks.send(Settled::Dropped(acker));
+            let _ = self.acks.send(Settled::Dropped(acker, place));
         }
     }
 }
@@ -121,28 +137,49 @@ impl std::fmt::Debug for AckHandle {
 /// Writes acknowledgements, one per message: attempts finish out of order, and a cumulative ack
 /// would settle messages that are still in flight. Ends with the last handle; what was dropped and
 /// has not been returned by then returns when the channel is closed.
-pub(super) async fn write_acks(mut inbox: mpsc::UnboundedReceiver<Settled>, session: Arc<Session>) {
+///
+/// Also notices that the broker has closed the channel, and takes the window down: a consumer that
+/// waits for something else does not, and the broker has redelivered everything by then.
+pub(super) async fn write_acks(
+    mut inbox: mpsc::UnboundedReceiver<Settled>,
+    channel: Channel,
+    session: Arc<Session>,
+    window: Arc<DeliveryWindow>,
+    queue: Queue,
+) {
     let mut writing = FuturesUnordered::new();
     // No more than the prefetch window, in the order in which they return.
-    let mut dropped: VecDeque<(Instant, Acker)> = VecDeque::new();
+    let mut dropped: VecDeque<(Instant, Acker, WindowPlace)> = VecDeque::new();
+    let mut channel_closed = session.channel_closed();
     loop {
-        let returns_at = dropped.front().map(|(at, _)| *at);
+        let returns_at = dropped.front().map(|(at, ..)| *at);
         tokio::select! {
             Some(written) = writing.next(), if !writing.is_empty() => match written {
                 Ok(true) => {}
-                Ok(false) => tracing::debug!("an ack came after its channel was closed"),
+                Ok(false) => window.down.cancel(),
                 Err(error) => {
                     let error: lapin::Error = error;
-                    session.fail(format!("an ack could not be written: {error}"));
+                    if session.connection.status().connected() {
+                        window.down.cancel();
+                    } else {
+                        session.fail(format!("an ack could not be written: {error}"));
+                    }
                 }
             },
-            () = sleep_until(returns_at) => if let Some((_, acker)) = dropped.pop_front() {
-                writing.push(write(acker, false));
+            () = sleep_until(returns_at) => if let Some((_, acker, place)) = dropped.pop_front() {
+                writing.push(write(acker, place, false));
+            },
+            Ok(()) = channel_closed.changed() => if !channel.status().connected() {
+                if !window.down.is_cancelled() {
+                    let queue = queue.as_str();
+                    tracing::warn!(queue, "the broker closed a consumer's channel; what it held is redelivered");
+                }
+                window.down.cancel();
             },
             next = inbox.recv() => match next {
-                Some(Settled::Acked(acker)) => writing.push(write(acker, true)),
-                Some(Settled::Dropped(acker)) => {
-                    dropped.push_back((Instant::now() + REDELIVERY_PAUSE, acker));
+                Some(Settled::Acked(acker, place)) => writing.push(write(acker, place, true)),
+                Some(Settled::Dropped(acker, place)) => {
+                    dropped.push_back((Instant::now() + REDELIVERY_PAUSE, acker, place));
                 }
                 None => break,
             },
@@ -152,7 +189,7 @@ pub(super) async fn write_acks(mut inbox: mpsc::UnboundedReceiver<Settled>, sess
 }
 
 /// Acknowledges a delivery, or returns it to its queue.
-async fn write(acker: Acker, done: bool) -> lapin::Result<bool> {
+async fn write(acker: Acker, _place: WindowPlace, done: bool) -> lapin::Result<bool> {
     if done {
         return acker.ack(BasicAckOptions { multiple: false }).await;
     }

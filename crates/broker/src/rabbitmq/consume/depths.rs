@@ -8,6 +8,7 @@
 
 use crate::message::Queue;
 use crate::rabbitmq::connection::{ManagedConnection, Session};
+use crate::rabbitmq::monitor::Monitor;
 use crate::rabbitmq::topology::delay::LEVELS;
 use crate::rabbitmq::topology::objects::Topology;
 use crate::state::{Depth, Depths};
@@ -144,6 +145,7 @@ pub(in crate::rabbitmq) async fn watch_depths(
         let mut poller = Poller {
             session: &session,
             topology: &topology,
+            monitor: connection.monitor(),
             channel: None,
             unanswered: FuturesUnordered::new(),
             silent: BTreeSet::new(),
@@ -165,6 +167,7 @@ type Answered = lapin::Result<Answer>;
 struct Poller<'a> {
     session: &'a Session,
     topology: &'a Topology,
+    monitor: &'a Monitor,
     /// The channel of the next declare; none after one that was not answered.
     channel: Option<Channel>,
     /// The declares that were not answered in time, at most one for each queue.
@@ -185,7 +188,7 @@ impl Poller<'_> {
             tokio::select! {
                 Some((place, answered)) = self.unanswered.next(), if !self.silent.is_empty() => {
                     self.silent.remove(&place);
-                    readings.answered(place, answered?);
+                    self.take(place, answered, readings)?;
                 }
                 _ = interval.tick() => {
                     // A blocked connection writes nothing, so the request would not leave.
@@ -199,6 +202,20 @@ impl Poller<'_> {
                 }
             }
         }
+    }
+
+    /// Takes an answer in. A queue that is missing hides no other; the topology's keeper is told.
+    fn take(&self, place: Place, answered: Answered, readings: &mut Readings) -> lapin::Result<()> {
+        self.session.heard();
+        match answered {
+            Ok(answer) => readings.answered(place, answer),
+            Err(error) if error.is_amqp_soft_error() => {
+                readings.silent(place);
+                self.monitor.suspect_topology();
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 
     async fn poll(&mut self, poll: u32, readings: &mut Readings) -> lapin::Result<()> {
@@ -220,16 +237,15 @@ impl Poller<'_> {
             if let Ok((channel, declared)) =
                 tokio::time::timeout(ANSWER_TIMEOUT, &mut declared).await
             {
-                let (messages, consumers) = declared?;
-                self.channel = Some(channel);
-                readings.answered(
-                    place,
-                    Answer {
-                        messages,
-                        consumers,
-                        late: false,
-                    },
-                );
+                if declared.is_ok() {
+                    self.channel = Some(channel);
+                }
+                let answer = declared.map(|(messages, consumers)| Answer {
+                    messages,
+                    consumers,
+                    late: false,
+                });
+                self.take(place, answer, readings)?;
                 continue;
             }
             readings.silent(place);

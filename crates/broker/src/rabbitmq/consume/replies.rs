@@ -15,7 +15,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// Replies that wait to be written. When it is full, further ones are dropped.
@@ -26,6 +26,11 @@ const MAX_BATCH: usize = 256;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The usual cause is a missing permission, which takes a person to grant.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// Between two warnings of the same loop.
+const WARN_INTERVAL: Duration = Duration::from_secs(60);
+/// For declaring, binding and consuming a listener's queue. Binding can hang while a node of the
+/// cluster is silent.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const TRANSIENT: u8 = 1;
 
 /// The name of the listener's queue, and the reply.
@@ -39,6 +44,7 @@ pub(in crate::rabbitmq) fn listen(
     let (address_sender, address) = watch::channel(None);
     let (replies, inbox) = mpsc::channel(MAX_UNREAD_REPLIES);
     tokio::spawn(async move {
+        let mut failing = Failing::default();
         while let Some(session) = connection.session().await {
             let receiving = receive_replies(&session, &topology, &address_sender, &replies);
             let failed = tokio::select! {
@@ -46,10 +52,13 @@ pub(in crate::rabbitmq) fn listen(
                 () = replies.closed() => return,
                 failed = receiving => Some(failed),
             };
-            address_sender.send_replace(None);
+            let listened = address_sender.send_replace(None).is_some();
             if let Some(error) = failed {
                 // The connection stays up: publishing does not depend on replies.
-                tracing::warn!(error, "replies cannot be received; trying again");
+                match failing.is_news(listened) {
+                    true => tracing::warn!(error, "replies cannot be received; trying again"),
+                    false => tracing::debug!(error, "replies cannot be received; trying again"),
+                }
                 wait_to_retry(&session).await;
             }
         }
@@ -81,9 +90,10 @@ async fn receive_replies(
         // The channel must live as long as its consumer.
         Ok::<_, lapin::Error>((consumer.await?, channel))
     };
-    let (mut deliveries, _channel) = match open.await {
-        Ok(opened) => opened,
-        Err(error) => return error.to_string(),
+    let (mut deliveries, _channel) = match tokio::time::timeout(OPEN_TIMEOUT, open).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(error)) => return error.to_string(),
+        Err(_) => return "the broker does not answer in time".to_owned(),
     };
     address.send_replace(Some(name));
     loop {
@@ -105,6 +115,7 @@ pub(in crate::rabbitmq) fn start_sender(
     let exchange = topology.reply_exchange();
     let (sender, mut outbox) = mpsc::channel(MAX_OUTBOX);
     tokio::spawn(async move {
+        let mut failing = Failing::default();
         while let Some(session) = connection.session().await {
             // Replies left from a lost connection are addressed to queues that may be gone.
             while outbox.try_recv().is_ok() {}
@@ -116,12 +127,33 @@ pub(in crate::rabbitmq) fn start_sender(
                 },
             };
             if let Some(error) = failed {
-                tracing::warn!(%error, "replies cannot be sent; trying again");
+                match failing.is_news(false) {
+                    true => tracing::warn!(%error, "replies cannot be sent; trying again"),
+                    false => tracing::debug!(%error, "replies cannot be sent; trying again"),
+                }
                 wait_to_retry(&session).await;
             }
         }
     });
     sender
+}
+
+/// Which failure of a loop that goes on for ever is worth a warning: the first, and one a minute.
+#[derive(Default)]
+struct Failing {
+    warned: Option<Instant>,
+}
+
+impl Failing {
+    /// Notes a failure; `worked` in between.
+    fn is_news(&mut self, worked: bool) -> bool {
+        let recently = |warned: Instant| warned.elapsed() < WARN_INTERVAL;
+        let news = worked || !self.warned.is_some_and(recently);
+        if news {
+            self.warned = Some(Instant::now());
+        }
+        news
+    }
 }
 
 /// Writes replies until every sender is dropped.

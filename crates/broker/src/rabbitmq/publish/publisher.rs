@@ -4,12 +4,14 @@
 //! wrong messages and loses accepted ones (measured: 65 of 25,600). The task starts many publishes
 //! before it awaits any, so that writes and the broker's fsyncs are batched.
 
-use super::channel::{self, PublishRequest};
-use crate::message::{BrokerMessage, Queue, Route};
+use super::channel::{self, ChannelContext, ChannelEnd, PublishRequest};
+use super::health::PublishHealth;
+use super::remedy::Remedy;
+use crate::message::{BrokerMessage, Route};
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
 use crate::rabbitmq::connection::{ManagedConnection, Session};
-use crate::rabbitmq::topology::delay::DelayEntry;
-use crate::rabbitmq::topology::objects::{FIRST_KEY, RECORD_KEY, Topology};
+use crate::rabbitmq::topology::objects::Topology;
+use crate::rabbitmq::topology::target_queue::Address;
 use crate::state::ConnectionState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// The maximum number of requests that wait for a channel task. Beyond it the broker is too slow:
 /// refuse at once.
@@ -25,6 +28,17 @@ const MAX_INBOX: usize = 1_024;
 const DEADLINE_MARGIN: Duration = Duration::from_millis(250);
 /// A healthy connection has opened its channels within this time.
 const OPEN_CHANNELS_TIMEOUT: Duration = Duration::from_secs(1);
+/// A node that does not open a channel within this time is not used.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long publishes in flight have before their connection is replaced on purpose.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Before a failed channel is replaced; doubled while they fail.
+const REOPEN_WAIT: Duration = Duration::from_millis(50);
+const MAX_REOPEN_WAIT: Duration = Duration::from_secs(5);
+/// A channel that has lasted this long was healthy.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// Remedies that are asked for at a time.
+const MAX_REMEDIES: usize = 4;
 
 /// Publishes to all exchanges of the topology. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -32,10 +46,9 @@ pub(in crate::rabbitmq) struct Publisher {
     connection: ManagedConnection,
     topology: Arc<Topology>,
     publish_timeout: Duration,
+    health: Arc<PublishHealth>,
     /// The inboxes of the open channels, while there is a session.
     channels: Arc<watch::Sender<Option<Arc<PublishChannels>>>>,
-    /// The number of stalled follow-ups; see [`Publisher::ready_for_follow_ups`].
-    stalled: Arc<watch::Sender<usize>>,
 }
 
 #[derive(Debug)]
@@ -50,8 +63,8 @@ struct PublishChannels {
 enum ConfirmWait {
     /// The configured timeout: a caller waits for the answer.
     Timeout,
-    /// As long as the connection is up: giving up early would only publish a second copy.
-    WhileConnected,
+    /// Until it is given up: giving up early would only publish a second copy.
+    Patient,
 }
 
 impl Publisher {
@@ -61,12 +74,13 @@ impl Publisher {
         publish_timeout: Duration,
         publish_channels: usize,
     ) -> Self {
+        let health = Arc::new(PublishHealth::new(Arc::clone(connection.monitor())));
         let this = Self {
             connection,
             topology,
             publish_timeout,
+            health,
             channels: Arc::new(watch::Sender::new(None)),
-            stalled: Arc::new(watch::Sender::new(0)),
         };
         tokio::spawn(this.clone().run(publish_channels));
         this
@@ -82,13 +96,13 @@ impl Publisher {
         self.send(route, message, ConfirmWait::Timeout).await
     }
 
-    /// Publishes a follow-up: waits for the confirm as long as the connection is up.
+    /// Publishes a follow-up: waits for the confirm until the connection or the channel is given up.
     pub(in crate::rabbitmq) async fn publish_follow_up(
         &self,
         route: &Route,
         message: BrokerMessage,
     ) -> Result<(), PublishError> {
-        self.send(route, message, ConfirmWait::WhileConnected).await
+        self.send(route, message, ConfirmWait::Patient).await
     }
 
     async fn send(
@@ -97,43 +111,37 @@ impl Publisher {
         message: BrokerMessage,
         wait: ConfirmWait,
     ) -> Result<(), PublishError> {
+        let address = Address::new(route, &self.topology);
+        let refused = |reason| Err(PublishError::Refused(reason));
+        if self.health.is_refusing(address.destination) {
+            return refused(RefusedReason::Unconfirmed);
+        }
+        if self.health.is_missing(address.destination) {
+            return refused(RefusedReason::Missing);
+        }
         let channels = self.open_channels().await?;
         if channels.session.is_blocked() {
-            return Err(PublishError::Refused(RefusedReason::Blocked));
+            return refused(RefusedReason::Blocked);
         }
-        let (exchange, routing_key) = self.address(route);
         let (reply, confirmed) = oneshot::channel();
-        let deadline = match wait {
-            ConfirmWait::Timeout => Some(Instant::now() + self.publish_timeout),
-            ConfirmWait::WhileConnected => None,
-        };
+        let deadline = Instant::now() + self.publish_timeout;
+        let patient = wait == ConfirmWait::Patient;
         let request = PublishRequest {
-            exchange,
-            routing_key,
+            address,
             message,
             deadline,
+            patient,
             reply,
         };
-        // Round robin keeps all channels busy.
-        let next = channels.next.fetch_add(1, Ordering::Relaxed) % channels.inboxes.len();
-        match channels.inboxes[next].try_send(request) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                return Err(PublishError::Refused(RefusedReason::InboxFull));
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                return Err(PublishError::Refused(RefusedReason::NotConnected));
-            }
-        }
-        let answer = match deadline {
-            None => confirmed.await,
-            // The channel task answers at the deadline. But a task whose thousand in flight all
-            // wait for the end of an alarm does not read its inbox.
-            Some(deadline) => {
-                match tokio::time::timeout_at(deadline + DEADLINE_MARGIN, confirmed).await {
-                    Ok(answer) => answer,
-                    Err(_) => return Err(PublishError::Unknown(UnknownReason::Deadline)),
-                }
+        channels.send(request).map_err(PublishError::Refused)?;
+        drop(channels);
+        let answer = if patient {
+            confirmed.await
+        } else {
+            // The channel task answers at the deadline, unless the process has stalled.
+            match tokio::time::timeout_at(deadline + DEADLINE_MARGIN, confirmed).await {
+                Ok(answer) => answer,
+                Err(_) => return Err(PublishError::Unknown(UnknownReason::Deadline)),
             }
         };
         // A channel task that ended without an answer had written the message.
@@ -158,79 +166,226 @@ impl Publisher {
         Err(PublishError::Refused(RefusedReason::NotConnected))
     }
 
-    fn address(&self, route: &Route) -> (String, String) {
-        let topology = &self.topology;
-        match route {
-            Route::First => (topology.first_exchange(), FIRST_KEY.to_owned()),
-            Route::Later(delay) => {
-                let entry = DelayEntry::new(*delay);
-                (topology.delay_level(entry.level), entry.routing_key)
-            }
-            Route::Record => (topology.queue_name(Queue::Journal), RECORD_KEY.to_owned()),
-            Route::Terminal(queue) => (topology.queue_name(*queue), String::new()),
-        }
-    }
-
-    /// Waits until follow-ups can be published: connected, and none of them stalled. While the
-    /// broker is merely blocked and no follow-up waits, work goes on, because delivered messages
-    /// must leave the queue or the alarm may never clear.
-    pub(in crate::rabbitmq) async fn ready_for_follow_ups(&self) {
-        let (mut state, mut stalled) = (self.connection.state(), self.stalled.subscribe());
+    /// Waits until follow-ups can be published: connected, and no more than `limit` of the reader's
+    /// own are stalled. Those of one queue may stall while others do not: work goes on, and the
+    /// rest of the window bounds it. But while the broker blocks all publishers, none may be
+    /// stalled: each attempt would only hold one more message. (As long as none is, work goes on,
+    /// because delivered messages must leave the queue or the alarm may never clear.)
+    pub(in crate::rabbitmq) async fn ready_for_follow_ups(
+        &self,
+        mut stalled: watch::Receiver<usize>,
+        limit: usize,
+    ) {
+        let mut state = self.connection.state();
         loop {
-            // An error means that the sender was dropped, at the end of the process.
-            if state.wait_for(ConnectionState::is_up).await.is_err()
-                || stalled.wait_for(|stalled| *stalled == 0).await.is_err()
-            {
-                return std::future::pending().await;
-            }
-            if state.borrow().is_up() {
+            let ready = match &*state.borrow_and_update() {
+                ConnectionState::Connected => *stalled.borrow_and_update() < limit,
+                ConnectionState::Blocked(_) => *stalled.borrow_and_update() == 0,
+                ConnectionState::NeverConnected(_)
+                | ConnectionState::Disconnected(_)
+                | ConnectionState::Unusable(_) => false,
+            };
+            if ready {
                 return;
             }
+            let changed = tokio::select! {
+                changed = state.changed() => changed,
+                changed = stalled.changed() => changed,
+            };
+            // An error means that the sender was dropped, at the end of the process.
+            if changed.is_err() {
+                return std::future::pending().await;
+            }
         }
-    }
-
-    /// Counts a follow-up as stalled until the guard is dropped.
-    pub(in crate::rabbitmq) fn stalled(&self) -> StalledGuard {
-        self.stalled.send_modify(|stalled| *stalled += 1);
-        StalledGuard(Arc::clone(&self.stalled))
     }
 
     /// Opens the channels of every new session.
     async fn run(self, publish_channels: usize) {
         while let Some(session) = self.connection.session().await {
-            if let Err(error) = self.serve(&session, publish_channels).await {
-                session.fail(error.to_string());
+            let (remedies, asked) = mpsc::channel(MAX_REMEDIES);
+            let mut serving = Serving {
+                publisher: &self,
+                session: &session,
+                remedies,
+                channels: Vec::with_capacity(publish_channels),
+                tasks: JoinSet::new(),
+                reopen_wait: REOPEN_WAIT,
+            };
+            if let Err(reason) = serving.run(publish_channels, asked).await {
+                session.fail(reason);
+            }
+            // Accept no new requests, then answer the accepted ones.
+            self.channels.send_replace(None);
+            serving.end().await;
+        }
+    }
+}
+
+impl PublishChannels {
+    /// Hands a request to the next channel that takes it. Round robin keeps all of them busy.
+    fn send(&self, mut request: PublishRequest) -> Result<(), RefusedReason> {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut refused = RefusedReason::NotConnected;
+        for offset in 0..self.inboxes.len() {
+            let inbox = &self.inboxes[next.wrapping_add(offset) % self.inboxes.len()];
+            request = match inbox.try_send(request) {
+                Ok(()) => return Ok(()),
+                Err(mpsc::error::TrySendError::Full(request)) => {
+                    refused = RefusedReason::InboxFull;
+                    request
+                }
+                // It is being replaced.
+                Err(mpsc::error::TrySendError::Closed(request)) => request,
+            };
+        }
+        Err(refused)
+    }
+}
+
+/// The channels of one session.
+struct Serving<'a> {
+    publisher: &'a Publisher,
+    session: &'a Arc<Session>,
+    remedies: mpsc::Sender<Remedy>,
+    channels: Vec<OpenChannel>,
+    tasks: JoinSet<TaskEnd>,
+    reopen_wait: Duration,
+}
+
+/// One of the channels that take requests.
+struct OpenChannel {
+    inbox: mpsc::Sender<PublishRequest>,
+    retire: CancellationToken,
+    opened: Instant,
+}
+
+/// The end of a task of [`Serving`].
+enum TaskEnd {
+    /// Of a channel's task; the position is that of its channel.
+    Channel(usize, CancellationToken, ChannelEnd),
+    /// The wait before the channel at this position is replaced is over.
+    Reopen(usize),
+}
+
+impl Serving<'_> {
+    async fn run(
+        &mut self,
+        publish_channels: usize,
+        mut asked: mpsc::Receiver<Remedy>,
+    ) -> Result<(), String> {
+        for position in 0..publish_channels {
+            let channel = self.open(position).await?;
+            self.channels.push(channel);
+        }
+        self.show();
+        loop {
+            tokio::select! {
+                () = self.session.down.cancelled() => return Ok(()),
+                Some(ended) = self.tasks.join_next() => match ended {
+                    Ok(TaskEnd::Channel(position, retire, ChannelEnd::Lost(reason))) => {
+                        self.lost(position, &retire, &reason);
+                    }
+                    Ok(TaskEnd::Reopen(position)) => {
+                        let new = self.open(position).await?;
+                        let old = std::mem::replace(&mut self.channels[position], new);
+                        old.retire.cancel();
+                        self.show();
+                    }
+                    // Retired, or the process ends.
+                    Ok(TaskEnd::Channel(..)) | Err(_) => {}
+                },
+                Some(remedy) = asked.recv() => match remedy {
+                    Remedy::Wait => {}
+                    Remedy::NewChannels => self.replace().await?,
+                    Remedy::NewConnection => {
+                        self.publisher.channels.send_replace(None);
+                        let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.end()).await;
+                        return Err("publishes to a queue fail lastingly".to_owned());
+                    }
+                },
             }
         }
     }
 
-    async fn serve(&self, session: &Arc<Session>, publish_channels: usize) -> lapin::Result<()> {
-        let (mut tasks, mut inboxes) = (JoinSet::new(), Vec::with_capacity(publish_channels));
-        for _ in 0..publish_channels {
-            let channel = session.connection.create_channel().await?;
+    /// Opens a channel and starts its task.
+    async fn open(&mut self, position: usize) -> Result<OpenChannel, String> {
+        let open = async {
+            let channel = self.session.connection.create_channel().await?;
             channel.confirm_select(Default::default()).await?;
-            let (sender, inbox) = mpsc::channel(MAX_INBOX);
-            inboxes.push(sender);
-            tasks.spawn(channel::run(channel, inbox, Arc::clone(session)));
-        }
-        self.channels.send_replace(Some(Arc::new(PublishChannels {
-            session: Arc::clone(session),
+            Ok::<_, lapin::Error>(channel)
+        };
+        let channel = tokio::time::timeout(OPEN_TIMEOUT, open)
+            .await
+            .map_err(|_| "the broker opens no channel".to_owned())?
+            .map_err(|error| error.to_string())?;
+        let (inbox, requests) = mpsc::channel(MAX_INBOX);
+        let retire = CancellationToken::new();
+        let context = ChannelContext {
+            session: Arc::clone(self.session),
+            health: Arc::clone(&self.publisher.health),
+            retire: retire.clone(),
+            remedies: self.remedies.clone(),
+        };
+        let own = retire.clone();
+        self.tasks.spawn(async move {
+            let ended = channel::run(channel, requests, context).await;
+            TaskEnd::Channel(position, own, ended)
+        });
+        Ok(OpenChannel {
+            inbox,
+            retire,
+            opened: Instant::now(),
+        })
+    }
+
+    /// Shows the channels to those who publish.
+    fn show(&self) {
+        let inboxes = self.channels.iter().map(|it| it.inbox.clone()).collect();
+        let channels = PublishChannels {
+            session: Arc::clone(self.session),
             inboxes,
             next: AtomicUsize::new(0),
-        })));
-        session.down.cancelled().await;
-        // Accept no new requests, then answer the accepted ones.
-        self.channels.send_replace(None);
-        while tasks.join_next().await.is_some() {}
+        };
+        let shown = &self.publisher.channels;
+        shown.send_replace(Some(Arc::new(channels)));
+    }
+
+    /// A channel has failed: replaces it after a wait, unless it was retired.
+    fn lost(&mut self, position: usize, retire: &CancellationToken, reason: &str) {
+        if retire.is_cancelled() {
+            return;
+        }
+        if self.channels[position].opened.elapsed() >= STABLE_AFTER {
+            self.reopen_wait = REOPEN_WAIT;
+        }
+        let wait = self.reopen_wait;
+        self.reopen_wait = (2 * wait).min(MAX_REOPEN_WAIT);
+        tracing::debug!(reason, "a publish channel failed; opening another");
+        let retire = retire.clone();
+        self.tasks.spawn(async move {
+            retire.run_until_cancelled(tokio::time::sleep(wait)).await;
+            TaskEnd::Reopen(position)
+        });
+    }
+
+    /// Replaces all channels; what is in flight on the old ones is still waited for.
+    async fn replace(&mut self) -> Result<(), String> {
+        for position in 0..self.channels.len() {
+            let new = self.open(position).await?;
+            let old = std::mem::replace(&mut self.channels[position], new);
+            old.retire.cancel();
+        }
+        self.show();
         Ok(())
     }
-}
 
-/// Counts one follow-up as stalled until it is dropped.
-pub(in crate::rabbitmq) struct StalledGuard(Arc<watch::Sender<usize>>);
-
-impl Drop for StalledGuard {
-    fn drop(&mut self) {
-        self.0.send_modify(|stalled| *stalled -= 1);
+    /// Takes no more requests, and waits until the accepted ones are answered.
+    async fn end(&mut self) {
+        for channel in self.channels.drain(..) {
+            channel.retire.cancel();
+        }
+        while let Some(ended) = self.tasks.join_next().await {
+            drop(ended);
+        }
     }
 }

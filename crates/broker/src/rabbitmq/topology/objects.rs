@@ -139,6 +139,13 @@ impl Topology {
         this
     }
 
+    /// The name of an object without the prefix, for logs and states.
+    pub(in crate::rabbitmq) fn short<'a>(&self, name: &'a str) -> &'a str {
+        let short = name.strip_prefix(&*self.prefix);
+        let short = short.and_then(|rest| rest.strip_prefix('.'));
+        short.unwrap_or(name)
+    }
+
     /// The name of a queue in the broker.
     pub fn queue_name(&self, queue: Queue) -> String {
         self.name(queue.as_str())
@@ -147,6 +154,11 @@ impl Topology {
     /// The exchange that first attempts are published to.
     pub(in crate::rabbitmq) fn first_exchange(&self) -> String {
         self.name("in")
+    }
+
+    /// The exchange that a delay ends at.
+    pub(in crate::rabbitmq) fn due_exchange(&self) -> String {
+        self.name("due")
     }
 
     /// The exchange that replies are published to, by the name of the listener's queue.

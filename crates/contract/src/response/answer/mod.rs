@@ -12,6 +12,37 @@ use crate::json::to_json;
 #[cfg(test)]
 mod tests;
 
+/// Why a body is not taken as JSON, by its headers alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnsupportedBody {
+    /// `Content-Type` names no JSON.
+    Type,
+    /// `Content-Type` names another charset than UTF-8.
+    Charset,
+    /// `Content-Encoding`: the body is compressed.
+    Encoding,
+}
+
+impl UnsupportedBody {
+    fn chinese(self) -> &'static str {
+        match self {
+            Self::Type => "请求体类型必须是application/json",
+            Self::Charset => "请求体的字符集（charset）必须是UTF-8",
+            Self::Encoding => "不支持压缩的请求体，请去掉Content-Encoding并发送未压缩的内容",
+        }
+    }
+
+    fn english(self) -> &'static str {
+        match self {
+            Self::Type => "the request body must be application/json",
+            Self::Charset => "the charset of the request body must be UTF-8",
+            Self::Encoding => {
+                "a compressed request body is not supported, send it without Content-Encoding"
+            }
+        }
+    }
+}
+
 /// Every answer of the gateway to a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -40,8 +71,8 @@ pub enum Answer {
         /// The limit, in bytes.
         max_bytes: usize,
     },
-    /// The body is not declared as JSON.
-    UnsupportedType,
+    /// The body is not declared as plain JSON in UTF-8.
+    UnsupportedType(UnsupportedBody),
     /// Over the rate limit, or too many requests in flight.
     TooManyRequests {
         /// Seconds to wait before the next request.
@@ -69,7 +100,7 @@ impl Answer {
             Self::BodyTimeout => 408,
             Self::Conflict => 409,
             Self::TooLarge { .. } => 413,
-            Self::UnsupportedType => 415,
+            Self::UnsupportedType(_) => 415,
             Self::TooManyRequests { .. } => 429,
             Self::Internal => 500,
             Self::NoJournal => 501,
@@ -91,7 +122,7 @@ impl Answer {
             Self::BodyTimeout => "408",
             Self::Conflict => "409",
             Self::TooLarge { .. } => "413",
-            Self::UnsupportedType => "415",
+            Self::UnsupportedType(_) => "415",
             Self::TooManyRequests { .. } => "429",
             Self::Unavailable | Self::Internal => "500",
             Self::NoJournal => "501",
@@ -142,7 +173,7 @@ impl Answer {
             Self::BodyTimeout => "接收请求体超时，请重新发送".into(),
             Self::Conflict => "该Idempotency-Key已用于内容不同的请求".into(),
             Self::TooLarge { max_bytes } => format!("请求体不能超过{max_bytes}字节").into(),
-            Self::UnsupportedType => "请求体类型必须是application/json".into(),
+            Self::UnsupportedType(body) => body.chinese().into(),
             Self::TooManyRequests { .. } => "请求过于频繁，请稍后再试".into(),
             Self::Unavailable | Self::Internal => "服务调用异常，请稍后再试或联系管理员".into(),
             Self::NoJournal => "网关未启用回调记录，不支持此操作".into(),
@@ -167,7 +198,7 @@ impl Answer {
             Self::TooLarge { max_bytes } => {
                 format!("the request body must not be larger than {max_bytes} bytes").into()
             }
-            Self::UnsupportedType => "the request body must be application/json".into(),
+            Self::UnsupportedType(body) => body.english().into(),
             Self::TooManyRequests { .. } => "too many requests, try again later".into(),
             Self::Unavailable | Self::Internal => {
                 "the service failed, try again later or contact the administrator".into()

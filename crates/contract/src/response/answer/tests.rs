@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::Answer;
+use super::{Answer, UnsupportedBody};
 use crate::{Invalid, Language, Param};
 
 const FAILED: &str = "服务调用异常，请稍后再试或联系管理员";
@@ -47,10 +47,22 @@ fn all() -> Vec<(Answer, u16, &'static str, &'static str)> {
             "请求体不能超过262144字节",
         ),
         (
-            Answer::UnsupportedType,
+            Answer::UnsupportedType(UnsupportedBody::Type),
             415,
             "415",
             "请求体类型必须是application/json",
+        ),
+        (
+            Answer::UnsupportedType(UnsupportedBody::Charset),
+            415,
+            "415",
+            "请求体的字符集（charset）必须是UTF-8",
+        ),
+        (
+            Answer::UnsupportedType(UnsupportedBody::Encoding),
+            415,
+            "415",
+            "不支持压缩的请求体，请去掉Content-Encoding并发送未压缩的内容",
         ),
         (
             Answer::TooManyRequests { retry_after: 1 },

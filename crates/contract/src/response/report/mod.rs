@@ -27,6 +27,8 @@ pub struct Report {
     pub created_at: u64,
     /// When the next attempt is due, if there is one.
     pub next_attempt_at: Option<u64>,
+    /// Its next attempt was due long ago, and nothing is known of it since.
+    pub overdue: Option<Overdue>,
     /// The caller's app.
     pub app_id: String,
     /// The caller's number.
@@ -39,6 +41,32 @@ pub struct Report {
     pub message_type: String,
     /// The attempts so far, oldest first.
     pub attempts: Vec<ReportAttempt>,
+}
+
+/// A next attempt that should have been made long ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overdue {
+    /// When it was due, in milliseconds since the Unix epoch.
+    pub since: u64,
+    /// How many seconds ago that was.
+    pub seconds: u64,
+}
+
+impl Overdue {
+    /// What the caller is told.
+    pub fn note(self, language: Language) -> String {
+        let (since, minutes) = (rfc3339(self.since), self.seconds / 60);
+        match language {
+            Language::Chinese => format!(
+                "本应在{since}执行，已逾期{minutes}分钟：可能仍在排队，也可能已被人工移出队列，\
+                 请联系管理员确认"
+            ),
+            Language::English => format!(
+                "it was due at {since} and is {minutes} minutes overdue: it may still be queued, or \
+                 may have been removed from the queue by hand; ask the administrator"
+            ),
+        }
+    }
 }
 
 /// One attempt as the caller sees it.
@@ -70,9 +98,10 @@ impl Report {
             CallbackStatus::Dead | CallbackStatus::Expired | CallbackStatus::Cancelled => {
                 Answer::Failed
             }
-            CallbackStatus::Queued | CallbackStatus::Delivering | CallbackStatus::Retrying => {
-                Answer::Retrying
-            }
+            CallbackStatus::Queued
+            | CallbackStatus::Delivering
+            | CallbackStatus::Retrying
+            | CallbackStatus::Unaccounted => Answer::Retrying,
         }
     }
 
@@ -88,6 +117,7 @@ impl Report {
             reason: self.reason.as_deref(),
             created_at: rfc3339(self.created_at),
             next_attempt_at: self.next_attempt_at.map(rfc3339),
+            note: self.overdue.map(|overdue| overdue.note(language)),
             app_id: &self.app_id,
             caller_no: self.caller_no.as_deref(),
             callee_no: self.callee_no.as_deref(),
@@ -124,6 +154,8 @@ struct Envelope<'a> {
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_attempt_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     app_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     caller_no: Option<&'a str>,

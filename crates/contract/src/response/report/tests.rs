@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Report, ReportAttempt};
+use super::{Overdue, Report, ReportAttempt};
 use crate::{CallbackStatus, Language};
 
 fn report() -> Report {
@@ -12,6 +12,7 @@ fn report() -> Report {
         reason: None,
         created_at: 1_758_500_000_000,
         next_attempt_at: None,
+        overdue: None,
         app_id: "应用".to_owned(),
         caller_no: None,
         callee_no: Some("EO001".to_owned()),
@@ -81,6 +82,41 @@ fn a_dead_callback_is_reported_with_its_reason_and_its_attempts() {
             r#""outcome":"answered_5xx","http_status":503,"detail":"busy"}]}"#
         )
     );
+}
+
+#[test]
+fn an_overdue_callback_says_since_when_and_that_it_may_be_gone() {
+    let overdue = Some(Overdue {
+        since: 1_758_500_000_001,
+        seconds: 389,
+    });
+    let report = Report {
+        status: CallbackStatus::Delivering,
+        next_attempt_at: Some(1_758_500_000_001),
+        overdue,
+        ..report()
+    };
+    for (language, note) in [
+        (
+            Language::Chinese,
+            "本应在2025-09-22T00:13:20.001Z执行，已逾期6分钟：可能仍在排队，也可能已被人工移出队列，\
+             请联系管理员确认",
+        ),
+        (
+            Language::English,
+            "it was due at 2025-09-22T00:13:20.001Z and is 6 minutes overdue: it may still be \
+             queued, or may have been removed from the queue by hand; ask the administrator",
+        ),
+    ] {
+        let body: serde_json::Value = serde_json::from_slice(&report.body(language)).unwrap();
+        assert_eq!(body["note"], note);
+        // The contract's code and sentence stay.
+        assert_eq!(
+            (&body["code"], &body["status"]),
+            (&"202".into(), &"delivering".into())
+        );
+        assert_eq!(body["msg"], report.answer().msg(language).as_ref());
+    }
 }
 
 #[test]

@@ -98,7 +98,8 @@ pub struct DecisionInput<'a> {
 /// - A retry waits as the schedule says, or as long as `Retry-After` if that is longer (429 and
 ///   503 only, at most 1 h of it), plus jitter: never less than the target requested.
 /// - A callback whose retry would begin after its expiry is dead-lettered at once.
-/// - A malformed answer and a status outside 100..=599 have the short budget.
+/// - A malformed answer, a 2xx in which the success rule finds no value, and a status outside
+///   100..=599 have the short budget.
 /// - An internal error defers the callback for 1 s, doubling up to 300 s, with jitter, and not
 ///   beyond the expiry by more than the shortest wait; it is dead-lettered only when it has
 ///   expired.
@@ -124,10 +125,14 @@ pub fn decide(outcome: &Outcome, input: &DecisionInput) -> Verdict {
         | Outcome::ConnectionRefused
         | Outcome::ConnectionReset
         | Outcome::Unreachable
-        | Outcome::NameUnresolved
+        | Outcome::NameUnresolved(_)
         | Outcome::ConnectTimeout
         | Outcome::Timeout => retry(input, Duration::ZERO),
-        Outcome::NameNotFound | Outcome::Tls | Outcome::MalformedAnswer => retry_briefly(input),
+        // A 2xx whose body says nothing is likely an acceptance: few repeats.
+        Outcome::NameNotFound
+        | Outcome::Tls
+        | Outcome::MalformedAnswer(_)
+        | Outcome::SuccessRuleUnreadable { .. } => retry_briefly(input),
         Outcome::AddressRefused(_) => Verdict::DeadLetter(DeadLetterReason::AddressRefused),
         // An error that never ends is caused by the callback itself, so attempts must run out.
         Outcome::Failed if input.deferrals >= MAX_INTERNAL_ERRORS => retry_briefly(input),

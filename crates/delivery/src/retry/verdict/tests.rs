@@ -1,7 +1,7 @@
 //! Every outcome gets its verdict, at every attempt.
 
 use super::*;
-use crate::Refusal;
+use crate::{FailedLookup, MalformedPart, Refusal, UnreadableAnswer};
 
 pub(super) const NOW_MS: u64 = 1_700_000_000_000;
 
@@ -104,13 +104,30 @@ fn every_transport_outcome_gets_the_verdict_of_the_design() {
         (Outcome::ConnectionRefused, Expected::Retried),
         (Outcome::ConnectionReset, Expected::Retried),
         (Outcome::Unreachable, Expected::Retried),
-        (Outcome::NameUnresolved, Expected::Retried),
+        (
+            Outcome::NameUnresolved(FailedLookup::Both),
+            Expected::Retried,
+        ),
         (Outcome::ConnectTimeout, Expected::Retried),
         (Outcome::Timeout, Expected::Retried),
         (Outcome::CalleeWithoutUrl, Expected::Retried),
         (Outcome::NameNotFound, Expected::RetriedBriefly),
         (Outcome::Tls, Expected::RetriedBriefly),
-        (Outcome::MalformedAnswer, Expected::RetriedBriefly),
+        (
+            Outcome::MalformedAnswer(MalformedPart::Header),
+            Expected::RetriedBriefly,
+        ),
+        (
+            Outcome::SuccessRuleFailed { status: 200 },
+            Expected::Retried,
+        ),
+        (
+            Outcome::SuccessRuleUnreadable {
+                status: 200,
+                reason: UnreadableAnswer::NotJson,
+            },
+            Expected::RetriedBriefly,
+        ),
         (
             Outcome::AddressRefused(Refusal::Metadata),
             Expected::DeadLettered(DeadLetterReason::AddressRefused),

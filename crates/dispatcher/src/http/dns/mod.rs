@@ -2,15 +2,20 @@
 //!
 //! The client dials exactly the addresses that are checked here, so a name cannot resolve to another
 //! address between the check and the call.
+//!
+//! - `families.rs`: the questions for IPv4 and IPv6 addresses, and how long one waits for the other
+
+mod families;
 
 use crate::config::DispatcherConfig;
-use delivery::{AllowList, Guard, Outcome, Refusal};
+use delivery::{AllowList, FailedLookup, Guard, Outcome, Refusal};
+use families::{Families, LookupError, is_negative};
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name as DnsName, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
 use hyper_util::client::legacy::connect::dns::Name;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -26,16 +31,16 @@ const HEALTH_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// For one name, including a second try after a lost packet. Shorter than the connect timeout, or a
 /// silent resolver would look like a silent target and callbacks would spend attempts on it.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
-/// The maximum number of names in the cache, each for its time to live.
-const MAX_CACHED_NAMES: u64 = 10_000;
+/// The maximum number of answers in the cache, each for its time to live. A name has two.
+const MAX_CACHED_ANSWERS: u64 = 20_000;
 
 /// Why a name has no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NameError {
     #[error("the name does not exist or has no address")]
     NotFound,
-    #[error("the name could not be resolved")]
-    Unresolved,
+    #[error("the name could not be resolved: {0}")]
+    Unresolved(FailedLookup),
     #[error("the resolver does not answer")]
     ResolverDown,
 }
@@ -53,7 +58,7 @@ impl From<ResolveError> for Outcome {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Name(NameError::NotFound) => Self::NameNotFound,
-            ResolveError::Name(NameError::Unresolved) => Self::NameUnresolved,
+            ResolveError::Name(NameError::Unresolved(failed)) => Self::NameUnresolved(failed),
             ResolveError::Name(NameError::ResolverDown) => Self::ResolverDown,
             ResolveError::Refused(refusal) => Self::AddressRefused(refusal),
         }
@@ -75,7 +80,11 @@ pub(crate) enum AddressPolicy {
 pub(crate) struct Resolver(Arc<ResolverState>);
 
 struct ResolverState {
-    cached: TokioResolver,
+    families: Families,
+    /// The domains in which a registered callee's short name is looked for, and the number of dots from
+    /// which on the name itself comes first (`resolv.conf`).
+    search: Vec<DnsName>,
+    ndots: usize,
     /// The same servers without a cache: a cached answer does not prove that they are up.
     uncached: TokioResolver,
     lookup_timeout: Duration,
@@ -109,9 +118,24 @@ impl Resolver {
     /// `connect_timeout`, which starts with the lookup.
     pub(crate) fn new(servers: &[SocketAddr], connect_timeout: Duration) -> Result<Self, NetError> {
         let lookup_timeout = LOOKUP_TIMEOUT.min(connect_timeout * 2 / 3);
+        let (config, options) = if servers.is_empty() {
+            read_system_conf()?
+        } else {
+            let servers = servers.iter().map(name_server).collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            (config, ResolverOpts::default())
+        };
+        let cached = build(&config, &options, lookup_timeout, MAX_CACHED_ANSWERS)?;
         Ok(Self(Arc::new(ResolverState {
-            cached: build(servers, lookup_timeout, MAX_CACHED_NAMES)?,
-            uncached: build(servers, lookup_timeout, 0)?,
+            families: Families::new(cached, lookup_timeout),
+            search: config
+                .domain()
+                .into_iter()
+                .chain(config.search())
+                .cloned()
+                .collect(),
+            ndots: options.ndots,
+            uncached: build(&config, &options, lookup_timeout, 0)?,
             lookup_timeout,
             last_check: Mutex::new(None),
         })))
@@ -147,38 +171,46 @@ impl Resolver {
         let Ok(name) = DnsName::from_utf8(&rooted) else {
             return Err(NameError::NotFound);
         };
-        let lookup = self.0.cached.lookup_ip(name);
-        match tokio::time::timeout(self.0.lookup_timeout, lookup).await {
-            Ok(Ok(found)) => {
-                let addresses: Vec<IpAddr> = found.iter().collect();
-                if addresses.is_empty() {
-                    Err(NameError::NotFound)
-                } else {
-                    Ok(addresses)
-                }
+        let deadline = tokio::time::Instant::now() + self.0.lookup_timeout;
+        let mut failed = None;
+        // The first name that has addresses counts, and both families are of that name.
+        for name in names_to_try(&name, &self.0.search, self.0.ndots) {
+            match self.0.families.lookup(&name, deadline).await {
+                Ok(addresses) => return Ok(addresses),
+                Err(LookupError::NotFound) => {}
+                Err(LookupError::Failed(lookup)) => failed = Some(lookup),
             }
-            Ok(Err(error)) if is_negative(&error) => Err(NameError::NotFound),
+        }
+        match failed {
+            None => Err(NameError::NotFound),
             // A timeout, or a server failure: many resolvers report their own outage that way.
-            Ok(Err(_)) | Err(_) => Err(self.0.classify_failure().await),
+            Some(lookup) => Err(self.0.classify_failure(lookup).await),
         }
     }
 }
 
-/// Whether the answer is that the name does not exist or has no address.
-fn is_negative(error: &NetError) -> bool {
-    let NetError::Dns(DnsError::NoRecordsFound(answer)) = error else {
-        return false;
-    };
-    matches!(
-        answer.response_code,
-        ResponseCode::NXDomain | ResponseCode::NoError
-    )
+/// An absolute name alone; a relative one in each search domain, and as it is: first if it has so many
+/// dots, otherwise last.
+fn names_to_try(name: &DnsName, search: &[DnsName], ndots: usize) -> Vec<DnsName> {
+    if name.is_fqdn() {
+        return vec![name.clone()];
+    }
+    let mut absolute = name.clone();
+    absolute.set_fqdn(true);
+    let in_domains = search
+        .iter()
+        .map(|domain| name.clone().append_domain(domain));
+    let mut names: Vec<DnsName> = in_domains.filter_map(Result::ok).collect();
+    let is_first = usize::from(name.num_labels()) > ndots || name.is_localhost();
+    names.insert(if is_first { 0 } else { names.len() }, absolute);
+    names.dedup();
+    names
 }
 
 impl ResolverState {
     /// Distinguishes a failing name from a failing resolver: one that cannot look up the root is down
     /// for all names.
-    async fn classify_failure(&self) -> NameError {
+    async fn classify_failure(&self, failed: FailedLookup) -> NameError {
         // Held across the check, on the failing path only: concurrent failures share one check.
         let mut last_check = self.last_check.lock().await;
         let is_up = match *last_check {
@@ -195,7 +227,7 @@ impl ResolverState {
             }
         };
         if is_up {
-            NameError::Unresolved
+            NameError::Unresolved(failed)
         } else {
             NameError::ResolverDown
         }
@@ -242,17 +274,14 @@ type Resolving =
     Pin<Box<dyn Future<Output = Result<std::vec::IntoIter<SocketAddr>, ResolveError>> + Send>>;
 
 fn build(
-    servers: &[SocketAddr],
+    config: &ResolverConfig,
+    options: &ResolverOpts,
     lookup_timeout: Duration,
     cache_size: u64,
 ) -> Result<TokioResolver, NetError> {
-    let mut builder = if servers.is_empty() {
-        TokioResolver::builder_tokio()?
-    } else {
-        let servers = servers.iter().map(name_server).collect();
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-    };
+    let provider = TokioRuntimeProvider::default();
+    let mut builder = TokioResolver::builder_with_config(config.clone(), provider);
+    *builder.options_mut() = options.clone();
     let options = builder.options_mut();
     options.timeout = lookup_timeout / 2;
     options.attempts = 1; // In addition to the first.

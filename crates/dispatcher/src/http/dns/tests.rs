@@ -80,3 +80,17 @@ fn every_address_of_a_callees_name_must_be_on_its_allow_list() {
         assert_eq!(admit(&policy, &mixed), Err(Refusal::NotListed), "{mixed:?}");
     }
 }
+
+#[test]
+fn a_short_name_is_tried_in_each_search_domain_and_an_absolute_one_alone() {
+    let name = |text: &str| DnsName::from_utf8(text).unwrap();
+    let search = ["a.test.", "b.test."].map(name);
+    let tried = |text: &str, ndots| -> Vec<String> {
+        let names = names_to_try(&name(text), &search, ndots);
+        names.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(tried("db.", 1), ["db."]);
+    assert_eq!(tried("db", 1), ["db.a.test.", "db.b.test.", "db."]);
+    assert_eq!(tried("db.x", 1), ["db.x.", "db.x.a.test.", "db.x.b.test."]);
+    assert_eq!(tried("db.x", 5), ["db.x.a.test.", "db.x.b.test.", "db.x."]);
+}

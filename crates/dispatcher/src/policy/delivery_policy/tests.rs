@@ -1,8 +1,11 @@
 //! Tests of the client cache: which apps and callees share connections.
 
 use super::*;
+use crate::http::connections::TargetConnections;
 use crate::http::dns::Resolver;
 use delivery::Guard;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use serde_json::json;
 
 fn callees() -> BTreeMap<String, CalleeConfig> {
@@ -45,7 +48,8 @@ async fn a_client_is_shared_under_one_guard_only_and_survives_a_reload_that_does
     };
     let server = [([127, 0, 0, 1], 9).into()];
     let resolver = Resolver::new(&server, Duration::from_secs(1)).unwrap();
-    let factory = ClientFactory::new(&dispatcher, resolver);
+    let connections = TargetConnections::new(100, 1, Gauge::default(), Counter::default());
+    let factory = ClientFactory::new(&dispatcher, resolver, connections);
     let registry = registry(&callees);
     let handle =
         PolicyHandle::new(&config, Arc::clone(&registry), &guards("fd00::/8"), factory).unwrap();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use admin::{AdminConfig, DeadLettersConfig};
 use broker::BrokerConfig;
 use delivery::guard::GuardConfig;
+use delivery::jittered;
 use delivery::limits::LimitsConfig;
 use delivery::retry::RetryConfig;
 use dispatcher::{AutoPauseConfig, CalleeConfig, DispatcherConfig, PolicyConfig, validate_callees};
@@ -173,6 +174,13 @@ impl Settings {
                 .filter_map(|(id, app)| Some((id.as_str(), app.in_flight?)))
                 .collect(),
         }
+    }
+
+    /// The longest time that a failed attempt puts off the next one, by all schedules, with jitter.
+    pub(crate) fn longest_delay(&self) -> Duration {
+        let callees = self.callees.values().flat_map(|callee| &callee.schedule);
+        let longest = self.retry.schedule.iter().chain(callees).max();
+        longest.map_or(Duration::ZERO, |wait| jittered(*wait, 1.0))
     }
 
     /// How long dead letters are kept. The name that this setting had before still holds.

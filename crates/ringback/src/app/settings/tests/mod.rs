@@ -146,6 +146,7 @@ url = "postgres://user:c4n4ry-p4ssw0rd-x@journal.example/ringback?sslmode=requir
 retention = "7d"
 audit_retention = "3d"
 body_retention = "2d"
+unaccounted_after = "20d"
 buffer = 1000
 max_backlog = 20
 [dead_letters]

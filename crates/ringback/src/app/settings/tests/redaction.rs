@@ -68,6 +68,8 @@ audit_retention = "365days"
 buffer = 100000
 max_backlog = 1000000
 retention = "30days"
+# spool_dir is not set
+# unaccounted_after is not set
 # url is not set
 
 [dead_letters]

@@ -1,0 +1,260 @@
+//! However batches travel, nothing is claimed of an acceptance whose record is not stored.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::buffer::{BufferedRecord, NextBatch, RecordBuffer};
+use super::numbering::{AcceptanceKey, Numbering};
+use crate::model::{BatchSpan, Origin, Record, RecordedState, RecorderState};
+
+const START: u64 = 1_700_000_000_000;
+const CAPACITY: usize = 5;
+
+/// What may happen. A number chooses one of those that there are.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Pass(u64),
+    Begin,
+    Generate(usize),
+    Record(usize),
+    InDoubt(usize),
+    Refuse(usize),
+    Batch,
+    Durable,
+    Store(usize),
+    StoreHalf(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        3 => (0..20_u64).prop_map(Event::Pass),
+        4 => Just(Event::Begin),
+        3 => any::<usize>().prop_map(Event::Generate),
+        5 => any::<usize>().prop_map(Event::Record),
+        1 => any::<usize>().prop_map(Event::InDoubt),
+        1 => any::<usize>().prop_map(Event::Refuse),
+        4 => Just(Event::Batch),
+        3 => Just(Event::Durable),
+        3 => any::<usize>().prop_map(Event::Store),
+        1 => any::<usize>().prop_map(Event::StoreHalf),
+    ]
+}
+
+struct PendingAcceptance {
+    key: AcceptanceKey,
+    generated_at: Option<u64>,
+}
+
+/// A recorder, its batches on their way, and a journal.
+struct Simulation {
+    base: Instant,
+    now: u64,
+    buffer: RecordBuffer,
+    under_way: Vec<PendingAcceptance>,
+    /// When the ids of records were generated, by the number within the record.
+    recorded: Vec<u64>,
+    stored: Vec<bool>,
+    /// Of what will never be recorded.
+    lost: Vec<u64>,
+    not_durable: Vec<super::buffer::RecordBatch>,
+    /// They may be stored in any order, repeatedly, or never.
+    sent: Vec<(BatchSpan, Vec<usize>)>,
+    journal: RecorderState,
+}
+
+impl Simulation {
+    fn new() -> Self {
+        let numbering = Numbering::new(true, START);
+        let journal = RecorderState::new(numbering.recorder());
+        Self {
+            base: Instant::now(),
+            now: START,
+            buffer: RecordBuffer::new(CAPACITY, Duration::from_millis(10), numbering),
+            under_way: Vec::new(),
+            recorded: Vec::new(),
+            stored: Vec::new(),
+            lost: Vec::new(),
+            not_durable: Vec::new(),
+            sent: Vec::new(),
+            journal,
+        }
+    }
+
+    fn instant(&self) -> Instant {
+        self.base + Duration::from_millis(self.now - START)
+    }
+
+    fn apply(&mut self, event: Event) {
+        let index = |number: usize, length: usize| number.checked_rem(length);
+        match event {
+            Event::Pass(ms) => self.now += ms,
+            Event::Begin => {
+                let key = self.buffer.begin(self.now);
+                self.under_way.push(PendingAcceptance {
+                    key,
+                    generated_at: None,
+                });
+            }
+            Event::Generate(number) => {
+                if let Some(index) = index(number, self.under_way.len()) {
+                    let acceptance = &mut self.under_way[index];
+                    acceptance.generated_at.get_or_insert(self.now);
+                }
+            }
+            Event::Record(number) => {
+                if let Some(index) = index(number, self.under_way.len()) {
+                    let acceptance = self.under_way.swap_remove(index);
+                    self.record(acceptance.generated_at.unwrap_or(self.now));
+                    self.buffer.end(acceptance.key);
+                }
+            }
+            Event::InDoubt(number) => {
+                if let Some(index) = index(number, self.under_way.len()) {
+                    let acceptance = self.under_way.swap_remove(index);
+                    self.lost.push(acceptance.generated_at.unwrap_or(self.now));
+                    self.buffer.skip(self.now);
+                    self.buffer.end(acceptance.key);
+                }
+            }
+            Event::Refuse(number) => {
+                if let Some(index) = index(number, self.under_way.len()) {
+                    let acceptance = self.under_way.swap_remove(index);
+                    self.buffer.end(acceptance.key);
+                }
+            }
+            Event::Batch => self.batch(),
+            Event::Durable => {
+                if let Some(batch) = self.not_durable.pop() {
+                    self.buffer.complete(&batch);
+                }
+            }
+            Event::Store(number) => {
+                if let Some(index) = index(number, self.sent.len()) {
+                    let (span, records) = self.sent[index].clone();
+                    self.store(&span, &records);
+                }
+            }
+            Event::StoreHalf(number) => {
+                if let Some(index) = index(number, self.sent.len())
+                    && let (span, records) = self.sent[index].clone()
+                    && records.len() > 1
+                {
+                    let middle = records.len() / 2;
+                    let (front, back) = span.split(middle);
+                    match number % 2 {
+                        0 => self.store(&front, &records[..middle]),
+                        _ => self.store(&back, &records[middle..]),
+                    }
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, generated_at: u64) {
+        let number = self.recorded.len();
+        let record = Record {
+            origin: Origin {
+                request_id: Uuid::nil(),
+                app_id: String::new(),
+                caller_no: None,
+                callee_no: None,
+                message_type: String::new(),
+                callback_url: None,
+                target: String::new(),
+                accepted_at: u64::try_from(number).unwrap(),
+            },
+            generation: 0,
+            attempt: 1,
+            at: self.now,
+            state: RecordedState::Queued { not_before: None },
+            attempted: None,
+            dead_letter: None,
+        };
+        let buffered = BufferedRecord {
+            record,
+            durable: None,
+            recorded_at: self.instant(),
+        };
+        match self.buffer.push(buffered, self.now) {
+            Ok(_) => {
+                self.recorded.push(generated_at);
+                self.stored.push(false);
+            }
+            Err(_) => self.lost.push(generated_at),
+        }
+    }
+
+    fn batch(&mut self) {
+        if let NextBatch::Ready(batch) = self.buffer.next_batch(self.instant(), self.now) {
+            let records = batch
+                .records()
+                .iter()
+                .map(|record| record.origin.accepted_at);
+            let records = records.map(|number| usize::try_from(number).unwrap());
+            self.sent.push((*batch.span(), records.collect()));
+            self.not_durable.push(batch);
+        }
+    }
+
+    fn store(&mut self, span: &BatchSpan, records: &[usize]) {
+        self.journal.add(span);
+        for record in records {
+            self.stored[*record] = true;
+        }
+    }
+
+    /// The times of ids that the journal does not know and that exist, or may.
+    fn unknown(&self) -> Vec<u64> {
+        let unstored = self.recorded.iter().zip(&self.stored);
+        let unstored = unstored.filter(|(_, stored)| !**stored).map(|(at, _)| *at);
+        let under_way = self.under_way.iter();
+        let under_way = under_way.map(|acceptance| acceptance.generated_at.unwrap_or(self.now));
+        unstored
+            .chain(under_way)
+            .chain(self.lost.iter().copied())
+            .collect()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn an_id_whose_record_is_not_stored_is_never_proven_unknown(
+        events in prop::collection::vec(event(), 1..150)
+    ) {
+        let mut simulation = Simulation::new();
+        for event in events {
+            simulation.apply(event);
+            for at in simulation.unknown() {
+                prop_assert!(simulation.journal.may_hold(at), "{} after {event:?}", at - START);
+            }
+        }
+        // When all is stored, only what was lost stays open.
+        for acceptance in std::mem::take(&mut simulation.under_way) {
+            simulation.buffer.end(acceptance.key);
+        }
+        for _ in 0..200 {
+            simulation.now += 10;
+            simulation.batch();
+            while let Some(batch) = simulation.not_durable.pop() {
+                simulation.buffer.complete(&batch);
+            }
+        }
+        for (span, records) in simulation.sent.clone() {
+            simulation.store(&span, &records);
+        }
+        for at in simulation.unknown() {
+            prop_assert!(simulation.journal.may_hold(at));
+        }
+        if simulation.lost.is_empty() {
+            for at in START..simulation.now {
+                prop_assert!(!simulation.journal.may_hold(at), "{}", at - START);
+            }
+        } else {
+            prop_assert!(!simulation.journal.may_hold(simulation.now - 100));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A cluster of three private RabbitMQ nodes on this machine.
+
+use std::fs;
+use std::time::Duration;
+
+use super::RabbitMq;
+use super::node::Ports;
+use crate::ports::free_port;
+use crate::{cleanup, eventually};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// Notices a silent node within 15 to 20 s, as the guide advises, and not within a minute.
+const NET_TICKTIME: u32 = 15;
+
+/// Three nodes with a common cookie and epmd. Removed when dropped.
+#[derive(Debug)]
+pub struct RabbitCluster {
+    nodes: Vec<RabbitMq>,
+}
+
+impl RabbitCluster {
+    /// Starts the nodes and waits until they have joined.
+    ///
+    /// # Panics
+    /// As [`RabbitMq::start`].
+    pub async fn start() -> Self {
+        let first = RabbitMq::start_in_cluster(Ports::free(), None).await;
+        let ports = || Ports {
+            epmd: first.ports.epmd,
+            amqp: free_port(),
+            distribution: free_port(),
+            ..Ports::free()
+        };
+        let second = RabbitMq::start_in_cluster(ports(), Some(&first)).await;
+        let third = RabbitMq::start_in_cluster(ports(), Some(&first)).await;
+        let cluster = Self {
+            nodes: vec![first, second, third],
+        };
+        eventually("three running nodes", SOON, async || {
+            let running = "length(rabbit_mnesia:cluster_nodes(running)).";
+            let shown = cluster.nodes[0].ctl(&["eval", running]).await;
+            (shown.trim() == "3").then_some(()).ok_or(shown)
+        })
+        .await;
+        cluster
+    }
+
+    /// The node at this position.
+    pub fn node(&self, position: usize) -> &RabbitMq {
+        &self.nodes[position]
+    }
+
+    /// The addresses of all nodes, as in `broker.url`.
+    pub fn uris(&self) -> String {
+        let uris: Vec<String> = self.nodes.iter().map(RabbitMq::uri).collect();
+        uris.join(",")
+    }
+
+    /// The position of the node that leads a quorum queue.
+    ///
+    /// # Panics
+    /// When there is no such queue.
+    pub async fn leader_of(&self, queue: &str) -> usize {
+        let lookup = format!(
+            "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>)), \
+             element(2, amqqueue:get_pid(Q))."
+        );
+        let shown = self.nodes[0].ctl(&["eval", &lookup]).await;
+        let is_leader = |node: &RabbitMq| shown.contains(&node.node);
+        self.nodes.iter().position(is_leader).expect("a leader")
+    }
+
+    /// Stops a node without a word (SIGSTOP): its connections stay open, and nothing answers.
+    pub fn stop_silently(&self, position: usize) {
+        cleanup::signal(self.nodes[position].pid(), "STOP");
+    }
+
+    /// Lets a stopped node go on.
+    pub fn go_on(&self, position: usize) {
+        cleanup::signal(self.nodes[position].pid(), "CONT");
+    }
+}
+
+impl Drop for RabbitCluster {
+    fn drop(&mut self) {
+        // A stopped process is killed all the same, but its children would wait for it.
+        for node in &self.nodes {
+            let file = fs::read_to_string(node.temp.path().join("pid"));
+            if let Some(pid) = file.ok().and_then(|text| text.trim().parse().ok()) {
+                cleanup::signal(pid, "CONT");
+            }
+        }
+    }
+}
+
+/// More lines of the settings of a node that joins another one.
+pub(super) fn settings(join: &RabbitMq) -> String {
+    format!(
+        "cluster_formation.peer_discovery_backend = classic_config\n\
+         cluster_formation.classic_config.nodes.1 = {}\n",
+        join.node
+    )
+}
+
+/// The kernel's part of `advanced.config`.
+pub(super) fn kernel() -> String {
+    format!("{{kernel, [{{net_ticktime, {NET_TICKTIME}}}]}}")
+}

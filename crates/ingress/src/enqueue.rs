@@ -97,16 +97,27 @@ impl Enqueuer {
     ) -> Result<Enqueued, Rejection> {
         let acceptance = self.begin();
         let own = new_request_id(&acceptance);
-        match key.claim(own, self.publish_timeout).await? {
+        let claimed = key.claim(own, self.publish_timeout).await;
+        let claimed = match claimed {
+            Ok(claimed) => claimed,
+            Err(rejection) => {
+                not_accepted(acceptance);
+                return Err(rejection);
+            }
+        };
+        match claimed {
             ClaimOutcome::Publish(claim) => {
                 let published = self.publish(request, claim.request_id).await;
                 let published = claim.settle(published).await;
                 self.record(published, acceptance).await
             }
-            ClaimOutcome::Repeat(request_id) => Ok(Enqueued {
-                request_id,
-                waiter: None,
-            }),
+            ClaimOutcome::Repeat(request_id) => {
+                not_accepted(acceptance);
+                Ok(Enqueued {
+                    request_id,
+                    waiter: None,
+                })
+            }
         }
     }
 
@@ -193,10 +204,9 @@ impl Enqueuer {
         } = match published {
             Ok(confirmed) => confirmed,
             Err(rejection) => {
-                if rejection.request_id.is_some()
-                    && let Some(acceptance) = acceptance
-                {
-                    acceptance.in_doubt();
+                // With an id, it may be queued.
+                if rejection.request_id.is_none() {
+                    not_accepted(acceptance);
                 }
                 return Err(rejection);
             }
@@ -262,6 +272,13 @@ impl Enqueuer {
 }
 
 /// Without a journal no id is ever denied.
+/// Nothing was queued.
+fn not_accepted(acceptance: Option<PendingAcceptance>) {
+    if let Some(acceptance) = acceptance {
+        acceptance.not_accepted();
+    }
+}
+
 fn new_request_id(acceptance: &Option<PendingAcceptance>) -> Uuid {
     let acceptance = acceptance.as_ref();
     acceptance.map_or_else(Uuid::now_v7, PendingAcceptance::new_request_id)

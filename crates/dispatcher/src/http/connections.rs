@@ -35,6 +35,13 @@ pub(crate) struct Sender {
     pub(crate) cut_off: CutOff,
 }
 
+impl Drop for Sender {
+    /// Its task may be writing to a target that reads nothing, for ever: the next poll ends it.
+    fn drop(&mut self) {
+        self.cut_off.now();
+    }
+}
+
 /// Where a connection may be used again: the client that opened it, and the target.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {

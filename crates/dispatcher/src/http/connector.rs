@@ -42,15 +42,23 @@ pub(crate) struct TargetStream {
     cut_off: CutOff,
 }
 
-/// Ends a connection between two reads. A target that floods one costs its whole task otherwise, which
-/// hears late that nobody waits for the answer any more. Cheap to clone.
+/// Ends a connection at its next read or write. A target that floods one costs its whole task otherwise,
+/// which hears late that nobody waits for the answer any more; one that reads nothing would keep it in
+/// its last write or its close. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CutOff(Arc<AtomicBool>);
 
 impl CutOff {
-    /// The next read fails.
+    /// The next read or write fails.
     pub(crate) fn now(&self) {
         self.0.store(true, Ordering::Release);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 }
 
@@ -102,9 +110,7 @@ impl Read for TargetStream {
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        if stream.cut_off.0.load(Ordering::Acquire) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        stream.cut_off.check()?;
         Pin::new(&mut stream.inner).poll_read(context, buffer)
     }
 }
@@ -115,7 +121,9 @@ impl Write for TargetStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write(context, bytes)
+        let stream = self.get_mut();
+        stream.cut_off.check()?;
+        Pin::new(&mut stream.inner).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -123,7 +131,9 @@ impl Write for TargetStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().inner).poll_write_vectored(context, slices)
+        let stream = self.get_mut();
+        stream.cut_off.check()?;
+        Pin::new(&mut stream.inner).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -131,10 +141,14 @@ impl Write for TargetStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(context)
+        let stream = self.get_mut();
+        stream.cut_off.check()?;
+        Pin::new(&mut stream.inner).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+        let stream = self.get_mut();
+        stream.cut_off.check()?;
+        Pin::new(&mut stream.inner).poll_shutdown(context)
     }
 }

@@ -12,17 +12,23 @@ use super::shared::{RecorderTasks, now_ms};
 use crate::model::{Record, mark};
 
 /// An acceptance under way. While it is, the recorder claims nothing of the time since it began. If it is
-/// dropped, there was nothing to record.
+/// dropped, perhaps because its caller went away, the callback may be queued: its time stays open.
 #[derive(Debug)]
 pub struct PendingAcceptance {
     recorder: Arc<RecorderTasks>,
     key: AcceptanceKey,
+    /// Nothing has been said of its end yet.
+    in_doubt: bool,
 }
 
 impl PendingAcceptance {
     pub(super) fn begin(recorder: Arc<RecorderTasks>) -> Self {
         let key = recorder.shared.buffer().begin(now_ms());
-        Self { recorder, key }
+        Self {
+            recorder,
+            key,
+            in_doubt: true,
+        }
     }
 
     /// A new id. While the journal may not know this recorder, it tells so: such an id is never denied.
@@ -35,7 +41,8 @@ impl PendingAcceptance {
     }
 
     /// Buffers the record, as [`super::Recorder::record`].
-    pub fn record(self, record: Record) {
+    pub fn record(mut self, record: Record) {
+        self.in_doubt = false;
         self.recorder.shared.push(record, None);
     }
 
@@ -43,22 +50,27 @@ impl PendingAcceptance {
     ///
     /// # Errors
     /// As [`super::Recorder::record_durably`].
-    pub async fn record_durably(self, record: Record) -> Result<(), RecordDropped> {
+    pub async fn record_durably(mut self, record: Record) -> Result<(), RecordDropped> {
         let (durable, wait) = oneshot::channel();
+        self.in_doubt = false;
         self.recorder.shared.push(record, Some(durable));
         drop(self);
         // The sender is dropped with the record.
         wait.await.map_err(|_| RecordDropped)
     }
 
-    /// The callback may be queued, and nothing will be recorded here: its time stays open.
-    pub fn in_doubt(self) {
-        self.recorder.shared.buffer().skip(now_ms());
+    /// Nothing was queued under its id: there is nothing to record.
+    pub fn not_accepted(mut self) {
+        self.in_doubt = false;
     }
 }
 
 impl Drop for PendingAcceptance {
     fn drop(&mut self) {
-        self.recorder.shared.buffer().end(self.key);
+        let mut buffer = self.recorder.shared.buffer();
+        if self.in_doubt {
+            buffer.skip(now_ms());
+        }
+        buffer.end(self.key);
     }
 }

@@ -327,13 +327,13 @@ async fn nothing_is_claimed_of_an_acceptance_under_way_in_doubt_or_dropped() {
     tokio::time::sleep(Duration::from_millis(2)).await;
     recorder.flush().await.unwrap();
     assert!(stored(&memory, &recorder).may_hold(generated_at(id)));
-    drop(under_way); // Refused.
+    under_way.not_accepted();
     recorder.flush().await.unwrap();
     assert!(!stored(&memory, &recorder).may_hold(generated_at(id)));
 
     let in_doubt = recorder.begin();
     let id = in_doubt.new_request_id();
-    in_doubt.in_doubt();
+    drop(in_doubt); // Its caller went away.
     tokio::time::sleep(Duration::from_millis(2)).await;
     recorder.flush().await.unwrap();
     recorder.flush().await.unwrap();

@@ -109,7 +109,7 @@ pub(super) async fn run(
             // of each message together.
             in_flight.push(publish(channel.clone(), id, address, message));
         }
-        if !open && requests.only_overdue() {
+        if !open && requests.is_answered() {
             break ChannelEnd::Done;
         }
     };
@@ -359,8 +359,9 @@ impl Requests {
         self.waiting_count > 0 || !self.outstanding.is_empty()
     }
 
-    fn only_overdue(&self) -> bool {
-        self.waiting_count == 0 && self.outstanding.only_overdue()
+    /// Whether nobody waits for an answer.
+    fn is_answered(&self) -> bool {
+        self.waiting_count == 0 && self.outstanding.is_answered()
     }
 
     /// Refuses what waits, and takes what is past its deadline off the books.

@@ -1,6 +1,6 @@
 //! Which queues take publishes at present, over all channels of a publisher.
 
-use super::remedy::{Escalation, Remedy};
+use super::remedy::{CONNECTION_INTERVAL, Escalation, Remedy};
 use crate::faults::{FaultEvent, FaultKind};
 use crate::rabbitmq::monitor::Monitor;
 use crate::rabbitmq::topology::target_queue::{DESTINATIONS, TargetQueue};
@@ -20,6 +20,8 @@ pub(super) struct PublishHealth {
     /// The queues for which an ack is news.
     troubled: AtomicU32,
     queues: Mutex<[QueueHealth; DESTINATIONS]>,
+    /// When the connection was last replaced, for whichever queue.
+    connected_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,7 @@ impl PublishHealth {
             refusing: AtomicU32::new(0),
             troubled: AtomicU32::new(0),
             queues: Mutex::new([unknown; DESTINATIONS]),
+            connected_at: Mutex::new(None),
         }
     }
 
@@ -136,12 +139,28 @@ impl PublishHealth {
                        (policy) that it has reached";
         let name = destination.name();
         self.monitor.raise(FaultKind::Nacked, name, meaning);
-        self.queues()[destination.index()].nacks.next(now)
+        let remedy = self.queues()[destination.index()].nacks.next(now);
+        self.at_most_one_connection(remedy, now)
     }
 
     /// A publish to this queue was not confirmed at all.
     pub(super) fn gave_up(&self, destination: TargetQueue, now: Instant) -> Remedy {
-        self.queues()[destination.index()].silence.next(now)
+        let remedy = self.queues()[destination.index()].silence.next(now);
+        self.at_most_one_connection(remedy, now)
+    }
+
+    /// All queues share the connection: it is not replaced for each of them in turn.
+    fn at_most_one_connection(&self, remedy: Remedy, now: Instant) -> Remedy {
+        if remedy != Remedy::NewConnection {
+            return remedy;
+        }
+        let connected_at = self.connected_at.lock();
+        let mut connected_at = connected_at.unwrap_or_else(PoisonError::into_inner);
+        if connected_at.is_some_and(|at| now.duration_since(at) < CONNECTION_INTERVAL) {
+            return Remedy::NewChannels;
+        }
+        *connected_at = Some(now);
+        remedy
     }
 
     fn queues(&self) -> MutexGuard<'_, [QueueHealth; DESTINATIONS]> {
@@ -202,6 +221,16 @@ mod tests {
         assert!(!health.is_refusing(FIRST));
         // The others of the same channel come with it.
         assert_eq!(health.nacked(FIRST, true, now), Remedy::Wait);
+    }
+
+    #[test]
+    fn many_silent_queues_replace_their_connection_once() {
+        let (health, _) = health();
+        let now = Instant::now();
+        assert_eq!(health.gave_up(FIRST, now), Remedy::NewConnection);
+        assert_eq!(health.gave_up(DEAD, now), Remedy::NewChannels);
+        let later = now + CONNECTION_INTERVAL;
+        assert_eq!(health.gave_up(DEAD, later), Remedy::NewConnection);
     }
 
     #[test]

@@ -190,9 +190,9 @@ impl<R> Outstanding<R> {
         self.entries.is_empty()
     }
 
-    /// Whether every unconfirmed publish is past its deadline.
-    pub(super) const fn only_overdue(&self) -> bool {
-        self.in_time == 0
+    /// Whether nobody waits for any of the unconfirmed publishes.
+    pub(super) fn is_answered(&self) -> bool {
+        self.in_time == 0 && self.entries.values().all(|it| it.reply.is_none())
     }
 
     /// The queue of each publish that is past its deadline: taken when the channel ends.
@@ -227,7 +227,7 @@ mod tests {
         // Past their deadline they take no place at all.
         let passed = table.pass_deadlines(now + DEADLINE);
         assert_eq!(passed.len(), FIRST_WINDOW);
-        assert!(table.only_overdue() && !table.is_empty());
+        assert!(table.is_answered() && !table.is_empty());
         assert_eq!(table.overdue().count(), FIRST_WINDOW);
     }
 

@@ -363,8 +363,12 @@ impl Serving<'_> {
         tracing::debug!(reason, "a publish channel failed; opening another");
         let retire = retire.clone();
         self.tasks.spawn(async move {
-            retire.run_until_cancelled(tokio::time::sleep(wait)).await;
-            TaskEnd::Reopen(position)
+            let waited = retire.run_until_cancelled(tokio::time::sleep(wait)).await;
+            match waited {
+                Some(()) => TaskEnd::Reopen(position),
+                // It has been replaced meanwhile.
+                None => TaskEnd::Channel(position, retire, ChannelEnd::Done),
+            }
         });
     }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// A new connection makes all publishes in flight on the old one unknown: it is a rare remedy.
-const CONNECTION_INTERVAL: Duration = Duration::from_secs(300);
+pub(super) const CONNECTION_INTERVAL: Duration = Duration::from_secs(300);
 
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //!   writers share a sync. `schema.rs`: the tables.
 //! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
 //!   values.
-//! - `counts.rs`: the unfinished callbacks of each app, kept by triggers of `schema_4.sql`.
+//! - `counts.rs`: the unfinished callbacks of each app, kept by the writer.
 //! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`, `lease.rs`,
 //!   `stream.rs`, `unaccounted.rs`: the other concerns, a trait each.
 //! - `error.rs`: which database errors mean that the journal is unavailable, and which that records

@@ -10,6 +10,15 @@ use crate::postgres::PostgresJournal;
 use crate::sqlite::SqliteJournal;
 use crate::store::JournalStore;
 
+/// One of the batches that are stored together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPart {
+    /// How many of the records it holds.
+    pub records: usize,
+    /// The part of its recorder's stream; `None`: an older version made it.
+    pub span: Option<BatchSpan>,
+}
+
 /// The record of callbacks and attempts. Cheap to clone; its operations are in [`JournalStore`].
 #[derive(Clone, Debug)]
 pub struct Journal(Arc<dyn JournalStore>);
@@ -56,27 +65,48 @@ impl Journal {
     /// Stores what can be stored. A record that is refused is logged and left out, so that it does
     /// not stop the others. Returns how many were left out.
     ///
-    /// `spans`: the parts of their recorders' streams that the records make up. If a record is left out,
-    /// they stay missing: its callback may be one that is asked for.
+    /// `batches`: how the records were batched, one after the other. If a record is left out, the part of
+    /// the stream that its batch is stays missing: its callback may be one that is asked for. Other
+    /// batches do not suffer.
     ///
     /// # Errors
     /// When the journal is unavailable or incompatible: try again later, with all records.
     pub async fn record_each(
         &self,
         records: &[Record],
-        spans: &[BatchSpan],
+        batches: &[BatchPart],
     ) -> JournalResult<usize> {
-        match self.record_batches(records, spans).await {
-            Ok(()) => return Ok(0),
-            Err(JournalError::Refused(_)) => {}
-            Err(error @ (JournalError::Unavailable(_) | JournalError::Incompatible(_))) => {
-                return Err(error);
+        let mut left_out = 0;
+        let mut ranges = vec![(records, batches)];
+        while let Some((records, batches)) = ranges.pop() {
+            let spans: Vec<BatchSpan> = batches.iter().filter_map(|batch| batch.span).collect();
+            match self.record_batches(records, &spans).await {
+                Ok(()) => continue,
+                Err(JournalError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+            let (front, back) = batches.split_at(batches.len() / 2);
+            if front.is_empty() {
+                let refused = self.record_one_by_one(records).await?;
+                if refused == 0 {
+                    self.record_batches(&[], &spans).await?;
+                }
+                left_out += refused;
+            } else {
+                let middle = front.iter().map(|batch| batch.records).sum();
+                let (first, second) = records.split_at_checked(middle).unwrap_or((records, &[]));
+                ranges.extend([(second, back), (first, front)]);
             }
         }
+        Ok(left_out)
+    }
+
+    /// Stores the records that are not refused. Returns how many are.
+    async fn record_one_by_one(&self, records: &[Record]) -> JournalResult<usize> {
         let (mut parts, mut left_out) = (vec![records], 0);
         while let Some(part) = parts.pop() {
             match (self.record(part).await, part) {
-                (Ok(()), _) => {}
+                (Ok(()), _) | (Err(JournalError::Refused(_)), []) => {}
                 (Err(JournalError::Refused(reason)), [record]) => {
                     let request_id = record.origin.request_id;
                     tracing::error!(%request_id, reason, "record refused and left out");
@@ -91,9 +121,6 @@ impl Journal {
                     _,
                 ) => return Err(error),
             }
-        }
-        if left_out == 0 {
-            self.record_batches(&[], spans).await?;
         }
         Ok(left_out)
     }

@@ -36,7 +36,7 @@ mod store;
 pub use config::JournalConfig;
 pub use error::{JournalError, JournalResult};
 pub use handle::JournalHandle;
-pub use journal::Journal;
+pub use journal::{BatchPart, Journal};
 pub use model::{
     AbsenceEvidence, AppCount, AttemptRecord, AuditCursor, AuditEntry, AuditPage, BatchSpan,
     Callback, CallbackPage, CancelOutcome, Claim, Claimed, ControlState, Cursor, DecodedBatch,

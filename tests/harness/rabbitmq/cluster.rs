@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::RabbitMq;
+use super::network::{ClusterNetwork, NodeHost};
 use super::node::Ports;
 use crate::ports::free_port;
 use crate::{cleanup, eventually};
@@ -17,7 +18,11 @@ const NET_TICKTIME: u32 = 15;
 #[derive(Debug)]
 pub struct RabbitCluster {
     nodes: Vec<RabbitMq>,
+    /// Unless all are on 127.0.0.1. Dropped after the nodes.
+    network: Option<ClusterNetwork>,
 }
+
+const NODES: usize = 3;
 
 impl RabbitCluster {
     /// Starts the nodes and waits until they have joined.
@@ -25,17 +30,38 @@ impl RabbitCluster {
     /// # Panics
     /// As [`RabbitMq::start`].
     pub async fn start() -> Self {
-        let first = RabbitMq::start_in_cluster(Ports::free(), None).await;
+        Self::start_at(None).await
+    }
+
+    /// The same, each node in a network of its own that can be cut off.
+    ///
+    /// # Errors
+    /// The reason why no networks can be made here: most often, the test does not run as root.
+    ///
+    /// # Panics
+    /// As [`RabbitMq::start`].
+    pub async fn start_in_networks() -> Result<Self, String> {
+        let network = ClusterNetwork::start(NODES).await?;
+        Ok(Self::start_at(Some(network)).await)
+    }
+
+    async fn start_at(network: Option<ClusterNetwork>) -> Self {
+        let place = |node| {
+            let network = network.as_ref();
+            network.map_or_else(NodeHost::loopback, |network| network.place(node))
+        };
+        let first = RabbitMq::start_in_cluster(place(0), Ports::free(), None).await;
         let ports = || Ports {
             epmd: first.ports.epmd,
             amqp: free_port(),
             distribution: free_port(),
             ..Ports::free()
         };
-        let second = RabbitMq::start_in_cluster(ports(), Some(&first)).await;
-        let third = RabbitMq::start_in_cluster(ports(), Some(&first)).await;
+        let second = RabbitMq::start_in_cluster(place(1), ports(), Some(&first)).await;
+        let third = RabbitMq::start_in_cluster(place(2), ports(), Some(&first)).await;
         let cluster = Self {
             nodes: vec![first, second, third],
+            network,
         };
         eventually("three running nodes", SOON, async || {
             let running = "length(rabbit_mnesia:cluster_nodes(running)).";
@@ -76,6 +102,22 @@ impl RabbitCluster {
         cleanup::signal(self.nodes[position].pid(), "STOP");
     }
 
+    /// Cuts a node off the network: its connections stay open, and nothing passes.
+    ///
+    /// # Panics
+    /// When the nodes have no networks of their own.
+    pub fn cut_off(&self, position: usize) {
+        self.network.as_ref().expect("networks").cut(position);
+    }
+
+    /// Joins a node again that was cut off.
+    ///
+    /// # Panics
+    /// When the nodes have no networks of their own.
+    pub fn join_again(&self, position: usize) {
+        self.network.as_ref().expect("networks").join(position);
+    }
+
     /// Lets a stopped node go on.
     pub fn go_on(&self, position: usize) {
         cleanup::signal(self.nodes[position].pid(), "CONT");
@@ -94,13 +136,18 @@ impl Drop for RabbitCluster {
     }
 }
 
-/// More lines of the settings of a node that joins another one.
-pub(super) fn settings(join: &RabbitMq) -> String {
-    format!(
-        "cluster_formation.peer_discovery_backend = classic_config\n\
-         cluster_formation.classic_config.nodes.1 = {}\n",
-        join.node
-    )
+/// More lines of a node's settings; `join`: the node that it joins.
+pub(super) fn settings(join: Option<&RabbitMq>) -> String {
+    let join = join.map(|join| {
+        format!(
+            "cluster_formation.peer_discovery_backend = classic_config\n\
+             cluster_formation.classic_config.nodes.1 = {}\n",
+            join.node
+        )
+    });
+    // As the guide advises.
+    let settings = "cluster_partition_handling = pause_minority\n".to_owned();
+    settings + &join.unwrap_or_default()
 }
 
 /// The kernel's part of `advanced.config`.

@@ -2,6 +2,7 @@
 //!
 //! - `cluster.rs`: three nodes
 //! - `install.rs`: where RabbitMQ is installed
+//! - `network.rs`: a network for each node of a cluster, which can be cut off
 //! - `node.rs`: ports, files and environment of a node
 //! - `outages.rs`: one queue is away, and other faults made by the node's own means
 //! - `queues.rs`: its queues, seen from outside the gateway
@@ -9,6 +10,7 @@
 
 mod cluster;
 mod install;
+mod network;
 mod node;
 mod outages;
 mod queues;
@@ -29,6 +31,7 @@ use crate::cleanup::{self, ChildGroup, TempDirectory};
 use crate::eventually;
 use crate::ports::free_port;
 
+use network::NodeHost;
 use node::Ports;
 use tls::NodeTls;
 
@@ -37,12 +40,14 @@ pub use cluster::RabbitCluster;
 /// A node starts in about 6 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A private RabbitMQ node: its own name, ports, cookie, epmd and directory, all on 127.0.0.1.
+/// A private RabbitMQ node: its own name, ports, cookie, epmd and directory, on 127.0.0.1 or in a
+/// network of its own.
 /// User `guest`, password `guest`, virtual host `/`. Removed when dropped.
 #[derive(Debug)]
 pub struct RabbitMq {
     scripts: PathBuf,
     node: String,
+    place: NodeHost,
     ports: Ports,
     server: Mutex<Option<ChildGroup>>,
     /// None where another node of the cluster has started it.
@@ -85,40 +90,46 @@ impl RabbitMq {
         BrokerKind::must_be_rabbitmq();
         let temp = TempDirectory::new("rabbit");
         let tls_settings = tls.map(|tls| tls.settings(temp.path(), &ports));
-        node::write_files(temp.path(), &ports, &tls_settings.unwrap_or_default(), None);
-        let epmd = Some(temp.start("epmd", &node::epmd(&ports)));
-        Self::start_in(temp, ports, epmd).await
+        let (place, more) = (NodeHost::loopback(), tls_settings.unwrap_or_default());
+        node::write_files(temp.path(), &place, &ports, &more, None);
+        let epmd = Some(temp.start("epmd", &node::epmd(&place, &ports)));
+        Self::start_in(temp, place, ports, epmd).await
     }
 
     /// Starts a node of a cluster: the first one, or one that joins it.
-    async fn start_in_cluster(ports: Ports, join: Option<&Self>) -> Self {
+    async fn start_in_cluster(place: NodeHost, ports: Ports, join: Option<&Self>) -> Self {
         BrokerKind::must_be_rabbitmq();
         let temp = TempDirectory::new("rabbit");
-        let settings = join.map(cluster::settings).unwrap_or_default();
+        let settings = cluster::settings(join);
         let kernel = cluster::kernel();
-        node::write_files(temp.path(), &ports, &settings, Some(&kernel));
-        let epmd = match join {
-            None => Some(temp.start("epmd", &node::epmd(&ports))),
-            Some(first) => {
-                node::copy_cookie(first.temp.path(), temp.path());
-                None
-            }
-        };
-        Self::start_in(temp, ports, epmd).await
+        node::write_files(temp.path(), &place, &ports, &settings, Some(&kernel));
+        if let Some(first) = join {
+            node::copy_cookie(first.temp.path(), temp.path());
+        }
+        // On one machine all nodes share the one that the first has started.
+        let has_epmd = join.is_none() || place.keeper.is_some();
+        let epmd = has_epmd.then(|| temp.start("epmd", &node::epmd(&place, &ports)));
+        Self::start_in(temp, place, ports, epmd).await
     }
 
-    async fn start_in(temp: TempDirectory, ports: Ports, epmd: Option<ChildGroup>) -> Self {
+    async fn start_in(
+        temp: TempDirectory,
+        place: NodeHost,
+        ports: Ports,
+        epmd: Option<ChildGroup>,
+    ) -> Self {
         let scripts = install::scripts();
         let node = Self {
             scripts,
-            node: format!("ringback{}@localhost", ports.amqp),
+            node: format!("ringback{}@{}", ports.amqp, place.host_in_name()),
+            place,
             ports,
             server: Mutex::new(None),
             epmd: Mutex::new(epmd),
             temp,
         };
         eventually("epmd to listen", START_TIMEOUT, async || {
-            TcpStream::connect(("127.0.0.1", node.ports.epmd))
+            TcpStream::connect((&*node.place.host, node.ports.epmd))
                 .await
                 .ok()
         })
@@ -129,10 +140,11 @@ impl RabbitMq {
 
     /// The AMQP address.
     pub fn uri(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.ports.amqp)
+        let (host, port) = (&self.place.host, self.ports.amqp);
+        format!("amqp://guest:guest@{host}:{port}/%2f")
     }
 
-    /// The AMQP port on 127.0.0.1.
+    /// The AMQP port.
     pub const fn port(&self) -> u16 {
         self.ports.amqp
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::RabbitMq;
+use super::network::NodeHost;
 use crate::ports::free_port;
 
 #[derive(Debug)]
@@ -47,17 +48,21 @@ impl RabbitMq {
     /// One of RabbitMQ's scripts with the environment of this node.
     pub(super) fn command(&self, script: &str) -> Command {
         let directory = self.temp.path();
-        let mut command = Command::new(self.scripts.join(script));
+        let mut command = self.place.command(self.scripts.join(script));
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("RABBITMQ_") {
                 command.env_remove(key);
             }
         }
-        let local = "-kernel inet_dist_use_interface {127,0,0,1}";
+        let address = self.place.erlang_address();
+        let local = format!("-kernel inet_dist_use_interface {address}");
+        // A name with an address is a long one.
+        let long_name = self.place.keeper.is_some().to_string();
         command
             .env("HOME", directory) // Where Erlang looks for its cookie.
             .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
-            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("ERL_EPMD_ADDRESS", &self.place.host)
+            .env("RABBITMQ_USE_LONGNAME", long_name)
             .env("RABBITMQ_NODENAME", &self.node)
             .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
             .env("RABBITMQ_MNESIA_BASE", directory.join("data"))
@@ -67,15 +72,15 @@ impl RabbitMq {
             .env("RABBITMQ_ADVANCED_CONFIG_FILE", directory.join("advanced.config"))
             .env("RABBITMQ_GENERATED_CONFIG_DIR", directory.join("generated"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", directory.join("enabled_plugins"))
-            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", local)
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", &local)
             .env("RABBITMQ_CTL_ERL_ARGS", local);
         command
     }
 }
 
-pub(super) fn epmd(ports: &Ports) -> Command {
-    let mut command = Command::new("epmd");
-    command.args(["-port", &ports.epmd.to_string(), "-address", "127.0.0.1"]);
+pub(super) fn epmd(place: &NodeHost, ports: &Ports) -> Command {
+    let mut command = place.command("epmd");
+    command.args(["-port", &ports.epmd.to_string(), "-address", &place.host]);
     command
 }
 
@@ -83,19 +88,20 @@ pub(super) fn epmd(ports: &Ports) -> Command {
 /// `kernel` is a part of its advanced ones.
 pub(super) fn write_files(
     directory: &Path,
+    place: &NodeHost,
     ports: &Ports,
     more_settings: &str,
     kernel: Option<&str>,
 ) {
     let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
     let mut settings = format!(
-        "listeners.tcp.default = 127.0.0.1:{}\n\
+        "listeners.tcp.default = {}:{}\n\
          loopback_users = none\n\
          log.file = false\n\
          log.console = true\n\
          log.console.level = warning\n\
          disk_free_limit.absolute = 1MB\n",
-        ports.amqp
+        place.host, ports.amqp
     );
     settings += more_settings;
     let mut plugins = "[].\n";

@@ -35,6 +35,8 @@ struct RabbitMqInner {
     options: Arc<RabbitMqOptions>,
     topology: Arc<Topology>,
     publish_connection: ManagedConnection,
+    /// To another node, where there is one.
+    publish_elsewhere: Option<ManagedConnection>,
     publisher: Publisher,
     /// A separate connection: a blocked publishing connection writes nothing, not even acks.
     consume_connection: OnceLock<ManagedConnection>,
@@ -58,8 +60,15 @@ impl RabbitMqBroker {
             Arc::clone(&topology),
             ConnectionRole::Publish,
         );
+        let elsewhere = || {
+            let (options, topology) = (Arc::clone(&options), Arc::clone(&topology));
+            ManagedConnection::start(options, topology, ConnectionRole::PublishElsewhere)
+        };
+        let publish_elsewhere = (options.nodes.len() > 1).then(elsewhere);
+        let connections = [&publish_connection].into_iter().chain(&publish_elsewhere);
         let publisher = Publisher::start(
-            publish_connection.clone(),
+            connections.cloned().collect(),
+            Arc::clone(&options.monitor),
             Arc::clone(&topology),
             options.publish_timeout,
             options.publish_channels,
@@ -80,6 +89,7 @@ impl RabbitMqBroker {
             options,
             topology,
             publish_connection,
+            publish_elsewhere,
             publisher,
             consume_connection: OnceLock::new(),
             record_publisher: OnceLock::new(),
@@ -135,7 +145,8 @@ impl RabbitMqBroker {
         self.0.record_publisher.get_or_init(|| {
             let connection = self.connect(ConnectionRole::PublishRecords);
             let publisher = Publisher::start(
-                connection.clone(),
+                vec![connection.clone()],
+                Arc::clone(&self.0.options.monitor),
                 Arc::clone(&self.0.topology),
                 self.0.options.publish_timeout,
                 RECORD_CHANNELS,
@@ -166,7 +177,7 @@ impl RabbitMqBroker {
     }
 
     pub(crate) fn publishing(&self) -> watch::Receiver<ConnectionState> {
-        self.0.publish_connection.state()
+        self.0.publisher.state()
     }
 
     pub(crate) fn consuming(&self) -> watch::Receiver<ConnectionState> {
@@ -198,6 +209,9 @@ impl RabbitMqBroker {
             connection.close().await;
         }
         if let Some((connection, _)) = self.0.record_publisher.get() {
+            connection.close().await;
+        }
+        if let Some(connection) = &self.0.publish_elsewhere {
             connection.close().await;
         }
         self.0.publish_connection.close().await;

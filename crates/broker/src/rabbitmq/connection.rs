@@ -6,6 +6,7 @@
 //! lapin's own recovery is not used: it gives up after some attempts and was the source of its last
 //! ten bugs.
 
+use super::counted_stream::{CountingReactor, Heard};
 use super::liveness::{self, Liveness, Next};
 use super::monitor::Monitor;
 use super::options::RabbitMqOptions;
@@ -14,6 +15,8 @@ use super::tls;
 use super::topology::check;
 use super::topology::objects::Topology;
 use crate::state::ConnectionState;
+use async_rs::util::RuntimeParts;
+use async_rs::{Runtime, Tokio};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use lapin::options::BasicQosOptions;
@@ -47,6 +50,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnectionRole {
     Publish,
+    /// Publishes as well, through another node.
+    PublishElsewhere,
     Consume,
     /// Publishes records for the journal.
     PublishRecords,
@@ -58,9 +63,19 @@ impl ConnectionRole {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Publish => "publish",
+            Self::PublishElsewhere => "publish_elsewhere",
             Self::Consume => "consume",
             Self::PublishRecords => "publish_records",
             Self::ConsumeRecords => "consume_records",
+        }
+    }
+
+    /// The position among the connections that publish callbacks, which go to different nodes.
+    const fn publishing(self) -> Option<usize> {
+        match self {
+            Self::Publish => Some(0),
+            Self::PublishElsewhere => Some(1),
+            Self::Consume | Self::PublishRecords | Self::ConsumeRecords => None,
         }
     }
 }
@@ -84,8 +99,10 @@ pub(super) struct Session {
     fault: OnceLock<String>,
     socket: Arc<OnceLock<TcpStream>>,
     state: watch::Sender<ConnectionState>,
-    /// Set by whoever receives anything, and taken by each tick of the supervisor.
-    heard: AtomicBool,
+    /// Set by whatever is read, and taken by each tick of the supervisor.
+    heard: Heard,
+    /// Whether the node owes an answer.
+    doubtful: AtomicBool,
     /// Changed when the broker closes any channel of this connection.
     channel_closed: watch::Sender<()>,
     /// For questions to the node itself.
@@ -93,9 +110,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Notes that something has arrived from the broker.
-    pub(super) fn heard(&self) {
-        self.heard.store(true, Ordering::Relaxed);
+    /// Whether the node owes an answer: other connections are better at present.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Relaxed)
     }
 
     /// Tells when the broker closes a channel, whichever it is.
@@ -227,18 +244,20 @@ impl Supervisor {
         let mut round = VecDeque::new();
         let mut last: Option<Endpoint> = None;
         loop {
-            let endpoint = match round.pop_front() {
+            let endpoint = match self.choose(&mut round) {
                 Some(endpoint) => endpoint,
                 None => {
                     round = self.addresses(last.as_ref()).await;
                     continue;
                 }
             };
+            let nodes = &self.options.monitor.nodes;
             let reason = match self.connect(&endpoint).await {
                 Ok(session) => {
                     was_connected = true;
                     reconnect.connected(Instant::now());
-                    self.watch(&session).await
+                    nodes.answered(endpoint.node);
+                    self.watch(&session, endpoint.node).await
                 }
                 Err(reason) => reason,
             };
@@ -246,7 +265,7 @@ impl Supervisor {
                 round = self.addresses(Some(&endpoint)).await;
             }
             // Another node is tried at once. Only when all have failed, there is a wait.
-            let another = round.front().is_some_and(|next| *next != endpoint);
+            let another = round.iter().any(|next| *next != endpoint);
             let wait = match another {
                 true => Duration::ZERO,
                 false => reconnect.next_wait(),
@@ -266,6 +285,14 @@ impl Supervisor {
             last = Some(endpoint);
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Takes the next address out of a round. A publishing connection does not go where the other
+    /// one goes, as long as there is a choice.
+    fn choose(&self, round: &mut VecDeque<Endpoint>) -> Option<Endpoint> {
+        let (nodes, now) = (&self.options.monitor.nodes, Instant::now());
+        let candidates = round.iter().map(|it| it.node);
+        round.remove(nodes.choose(candidates, self.role.publishing(), now)?)
     }
 
     /// The node and its address, for the log.
@@ -320,7 +347,8 @@ impl Supervisor {
         let address = endpoint.address.clone()?;
         let uri = self.options.nodes[endpoint.node].clone();
         let socket = Arc::new(OnceLock::<TcpStream>::new());
-        let opened = self.open_connection(uri, address, Arc::clone(&socket));
+        let heard = Heard::default();
+        let opened = self.open_connection(uri, address, Arc::clone(&socket), heard.clone());
         let opened = tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await;
         let reason = match opened {
             Ok(Ok((connection, asking))) => match self.prepare(&connection).await {
@@ -331,7 +359,8 @@ impl Supervisor {
                         fault: OnceLock::new(),
                         socket,
                         state: self.state.clone(),
-                        heard: AtomicBool::new(true),
+                        heard,
+                        doubtful: AtomicBool::new(false),
                         channel_closed: watch::Sender::new(()),
                         asking,
                     }));
@@ -339,7 +368,11 @@ impl Supervisor {
                 Err(reason) => reason,
             },
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no connection within {} s", HANDSHAKE_TIMEOUT.as_secs()),
+            Err(_) => {
+                let nodes = &self.options.monitor.nodes;
+                nodes.silent(endpoint.node, Instant::now());
+                format!("no connection within {} s", HANDSHAKE_TIMEOUT.as_secs())
+            }
         };
         if let Some(socket) = socket.get() {
             let _ = socket.shutdown(Shutdown::Both);
@@ -354,18 +387,24 @@ impl Supervisor {
         uri: AMQPUri,
         address: SocketAddr,
         socket: Arc<OnceLock<TcpStream>>,
+        heard: Heard,
     ) -> lapin::Result<(Connection, Channel)> {
         let options = &self.options;
         let tls = options.tls.clone();
         let name = format!("{} {}", options.connection_name, self.role.as_str());
         let properties = ConnectionProperties::default().with_connection_name(name.as_str().into());
+        let tokio = Tokio::current();
+        let reactor = CountingReactor {
+            tokio: tokio.clone(),
+            heard,
+        };
         let connection = Connection::connector(
             uri,
-            lapin::runtime::default_runtime()?,
+            Runtime::new(RuntimeParts::new(tokio, reactor)),
             async move |uri: AMQPUri, runtime| {
                 let stream = AsyncTcpStream::connect(&runtime, address).await?;
                 if let AsyncTcpStream::Plain(plain) = &stream {
-                    let _ = socket.set(plain.get_ref().as_fd().try_clone_to_owned()?.into());
+                    let _ = socket.set(plain.as_fd().try_clone_to_owned()?.into());
                 }
                 match uri.scheme {
                     AMQPScheme::AMQP => Ok(stream),
@@ -407,7 +446,7 @@ impl Supervisor {
     }
 
     /// Watches a session until its end; returns the reason.
-    async fn watch(&self, session: &Arc<Session>) -> String {
+    async fn watch(&self, session: &Arc<Session>, node: usize) -> String {
         let connection = self.role.as_str();
         let mut events = std::pin::pin!(session.connection.events_listener());
         tracing::info!(connection, "broker connected");
@@ -434,25 +473,28 @@ impl Supervisor {
                         session.channel_closed.send_replace(());
                     }
                     Some(Event::Error(error)) => session.fail(error.to_string()),
-                    Some(_) => session.heard(),
+                    Some(_) => {}
                     None => session.fail("the connection's event stream ended"),
                 },
                 answered = answer(&mut question) => {
                     question = None;
-                    match answered {
-                        Ok(()) => session.heard(),
-                        Err(error) => session.fail(error.to_string()),
+                    if let Err(error) = answered {
+                        session.fail(error.to_string());
                     }
                 }
                 _ = tick.tick() => {
                     if !session.connection.status().connected() {
                         session.fail("the connection is no longer open");
                     }
-                    let heard = session.heard.swap(false, Ordering::Relaxed);
-                    match liveness.tick(heard, session.is_blocked()) {
+                    let next = liveness.tick(session.heard.take(), session.is_blocked());
+                    session.doubtful.store(liveness.is_doubtful(), Ordering::Relaxed);
+                    match next {
                         Next::Wait => {}
                         Next::Ask => _ = question.get_or_insert_with(|| ask(&session.asking)),
-                        Next::Silent => session.fail("the broker does not answer"),
+                        Next::Silent => {
+                            self.options.monitor.nodes.silent(node, Instant::now());
+                            session.fail("the broker does not answer");
+                        }
                     }
                 }
             }

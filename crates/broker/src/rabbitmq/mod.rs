@@ -3,7 +3,8 @@
 //! - `broker.rs`: [`RabbitMqBroker`], the adapter's entry point.
 //! - `options.rs`: [`RabbitMqOptions`], what it is built from.
 //! - `connection.rs`: a connection that is re-established on any fault; `reconnect.rs`: to which
-//!   node, and the waits in between; `liveness.rs`: a silent node; `tls/`: certificates.
+//!   node, and the waits in between; `nodes.rs`: the nodes to avoid; `liveness.rs` and
+//!   `counted_stream.rs`: a silent node; `tls/`: certificates.
 //! - `monitor.rs`: the faults of single objects.
 //! - `publish/`: publisher confirms.
 //! - `consume/`: deliveries, acknowledgements, replies and queue depths.
@@ -12,8 +13,10 @@
 mod broker;
 mod connection;
 pub(crate) mod consume;
+mod counted_stream;
 mod liveness;
 mod monitor;
+mod nodes;
 mod options;
 mod publish;
 mod reconnect;

@@ -1,6 +1,7 @@
 //! What the connections of one broker know together: the faults of single objects, and what the
 //! topology's keeper has found.
 
+use super::nodes::Nodes;
 use super::topology::target_queue::TargetQueue;
 use crate::faults::{BrokerFaults, FaultEvent, FaultKind};
 use std::collections::BTreeMap;
@@ -24,6 +25,8 @@ pub(super) struct Monitor {
     verified: AtomicBool,
     /// Held by the connection that prepares the topology for the first time.
     pub(super) preparing: tokio::sync::Mutex<()>,
+    /// What the connections know about the nodes.
+    pub(super) nodes: Nodes,
     check: Notify,
     rebind: AtomicBool,
 }

@@ -21,6 +21,45 @@ const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// After so many intervals a record must be stored.
 const MAX_INTERVALS: usize = 6;
 
+/// Whether the counts are read, as the log tells.
+#[derive(Debug, Default)]
+struct Reading {
+    /// The counts were read at least once.
+    begun: bool,
+    /// The last reading failed.
+    failed: bool,
+    /// Readings that failed before the first one.
+    failures: usize,
+}
+
+/// What the log tells of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadingNews {
+    /// There are no counts, for longer than a start takes.
+    NotBegun,
+    /// The last counts hold.
+    Failed,
+    Again,
+}
+
+impl Reading {
+    /// Adds a reading. At the first start the tables are made while this begins: that is no fault.
+    fn add(&mut self, failed: bool) -> Option<ReadingNews> {
+        let before = std::mem::replace(&mut self.failed, failed);
+        if !self.begun && failed {
+            self.failures += 1;
+            return (self.failures == MAX_INTERVALS).then_some(ReadingNews::NotBegun);
+        }
+        let told = self.begun || self.failures >= MAX_INTERVALS;
+        self.begun = true;
+        match (before, failed) {
+            (false, true) => Some(ReadingNews::Failed),
+            (true, false) if told => Some(ReadingNews::Again),
+            (true, _) | (false, false) => None,
+        }
+    }
+}
+
 /// Follows the broker and the journal until it is dropped. Without a journal there are no figures of
 /// apps.
 pub(crate) async fn follow(
@@ -30,7 +69,7 @@ pub(crate) async fn follow(
 ) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_stale = false;
+    let mut reading = Reading::default();
     // The number of this process's newest record, in the last intervals.
     let mut numbers = VecDeque::with_capacity(MAX_INTERVALS + 1);
     loop {
@@ -57,17 +96,24 @@ pub(crate) async fn follow(
             Ok(Err(error)) => Some(error),
             Err(_) => Some("it did not answer in time".to_owned()),
         };
-        match (&failed, is_stale) {
-            (Some(error), false) => {
+        let is_stale = failed.is_some();
+        let error = failed.unwrap_or_default();
+        match reading.add(is_stale) {
+            Some(ReadingNews::NotBegun) => {
                 tracing::warn!(
                     error,
-                    "unfinished callbacks of apps not read; the last counts hold"
+                    "unfinished callbacks of apps not read since the start"
                 );
             }
-            (None, true) => tracing::info!("unfinished callbacks of apps are read again"),
-            (Some(_), true) | (None, false) => {}
+            Some(ReadingNews::Failed) => tracing::warn!(
+                error,
+                "unfinished callbacks of apps not read; the last counts hold"
+            ),
+            Some(ReadingNews::Again) => {
+                tracing::info!("unfinished callbacks of apps are read again");
+            }
+            None => {}
         }
-        is_stale = failed.is_some();
         let now = tracker.now();
         let (samples, stale_messages) = tracker.with(|state| (state.samples(now), state.stale));
         metrics.publish_apps(samples, is_stale, stale_messages);
@@ -87,4 +133,26 @@ async fn read(journal: &JournalHandle, must_be_stored: u64) -> Result<Unfinished
     }
     let counts = journal.unfinished(MAX_APPS).await;
     counts.map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_before_the_tables_are_there_is_no_fault_unless_it_lasts() {
+        let told = |readings: &[bool]| -> Vec<Option<ReadingNews>> {
+            let mut reading = Reading::default();
+            readings.iter().map(|failed| reading.add(*failed)).collect()
+        };
+        assert_eq!(told(&[true, true, false, false]), [None; 4]);
+        let (again, failed) = (Some(ReadingNews::Again), Some(ReadingNews::Failed));
+        assert_eq!(
+            told(&[true, false, true, true, false]),
+            [None, None, failed, None, again]
+        );
+        let lasting = told(&[true, true, true, true, true, true, true, false]);
+        assert_eq!(lasting[..5], [None; 5]);
+        assert_eq!(lasting[5..], [Some(ReadingNews::NotBegun), None, again]);
+    }
 }

@@ -1,6 +1,8 @@
 //! Tests that queries and cancellations are truthful: an accepted callback is never a 404.
 
 use super::*;
+use crate::enqueue::EnqueueRequest;
+use crate::validate_target::validate_target;
 use journal::{Record, RecordedState};
 
 /// An id generated this long ago.
@@ -236,4 +238,46 @@ async fn an_unavailable_journal_is_a_503_and_never_a_404() {
     // A request that needs nothing of the journal is not affected.
     let plain = ingress.post("", &callback("{}")).await;
     assert_eq!(plain.summary(), (200, "000"));
+}
+
+#[actix_web::test]
+async fn the_id_of_a_caller_that_goes_away_before_the_confirm_is_never_denied() {
+    let ingress = TestIngress::start().await;
+    let state = &ingress.state;
+    let journal = state.enqueuer.journal.clone().unwrap();
+    let own = journal.recorder.info();
+    let registered = journal.journal.register(&own, true, own.started_at);
+    registered.await.unwrap();
+    journal.recorder.set_registered();
+    let mut first = ingress.first();
+
+    let body = bytes::Bytes::from(callback("{}"));
+    let request = contract::Request::parse(&body, &state.rules).ok().unwrap();
+    let validated = validate_target(request, &state.callees.get(), &state.guards.get());
+    let request = EnqueueRequest {
+        validated: validated.ok().unwrap(),
+        traceparent: None,
+        wait_until: None,
+    };
+    // The server drops the request of a caller that has gone.
+    let mut enqueuing = Box::pin(Arc::clone(&state.enqueuer).enqueue(request, None));
+    tokio::select! {
+        biased;
+        _ = &mut enqueuing => panic!("confirmed at once"),
+        () = std::future::ready(()) => drop(enqueuing),
+    }
+    let in_doubt = ingress.take(&mut first).await.request_id;
+    tokio::time::sleep(Duration::from_millis(5)).await; // A time of its own.
+    let acceptance = journal.recorder.begin();
+    let unused = acceptance.new_request_id();
+    acceptance.not_accepted();
+    eventually(async || match ingress.get(unused).await {
+        response if response.status == 404 => Ok(()),
+        response => Err(format!("{response:?}")),
+    })
+    .await;
+    for response in [ingress.get(in_doubt).await, ingress.delete(in_doubt).await] {
+        assert_eq!(response.summary(), (503, "500"), "{response:?}");
+        assert_eq!(response.id(), in_doubt);
+    }
 }

@@ -3,14 +3,14 @@
 use uuid::Uuid;
 
 use super::fixture::{DAY, JournalFixture, SECOND, accepted, find, id, now, open, origin};
-use crate::journal::Journal;
+use crate::journal::{BatchPart, Journal};
 use crate::model::{AbsenceEvidence, BatchSpan, Claim, RecorderInfo};
 
 pub(super) async fn exercise(fixture: &impl JournalFixture) {
     let journal = open(fixture, "stream").await;
     a_recorder_is_known_before_its_first_record(&journal).await;
     batches_prove_in_any_order_and_only_without_a_gap(&journal).await;
-    a_batch_with_a_refused_record_proves_nothing(&journal).await;
+    a_batch_with_a_refused_record_proves_nothing_and_others_do(&journal).await;
     batches_of_several_writers_add_up(&journal).await;
     a_claimed_id_is_never_absent(&journal).await;
     ended_recorders_are_forgotten(&journal).await;
@@ -123,26 +123,35 @@ async fn batches_prove_in_any_order_and_only_without_a_gap(journal: &Journal) {
     store(journal, &[closing]).await;
 }
 
-async fn a_batch_with_a_refused_record_proves_nothing(journal: &Journal) {
+async fn a_batch_with_a_refused_record_proves_nothing_and_others_do(journal: &Journal) {
     let start = now() - 700 * SECOND;
     let own = recorder(start);
-    let (mut refused, kept) = (origin(start + 1), origin(start + 2));
+    let (mut refused, kept) = (origin(start + 11), origin(start + 12));
     // Too long for an index in PostgreSQL; SQLite stores it.
     refused.app_id = (0..40_000).map(|_| Uuid::new_v4().to_string()).collect();
-    let records = [accepted(&refused), accepted(&kept)];
-    let left_out = journal
-        .record_each(&records, &[span(own, 1, 2, 0, 10)])
-        .await;
+    let (before, after) = (origin(start + 1), origin(start + 21));
+    let records = [&before, &refused, &kept, &after].map(accepted);
+    let part = |records, span| BatchPart {
+        records,
+        span: Some(span),
+    };
+    let batches = [
+        part(1, span(own, 1, 1, 0, 10)),
+        part(2, span(own, 2, 3, 10, 20)),
+        part(1, span(own, 4, 4, 20, 30)),
+        part(0, span(own, 5, 5, 30, 40)),
+    ];
+    let left_out = journal.record_each(&records, &batches).await;
     let left_out = left_out.expect("a result");
-    find(journal, &kept).await;
-    journal
-        .register(&own, false, now())
-        .await
-        .expect("a known recorder");
-    assert_eq!(absent(journal, start + 5).await, left_out == 0);
+    for stored in [&before, &kept, &after] {
+        find(journal, stored).await;
+    }
+    for (at, proven) in [(5, true), (15, left_out == 0), (25, true), (35, true)] {
+        assert_eq!(absent(journal, start + at).await, proven, "{at}");
+    }
     let closing = BatchSpan {
         closes: true,
-        ..span(own, 1, 3, 0, 20)
+        ..span(own, 1, 6, 0, 50)
     };
     store(journal, &[closing]).await;
 }
@@ -226,9 +235,16 @@ async fn ended_recorders_are_forgotten(journal: &Journal) {
         ended.expect("it lacks something").ended_at,
         Some(start + 40)
     );
-    // It speaks again.
+    // What it had recorded before, from its spool.
     store(journal, &[span(silent, 2, 2, 10, 20)]).await;
-    assert!(!absent(journal, start + 41).await);
+    assert!(absent(journal, start + 15).await);
+    assert!(absent(journal, start + 41).await);
+    let state = journal.recorder(silent.id).await.expect("an answer");
+    let ended_at = state.expect("a known recorder").ended_at;
+    assert_eq!(ended_at, Some(start + 40), "it does not live again");
+    // It speaks again.
+    store(journal, &[span(silent, 5, 5, 40, 50)]).await;
+    assert!(!absent(journal, start + 51).await);
     let state = journal.recorder(silent.id).await.expect("an answer");
     assert!(end(state.expect("a known recorder").seen_at).await);
 

@@ -77,6 +77,18 @@ impl BatchSpan {
         };
         (front, back)
     }
+
+    /// The span of both, if `next` follows directly.
+    pub fn followed_by(self, next: &Self) -> Option<Self> {
+        let follows =
+            self.recorder == next.recorder && self.last.checked_add(1) == Some(next.first);
+        follows.then_some(Self {
+            last: next.last,
+            until: next.until,
+            closes: next.closes,
+            ..self
+        })
+    }
 }
 
 /// Numbers that are stored without a gap, and the time of which they hold everything.
@@ -205,13 +217,15 @@ impl RecorderState {
         }
     }
 
-    /// Adds what a batch holds. A recorder that was taken for ended is alive.
+    /// Adds what a batch holds. A recorder that was taken for ended is alive if the batch speaks of a
+    /// later time. What it recorded before, perhaps from the spool that another process has adopted, does
+    /// not show that.
     pub fn add(&mut self, batch: &BatchSpan) {
         self.spans.add(batch);
         self.closed |= batch.closes;
         if batch.closes {
             self.ended_at = Some(batch.until);
-        } else if !self.closed {
+        } else if !self.closed && self.ended_at.is_some_and(|ended_at| batch.until > ended_at) {
             self.ended_at = None;
         }
     }
@@ -370,18 +384,24 @@ mod tests {
         assert!(state.may_hold(NOW - 40_000));
         assert!(state.may_hold(NOW - 10_000));
         assert!(!state.may_hold(NOW - 9_999));
+        // From its spool, adopted by the next process.
+        state.add(&span(5, 5, 40_000, 20_000));
+        assert_eq!(state.ended_at, Some(NOW - 10_000));
+        assert!(!state.may_hold(NOW - 20_001));
+        assert!(!state.may_hold(NOW - 9_999));
         // It speaks again.
-        state.add(&span(5, 5, 40_000, 5_000));
+        state.add(&span(6, 6, 20_000, 5_000));
+        assert_eq!(state.ended_at, None);
         assert!(!state.may_hold(NOW - 10_000));
         assert!(state.may_hold(NOW - 5_000));
         state.add(&BatchSpan {
             closes: true,
-            ..span(7, 7, 2_000, 1_000)
+            ..span(8, 8, 2_000, 1_000)
         });
         assert_eq!(state.ended_at, Some(NOW - 1_000));
-        assert!(state.may_hold(NOW - 3_000), "number 6 is missing");
+        assert!(state.may_hold(NOW - 3_000), "number 7 is missing");
         assert!(!state.is_settled());
-        state.add(&span(6, 6, 5_000, 2_000));
+        state.add(&span(7, 7, 5_000, 2_000));
         assert_eq!(state.ended_at, Some(NOW - 1_000));
         assert!(!state.may_hold(NOW - 3_000));
         assert!(!state.may_hold(NOW));

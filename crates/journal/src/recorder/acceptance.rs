@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::buffer::RecordDropped;
 use super::numbering::AcceptanceKey;
 use super::shared::{RecorderTasks, now_ms};
-use crate::model::{Record, mark};
+use crate::model::{Record, generated_at, mark};
 
 /// An acceptance under way. While it is, the recorder claims nothing of the time since it began. If it is
 /// dropped, perhaps because its caller went away, the callback may be queued: its time stays open.
@@ -31,10 +31,15 @@ impl PendingAcceptance {
         }
     }
 
-    /// A new id. While the journal may not know this recorder, it tells so: such an id is never denied.
+    /// A new id. While the journal may not know this recorder, or the clock has been set back, it tells
+    /// so: such an id is not denied.
     pub fn new_request_id(&self) -> Uuid {
         let id = Uuid::now_v7();
-        match self.recorder.shared.registered.load(Ordering::Acquire) {
+        let registered = self.recorder.shared.registered.load(Ordering::Acquire);
+        let mut buffer = self.recorder.shared.buffer();
+        let proven = buffer.generated(self.key, generated_at(id));
+        drop(buffer);
+        match registered && proven {
             true => id,
             false => mark(id),
         }

@@ -16,7 +16,7 @@ const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// The maximum bytes of dead letters in memory, not counting the last one.
 const MAX_BUFFERED_BYTES: usize = 64 * 1024 * 1024;
 /// A batch that is not full is sent after this long.
-const BATCH_DELAY: Duration = Duration::from_millis(5);
+pub(super) const BATCH_DELAY: Duration = Duration::from_millis(5);
 
 /// The record was dropped: the buffer is full, or the recorder closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -161,12 +161,13 @@ impl RecordBuffer {
         self.records.len() >= MAX_BATCH_RECORDS || self.bytes >= MAX_BATCH_BYTES
     }
 
-    /// Takes the oldest records, if they make a batch at `now`; `now_ms`: the same, Unix ms.
-    pub(super) fn next_batch(&mut self, now: Instant, now_ms: u64) -> NextBatch {
+    /// Takes the oldest records, if they make a batch at `now`: they are full, or `delay` old. `now_ms`:
+    /// the same, Unix ms.
+    pub(super) fn next_batch(&mut self, now: Instant, now_ms: u64, delay: Duration) -> NextBatch {
         let Some(oldest) = self.records.front() else {
             return self.next_empty_batch(now, now_ms);
         };
-        let due = oldest.buffered.recorded_at + BATCH_DELAY;
+        let due = oldest.buffered.recorded_at + delay;
         if !self.closed && !self.has_full_batch() && due > now {
             return NextBatch::At(due);
         }
@@ -261,6 +262,12 @@ impl RecordBuffer {
     /// Begins an acceptance: its record may come.
     pub(super) fn begin(&mut self, now: u64) -> AcceptanceKey {
         self.numbering.begin(now)
+    }
+
+    /// An id of the acceptance was generated at this time (Unix ms). Returns whether the spans say
+    /// something of it: not if the clock has been set back.
+    pub(super) fn generated(&mut self, acceptance: AcceptanceKey, at: u64) -> bool {
+        self.numbering.generated(acceptance, at)
     }
 
     /// The record of the acceptance has been handed over, or there is none.

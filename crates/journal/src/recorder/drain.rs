@@ -1,4 +1,7 @@
 //! Writes what is in the spool to the sink, once the sink works.
+//!
+//! A slow sink works as well: every batch that it takes shows that it will take more. Batches that
+//! follow each other are put together, so that the spool is emptied faster than it is filled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,20 +9,18 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::coalesce::{MergedBatch, SpooledBatch, coalesce};
 use super::put::{FIRST_RETRY_DELAY, MAX_RETRY_DELAY, PUT_TIMEOUT, retry_pause};
 use super::shared::RecorderShared;
 use super::sink::RecordSink;
-use super::spool::{Frame, FrameId, OldestFrames, Spool};
+use super::spool::{Frame, FrameId, Spool};
 use crate::model::decode_batch;
 
-/// How a spooled batch was put.
-#[derive(Debug)]
-enum Put {
-    Durable,
-    /// It cannot be decoded: so many records are lost.
-    Unreadable(u32),
-    Failed(String),
-}
+/// How many puts from the spool are under way at a time.
+const MAX_PUTS: usize = 8;
+/// Before the spool is read again when nothing in it can be put: what is in it is being put already, or
+/// cannot be read at present.
+const IDLE_DELAY: Duration = Duration::from_millis(250);
 
 /// Empties the spool until `finished`, or the recorder is aborted.
 pub(super) async fn drain(
@@ -42,22 +43,17 @@ pub(super) async fn drain(
 
 async fn empty_again_and_again(shared: &RecorderShared, sink: &Arc<dyn RecordSink>, spool: &Spool) {
     let mut content = spool.content();
-    let (mut delay, mut drained) = (FIRST_RETRY_DELAY, 0);
+    let (mut delay, mut drained, mut taken) = (FIRST_RETRY_DELAY, 0, 0);
     // An error means that the spool's thread has ended.
     while content.wait_for(|content| content.frames > 0).await.is_ok() {
         // The batches in flight find out when the sink works again.
-        shared.late.none().await;
-        let OldestFrames {
-            frames,
-            lost_records,
-        } = spool.oldest().await;
-        shared.count_dropped(usize::try_from(lost_records).unwrap_or(usize::MAX));
-        if frames.is_empty() {
-            // What was in it has been confirmed meanwhile.
-            tokio::time::sleep(FIRST_RETRY_DELAY).await;
+        taken = shared.late.sink_works(taken).await;
+        let batches = coalesce(decode(spool, spool.oldest().await));
+        if batches.is_empty() {
+            tokio::time::sleep(IDLE_DELAY).await;
             continue;
         }
-        match put_all(shared, sink, spool, frames).await {
+        match put_all(shared, sink, spool, batches).await {
             Ok(records) => {
                 drained += records;
                 delay = FIRST_RETRY_DELAY;
@@ -67,6 +63,7 @@ async fn empty_again_and_again(shared: &RecorderShared, sink: &Arc<dyn RecordSin
                 }
             }
             Err(reason) => {
+                taken = shared.late.taken();
                 tracing::warn!(
                     reason,
                     "spooled records could not be written to the journal; retrying"
@@ -78,54 +75,63 @@ async fn empty_again_and_again(shared: &RecorderShared, sink: &Arc<dyn RecordSin
     }
 }
 
-/// Puts the batches at the same time. Returns how many records are durable, or why a batch is not.
+/// What this version cannot decode is kept for another one.
+fn decode(spool: &Spool, frames: Vec<(FrameId, Frame)>) -> Vec<SpooledBatch> {
+    let mut batches = Vec::with_capacity(frames.len());
+    for (id, frame) in frames {
+        match decode_batch(&frame.body) {
+            Ok(batch) => batches.push(SpooledBatch { id, frame, batch }),
+            Err(error) => spool.keep_undecodable(id, frame, error.to_string()),
+        }
+    }
+    batches
+}
+
+/// Puts several batches at the same time. Returns how many records are durable, or why a batch is not.
 async fn put_all(
     shared: &RecorderShared,
     sink: &Arc<dyn RecordSink>,
     spool: &Spool,
-    frames: Vec<(FrameId, Frame)>,
+    batches: Vec<MergedBatch>,
 ) -> Result<u64, String> {
+    let mut batches = batches.into_iter();
     let mut putting = JoinSet::new();
-    for (id, frame) in frames {
-        let sink = Arc::clone(sink);
-        putting.spawn(async move {
-            let records = frame.records;
-            (id, records, put(&*sink, &frame, PUT_TIMEOUT).await)
-        });
-    }
     let mut all = Ok(0);
-    while let Some(put) = putting.join_next().await {
-        let Ok((id, records, put)) = put else {
-            all = Err("the task that wrote it panicked".to_owned());
-            continue;
+    loop {
+        while all.is_ok()
+            && putting.len() < MAX_PUTS
+            && let Some(batch) = batches.next()
+        {
+            let sink = Arc::clone(sink);
+            putting.spawn(async move {
+                let durable = put(&*sink, &batch).await;
+                (batch, durable)
+            });
+        }
+        let Some(put) = putting.join_next().await else {
+            return all;
         };
         match put {
-            Put::Durable => {
-                spool.confirm(id);
-                all = all.map(|sum| sum + u64::from(records));
+            Ok((batch, Ok(()))) => {
+                shared.late.sink_took();
+                let records = u64::try_from(batch.records.len()).unwrap_or(u64::MAX);
+                all = all.map(|sum| sum + records);
+                for id in batch.frames {
+                    spool.confirm(id);
+                }
+                if let Some((id, frame)) = batch.partly_decoded {
+                    let reason = "records of an unknown kind".to_owned();
+                    spool.keep_undecodable(id, frame, reason);
+                }
             }
-            Put::Unreadable(records) => {
-                spool.confirm(id);
-                shared.count_dropped(usize::try_from(records).unwrap_or(usize::MAX));
-            }
-            Put::Failed(reason) => all = Err(reason),
+            Ok((_, Err(reason))) => all = Err(reason),
+            Err(_) => all = Err("the task that wrote it panicked".to_owned()),
         }
     }
-    all
 }
 
-async fn put(sink: &dyn RecordSink, frame: &Frame, timeout: Duration) -> Put {
-    let batch = match decode_batch(&frame.body) {
-        Ok(batch) => batch,
-        Err(error) => {
-            let records = frame.records;
-            tracing::error!(%error, records, "unreadable batch of spooled records dropped");
-            return Put::Unreadable(records);
-        }
-    };
-    match tokio::time::timeout(timeout, sink.put(&batch.records, batch.span.as_ref())).await {
-        Ok(Ok(())) => Put::Durable,
-        Ok(Err(reason)) => Put::Failed(reason),
-        Err(_) => Put::Failed("timed out".to_owned()),
-    }
+async fn put(sink: &dyn RecordSink, batch: &MergedBatch) -> Result<(), String> {
+    let put = sink.put(&batch.records, batch.span.as_ref());
+    let put = tokio::time::timeout(PUT_TIMEOUT, put).await;
+    put.unwrap_or_else(|_| Err("timed out".to_owned()))
 }

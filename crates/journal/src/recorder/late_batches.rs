@@ -12,6 +12,8 @@ pub(super) const MAX_BATCHES_IN_FLIGHT: usize = 2;
 pub(super) struct LateBatches {
     /// How many batches in flight are late.
     count: watch::Sender<usize>,
+    /// How many batches the sink has taken.
+    taken: watch::Sender<u64>,
     /// The spool did not take the last batch.
     spool_failing: AtomicBool,
     spool_failures: AtomicU64,
@@ -21,14 +23,31 @@ impl LateBatches {
     pub(super) fn new() -> Self {
         Self {
             count: watch::Sender::new(0),
+            taken: watch::Sender::new(0),
             spool_failing: AtomicBool::new(false),
             spool_failures: AtomicU64::new(0),
         }
     }
 
-    /// Waits until no batch in flight is late.
-    pub(super) async fn none(&self) {
-        let _ = self.count.subscribe().wait_for(|late| *late == 0).await;
+    /// Waits until the sink is known to work: no batch in flight is late, or it has taken one after the
+    /// first `known`, however long that took. Returns how many it has taken.
+    pub(super) async fn sink_works(&self, known: u64) -> u64 {
+        let (mut count, mut taken) = (self.count.subscribe(), self.taken.subscribe());
+        tokio::select! {
+            _ = count.wait_for(|late| *late == 0) => {}
+            _ = taken.wait_for(|taken| *taken > known) => {}
+        }
+        *self.taken.borrow()
+    }
+
+    /// How many batches the sink has taken.
+    pub(super) fn taken(&self) -> u64 {
+        *self.taken.borrow()
+    }
+
+    /// The sink took a batch.
+    pub(super) fn sink_took(&self) {
+        self.taken.send_modify(|taken| *taken += 1);
     }
 
     /// Waits until every batch that may be in flight is late.

@@ -12,10 +12,11 @@
 //!   `acceptance.rs`: callbacks that are being accepted. `sink.rs`: where batches are written.
 //! - `shared.rs`: what the tasks share. `put.rs`: writes a batch until it is durable.
 //! - `spool/`: the local files. `late/`, `late_batches.rs`: what goes there. `drain.rs`: how it leaves
-//!   again.
+//!   again. `coalesce.rs`: which batches leave together.
 
 mod acceptance;
 mod buffer;
+mod coalesce;
 mod drain;
 mod late;
 mod late_batches;
@@ -29,14 +30,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::model::{Record, RecorderInfo};
-use buffer::{NextBatch, RecordBatch, RecordBuffer};
+use buffer::{BATCH_DELAY, NextBatch, RecordBatch, RecordBuffer};
 use drain::drain;
-use late::{instant, put_or_spool, spool_or_wait};
+use late::{SPOOL_BATCH_DELAY, instant, put_or_spool, spool_or_wait};
 use late_batches::{LateBatches, MAX_BATCHES_IN_FLIGHT};
 use numbering::Numbering;
 use shared::{RecorderShared, RecorderTasks, now_ms};
@@ -155,9 +156,11 @@ impl Recorder {
         wait.await.map_err(|_| RecordDropped)
     }
 
-    /// How many records were dropped since the start.
+    /// How many records were dropped since the start, those in damaged files of the spool included.
     pub fn dropped(&self) -> u64 {
-        self.0.shared.dropped.load(Ordering::Relaxed)
+        let spool = self.spool();
+        let damaged = spool.map_or(0, |spool| spool.content().borrow().lost);
+        self.0.shared.dropped.load(Ordering::Relaxed) + damaged
     }
 
     /// The number of the newest record, or of a batch without records.
@@ -180,6 +183,13 @@ impl Recorder {
             oldest.and_then(instant)
         });
         [buffered, spooled].into_iter().flatten().min()
+    }
+
+    /// Whether the spool holds files that cannot be read at present: there may be records in them, of any
+    /// age and any process.
+    pub fn has_unread_files(&self) -> bool {
+        let unread = |spool: &Spool| spool.content().borrow().unread_files > 0;
+        self.spool().is_some_and(unread)
     }
 
     /// The spool, if there is one.
@@ -230,27 +240,19 @@ impl Recorder {
 async fn write_batches(shared: Arc<RecorderShared>, sink: Arc<dyn RecordSink>, tasks: TaskTracker) {
     let in_flight = Arc::new(Semaphore::new(MAX_BATCHES_IN_FLIGHT));
     loop {
-        // Take a batch only when it can be sent or spooled; it grows until then.
-        let spool = tokio::select! {
-            biased;
-            permit = Arc::clone(&in_flight).acquire_owned() => match permit {
-                Ok(permit) => Ok(permit),
-                Err(_) => return,
-            },
-            spool = spool_of_late(&shared) => Err(spool),
+        let next = tokio::select! {
+            next = next_to_write(&shared, &in_flight) => next,
             () = shared.aborted.cancelled() => return,
         };
-        let batch = tokio::select! {
-            batch = next_batch(&shared) => batch,
-            () = shared.aborted.cancelled() => return,
-        };
-        let Some(batch) = batch else { return };
-        let (batch, permit) = match spool {
-            Ok(permit) => (batch, permit),
-            Err(spool) => match spool_or_wait(&shared, spool, batch, &in_flight).await {
-                Some(unspooled) => unspooled,
-                None => continue,
-            },
+        let (batch, permit) = match next {
+            None => return,
+            Some(NextToWrite::Send(batch, permit)) => (batch, permit),
+            Some(NextToWrite::Spool(batch, spool)) => {
+                match spool_or_wait(&shared, spool, batch, &in_flight).await {
+                    Some(unspooled) => unspooled,
+                    None => continue,
+                }
+            }
         };
         let (shared, sink) = (Arc::clone(&shared), Arc::clone(&sink));
         tasks.spawn(async move {
@@ -258,6 +260,32 @@ async fn write_batches(shared: Arc<RecorderShared>, sink: Arc<dyn RecordSink>, t
             drop(permit);
         });
     }
+}
+
+/// The next batch, and where it goes.
+enum NextToWrite<'a> {
+    Send(RecordBatch, OwnedSemaphorePermit),
+    Spool(RecordBatch, &'a Spool),
+}
+
+/// Takes the next batch only when it can be sent or spooled; it grows until then. `None` when the buffer
+/// is closed and empty.
+async fn next_to_write<'a>(
+    shared: &'a RecorderShared,
+    in_flight: &Arc<Semaphore>,
+) -> Option<NextToWrite<'a>> {
+    let late = async {
+        let spool = spool_of_late(shared).await;
+        let batch = next_batch(shared, SPOOL_BATCH_DELAY).await;
+        (spool, batch)
+    };
+    let permit = tokio::select! {
+        biased;
+        permit = Arc::clone(in_flight).acquire_owned() => permit.ok()?,
+        (spool, batch) = late => return Some(NextToWrite::Spool(batch?, spool)),
+    };
+    let batch = next_batch(shared, BATCH_DELAY).await?;
+    Some(NextToWrite::Send(batch, permit))
 }
 
 /// Waits until all batches in flight are late. Without a spool, that makes no difference.
@@ -271,10 +299,11 @@ async fn spool_of_late(shared: &RecorderShared) -> &Spool {
     }
 }
 
-/// Waits for a batch that is full or old enough. `None` when the buffer is closed and empty.
-async fn next_batch(shared: &RecorderShared) -> Option<RecordBatch> {
+/// Waits for a batch that is full, or whose oldest record waits for `delay`. `None` when the buffer is
+/// closed and empty.
+async fn next_batch(shared: &RecorderShared, delay: Duration) -> Option<RecordBatch> {
     loop {
-        let next = shared.buffer().next_batch(Instant::now(), now_ms());
+        let next = shared.buffer().next_batch(Instant::now(), now_ms(), delay);
         match next {
             NextBatch::Ready(batch) => return Some(batch),
             NextBatch::Closed => return None,
@@ -288,6 +317,8 @@ async fn next_batch(shared: &RecorderShared) -> Option<RecordBatch> {
     }
 }
 
+#[cfg(test)]
+mod fixture;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]

@@ -1,4 +1,7 @@
 //! Numbers the records of a recorder, and knows which acceptances are under way.
+//!
+//! The clock of a recorder never steps back: while the machine's clock is behind the latest time that it
+//! has shown, that time holds. Else an id could be generated in a time of which everything is stored.
 
 use std::collections::BTreeSet;
 
@@ -23,6 +26,14 @@ pub(super) struct AcceptanceKey {
     unique: u64,
 }
 
+impl AcceptanceKey {
+    /// Whether the spans of the recorder say something of an id of this acceptance that was generated at
+    /// this time (Unix ms): not if the machine's clock has been set back.
+    pub(super) const fn bears_on(&self, generated_at: u64) -> bool {
+        generated_at >= self.began_at
+    }
+}
+
 /// The numbers of one recorder.
 #[derive(Debug)]
 pub(super) struct Numbering {
@@ -35,6 +46,8 @@ pub(super) struct Numbering {
     /// As many as there are requests under way.
     acceptances: BTreeSet<AcceptanceKey>,
     begun: u64,
+    /// The latest time that was seen.
+    latest: u64,
 }
 
 impl Numbering {
@@ -50,7 +63,14 @@ impl Numbering {
             gap: None,
             acceptances: BTreeSet::new(),
             begun: 0,
+            latest: now,
         }
+    }
+
+    /// The time, which never steps back.
+    fn clock(&mut self, now: u64) -> u64 {
+        self.latest = self.latest.max(now);
+        self.latest
     }
 
     pub(super) const fn recorder(&self) -> RecorderInfo {
@@ -65,13 +85,14 @@ impl Numbering {
     /// The number of a record that is handed over now.
     pub(super) fn hand_over(&mut self, now: u64) -> RecordNumber {
         let number = self.next(now);
-        self.last_at = now;
+        self.last_at = self.latest;
         number
     }
 
     /// The number of a batch without records.
     pub(super) fn next(&mut self, now: u64) -> RecordNumber {
         self.last += 1;
+        let now = self.clock(now);
         let floor = self.floor(now);
         RecordNumber {
             number: self.last,
@@ -89,12 +110,13 @@ impl Numbering {
     /// The span of a batch from `first` to the number `last`. `next`: the number that follows, if it is
     /// given already.
     pub(super) fn span(
-        &self,
+        &mut self,
         first: RecordNumber,
         last: u64,
         next: Option<RecordNumber>,
         now: u64,
     ) -> BatchSpan {
+        let now = self.clock(now);
         let following = next.map(|next| next.floor).or(self.gap);
         let floor = self.floor(now);
         BatchSpan {
@@ -121,11 +143,20 @@ impl Numbering {
     pub(super) fn begin(&mut self, now: u64) -> AcceptanceKey {
         self.begun += 1;
         let key = AcceptanceKey {
-            began_at: now,
+            began_at: self.clock(now),
             unique: self.begun,
         };
         self.acceptances.insert(key);
         key
+    }
+
+    /// An id of the acceptance was generated at this time. Returns whether the spans say something of it.
+    pub(super) fn generated(&mut self, key: AcceptanceKey, at: u64) -> bool {
+        let bears_on = key.bears_on(at);
+        if bears_on {
+            self.clock(at);
+        }
+        bears_on
     }
 
     pub(super) fn end(&mut self, key: AcceptanceKey) {

@@ -31,6 +31,7 @@ pub(super) async fn put_until_durable(
             () = shared.aborted.cancelled() => return false,
         };
         let Err(reason) = put else {
+            shared.late.sink_took();
             return true;
         };
         failed.cancel();

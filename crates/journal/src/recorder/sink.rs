@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::journal::Journal;
+use crate::journal::{BatchPart, Journal};
 use crate::model::{BatchSpan, Record};
 
 /// Makes batches of records durable: the journal itself, or a queue on the way to it.
@@ -18,9 +18,11 @@ pub trait RecordSink: Send + Sync + 'static {
 #[async_trait]
 impl RecordSink for Journal {
     async fn put(&self, records: &[Record], span: Option<&BatchSpan>) -> Result<(), String> {
-        let stored = self
-            .record_each(records, span.map_or(&[], std::slice::from_ref))
-            .await;
+        let batch = BatchPart {
+            records: records.len(),
+            span: span.copied(),
+        };
+        let stored = self.record_each(records, &[batch]).await;
         stored.map(drop).map_err(|error| error.to_string())
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::buffer::{BufferedRecord, NextBatch, RecordBuffer};
+use super::buffer::{BATCH_DELAY, BufferedRecord, NextBatch, RecordBuffer};
 use super::numbering::{AcceptanceKey, Numbering};
 use crate::model::{BatchSpan, Origin, Record, RecordedState, RecorderState};
 
@@ -16,6 +16,8 @@ const CAPACITY: usize = 5;
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Pass(u64),
+    /// The machine's clock is set back.
+    SetBack(u64),
     Begin,
     Generate(usize),
     Record(usize),
@@ -30,6 +32,7 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => (0..20_u64).prop_map(Event::Pass),
+        1 => (0..60_u64).prop_map(Event::SetBack),
         4 => Just(Event::Begin),
         3 => any::<usize>().prop_map(Event::Generate),
         5 => any::<usize>().prop_map(Event::Record),
@@ -50,14 +53,18 @@ struct PendingAcceptance {
 /// A recorder, its batches on their way, and a journal.
 struct Simulation {
     base: Instant,
+    /// What has passed, in ms, whatever the clock says.
+    passed: u64,
+    /// The machine's clock.
     now: u64,
+    latest: u64,
     buffer: RecordBuffer,
     under_way: Vec<PendingAcceptance>,
     /// When the ids of records were generated, by the number within the record.
-    recorded: Vec<u64>,
+    recorded: Vec<Option<u64>>,
     stored: Vec<bool>,
     /// Of what will never be recorded.
-    lost: Vec<u64>,
+    lost: Vec<Option<u64>>,
     not_durable: Vec<super::buffer::RecordBatch>,
     /// They may be stored in any order, repeatedly, or never.
     sent: Vec<(BatchSpan, Vec<usize>)>,
@@ -70,7 +77,9 @@ impl Simulation {
         let journal = RecorderState::new(numbering.recorder());
         Self {
             base: Instant::now(),
+            passed: 0,
             now: START,
+            latest: START,
             buffer: RecordBuffer::new(CAPACITY, Duration::from_millis(10), numbering),
             under_way: Vec::new(),
             recorded: Vec::new(),
@@ -83,13 +92,14 @@ impl Simulation {
     }
 
     fn instant(&self) -> Instant {
-        self.base + Duration::from_millis(self.now - START)
+        self.base + Duration::from_millis(self.passed)
     }
 
     fn apply(&mut self, event: Event) {
         let index = |number: usize, length: usize| number.checked_rem(length);
         match event {
-            Event::Pass(ms) => self.now += ms,
+            Event::Pass(ms) => self.pass(ms),
+            Event::SetBack(ms) => self.now -= ms,
             Event::Begin => {
                 let key = self.buffer.begin(self.now);
                 self.under_way.push(PendingAcceptance {
@@ -100,20 +110,25 @@ impl Simulation {
             Event::Generate(number) => {
                 if let Some(index) = index(number, self.under_way.len()) {
                     let acceptance = &mut self.under_way[index];
-                    acceptance.generated_at.get_or_insert(self.now);
+                    // A marked id is not denied.
+                    if self.buffer.generated(acceptance.key, self.now) {
+                        acceptance.generated_at.get_or_insert(self.now);
+                    }
                 }
             }
             Event::Record(number) => {
                 if let Some(index) = index(number, self.under_way.len()) {
                     let acceptance = self.under_way.swap_remove(index);
-                    self.record(acceptance.generated_at.unwrap_or(self.now));
+                    let generated_at = self.generate(&acceptance);
+                    self.record(generated_at);
                     self.buffer.end(acceptance.key);
                 }
             }
             Event::InDoubt(number) => {
                 if let Some(index) = index(number, self.under_way.len()) {
                     let acceptance = self.under_way.swap_remove(index);
-                    self.lost.push(acceptance.generated_at.unwrap_or(self.now));
+                    let generated_at = self.generate(&acceptance);
+                    self.lost.push(generated_at);
                     self.buffer.skip(self.now);
                     self.buffer.end(acceptance.key);
                 }
@@ -152,7 +167,28 @@ impl Simulation {
         }
     }
 
-    fn record(&mut self, generated_at: u64) {
+    /// When the id of the acceptance was generated, now at the latest. `None`: it is marked.
+    fn generate(&mut self, acceptance: &PendingAcceptance) -> Option<u64> {
+        let generated = acceptance.generated_at;
+        generated.or_else(|| {
+            let proven = self.buffer.generated(acceptance.key, self.now);
+            proven.then_some(self.now)
+        })
+    }
+
+    /// When the id of the acceptance was or would be generated. `None`: it is marked.
+    fn id_time(&self, acceptance: &PendingAcceptance) -> Option<u64> {
+        let now = acceptance.key.bears_on(self.now).then_some(self.now);
+        acceptance.generated_at.or(now)
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.passed += ms;
+        self.now += ms;
+        self.latest = self.latest.max(self.now);
+    }
+
+    fn record(&mut self, generated_at: Option<u64>) {
         let number = self.recorded.len();
         let record = Record {
             origin: Origin {
@@ -187,7 +223,10 @@ impl Simulation {
     }
 
     fn batch(&mut self) {
-        if let NextBatch::Ready(batch) = self.buffer.next_batch(self.instant(), self.now) {
+        if let NextBatch::Ready(batch) =
+            self.buffer
+                .next_batch(self.instant(), self.now, BATCH_DELAY)
+        {
             let records = batch
                 .records()
                 .iter()
@@ -210,10 +249,11 @@ impl Simulation {
         let unstored = self.recorded.iter().zip(&self.stored);
         let unstored = unstored.filter(|(_, stored)| !**stored).map(|(at, _)| *at);
         let under_way = self.under_way.iter();
-        let under_way = under_way.map(|acceptance| acceptance.generated_at.unwrap_or(self.now));
+        let under_way = under_way.map(|acceptance| self.id_time(acceptance));
         unstored
             .chain(under_way)
             .chain(self.lost.iter().copied())
+            .flatten()
             .collect()
     }
 }
@@ -229,15 +269,16 @@ proptest! {
         for event in events {
             simulation.apply(event);
             for at in simulation.unknown() {
-                prop_assert!(simulation.journal.may_hold(at), "{} after {event:?}", at - START);
+                prop_assert!(simulation.journal.may_hold(at), "{at} after {event:?}");
             }
         }
         // When all is stored, only what was lost stays open.
         for acceptance in std::mem::take(&mut simulation.under_way) {
             simulation.buffer.end(acceptance.key);
         }
+        simulation.now = simulation.latest;
         for _ in 0..200 {
-            simulation.now += 10;
+            simulation.pass(10);
             simulation.batch();
             while let Some(batch) = simulation.not_durable.pop() {
                 simulation.buffer.complete(&batch);

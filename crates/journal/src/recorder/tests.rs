@@ -1,109 +1,15 @@
 //! Nothing is lost while the sink fails, and everything that is dropped is counted.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use uuid::Uuid;
 
+use super::fixture::{SinkBehavior, TIMEOUT, TestSink, eventually, id, record};
 use super::*;
-use crate::model::{BatchSpan, Origin, RecordedState, RecorderState, generated_at};
-use async_trait::async_trait;
+use crate::model::{RecorderState, generated_at};
 
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A sink in memory.
-#[derive(Default)]
-struct MemorySink {
-    broken: AtomicBool,
-    hanging: AtomicBool,
-    batches: Mutex<Vec<Vec<Record>>>,
-    /// Of all batches, those without records included.
-    spans: Mutex<Vec<BatchSpan>>,
-    failures: AtomicUsize,
-    in_flight: AtomicUsize,
-    max_in_flight: AtomicUsize,
-}
-
-impl MemorySink {
-    fn ids(&self) -> Vec<Uuid> {
-        let batches = self.batches.lock().unwrap();
-        batches
-            .iter()
-            .flatten()
-            .map(|record| record.origin.request_id)
-            .collect()
-    }
-
-    async fn take(&self, records: &[Record]) -> Result<(), String> {
-        // Lets other batches arrive meanwhile.
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        while self.hanging.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        if self.broken.load(Ordering::Relaxed) {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-            return Err("broken".to_owned());
-        }
-        self.batches.lock().unwrap().push(records.to_vec());
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl RecordSink for MemorySink {
-    async fn put(&self, records: &[Record], span: Option<&BatchSpan>) -> Result<(), String> {
-        let span = span.unwrap();
-        if records.is_empty() {
-            self.spans.lock().unwrap().push(*span);
-            return Ok(());
-        }
-        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-        self.max_in_flight.fetch_max(in_flight, Ordering::Relaxed);
-        let taken = self.take(records).await;
-        if taken.is_ok() {
-            self.spans.lock().unwrap().push(*span);
-        }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        taken
-    }
-}
-
-fn record() -> Record {
-    Record {
-        origin: Origin {
-            request_id: Uuid::now_v7(),
-            app_id: "crm".to_owned(),
-            caller_no: None,
-            callee_no: None,
-            message_type: "order".to_owned(),
-            callback_url: None,
-            target: String::new(),
-            accepted_at: 1,
-        },
-        generation: 0,
-        attempt: 1,
-        at: 1,
-        state: RecordedState::Queued { not_before: None },
-        attempted: None,
-        dead_letter: None,
-    }
-}
-
-fn id(record: &Record) -> Uuid {
-    record.origin.request_id
-}
-
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < TIMEOUT, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-fn broken() -> (Arc<MemorySink>, Recorder) {
-    let memory = Arc::new(MemorySink::default());
-    memory.broken.store(true, Ordering::Relaxed);
+fn broken() -> (Arc<TestSink>, Recorder) {
+    let memory = TestSink::new(SinkBehavior::Fails);
     let recorder = Recorder::start(memory.clone(), 10_000);
     (memory, recorder)
 }
@@ -115,13 +21,10 @@ async fn nothing_is_lost_while_the_sink_fails() {
     for record in records.clone() {
         recorder.record(record);
     }
-    eventually("tried again", || {
-        memory.failures.load(Ordering::Relaxed) >= 4
-    })
-    .await;
+    eventually("tried again", || memory.failures() >= 4).await;
     assert_eq!(recorder.buffered(), 1_000);
     assert!(recorder.oldest_buffered().is_some());
-    memory.broken.store(false, Ordering::Relaxed);
+    memory.set(SinkBehavior::Works);
     eventually("all durable", || recorder.buffered() == 0).await;
     assert_eq!(recorder.oldest_buffered(), None);
     let wanted: BTreeSet<Uuid> = records.iter().map(id).collect();
@@ -134,7 +37,7 @@ async fn nothing_is_lost_while_the_sink_fails() {
 
 #[tokio::test]
 async fn a_record_made_durably_is_in_the_sink() {
-    let memory = Arc::new(MemorySink::default());
+    let memory = TestSink::new(SinkBehavior::Works);
     let recorder = Recorder::start(memory.clone(), 10);
     let one = record();
     let wanted = id(&one);
@@ -146,8 +49,7 @@ async fn a_record_made_durably_is_in_the_sink() {
 
 #[tokio::test]
 async fn concurrent_records_share_batches_and_few_batches_are_in_flight() {
-    let memory = Arc::new(MemorySink::default());
-    memory.hanging.store(true, Ordering::Relaxed);
+    let memory = TestSink::new(SinkBehavior::Hangs);
     let recorder = Recorder::start(memory.clone(), 10_000);
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..2_000 {
@@ -155,30 +57,20 @@ async fn concurrent_records_share_batches_and_few_batches_are_in_flight() {
         waiting.spawn(async move { recorder.record_durably(record()).await });
     }
     eventually("all recorded", || recorder.buffered() == 2_000).await;
-    memory.hanging.store(false, Ordering::Relaxed);
+    memory.set(SinkBehavior::Works);
     while let Some(durable) = waiting.join_next().await {
         durable.unwrap().unwrap();
     }
-    let sizes: Vec<usize> = memory
-        .batches
-        .lock()
-        .unwrap()
-        .iter()
-        .map(Vec::len)
-        .collect();
+    let sizes: Vec<usize> = memory.batches().iter().map(Vec::len).collect();
     assert!(sizes.len() <= 12, "{sizes:?}");
     assert!(sizes.iter().all(|size| *size <= 256), "{sizes:?}");
-    assert_eq!(
-        memory.max_in_flight.load(Ordering::Relaxed),
-        MAX_BATCHES_IN_FLIGHT
-    );
+    assert_eq!(memory.max_in_flight(), MAX_BATCHES_IN_FLIGHT);
     recorder.close().await;
 }
 
 #[tokio::test]
 async fn what_does_not_fit_is_dropped_and_counted() {
-    let memory = Arc::new(MemorySink::default());
-    memory.hanging.store(true, Ordering::Relaxed);
+    let memory = TestSink::new(SinkBehavior::Hangs);
     let recorder = Recorder::start(memory.clone(), 300);
     for _ in 0..310 {
         recorder.record(record());
@@ -186,7 +78,7 @@ async fn what_does_not_fit_is_dropped_and_counted() {
     assert_eq!(recorder.record_durably(record()).await, Err(RecordDropped));
     assert_eq!(recorder.dropped(), 11);
     assert_eq!(recorder.buffered(), 300);
-    memory.hanging.store(false, Ordering::Relaxed);
+    memory.set(SinkBehavior::Works);
     recorder.close().await;
     assert_eq!(memory.ids().len(), 300);
     assert_eq!(recorder.dropped(), 11);
@@ -194,8 +86,7 @@ async fn what_does_not_fit_is_dropped_and_counted() {
 
 #[tokio::test]
 async fn a_flood_of_bodies_is_bounded_and_batches_stay_small() {
-    let memory = Arc::new(MemorySink::default());
-    memory.hanging.store(true, Ordering::Relaxed);
+    let memory = TestSink::new(SinkBehavior::Hangs);
     let recorder = Recorder::start(memory.clone(), 10_000);
     let body = bytes::Bytes::from(vec![b'x'; 256 * 1024]);
     for _ in 0..300 {
@@ -207,16 +98,16 @@ async fn a_flood_of_bodies_is_bounded_and_batches_stay_small() {
     assert_eq!(recorder.buffered(), 256);
     recorder.record(record());
     assert_eq!(recorder.dropped(), 44);
-    memory.hanging.store(false, Ordering::Relaxed);
+    memory.set(SinkBehavior::Works);
     recorder.close().await;
-    let batches = memory.batches.lock().unwrap();
+    let batches = memory.batches();
     assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), 257);
     assert!(batches.iter().all(|batch| batch.len() <= 5));
 }
 
 #[tokio::test]
 async fn closing_writes_what_is_buffered_and_accepts_no_more() {
-    let memory = Arc::new(MemorySink::default());
+    let memory = TestSink::new(SinkBehavior::Works);
     let recorder = Recorder::start(memory.clone(), 10_000);
     for _ in 0..1_000 {
         recorder.record(record());
@@ -234,11 +125,8 @@ async fn closing_interrupts_the_wait_before_a_retry() {
     let (memory, recorder) = broken();
     recorder.record(record());
     // The delays so far were 50 ms, 100 ms and 200 ms; the next ones are long.
-    eventually("long waits", || {
-        memory.failures.load(Ordering::Relaxed) >= 4
-    })
-    .await;
-    memory.broken.store(false, Ordering::Relaxed);
+    eventually("long waits", || memory.failures() >= 4).await;
+    memory.set(SinkBehavior::Works);
     recorder.close().await;
     assert_eq!(memory.ids().len(), 1);
 }
@@ -247,7 +135,9 @@ async fn closing_interrupts_the_wait_before_a_retry() {
 async fn closing_ends_even_if_the_sink_takes_nothing() {
     for hangs in [false, true] {
         let (memory, recorder) = broken();
-        memory.hanging.store(hangs, Ordering::Relaxed);
+        if hangs {
+            memory.set(SinkBehavior::Hangs);
+        }
         let waiter = recorder.clone();
         let waiter = tokio::spawn(async move { waiter.record_durably(record()).await });
         for _ in 0..999 {
@@ -263,8 +153,26 @@ async fn closing_ends_even_if_the_sink_takes_nothing() {
 }
 
 #[tokio::test]
+async fn an_acceptance_that_outlives_the_close_waits_for_nothing_and_leaves_its_time_open() {
+    let memory = TestSink::new(SinkBehavior::Works);
+    let recorder = Recorder::start(memory.clone(), 10);
+    recorder.set_registered();
+    let (late, dropped) = (recorder.begin(), recorder.begin());
+    let ids = [late.new_request_id(), dropped.new_request_id()];
+    tokio::time::timeout(TIMEOUT, recorder.close())
+        .await
+        .unwrap();
+    assert_eq!(late.record_durably(record()).await, Err(RecordDropped));
+    drop(dropped);
+    assert_eq!(recorder.dropped(), 1);
+    let state = stored(&memory, &recorder);
+    assert!(!state.is_settled());
+    assert!(ids.iter().all(|id| state.may_hold(generated_at(*id))));
+}
+
+#[tokio::test]
 async fn a_dropped_recorder_writes_what_is_buffered() {
-    let memory = Arc::new(MemorySink::default());
+    let memory = TestSink::new(SinkBehavior::Works);
     let recorder = Recorder::start(memory.clone(), 10);
     recorder.record(record());
     drop(recorder);
@@ -273,9 +181,9 @@ async fn a_dropped_recorder_writes_what_is_buffered() {
 }
 
 /// What the journal would know of the recorder.
-fn stored(memory: &MemorySink, recorder: &Recorder) -> RecorderState {
+fn stored(memory: &TestSink, recorder: &Recorder) -> RecorderState {
     let mut state = RecorderState::new(recorder.info());
-    for span in memory.spans.lock().unwrap().iter() {
+    for span in &memory.spans() {
         state.add(span);
     }
     state
@@ -283,7 +191,7 @@ fn stored(memory: &MemorySink, recorder: &Recorder) -> RecorderState {
 
 #[tokio::test]
 async fn a_recorder_announces_itself_and_says_that_it_has_nothing() {
-    let memory = Arc::new(MemorySink::default());
+    let memory = TestSink::new(SinkBehavior::Works);
     let recorder = Recorder::start(memory.clone(), 10);
     eventually("announced", || {
         stored(&memory, &recorder).last_number() == 1
@@ -305,14 +213,14 @@ async fn a_recorder_announces_itself_and_says_that_it_has_nothing() {
 
 #[tokio::test]
 async fn a_recorder_without_records_sends_heartbeats() {
-    let memory = Arc::new(MemorySink::default());
+    let memory = TestSink::new(SinkBehavior::Works);
     let options = RecorderOptions {
         capacity: 10,
         accepts: true,
         heartbeat: Duration::from_millis(5),
     };
     let recorder = Recorder::start_with(memory.clone(), options, None);
-    eventually("heartbeats", || memory.spans.lock().unwrap().len() > 3).await;
+    eventually("heartbeats", || memory.spans().len() > 3).await;
     recorder.close().await;
     assert!(stored(&memory, &recorder).is_settled());
 }
@@ -320,7 +228,7 @@ async fn a_recorder_without_records_sends_heartbeats() {
 #[tokio::test]
 async fn nothing_is_claimed_of_an_acceptance_under_way_in_doubt_or_dropped() {
     let (memory, recorder) = broken();
-    memory.broken.store(false, Ordering::Relaxed);
+    memory.set(SinkBehavior::Works);
     recorder.set_registered();
     let under_way = recorder.begin();
     let id = under_way.new_request_id();
@@ -355,7 +263,7 @@ async fn nothing_is_claimed_of_an_acceptance_under_way_in_doubt_or_dropped() {
 async fn ids_are_marked_until_the_journal_knows_the_recorder() {
     use crate::model::AbsenceEvidence;
 
-    let recorder = Recorder::start(Arc::new(MemorySink::default()), 10);
+    let recorder = Recorder::start(TestSink::new(SinkBehavior::Works), 10);
     let known = |id| AbsenceEvidence::default().is_proof(id, now_ms() + 1);
     assert!(!known(recorder.begin().new_request_id()));
     recorder.set_registered();

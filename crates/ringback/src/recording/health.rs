@@ -162,7 +162,7 @@ pub(super) async fn watch_recorder(
             let records = dropped - known;
             tracing::error!(
                 records,
-                "records were dropped: the journal's buffer is full"
+                "records were dropped: the journal's buffer is full, or a file of the spool is damaged"
             );
         }
         known = dropped;

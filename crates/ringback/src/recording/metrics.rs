@@ -84,7 +84,7 @@ impl RecordingMetrics {
             unfinished,
             dropped: counter(
                 "journal_records_dropped",
-                "Records dropped because the buffer was full",
+                "Records dropped because the buffer was full, or their file in the spool is damaged",
             ),
             stored: counter("journal_records", "Records stored in the journal"),
             refused: counter(

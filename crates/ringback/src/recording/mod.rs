@@ -10,6 +10,8 @@
 //! - `recorders.rs`: makes this recorder known, and ends those that are silent
 //! - `metrics.rs`: the metrics of recording
 
+#[cfg(test)]
+mod fixture;
 mod health;
 mod metrics;
 mod pipeline;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use broker::{Broker, BrokerMessage};
 use bytes::Bytes;
-use journal::{BatchSpan, Journal, Record, RecordSink, encode_batch};
+use journal::{BatchPart, BatchSpan, Journal, Record, RecordSink, encode_batch};
 
 use super::metrics::RecordingMetrics;
 use super::write_health::WriteHealth;
@@ -22,16 +22,16 @@ pub(super) struct DirectSink {
 }
 
 impl DirectSink {
-    /// Stores the records of whole batches, which are these parts of their recorders' streams.
+    /// Stores the records of these batches.
     ///
     /// # Errors
     /// A sentence, when nothing is stored. Try again later.
     pub(super) async fn store(
         &self,
         records: &[Record],
-        spans: &[BatchSpan],
+        batches: &[BatchPart],
     ) -> Result<(), String> {
-        let stored = self.journal.record_each(records, spans).await;
+        let stored = self.journal.record_each(records, batches).await;
         match stored {
             Ok(left_out) => {
                 self.health.succeeded();
@@ -54,8 +54,11 @@ pub(super) struct QueueSink(pub(super) Broker);
 #[async_trait]
 impl RecordSink for DirectSink {
     async fn put(&self, records: &[Record], span: Option<&BatchSpan>) -> Result<(), String> {
-        let spans = span.map_or(&[][..], std::slice::from_ref);
-        self.store(records, spans).await
+        let batch = BatchPart {
+            records: records.len(),
+            span: span.copied(),
+        };
+        self.store(records, &[batch]).await
     }
 }
 
@@ -101,28 +104,15 @@ fn bodies(records: &[Record], span: Option<BatchSpan>, max_bytes: usize) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use journal::decode_batch;
+
+    use super::super::fixture::record;
     use super::*;
-    use journal::{Origin, RecordedState, decode_batch};
-    use uuid::Uuid;
 
     fn dead(bytes: usize) -> Record {
         Record {
-            origin: Origin {
-                request_id: Uuid::now_v7(),
-                app_id: "app".to_owned(),
-                caller_no: None,
-                callee_no: None,
-                message_type: "type".to_owned(),
-                callback_url: None,
-                target: String::new(),
-                accepted_at: 1,
-            },
-            generation: 0,
-            attempt: 1,
-            at: 2,
-            state: RecordedState::Expired,
-            attempted: None,
             dead_letter: Some(vec![b'a'; bytes].into()),
+            ..record()
         }
     }
 

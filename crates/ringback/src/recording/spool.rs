@@ -17,6 +17,8 @@ const SHOW_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct SpoolMetrics {
     records: Gauge,
     bytes: Gauge,
+    undecodable: Gauge,
+    unread_files: Gauge,
     failures: Counter,
 }
 
@@ -33,6 +35,18 @@ impl SpoolMetrics {
                 registry,
                 "journal_spool_bytes",
                 "Bytes of the local files with records",
+                Gauge::default(),
+            ),
+            undecodable: add(
+                registry,
+                "journal_spool_undecodable_records",
+                "Records in local files that this version cannot decode, kept for another one",
+                Gauge::default(),
+            ),
+            unread_files: add(
+                registry,
+                "journal_spool_unread_files",
+                "Local files and directories of ended processes that cannot be read",
                 Gauge::default(),
             ),
             failures: add(
@@ -52,6 +66,8 @@ impl SpoolMetrics {
         let shown = |value| i64::try_from(value).unwrap_or(i64::MAX);
         self.records.set(shown(content.records));
         self.bytes.set(shown(content.bytes));
+        self.undecodable.set(shown(content.undecodable));
+        self.unread_files.set(shown(content.unread_files));
         let known = self.failures.get();
         self.failures
             .inc_by(recorder.spool_failures().saturating_sub(known));
@@ -102,10 +118,11 @@ mod tests {
     use std::sync::Arc;
 
     use async_trait::async_trait;
-    use journal::{BatchSpan, Origin, Record, RecordSink, RecordedState, RecorderOptions};
+    use journal::{BatchSpan, Record, RecordSink, RecorderOptions};
     use runtime::MetricsRegistry;
     use uuid::Uuid;
 
+    use super::super::fixture::record;
     use super::*;
 
     struct Broken;
@@ -117,36 +134,20 @@ mod tests {
         }
     }
 
-    fn record() -> Record {
-        Record {
-            origin: Origin {
-                request_id: Uuid::now_v7(),
-                app_id: "app".to_owned(),
-                caller_no: None,
-                callee_no: None,
-                message_type: "type".to_owned(),
-                callback_url: None,
-                target: String::new(),
-                accepted_at: 1,
-            },
-            generation: 0,
-            attempt: 1,
-            at: 2,
-            state: RecordedState::Delivered,
-            attempted: None,
-            dead_letter: None,
-        }
-    }
-
     #[tokio::test]
     async fn what_is_spooled_is_on_the_page() {
         let directory = std::env::temp_dir().join(format!("ringback-{}", Uuid::now_v7()));
-        let spool = open_spool(&directory).unwrap();
+        std::fs::create_dir(&directory).unwrap();
         let options = RecorderOptions {
             capacity: 1_000,
             accepts: false,
             heartbeat: Duration::from_secs(60),
         };
+        // Of an ended process, and of a newer version.
+        let ended = directory.join(format!("recorder-{}", Uuid::now_v7()));
+        std::fs::create_dir(&ended).unwrap();
+        std::fs::write(ended.join("records-00000000.spool"), "RBSPOOL9").unwrap();
+        let spool = open_spool(&directory).unwrap();
         let recorder = Recorder::start_with(Arc::new(Broken), options, spool);
         recorder.record_durably(record()).await.unwrap();
         let registry = MetricsRegistry::new();
@@ -156,6 +157,8 @@ mod tests {
         for line in [
             "ringback_journal_spooled_records 1\n",
             "ringback_journal_spool_failures_total 0\n",
+            "ringback_journal_spool_undecodable_records 0\n",
+            "ringback_journal_spool_unread_files 1\n",
         ] {
             assert!(page.contains(line), "{page}");
         }

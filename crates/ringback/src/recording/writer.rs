@@ -14,13 +14,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use broker::{Broker, Consumer, Queue, Received, Settlement};
-use journal::{BatchSpan, DecodedBatch, Record, decode_batch};
+use journal::{BatchPart, DecodedBatch, Record, decode_batch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::sinks::DirectSink;
 
-/// Unsettled batches; each holds a few hundred records at most.
+/// Unsettled batches; each holds a few hundred records, or 1,000 from a spool.
 const PREFETCH: u16 = 256;
 /// Collecting stops at this number of records.
 const MAX_BATCH_RECORDS: usize = 4_000;
@@ -45,8 +45,8 @@ pub(super) struct Writer {
 struct PendingBatch {
     received: Vec<Received>,
     records: Vec<Record>,
-    /// The parts of their recorders' streams.
-    spans: Vec<BatchSpan>,
+    /// Which of the records came together.
+    parts: Vec<BatchPart>,
 }
 
 impl Writer {
@@ -62,10 +62,10 @@ impl Writer {
             let PendingBatch {
                 received,
                 records,
-                spans,
+                parts,
             } = self.collect(first, &mut consumer).await;
             let mut held = self.sink.health.hold(received.len(), &records);
-            let mut storing = pin!(retry_until_stored(|| self.sink.store(&records, &spans)));
+            let mut storing = pin!(retry_until_stored(|| self.sink.store(&records, &parts)));
             tokio::select! {
                 biased;
                 () = &mut storing => {
@@ -124,8 +124,11 @@ impl Writer {
                     tracing::warn!(skipped, "records of an unknown kind skipped");
                     self.sink.metrics.skipped(skipped);
                 }
+                batch.parts.push(BatchPart {
+                    records: records.len(),
+                    span,
+                });
                 batch.records.extend(records);
-                batch.spans.extend(span);
                 batch.received.push(received);
             }
             Err(error) => {

@@ -295,7 +295,6 @@ impl RabbitMqConsumer {
     /// published.
     fn receive(&mut self, delivery: Delivery) -> Option<Received> {
         let subscription = self.subscription.as_ref()?;
-        subscription.session.heard();
         let received = subscription.receive(delivery, self.queue, self.publisher.clone());
         // A record has no follow-up, and must leave the queue during an alarm too.
         if self.queue == Queue::Journal {

@@ -206,7 +206,6 @@ impl Poller<'_> {
 
     /// Takes an answer in. A queue that is missing hides no other; the topology's keeper is told.
     fn take(&self, place: Place, answered: Answered, readings: &mut Readings) -> lapin::Result<()> {
-        self.session.heard();
         match answered {
             Ok(answer) => readings.answered(place, answer),
             Err(error) if error.is_amqp_soft_error() => {

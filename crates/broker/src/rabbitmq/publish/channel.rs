@@ -3,6 +3,7 @@
 use super::health::PublishHealth;
 use super::outstanding::{GIVE_UP_AFTER, MAX_IN_FLIGHT, Outstanding};
 use super::remedy::Remedy;
+use super::standing::ChannelStanding;
 use crate::message::BrokerMessage;
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
 use crate::rabbitmq::connection::Session;
@@ -48,6 +49,7 @@ type Reply = oneshot::Sender<Result<(), PublishError>>;
 pub(super) struct ChannelContext {
     pub(super) session: Arc<Session>,
     pub(super) health: Arc<PublishHealth>,
+    pub(super) standing: Arc<ChannelStanding>,
     /// Cancelled when another channel takes over: what is in flight is still waited for.
     pub(super) retire: CancellationToken,
     /// Remedies that the channel's task cannot apply itself.
@@ -228,7 +230,6 @@ impl Requests {
     /// Answers a publisher, and learns about its queue.
     fn confirmed(&mut self, id: u64, confirmed: lapin::Result<Confirmation>) -> Verdict {
         let now = Instant::now();
-        self.context.session.heard();
         let acked = match &confirmed {
             Ok(Confirmation::Ack(None)) => true,
             Ok(Confirmation::Nack(None)) => false,
@@ -239,8 +240,10 @@ impl Requests {
         };
         let (destination, health) = (publish.destination, &self.context.health);
         if acked {
-            health.acked(destination, publish.overdue);
+            self.context.standing.confirmed(destination);
+            health.acked(destination, publish.published, publish.overdue);
         } else {
+            self.context.standing.answered(destination);
             let remedy = health.nacked(destination, publish.overdue, now);
             self.apply(destination, remedy, "nacked late");
             if publish.lasting_nacks {
@@ -307,9 +310,10 @@ impl Requests {
             blocked_at.is_none_or(|at| now.duration_since(at) >= time)
         };
         let (refuse_queues, give_up) = (free_for(AFTER_BLOCK), free_for(GIVE_UP_AFTER));
-        for (destination, reply) in self.outstanding.pass_deadlines(now) {
+        for (destination, published, reply) in self.outstanding.pass_deadlines(now) {
             let health = &self.context.health;
-            health.passed_deadline(destination, refuse_queues);
+            self.context.standing.overdue(destination);
+            health.passed_deadline(destination, published, refuse_queues, now);
             if let Some(reply) = reply {
                 unknown(reply, UnknownReason::Deadline);
             }

@@ -6,10 +6,14 @@ use crate::rabbitmq::monitor::Monitor;
 use crate::rabbitmq::topology::target_queue::{DESTINATIONS, TargetQueue};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// New channels that are tried before a new connection when a queue nacks.
 const CHANNELS_FOR_NACKS: u32 = 5;
+/// After a fault the cluster may not agree on its leaders yet: RabbitMQ needs up to 75 s to notice a
+/// node that is silent.
+const UNSETTLED_FOR: Duration = Duration::from_secs(80);
 
 /// What is known of each queue. Shared by the channels' tasks and by those who publish.
 #[derive(Debug)]
@@ -22,12 +26,16 @@ pub(super) struct PublishHealth {
     queues: Mutex<[QueueHealth; DESTINATIONS]>,
     /// When the connection was last replaced, for whichever queue.
     connected_at: Mutex<Option<Instant>>,
+    /// When the cluster counts as settled again.
+    settled_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct QueueHealth {
     /// Publishes past their deadline and not confirmed.
     overdue: usize,
+    /// When the latest publish that is confirmed was written.
+    confirmed_until: Option<Instant>,
     nacks: Escalation,
     silence: Escalation,
 }
@@ -36,6 +44,7 @@ impl PublishHealth {
     pub(super) fn new(monitor: Arc<Monitor>) -> Self {
         let unknown = QueueHealth {
             overdue: 0,
+            confirmed_until: None,
             nacks: Escalation::new(CHANNELS_FOR_NACKS),
             silence: Escalation::new(0),
         };
@@ -45,6 +54,7 @@ impl PublishHealth {
             troubled: AtomicU32::new(0),
             queues: Mutex::new([unknown; DESTINATIONS]),
             connected_at: Mutex::new(None),
+            settled_at: Mutex::new(None),
         }
     }
 
@@ -63,11 +73,42 @@ impl PublishHealth {
         self.monitor.suspect_topology();
     }
 
-    /// A publish has passed its deadline. Unless the broker blocks all publishers, its queue takes
-    /// no more until it confirms one.
-    pub(super) fn passed_deadline(&self, destination: TargetQueue, refuse: bool) {
-        self.queues()[destination.index()].overdue += 1;
+    /// A connection was lost, or a queue did not confirm: for a while a channel that has not
+    /// published to a queue before may hang there.
+    pub(super) fn unsettled(&self, now: Instant) {
+        let mut settled_at = self.settled_at.lock();
+        let settled_at = settled_at.as_deref_mut();
+        if let Ok(settled_at) = settled_at {
+            *settled_at = Some(now + UNSETTLED_FOR);
+        }
+    }
+
+    /// Whether the cluster may not agree on its leaders at present.
+    pub(super) fn is_unsettled(&self, now: Instant) -> bool {
+        let settled_at = self.settled_at.lock();
+        settled_at.is_ok_and(|at| at.is_some_and(|at| now < at))
+    }
+
+    /// A publish has passed its deadline. Its queue takes no more until it confirms one, unless the
+    /// broker blocks all publishers (`refuse` is false), or the queue has confirmed what another
+    /// channel wrote later: then the channel hangs and not the queue.
+    pub(super) fn passed_deadline(
+        &self,
+        destination: TargetQueue,
+        published: Instant,
+        refuse: bool,
+        now: Instant,
+    ) {
+        let mut queues = self.queues();
+        let queue = &mut queues[destination.index()];
+        queue.overdue += 1;
+        let overtaken = queue.confirmed_until.is_some_and(|until| until > published);
+        drop(queues);
         if !refuse {
+            return;
+        }
+        self.unsettled(now);
+        if overtaken {
             return;
         }
         self.refusing.fetch_or(destination.bit(), Ordering::Relaxed);
@@ -80,13 +121,14 @@ impl PublishHealth {
     }
 
     /// A publish was confirmed.
-    pub(super) fn acked(&self, destination: TargetQueue, overdue: bool) {
+    pub(super) fn acked(&self, destination: TargetQueue, published: Instant, overdue: bool) {
+        let mut queues = self.queues();
+        let queue = &mut queues[destination.index()];
+        queue.confirmed_until = queue.confirmed_until.max(Some(published));
         if !overdue && self.troubled.load(Ordering::Relaxed) & destination.bit() == 0 {
             return;
         }
         let name = destination.name();
-        let mut queues = self.queues();
-        let queue = &mut queues[destination.index()];
         if overdue {
             queue.overdue = queue.overdue.saturating_sub(1);
             self.monitor.count(FaultEvent::LateConfirm, name);
@@ -184,13 +226,13 @@ mod tests {
     #[test]
     fn a_queue_is_refused_from_the_first_missed_deadline_to_the_first_late_confirm() {
         let (health, monitor) = health();
-        let faults = monitor.faults();
-        health.passed_deadline(FIRST, true);
-        health.passed_deadline(FIRST, true);
+        let (faults, now) = (monitor.faults(), Instant::now());
+        health.passed_deadline(FIRST, now, true, now);
+        health.passed_deadline(FIRST, now, true, now);
         assert!(health.is_refusing(FIRST) && !health.is_refusing(DEAD));
         let shown = faults.borrow().to_string();
         assert_eq!(shown, "not confirming publishes: first");
-        health.acked(FIRST, true);
+        health.acked(FIRST, now, true);
         assert!(!health.is_refusing(FIRST) && faults.borrow().is_empty());
         let counts: Vec<_> = faults.borrow().counts().collect();
         let expected = [
@@ -202,9 +244,9 @@ mod tests {
 
     #[test]
     fn a_channel_that_ends_takes_its_overdue_publishes_along() {
-        let (health, _) = health();
-        health.passed_deadline(FIRST, true);
-        health.passed_deadline(FIRST, true);
+        let ((health, _), now) = (health(), Instant::now());
+        health.passed_deadline(FIRST, now, true, now);
+        health.passed_deadline(FIRST, now, true, now);
         health.dropped(FIRST);
         assert!(health.is_refusing(FIRST));
         health.dropped(FIRST);
@@ -213,14 +255,35 @@ mod tests {
 
     #[test]
     fn a_nack_after_the_deadline_lifts_the_refusal_and_asks_for_new_channels() {
-        let (health, _) = health();
-        health.passed_deadline(FIRST, true);
-        health.passed_deadline(FIRST, true);
-        let now = Instant::now();
+        let ((health, _), now) = (health(), Instant::now());
+        health.passed_deadline(FIRST, now, true, now);
+        health.passed_deadline(FIRST, now, true, now);
         assert_eq!(health.nacked(FIRST, true, now), Remedy::NewChannels);
         assert!(!health.is_refusing(FIRST));
         // The others of the same channel come with it.
         assert_eq!(health.nacked(FIRST, true, now), Remedy::Wait);
+    }
+
+    #[test]
+    fn a_queue_that_confirms_what_was_written_later_is_not_refused() {
+        let ((health, _), now) = (health(), Instant::now());
+        let moment = Duration::from_millis(1);
+        health.acked(FIRST, now + moment, false);
+        health.passed_deadline(FIRST, now, true, now + moment);
+        assert!(!health.is_refusing(FIRST));
+        health.passed_deadline(FIRST, now + moment, true, now + moment);
+        assert!(health.is_refusing(FIRST));
+    }
+
+    #[test]
+    fn after_a_fault_the_cluster_is_unsettled_for_a_while() {
+        let ((health, _), now) = (health(), Instant::now());
+        assert!(!health.is_unsettled(now));
+        health.passed_deadline(FIRST, now, false, now);
+        assert!(!health.is_unsettled(now));
+        health.passed_deadline(FIRST, now, true, now);
+        assert!(health.is_unsettled(now));
+        assert!(!health.is_unsettled(now + UNSETTLED_FOR));
     }
 
     #[test]
@@ -242,9 +305,9 @@ mod tests {
         assert!(faults.borrow().is_empty() && !health.is_refusing(FIRST));
         assert_eq!(health.lasting_nacks(FIRST, now), Remedy::NewChannels);
         assert_eq!(faults.borrow().to_string(), "nacking publishes: first");
-        health.acked(DEAD, false);
+        health.acked(DEAD, now, false);
         assert!(!faults.borrow().is_empty());
-        health.acked(FIRST, false);
+        health.acked(FIRST, now, false);
         assert!(faults.borrow().is_empty());
         // The next time begins with the mildest remedy.
         assert_eq!(health.lasting_nacks(FIRST, now), Remedy::NewChannels);

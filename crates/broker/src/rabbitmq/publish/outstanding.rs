@@ -60,6 +60,8 @@ struct OfDestination {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Confirmed<R> {
     pub(super) destination: TargetQueue,
+    /// When it was written.
+    pub(super) published: Instant,
     /// `None`: it has been told "unknown" at the deadline.
     pub(super) reply: Option<R>,
     /// It was past its deadline.
@@ -136,15 +138,19 @@ impl<R> Outstanding<R> {
         }
         Some(Confirmed {
             destination: entry.destination,
+            published: entry.published,
             reply: entry.reply,
             overdue: entry.overdue,
             lasting_nacks,
         })
     }
 
-    /// Marks what is past its deadline. Returns the queue of each, with the reply unless the
-    /// publisher waits on.
-    pub(super) fn pass_deadlines(&mut self, now: Instant) -> Vec<(TargetQueue, Option<R>)> {
+    /// Marks what is past its deadline. Returns the queue of each and when it was written, with the
+    /// reply unless the publisher waits on.
+    pub(super) fn pass_deadlines(
+        &mut self,
+        now: Instant,
+    ) -> Vec<(TargetQueue, Instant, Option<R>)> {
         let mut passed = Vec::new();
         while let Some((deadline, id)) = self.deadlines.front().copied() {
             if let Some(entry) = self.entries.get_mut(&id) {
@@ -162,7 +168,7 @@ impl<R> Outstanding<R> {
                     true => None,
                     false => entry.reply.take(),
                 };
-                passed.push((entry.destination, reply));
+                passed.push((entry.destination, entry.published, reply));
             }
             self.deadlines.pop_front();
         }
@@ -254,7 +260,8 @@ mod tests {
         let (mut table, now) = (Outstanding::default(), Instant::now());
         let id = begin(&mut table, FIRST, now);
         assert!(table.pass_deadlines(now + DEADLINE - MOMENT).is_empty());
-        assert_eq!(table.pass_deadlines(now + DEADLINE), [(FIRST, Some(7))]);
+        let passed = table.pass_deadlines(now + DEADLINE);
+        assert_eq!(passed, [(FIRST, now, Some(7))]);
         assert!(table.pass_deadlines(now + DEADLINE).is_empty());
         let late = table.confirmed(id, true, now + 2 * DEADLINE).unwrap();
         assert_eq!((late.reply, late.overdue), (None, true));
@@ -265,11 +272,26 @@ mod tests {
     fn a_patient_publisher_waits_until_the_publish_is_given_up() {
         let (mut table, now) = (Outstanding::default(), Instant::now());
         let id = table.begin(FIRST, now, now + DEADLINE, true, 7);
-        assert_eq!(table.pass_deadlines(now + DEADLINE), [(FIRST, None)]);
+        assert_eq!(table.pass_deadlines(now + DEADLINE), [(FIRST, now, None)]);
         assert!(table.give_up(now + GIVE_UP_AFTER - MOMENT).is_empty());
         assert_eq!(table.give_up(now + GIVE_UP_AFTER), [(FIRST, Some(7))]);
         assert!(table.is_empty());
         assert_eq!(table.confirmed(id, true, now + GIVE_UP_AFTER), None);
+    }
+
+    #[test]
+    fn a_retired_channel_is_not_answered_while_anybody_waits_for_a_confirm() {
+        let (mut table, now) = (Outstanding::default(), Instant::now());
+        table.begin(FIRST, now, now + DEADLINE, true, 7);
+        let late = begin(&mut table, FIRST, now);
+        assert!(!table.is_answered());
+        table.pass_deadlines(now + DEADLINE);
+        // The one was told "unknown"; the patient one still waits.
+        assert!(!table.is_answered());
+        table.confirmed(late, true, now + DEADLINE);
+        assert!(!table.is_answered());
+        table.give_up(now + GIVE_UP_AFTER);
+        assert!(table.is_answered() && table.is_empty());
     }
 
     #[test]

@@ -6,15 +6,17 @@
 
 use super::channel::{self, ChannelContext, ChannelEnd, PublishRequest};
 use super::health::PublishHealth;
+use super::links::{ChannelInbox, PublishChannels, PublishLink, PublishLinks};
 use super::remedy::Remedy;
+use super::standing::ChannelStanding;
 use crate::message::{BrokerMessage, Route};
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
 use crate::rabbitmq::connection::{ManagedConnection, Session};
+use crate::rabbitmq::monitor::Monitor;
 use crate::rabbitmq::topology::objects::Topology;
 use crate::rabbitmq::topology::target_queue::Address;
 use crate::state::ConnectionState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -26,8 +28,6 @@ use tokio_util::sync::CancellationToken;
 const MAX_INBOX: usize = 1_024;
 /// How much later than the channel task's deadline the publisher stops waiting.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(250);
-/// A healthy connection has opened its channels within this time.
-const OPEN_CHANNELS_TIMEOUT: Duration = Duration::from_secs(1);
 /// A node that does not open a channel within this time is not used.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long publishes in flight have before their connection is replaced on purpose.
@@ -43,19 +43,10 @@ const MAX_REMEDIES: usize = 4;
 /// Publishes to all exchanges of the topology. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(in crate::rabbitmq) struct Publisher {
-    connection: ManagedConnection,
+    links: Arc<PublishLinks>,
     topology: Arc<Topology>,
     publish_timeout: Duration,
     health: Arc<PublishHealth>,
-    /// The inboxes of the open channels, while there is a session.
-    channels: Arc<watch::Sender<Option<Arc<PublishChannels>>>>,
-}
-
-#[derive(Debug)]
-struct PublishChannels {
-    session: Arc<Session>,
-    inboxes: Vec<mpsc::Sender<PublishRequest>>,
-    next: AtomicUsize,
 }
 
 /// How long a publisher waits for its confirm.
@@ -68,22 +59,31 @@ enum ConfirmWait {
 }
 
 impl Publisher {
+    /// `connections`: at least one, of one monitor. All of them are used; when the node of one is
+    /// silent, the others have channels that every queue knows already.
     pub(in crate::rabbitmq) fn start(
-        connection: ManagedConnection,
+        connections: Vec<ManagedConnection>,
+        monitor: Arc<Monitor>,
         topology: Arc<Topology>,
         publish_timeout: Duration,
         publish_channels: usize,
     ) -> Self {
-        let health = Arc::new(PublishHealth::new(Arc::clone(connection.monitor())));
         let this = Self {
-            connection,
+            links: Arc::new(PublishLinks::new(connections)),
             topology,
             publish_timeout,
-            health,
-            channels: Arc::new(watch::Sender::new(None)),
+            health: Arc::new(PublishHealth::new(monitor)),
         };
-        tokio::spawn(this.clone().run(publish_channels));
+        for link in &this.links.links {
+            let (health, link) = (Arc::clone(&this.health), Arc::clone(link));
+            tokio::spawn(serve(health, link, publish_channels));
+        }
         this
+    }
+
+    /// The state of the best connection.
+    pub(in crate::rabbitmq) fn state(&self) -> watch::Receiver<ConnectionState> {
+        self.links.state()
     }
 
     /// Publishes. Resolves when the broker has confirmed, or with the reason why that is not known
@@ -119,10 +119,6 @@ impl Publisher {
         if self.health.is_missing(address.destination) {
             return refused(RefusedReason::Missing);
         }
-        let channels = self.open_channels().await?;
-        if channels.session.is_blocked() {
-            return refused(RefusedReason::Blocked);
-        }
         let (reply, confirmed) = oneshot::channel();
         let deadline = Instant::now() + self.publish_timeout;
         let patient = wait == ConfirmWait::Patient;
@@ -133,8 +129,7 @@ impl Publisher {
             patient,
             reply,
         };
-        channels.send(request).map_err(PublishError::Refused)?;
-        drop(channels);
+        self.links.send(request, &self.health).await?;
         let answer = if patient {
             confirmed.await
         } else {
@@ -148,24 +143,6 @@ impl Publisher {
         answer.unwrap_or(Err(PublishError::Unknown(UnknownReason::ConnectionLost)))
     }
 
-    async fn open_channels(&self) -> Result<Arc<PublishChannels>, PublishError> {
-        if let Some(channels) = &*self.channels.borrow() {
-            return Ok(Arc::clone(channels));
-        }
-        if self.connection.state().borrow().is_up() {
-            // The connection has just come up; its channels are being opened.
-            let mut channels = self.channels.subscribe();
-            let opened = channels.wait_for(Option::is_some);
-            let opened = tokio::time::timeout(OPEN_CHANNELS_TIMEOUT, opened).await;
-            if let Ok(Ok(channels)) = opened
-                && let Some(channels) = &*channels
-            {
-                return Ok(Arc::clone(channels));
-            }
-        }
-        Err(PublishError::Refused(RefusedReason::NotConnected))
-    }
-
     /// Waits until follow-ups can be published: connected, and no more than `limit` of the reader's
     /// own are stalled. Those of one queue may stall while others do not: work goes on, and the
     /// rest of the window bounds it. But while the broker blocks all publishers, none may be
@@ -176,7 +153,7 @@ impl Publisher {
         mut stalled: watch::Receiver<usize>,
         limit: usize,
     ) {
-        let mut state = self.connection.state();
+        let mut state = self.links.state();
         loop {
             let ready = match &*state.borrow_and_update() {
                 ConnectionState::Connected => *stalled.borrow_and_update() < limit,
@@ -198,53 +175,36 @@ impl Publisher {
             }
         }
     }
-
-    /// Opens the channels of every new session.
-    async fn run(self, publish_channels: usize) {
-        while let Some(session) = self.connection.session().await {
-            let (remedies, asked) = mpsc::channel(MAX_REMEDIES);
-            let mut serving = Serving {
-                publisher: &self,
-                session: &session,
-                remedies,
-                channels: Vec::with_capacity(publish_channels),
-                tasks: JoinSet::new(),
-                reopen_wait: REOPEN_WAIT,
-            };
-            if let Err(reason) = serving.run(publish_channels, asked).await {
-                session.fail(reason);
-            }
-            // Accept no new requests, then answer the accepted ones.
-            self.channels.send_replace(None);
-            serving.end().await;
-        }
-    }
 }
 
-impl PublishChannels {
-    /// Hands a request to the next channel that takes it. Round robin keeps all of them busy.
-    fn send(&self, mut request: PublishRequest) -> Result<(), RefusedReason> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut refused = RefusedReason::NotConnected;
-        for offset in 0..self.inboxes.len() {
-            let inbox = &self.inboxes[next.wrapping_add(offset) % self.inboxes.len()];
-            request = match inbox.try_send(request) {
-                Ok(()) => return Ok(()),
-                Err(mpsc::error::TrySendError::Full(request)) => {
-                    refused = RefusedReason::InboxFull;
-                    request
-                }
-                // It is being replaced.
-                Err(mpsc::error::TrySendError::Closed(request)) => request,
-            };
+/// Opens the channels of every new session of a connection.
+async fn serve(health: Arc<PublishHealth>, link: Arc<PublishLink>, publish_channels: usize) {
+    while let Some(session) = link.connection.session().await {
+        let (remedies, asked) = mpsc::channel(MAX_REMEDIES);
+        let mut serving = Serving {
+            health: &health,
+            link: &link,
+            session: &session,
+            remedies,
+            channels: Vec::with_capacity(publish_channels),
+            tasks: JoinSet::new(),
+            reopen_wait: REOPEN_WAIT,
+        };
+        if let Err(reason) = serving.run(publish_channels, asked).await {
+            session.fail(reason);
         }
-        Err(refused)
+        // Before the others take over.
+        health.unsettled(Instant::now());
+        // Accept no new requests, then answer the accepted ones.
+        link.channels.send_replace(None);
+        serving.end().await;
     }
 }
 
 /// The channels of one session.
 struct Serving<'a> {
-    publisher: &'a Publisher,
+    health: &'a Arc<PublishHealth>,
+    link: &'a PublishLink,
     session: &'a Arc<Session>,
     remedies: mpsc::Sender<Remedy>,
     channels: Vec<OpenChannel>,
@@ -254,7 +214,7 @@ struct Serving<'a> {
 
 /// One of the channels that take requests.
 struct OpenChannel {
-    inbox: mpsc::Sender<PublishRequest>,
+    inbox: ChannelInbox,
     retire: CancellationToken,
     opened: Instant,
 }
@@ -263,8 +223,28 @@ struct OpenChannel {
 enum TaskEnd {
     /// Of a channel's task; the position is that of its channel.
     Channel(usize, CancellationToken, ChannelEnd),
-    /// The wait before the channel at this position is replaced is over.
-    Reopen(usize),
+    /// The wait before the channel at this position is replaced is over. Its token is cancelled when
+    /// it was replaced meanwhile: it must not be replaced twice.
+    Reopen(usize, CancellationToken),
+}
+
+impl TaskEnd {
+    /// Whether a channel is to be replaced, and was not meanwhile.
+    fn is_due_reopen(&self) -> bool {
+        matches!(self, Self::Reopen(_, retire) if !retire.is_cancelled())
+    }
+
+    const fn position(&self) -> usize {
+        match self {
+            Self::Channel(position, ..) | Self::Reopen(position, _) => *position,
+        }
+    }
+}
+
+/// Waits before a failed channel is replaced, or until another remedy has replaced it.
+async fn reopen_after(wait: Duration, position: usize, retire: CancellationToken) -> TaskEnd {
+    let _ = retire.run_until_cancelled(tokio::time::sleep(wait)).await;
+    TaskEnd::Reopen(position, retire)
 }
 
 impl Serving<'_> {
@@ -285,20 +265,21 @@ impl Serving<'_> {
                     Ok(TaskEnd::Channel(position, retire, ChannelEnd::Lost(reason))) => {
                         self.lost(position, &retire, &reason);
                     }
-                    Ok(TaskEnd::Reopen(position)) => {
+                    Ok(ended) if ended.is_due_reopen() => {
+                        let position = ended.position();
                         let new = self.open(position).await?;
                         let old = std::mem::replace(&mut self.channels[position], new);
                         old.retire.cancel();
                         self.show();
                     }
-                    // Retired, or the process ends.
-                    Ok(TaskEnd::Channel(..)) | Err(_) => {}
+                    // Retired, replaced meanwhile, or the process ends.
+                    Ok(TaskEnd::Channel(..) | TaskEnd::Reopen(..)) | Err(_) => {}
                 },
                 Some(remedy) = asked.recv() => match remedy {
                     Remedy::Wait => {}
                     Remedy::NewChannels => self.replace().await?,
                     Remedy::NewConnection => {
-                        self.publisher.channels.send_replace(None);
+                        self.link.channels.send_replace(None);
                         let _ = tokio::time::timeout(DRAIN_TIMEOUT, self.end()).await;
                         return Err("publishes to a queue fail lastingly".to_owned());
                     }
@@ -318,11 +299,17 @@ impl Serving<'_> {
             .await
             .map_err(|_| "the broker opens no channel".to_owned())?
             .map_err(|error| error.to_string())?;
-        let (inbox, requests) = mpsc::channel(MAX_INBOX);
+        let (sender, requests) = mpsc::channel(MAX_INBOX);
+        let standing = Arc::<ChannelStanding>::default();
+        let inbox = ChannelInbox {
+            requests: sender,
+            standing: Arc::clone(&standing),
+        };
         let retire = CancellationToken::new();
         let context = ChannelContext {
             session: Arc::clone(self.session),
-            health: Arc::clone(&self.publisher.health),
+            health: Arc::clone(self.health),
+            standing,
             retire: retire.clone(),
             remedies: self.remedies.clone(),
         };
@@ -344,9 +331,8 @@ impl Serving<'_> {
         let channels = PublishChannels {
             session: Arc::clone(self.session),
             inboxes,
-            next: AtomicUsize::new(0),
         };
-        let shown = &self.publisher.channels;
+        let shown = &self.link.channels;
         shown.send_replace(Some(Arc::new(channels)));
     }
 
@@ -362,14 +348,7 @@ impl Serving<'_> {
         self.reopen_wait = (2 * wait).min(MAX_REOPEN_WAIT);
         tracing::debug!(reason, "a publish channel failed; opening another");
         let retire = retire.clone();
-        self.tasks.spawn(async move {
-            let waited = retire.run_until_cancelled(tokio::time::sleep(wait)).await;
-            match waited {
-                Some(()) => TaskEnd::Reopen(position),
-                // It has been replaced meanwhile.
-                None => TaskEnd::Channel(position, retire, ChannelEnd::Done),
-            }
-        });
+        self.tasks.spawn(reopen_after(wait, position, retire));
     }
 
     /// Replaces all channels; what is in flight on the old ones is still waited for.
@@ -391,5 +370,27 @@ impl Serving<'_> {
         while let Some(ended) = self.tasks.join_next().await {
             drop(ended);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_channel_that_was_replaced_meanwhile_is_not_opened_again() {
+        let wait = Duration::from_millis(1);
+        // Replaced during the wait, and replaced between its end and the look at it.
+        for before in [true, false] {
+            let retire = CancellationToken::new();
+            if before {
+                retire.cancel();
+            }
+            let ended = reopen_after(wait, 1, retire.clone()).await;
+            retire.cancel();
+            assert!(!ended.is_due_reopen());
+        }
+        let ended = reopen_after(wait, 1, CancellationToken::new()).await;
+        assert!(ended.is_due_reopen());
     }
 }

@@ -11,11 +11,14 @@ use super::buffer::RecordBatch;
 use super::put::put_until_durable;
 use super::shared::RecorderShared;
 use super::sink::RecordSink;
-use super::spool::{Frame, FrameId, Spool};
+use super::spool::{Frame, FrameId, FrameUse, Spool};
 use crate::model::encode_batch;
 
 /// A batch that is not durable by then is late. A healthy sink takes a tenth of it.
 const LATE_AFTER: Duration = Duration::from_millis(500);
+/// A batch that goes to the spool directly, and is not full, waits for more records for so long: while
+/// the sink is slow, few large batches leave the spool faster than many small ones.
+pub(super) const SPOOL_BATCH_DELAY: Duration = Duration::from_millis(200);
 /// Before a batch is offered again to a spool that did not take it.
 const SPOOL_RETRY_DELAY: Duration = Duration::from_secs(5);
 
@@ -56,7 +59,7 @@ pub(super) async fn put_or_spool(
             }
             return;
         }
-        spooled = append(shared, spool, &batch) => spooled,
+        spooled = append(shared, spool, &batch, FrameUse::BeingPut) => spooled,
     };
     if spooled.is_some() {
         shared.buffer().spooled(&batch);
@@ -92,7 +95,10 @@ pub(super) async fn spool_or_wait(
     mut batch: RecordBatch,
     in_flight: &Arc<Semaphore>,
 ) -> Option<(RecordBatch, OwnedSemaphorePermit)> {
-    while append(shared, spool, &batch).await.is_none() {
+    while append(shared, spool, &batch, FrameUse::Waiting)
+        .await
+        .is_none()
+    {
         drop(batch.take_waiting());
         tokio::select! {
             permit = Arc::clone(in_flight).acquire_owned() => return Some((batch, permit.ok()?)),
@@ -105,14 +111,19 @@ pub(super) async fn spool_or_wait(
     None
 }
 
-async fn append(shared: &RecorderShared, spool: &Spool, batch: &RecordBatch) -> Option<FrameId> {
+async fn append(
+    shared: &RecorderShared,
+    spool: &Spool,
+    batch: &RecordBatch,
+    frame_use: FrameUse,
+) -> Option<FrameId> {
     let frame = Frame {
         body: encode_batch(batch.records(), Some(batch.span())),
         records: u32::try_from(batch.records().len()).unwrap_or(u32::MAX),
         recorded_at: unix_ms(batch.oldest()),
     };
     let late = &shared.late;
-    match spool.append(frame).await {
+    match spool.append(frame, frame_use).await {
         Ok(id) => {
             if late.spool_took() {
                 tracing::info!("the spool takes records again");

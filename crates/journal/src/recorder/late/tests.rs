@@ -2,62 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
-use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::super::fixture::{SinkBehavior, TIMEOUT, TestSink, eventually, id, record};
 use super::super::{Recorder, RecorderOptions, Spool};
 use super::*;
-use crate::model::{BatchSpan, Origin, Record, RecordedState};
-
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How a sink behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Behavior {
-    Works,
-    Fails,
-    Hangs,
-}
-
-/// A sink in memory.
-struct TestSink {
-    behavior: watch::Sender<Behavior>,
-    ids: Mutex<Vec<Uuid>>,
-    puts: AtomicUsize,
-}
-
-impl TestSink {
-    fn new(behavior: Behavior) -> Arc<Self> {
-        Arc::new(Self {
-            behavior: watch::Sender::new(behavior),
-            ids: Mutex::default(),
-            puts: AtomicUsize::new(0),
-        })
-    }
-
-    fn ids(&self) -> Vec<Uuid> {
-        self.ids.lock().unwrap().clone()
-    }
-}
-
-#[async_trait]
-impl RecordSink for TestSink {
-    async fn put(&self, records: &[Record], _: Option<&BatchSpan>) -> Result<(), String> {
-        self.puts.fetch_add(1, Ordering::Relaxed);
-        let mut behavior = self.behavior.subscribe();
-        let now = behavior.wait_for(|now| *now != Behavior::Hangs).await;
-        if *now.unwrap() == Behavior::Fails {
-            return Err("broken".to_owned());
-        }
-        let ids = records.iter().map(|record| record.origin.request_id);
-        self.ids.lock().unwrap().extend(ids);
-        Ok(())
-    }
-}
 
 /// No heartbeat comes in between.
 fn options(capacity: usize) -> RecorderOptions {
@@ -112,41 +62,12 @@ impl Drop for Directory {
     }
 }
 
-fn record() -> Record {
-    Record {
-        origin: Origin {
-            request_id: Uuid::now_v7(),
-            app_id: "crm".to_owned(),
-            caller_no: None,
-            callee_no: None,
-            message_type: "order".to_owned(),
-            callback_url: None,
-            target: String::new(),
-            accepted_at: 1,
-        },
-        generation: 0,
-        attempt: 1,
-        at: 1,
-        state: RecordedState::Queued { not_before: None },
-        attempted: None,
-        dead_letter: None,
-    }
-}
-
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < TIMEOUT, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
 /// Records so many, one after the other, each durably. Returns their ids.
 async fn record_durably(recorder: &Recorder, count: usize) -> BTreeSet<Uuid> {
     let mut ids = BTreeSet::new();
     for _ in 0..count {
         let record = record();
-        ids.insert(record.origin.request_id);
+        ids.insert(id(&record));
         let recorded = tokio::time::timeout(TIMEOUT, recorder.record_durably(record));
         recorded.await.unwrap().unwrap();
     }
@@ -159,7 +80,7 @@ fn spooled(recorder: &Recorder) -> u64 {
 
 #[tokio::test]
 async fn while_the_sink_works_nothing_is_written_to_the_disk() {
-    let (directory, sink) = (Directory::new(), TestSink::new(Behavior::Works));
+    let (directory, sink) = (Directory::new(), TestSink::new(SinkBehavior::Works));
     let recorder = directory.recorder(&sink);
     for _ in 0..2_000 {
         recorder.record(record());
@@ -175,7 +96,7 @@ async fn while_the_sink_works_nothing_is_written_to_the_disk() {
 
 #[tokio::test]
 async fn a_process_that_ends_while_the_sink_fails_leaves_its_records_to_the_next() {
-    for behavior in [Behavior::Fails, Behavior::Hangs] {
+    for behavior in [SinkBehavior::Fails, SinkBehavior::Hangs] {
         let (directory, sink) = (Directory::new(), TestSink::new(behavior));
         let path = directory.0.clone();
         let ended = {
@@ -195,13 +116,10 @@ async fn a_process_that_ends_while_the_sink_fails_leaves_its_records_to_the_next
         let ids = ended.join().unwrap();
         assert!(sink.ids().is_empty());
 
-        sink.behavior.send_replace(Behavior::Works);
+        sink.set(SinkBehavior::Works);
         eventually("the lock to be free", || directory.is_free()).await;
         let recorder = directory.recorder(&sink);
-        eventually("all adopted", || {
-            sink.ids().into_iter().collect::<BTreeSet<_>>() == ids
-        })
-        .await;
+        eventually("all adopted", || sink.id_set() == ids).await;
         eventually("all erased", || {
             !directory.holds_records() && recorder.oldest_buffered().is_none()
         })
@@ -213,7 +131,7 @@ async fn a_process_that_ends_while_the_sink_fails_leaves_its_records_to_the_next
 
 #[tokio::test]
 async fn late_records_leave_memory_and_follow_when_the_sink_works_again() {
-    let (directory, sink) = (Directory::new(), TestSink::new(Behavior::Fails));
+    let (directory, sink) = (Directory::new(), TestSink::new(SinkBehavior::Fails));
     let recorder = directory.recorder(&sink);
     let begun = Instant::now();
     let ids = record_durably(&recorder, 20).await;
@@ -222,11 +140,8 @@ async fn late_records_leave_memory_and_follow_when_the_sink_works_again() {
     assert_eq!(spooled(&recorder), 20);
     assert!(recorder.oldest_buffered().unwrap() <= Instant::now());
     assert!(recorder.oldest_buffered().unwrap() + Duration::from_secs(1) > begun);
-    sink.behavior.send_replace(Behavior::Works);
-    eventually("all written", || {
-        sink.ids().into_iter().collect::<BTreeSet<_>>() == ids
-    })
-    .await;
+    sink.set(SinkBehavior::Works);
+    eventually("all written", || sink.id_set() == ids).await;
     eventually("all erased", || spooled(&recorder) == 0).await;
     assert!(!directory.holds_records());
     assert_eq!(sink.ids().len(), ids.len(), "each once");
@@ -236,20 +151,20 @@ async fn late_records_leave_memory_and_follow_when_the_sink_works_again() {
 
 #[tokio::test]
 async fn a_slow_batch_is_not_written_twice() {
-    let (directory, sink) = (Directory::new(), TestSink::new(Behavior::Hangs));
+    let (directory, sink) = (Directory::new(), TestSink::new(SinkBehavior::Hangs));
     let recorder = directory.recorder(&sink);
     record_durably(&recorder, 1).await;
     assert_eq!(spooled(&recorder), 1);
-    sink.behavior.send_replace(Behavior::Works);
+    sink.set(SinkBehavior::Works);
     eventually("erased", || spooled(&recorder) == 0).await;
-    assert_eq!(sink.puts.load(Ordering::Relaxed), 1);
+    assert_eq!(sink.puts(), 1);
     assert_eq!(sink.ids().len(), 1);
     recorder.close().await;
 }
 
 #[tokio::test]
 async fn a_graceful_stop_keeps_what_the_sink_does_not_take_and_drops_nothing() {
-    let (directory, sink) = (Directory::new(), TestSink::new(Behavior::Fails));
+    let (directory, sink) = (Directory::new(), TestSink::new(SinkBehavior::Fails));
     let recorder = directory.recorder(&sink);
     for _ in 0..3_000 {
         recorder.record(record());
@@ -259,29 +174,29 @@ async fn a_graceful_stop_keeps_what_the_sink_does_not_take_and_drops_nothing() {
         .unwrap();
     assert_eq!((recorder.dropped(), recorder.buffered()), (0, 0));
     assert!(directory.holds_records());
-    sink.behavior.send_replace(Behavior::Works);
+    sink.set(SinkBehavior::Works);
     let next = directory.recorder(&sink);
     eventually("all published by the next", || sink.ids().len() >= 3_000).await;
     // A stop waits for them, too.
     next.close().await;
     assert!(!directory.holds_records());
-    assert_eq!(sink.ids().into_iter().collect::<BTreeSet<_>>().len(), 3_000);
+    assert_eq!(sink.id_set().len(), 3_000);
 }
 
 #[tokio::test]
 async fn a_graceful_stop_drains_the_spool_into_a_sink_that_works_again() {
-    let (directory, sink) = (Directory::new(), TestSink::new(Behavior::Fails));
+    let (directory, sink) = (Directory::new(), TestSink::new(SinkBehavior::Fails));
     let recorder = directory.recorder(&sink);
     let ids = record_durably(&recorder, 20).await;
-    sink.behavior.send_replace(Behavior::Works);
+    sink.set(SinkBehavior::Works);
     recorder.close().await;
-    assert_eq!(sink.ids().into_iter().collect::<BTreeSet<_>>(), ids);
+    assert_eq!(sink.id_set(), ids);
     assert!(!directory.holds_records());
 }
 
 #[tokio::test]
 async fn nobody_waits_for_a_spool_that_takes_nothing() {
-    let (directory, sink) = (Directory::new(), TestSink::new(Behavior::Hangs));
+    let (directory, sink) = (Directory::new(), TestSink::new(SinkBehavior::Hangs));
     let recorder = directory.recorder(&sink);
     // The disk is gone.
     std::fs::remove_dir_all(&directory.0).unwrap();
@@ -297,14 +212,14 @@ async fn nobody_waits_for_a_spool_that_takes_nothing() {
     assert!(recorder.spool_failures() >= 2);
     // They are in memory, and none is lost while the process lives.
     assert_eq!((recorder.buffered(), recorder.dropped()), (102, 0));
-    sink.behavior.send_replace(Behavior::Works);
+    sink.set(SinkBehavior::Works);
     eventually("all written", || sink.ids().len() == 102).await;
     recorder.close().await;
 }
 
 #[tokio::test]
 async fn what_neither_takes_is_bounded_by_the_buffer_and_counted() {
-    let (directory, sink) = (Directory::new(), TestSink::new(Behavior::Hangs));
+    let (directory, sink) = (Directory::new(), TestSink::new(SinkBehavior::Hangs));
     let spool = Spool::open(&directory.0).unwrap();
     let recorder = Recorder::start_with(Arc::clone(&sink) as _, options(1_000), Some(spool));
     std::fs::remove_dir_all(&directory.0).unwrap();
@@ -314,4 +229,78 @@ async fn what_neither_takes_is_bounded_by_the_buffer_and_counted() {
     assert_eq!((recorder.buffered(), recorder.dropped()), (1_000, 100));
     recorder.close().await;
     assert_eq!((recorder.buffered(), recorder.dropped()), (0, 1_100));
+}
+
+#[tokio::test]
+async fn those_who_wait_at_a_stop_are_answered_and_what_they_were_promised_is_kept() {
+    for behavior in [SinkBehavior::Fails, SinkBehavior::Hangs] {
+        let (directory, sink) = (Directory::new(), TestSink::new(behavior));
+        let recorder = directory.recorder(&sink);
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..600 {
+            let (recorder, record) = (recorder.clone(), record());
+            waiting.spawn(async move { (id(&record), recorder.record_durably(record).await) });
+        }
+        eventually("handed over", || recorder.buffered() > 0).await;
+        let close = tokio::time::timeout(TIMEOUT, recorder.close());
+        let (closed, answers) = tokio::join!(close, waiting.join_all());
+        closed.unwrap();
+        let promised = answers.iter().filter(|(_, durable)| durable.is_ok());
+        let promised: BTreeSet<Uuid> = promised.map(|(id, _)| *id).collect();
+        assert!(!promised.is_empty());
+        sink.set(SinkBehavior::Works);
+        let next = directory.recorder(&sink);
+        eventually("published by the next", || {
+            promised.is_subset(&sink.id_set())
+        })
+        .await;
+        next.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_slow_sink_keeps_the_spool_small_and_empties_it() {
+    const RECORDS: usize = 2_400;
+    let (directory, sink) = (
+        Directory::new(),
+        TestSink::new(SinkBehavior::Slow(Duration::from_secs(1))),
+    );
+    let recorder = directory.recorder(&sink);
+    let (mut feed, mut most) = (tokio::time::interval(Duration::from_millis(5)), 0);
+    let mut ids = BTreeSet::new();
+    for _ in 0..RECORDS {
+        feed.tick().await;
+        let record = record();
+        ids.insert(id(&record));
+        recorder.record(record);
+        most = most.max(spooled(&recorder));
+    }
+    // 200 a second: what comes in a few seconds.
+    assert!((1..=1_000).contains(&most), "{most} records in the spool");
+    eventually("all written", || sink.id_set() == ids).await;
+    eventually("all erased", || spooled(&recorder) == 0).await;
+    assert_eq!(sink.ids().len(), RECORDS, "each once");
+    assert!(sink.puts() < RECORDS / 10, "{} puts", sink.puts());
+    recorder.close().await;
+    assert!(!directory.holds_records());
+}
+
+#[tokio::test]
+async fn a_batch_of_another_version_is_kept_and_published_by_it() {
+    let (directory, sink) = (Directory::new(), TestSink::new(SinkBehavior::Works));
+    let spool = Spool::open(&directory.0).unwrap();
+    let newer = Frame {
+        body: bytes::Bytes::from_static(b"{\"v\":3,\"records\":[{}]}"),
+        records: 1,
+        recorded_at: 7,
+    };
+    spool.append(newer, FrameUse::Waiting).await.unwrap();
+    let recorder = Recorder::start_with(Arc::clone(&sink) as _, options(10), Some(spool));
+    let content = recorder.spool().unwrap().content();
+    eventually("kept", || content.borrow().undecodable == 1).await;
+    assert_eq!((spooled(&recorder), recorder.dropped()), (0, 0));
+    assert!(recorder.oldest_buffered().is_some(), "it is not written");
+    let closed = tokio::time::timeout(Duration::from_secs(4), recorder.close());
+    closed.await.unwrap();
+    assert!(directory.holds_records());
 }

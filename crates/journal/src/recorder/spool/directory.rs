@@ -26,6 +26,14 @@ pub(super) struct InstanceDirectory {
     _lock: File,
 }
 
+/// The directories of instances that have ended.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    pub(super) adopted: Vec<InstanceDirectory>,
+    /// Those that cannot be locked, and why.
+    pub(super) refused: Vec<(PathBuf, io::Error)>,
+}
+
 impl InstanceDirectory {
     /// Creates a directory for this instance in `root`, which is created as well.
     pub(super) fn create(root: &Path) -> io::Result<Self> {
@@ -47,8 +55,8 @@ impl InstanceDirectory {
     }
 
     /// Locks every directory in `root` that no running instance holds.
-    pub(super) fn adopt_orphans(root: &Path) -> io::Result<Vec<Self>> {
-        let mut orphans = Vec::new();
+    pub(super) fn adopt_orphans(root: &Path) -> io::Result<Orphans> {
+        let mut orphans = Orphans::default();
         for entry in fs::read_dir(root)? {
             let entry = entry?;
             let is_instance = entry
@@ -56,19 +64,15 @@ impl InstanceDirectory {
                 .to_str()
                 .and_then(|name| name.strip_prefix(PREFIX))
                 .is_some_and(|name| Uuid::parse_str(name).is_ok());
-            if !is_instance || !entry.file_type()?.is_dir() {
+            if !is_instance || entry.file_type().is_ok_and(|it| !it.is_dir()) {
                 continue;
             }
             match Self::lock(entry.path()) {
-                Ok(Some(orphan)) => orphans.push(orphan),
+                Ok(Some(orphan)) => orphans.adopted.push(orphan),
                 Ok(None) => {} // It is in use.
                 // Its owner has just removed it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let directory = entry.path();
-                    let directory = directory.display();
-                    tracing::warn!(%directory, %error, "a directory of spooled records cannot be adopted");
-                }
+                Err(error) => orphans.refused.push((entry.path(), error)),
             }
         }
         Ok(orphans)

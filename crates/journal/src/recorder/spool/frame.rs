@@ -1,17 +1,21 @@
 //! Frames: how batches of records lie in a file.
 //!
-//! A file begins with [`FILE_HEADER`]. Each frame has a header of [`HEADER_BYTES`] (the length of the
-//! body, a checksum, when its oldest record was recorded, the number of its records; little-endian)
-//! and a body. The checksum covers all but itself, so that a frame whose write was cut short is
-//! recognized. Pure.
+//! A file begins with [`FILE_HEADER`]. Each frame has a header of [`HEADER_BYTES`] (a mark, the length
+//! of the body, its checksum, when its oldest record was recorded, the number of its records, and a
+//! checksum of the header; little-endian) and a body. The mark is in no body, because no UTF-8 text
+//! holds its first byte: after damage, the next frame is found by it. Pure.
 
 use bytes::Bytes;
 use crc::{CRC_32_ISO_HDLC, Crc};
 
 /// The format, and its version.
-pub(super) const FILE_HEADER: &[u8; 8] = b"RBSPOOL1";
+pub(super) const FILE_HEADER: &[u8; 8] = b"RBSPOOL2";
+/// What a file of any version begins with.
+pub(super) const FORMAT: &[u8; 7] = b"RBSPOOL";
+/// What a frame begins with.
+pub(super) const FRAME_MARK: [u8; 4] = *b"\xFFRB\xFE";
 /// The bytes of a frame before its body.
-pub(super) const HEADER_BYTES: usize = 20;
+pub(super) const HEADER_BYTES: usize = 28;
 /// A larger length is damage.
 const MAX_BODY_BYTES: u32 = 256 * 1024 * 1024;
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
@@ -32,22 +36,55 @@ pub(in crate::recorder) struct Frame {
 pub(super) struct FrameHeader {
     /// The length of the body.
     pub(super) body_bytes: u32,
-    checksum: u32,
+    body_checksum: u32,
     pub(super) recorded_at: u64,
     pub(super) records: u32,
 }
 
 impl FrameHeader {
-    /// `None`: it is damaged for certain.
+    /// `None`: these bytes are no header, or a damaged one.
     pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
-        let [l0, l1, l2, l3, c0, c1, c2, c3, at @ .., r0, r1, r2, r3] = *bytes;
+        let (fields, [c0, c1, c2, c3]) = bytes.split_last_chunk()?;
+        let checksum = u32::from_le_bytes([*c0, *c1, *c2, *c3]);
+        let fields: &[u8; HEADER_BYTES - 4] = fields.try_into().ok()?;
+        let [
+            m0,
+            m1,
+            m2,
+            m3,
+            l0,
+            l1,
+            l2,
+            l3,
+            b0,
+            b1,
+            b2,
+            b3,
+            at @ ..,
+            r0,
+            r1,
+            r2,
+            r3,
+        ] = *fields;
         let header = Self {
             body_bytes: u32::from_le_bytes([l0, l1, l2, l3]),
-            checksum: u32::from_le_bytes([c0, c1, c2, c3]),
+            body_checksum: u32::from_le_bytes([b0, b1, b2, b3]),
             recorded_at: u64::from_le_bytes(at),
             records: u32::from_le_bytes([r0, r1, r2, r3]),
         };
-        (header.body_bytes <= MAX_BODY_BYTES).then_some(header)
+        let right = [m0, m1, m2, m3] == FRAME_MARK && checksum == CRC.checksum(fields);
+        (right && header.body_bytes <= MAX_BODY_BYTES).then_some(header)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.body_bytes as usize);
+        bytes.extend(FRAME_MARK);
+        bytes.extend(self.body_bytes.to_le_bytes());
+        bytes.extend(self.body_checksum.to_le_bytes());
+        bytes.extend(self.recorded_at.to_le_bytes());
+        bytes.extend(self.records.to_le_bytes());
+        bytes.extend(CRC.checksum(&bytes).to_le_bytes());
+        bytes
     }
 
     /// The bytes of the whole frame.
@@ -55,47 +92,35 @@ impl FrameHeader {
         HEADER_BYTES as u64 + self.body_bytes as u64
     }
 
-    /// The frame, if its checksum is right.
+    /// Whether this is the body of the frame, undamaged.
+    pub(super) fn matches(&self, body: &[u8]) -> bool {
+        body.len() == self.body_bytes as usize && self.body_checksum == CRC.checksum(body)
+    }
+
+    /// The frame. `None`: its body is damaged.
     pub(super) fn with_body(self, body: Vec<u8>) -> Option<Frame> {
-        let Self {
-            body_bytes,
-            checksum,
-            recorded_at,
-            records,
-        } = self;
-        let right = checksum == checksum_of(body_bytes, recorded_at, records, &body);
-        right.then(|| Frame {
+        self.matches(&body).then(|| Frame {
             body: body.into(),
-            records,
-            recorded_at,
+            records: self.records,
+            recorded_at: self.recorded_at,
         })
     }
 }
 
 impl Frame {
     /// Its bytes in a file. `None` for a body that is too large.
-    pub(super) fn encode(&self) -> Option<Vec<u8>> {
-        let (records, at) = (self.records, self.recorded_at);
+    pub(super) fn encode(&self) -> Option<(FrameHeader, Vec<u8>)> {
         let length = u32::try_from(self.body.len()).ok();
-        let length = length.filter(|length| *length <= MAX_BODY_BYTES)?;
-        let checksum = checksum_of(length, at, records, &self.body);
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.body.len());
-        bytes.extend(length.to_le_bytes());
-        bytes.extend(checksum.to_le_bytes());
-        bytes.extend(at.to_le_bytes());
-        bytes.extend(records.to_le_bytes());
+        let header = FrameHeader {
+            body_bytes: length.filter(|length| *length <= MAX_BODY_BYTES)?,
+            body_checksum: CRC.checksum(&self.body),
+            recorded_at: self.recorded_at,
+            records: self.records,
+        };
+        let mut bytes = header.encode();
         bytes.extend_from_slice(&self.body);
-        Some(bytes)
+        Some((header, bytes))
     }
-}
-
-fn checksum_of(length: u32, recorded_at: u64, records: u32, body: &[u8]) -> u32 {
-    let mut crc = CRC.digest();
-    crc.update(&length.to_le_bytes());
-    crc.update(&recorded_at.to_le_bytes());
-    crc.update(&records.to_le_bytes());
-    crc.update(body);
-    crc.finalize()
 }
 
 #[cfg(test)]
@@ -117,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_read_back_and_any_changed_bit_is_noticed() {
-        let bytes = frame().encode().unwrap();
+        let (_, bytes) = frame().encode().unwrap();
         assert_eq!(bytes.len(), HEADER_BYTES + 7);
         assert_eq!(decode(&bytes), Some(frame()));
         for position in 0..bytes.len() {
@@ -134,6 +159,22 @@ mod tests {
 
     #[test]
     fn a_length_beyond_all_batches_is_damage() {
-        assert_eq!(FrameHeader::decode(&[u8::MAX; HEADER_BYTES]), None);
+        let header = FrameHeader {
+            body_bytes: MAX_BODY_BYTES + 1,
+            body_checksum: 0,
+            recorded_at: 0,
+            records: 1,
+        };
+        let bytes = FrameHeader::encode(&FrameHeader {
+            body_bytes: 7,
+            ..header
+        });
+        assert!(FrameHeader::decode(bytes.first_chunk().unwrap()).is_some());
+        let mut bytes = Vec::new();
+        bytes.extend(FRAME_MARK);
+        bytes.extend(header.body_bytes.to_le_bytes());
+        bytes.extend([0; 16]);
+        bytes.extend(CRC.checksum(&bytes).to_le_bytes());
+        assert!(FrameHeader::decode(bytes.first_chunk().unwrap()).is_none());
     }
 }

@@ -6,12 +6,17 @@
 //! next one that uses the same directory. A write reaches the kernel, not the disk: it survives the
 //! end of the process, however it ends, but not a crash of the machine.
 //!
-//! - `frame.rs`: how a batch lies in a file. `segment.rs`: a file of frames.
+//! Only what is durable elsewhere is erased. What the disk does not give is read again; what is damaged
+//! is counted and its file kept; what only another version can decode is kept for it.
+//!
+//! - `frame.rs`: how a batch lies in a file. `scan.rs`: finds the frames of a file, also behind damage.
+//!   `segment.rs`: a file of frames.
 //! - `directory.rs`: the directory of an instance, and its lock. `files.rs`: all files, within a bound.
 
 mod directory;
 mod files;
 mod frame;
+mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -20,14 +25,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
 use files::SpoolFiles;
 
 pub use files::SpoolContent;
-pub(super) use files::{AppendError, FrameId};
+pub(super) use files::{AppendError, FrameId, FrameUse};
 pub(super) use frame::Frame;
 
 /// The bytes of all its files at most.
@@ -38,8 +43,8 @@ const ADOPT_INTERVAL: Duration = Duration::from_secs(60);
 const APPEND_TIMEOUT: Duration = Duration::from_secs(1);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What is read at a time.
-const READ_FRAMES: usize = 16;
-const READ_BYTES: usize = 4 * 1024 * 1024;
+const READ_FRAMES: usize = 512;
+const READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// The spool of this process. Its files are written and read by a thread of its own.
 #[derive(Debug)]
@@ -52,18 +57,16 @@ pub struct Spool {
 
 #[derive(Debug)]
 enum Command {
-    Append(Frame, oneshot::Sender<Result<FrameId, AppendError>>),
-    Oldest(oneshot::Sender<OldestFrames>),
+    Append(
+        Frame,
+        FrameUse,
+        oneshot::Sender<Result<FrameId, AppendError>>,
+    ),
+    Oldest(oneshot::Sender<Vec<(FrameId, Frame)>>),
     Confirm(FrameId),
+    /// This version cannot decode it, for this reason.
+    Undecodable(FrameId, Frame, String),
     Close(oneshot::Sender<()>),
-}
-
-/// The oldest frames of the spool.
-#[derive(Debug, Default)]
-pub(super) struct OldestFrames {
-    pub(super) frames: Vec<(FrameId, Frame)>,
-    /// Records that were dropped because they could not be read.
-    pub(super) lost_records: u64,
 }
 
 impl Spool {
@@ -106,9 +109,13 @@ impl Spool {
     }
 
     /// Appends a batch. Cancelled or failed, it leaves nothing behind.
-    pub(super) async fn append(&self, frame: Frame) -> Result<FrameId, AppendError> {
+    pub(super) async fn append(
+        &self,
+        frame: Frame,
+        frame_use: FrameUse,
+    ) -> Result<FrameId, AppendError> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Append(frame, reply);
+        let command = Command::Append(frame, frame_use, reply);
         self.commands
             .send(command)
             .map_err(|_| AppendError::NoAnswer)?;
@@ -118,8 +125,8 @@ impl Spool {
         }
     }
 
-    /// The oldest batches; none if it is empty.
-    pub(super) async fn oldest(&self) -> OldestFrames {
+    /// The oldest batches; none if it is empty, or if none can be read at present.
+    pub(super) async fn oldest(&self) -> Vec<(FrameId, Frame)> {
         let (reply, answer) = oneshot::channel();
         // An error means that the thread has ended.
         let _ = self.commands.send(Command::Oldest(reply));
@@ -129,6 +136,11 @@ impl Spool {
     /// The batch is durable elsewhere, and is erased.
     pub(super) fn confirm(&self, id: FrameId) {
         let _ = self.commands.send(Command::Confirm(id));
+    }
+
+    /// This version cannot decode the batch. It is kept for another one.
+    pub(super) fn keep_undecodable(&self, id: FrameId, frame: Frame, reason: String) {
+        let _ = self.commands.send(Command::Undecodable(id, frame, reason));
     }
 
     /// Writes what is left to the disk, and releases the files to the next process. Returns how many
@@ -145,27 +157,29 @@ impl Spool {
 fn run(mut files: SpoolFiles, commands: &Receiver<Command>, content: &watch::Sender<SpoolContent>) {
     adopt(&mut files);
     content.send_replace(files.content());
+    let mut adopt_at = Instant::now() + ADOPT_INTERVAL;
     let closed = loop {
         let mut confirmed = None;
-        match commands.recv_timeout(ADOPT_INTERVAL) {
-            Ok(Command::Append(frame, reply)) => {
-                let appended = files.append(&frame);
+        match commands.recv_timeout(adopt_at.saturating_duration_since(Instant::now())) {
+            Ok(Command::Append(frame, frame_use, reply)) => {
+                let appended = files.append(&frame, frame_use);
                 content.send_replace(files.content());
                 if let Err(Ok(unwanted)) = reply.send(appended) {
                     confirmed = Some(unwanted); // Nobody waits for it any more.
                 }
             }
             Ok(Command::Oldest(reply)) => {
-                let (frames, lost_records) = files.oldest(READ_FRAMES, READ_BYTES);
-                let oldest = OldestFrames {
-                    frames,
-                    lost_records,
-                };
-                let _ = reply.send(oldest);
+                let _ = reply.send(files.oldest(READ_FRAMES, READ_BYTES, Instant::now()));
+            }
+            Ok(Command::Undecodable(id, frame, reason)) => {
+                files.keep_undecodable(id, &frame, &reason);
             }
             Ok(Command::Confirm(id)) => confirmed = Some(id),
             Ok(Command::Close(reply)) => break Some(reply),
-            Err(RecvTimeoutError::Timeout) => adopt(&mut files),
+            Err(RecvTimeoutError::Timeout) => {
+                adopt(&mut files);
+                adopt_at = Instant::now() + ADOPT_INTERVAL;
+            }
             Err(RecvTimeoutError::Disconnected) => break None,
         }
         if let Some(id) = confirmed {
@@ -180,12 +194,11 @@ fn run(mut files: SpoolFiles, commands: &Receiver<Command>, content: &watch::Sen
 }
 
 fn adopt(files: &mut SpoolFiles) {
-    match files.adopt_orphans() {
-        Ok(0) => {}
-        Ok(records) => tracing::info!(
+    let records = files.adopt_orphans();
+    if records > 0 {
+        tracing::info!(
             records,
             "records of an ended process found in the spool; they are published now"
-        ),
-        Err(error) => tracing::warn!(%error, "the spool's directory cannot be read"),
+        );
     }
 }

@@ -73,6 +73,7 @@ async fn watch(
         let stored = streams.ok().and_then(|recorders| stored_by_all(&recorders));
         let oldest = recorder.oldest_buffered();
         let sent = oldest.is_none_or(|since| since.elapsed() < quiet);
+        let sent = sent && !recorder.has_unread_files();
         let observed = Observation {
             at: Instant::now(),
             now,

@@ -299,7 +299,9 @@ impl Reaper {
         let recorded = async {
             // A message is recorded before it is settled.
             let before = |oldest: std::time::Instant| oldest <= read_at;
-            while self.recorder.oldest_buffered().is_some_and(before) {
+            while self.recorder.oldest_buffered().is_some_and(before)
+                || self.recorder.has_unread_files()
+            {
                 tokio::time::sleep(POLL_INTERVAL / 10).await;
             }
         };

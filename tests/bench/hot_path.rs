@@ -37,6 +37,7 @@ fn message(bytes: usize) -> Message {
         generation: 0,
         attempt: 1,
         deferrals: 0,
+        hold: 0,
         not_before: None,
         scheduled_at: None,
         traceparent: None,

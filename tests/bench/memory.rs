@@ -168,6 +168,7 @@ fn first_or_retry(target: SocketAddr, due: Option<Duration>) -> broker::BrokerMe
         generation: 0,
         attempt: if due.is_some() { 2 } else { 1 },
         deferrals: 0,
+        hold: 0,
         not_before,
         scheduled_at: None,
         traceparent: None,

@@ -61,6 +61,7 @@ pub(crate) fn message(url: &str) -> Message {
         generation: 0,
         attempt: 1,
         deferrals: 0,
+        hold: 0,
         not_before: None,
         scheduled_at: None,
         traceparent: None,

@@ -11,6 +11,7 @@
 //! - `faults/`: failures of RabbitMQ and of a dispatcher
 //! - `embedded/`: `ringback serve` and `ringback dev` on one data directory
 //! - `rabbitmq/`: the connection to RabbitMQ and its conformance
+//! - `drills/`: the sentence that an operator reads when something is wrong
 //! - `harness/`: the test harness itself
 //! - `fixtures.rs`: the gateways that tests share
 //!
@@ -27,6 +28,7 @@
 mod accept;
 mod admin;
 mod delivery;
+mod drills;
 mod embedded;
 mod faults;
 mod fixtures;

@@ -114,6 +114,16 @@ impl Process {
         }
     }
 
+    /// Freezes it (SIGSTOP): its connections stay open, and it answers nothing.
+    pub fn freeze(&self) {
+        cleanup::signal(self.pid(), "STOP");
+    }
+
+    /// Ends a freeze.
+    pub fn thaw(&self) {
+        cleanup::signal(self.pid(), "CONT");
+    }
+
     /// Asks it to reload its settings.
     pub fn sighup(&mut self) {
         if self.ended().is_none() {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use delivery::auth::KeyHash;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::de::{self, IntoDeserializer as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const MAX_TOKEN_NAME_BYTES: usize = 128;
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -66,24 +67,27 @@ pub struct TokenConfig {
     /// The SHA-256 of the token (`sha256:...`).
     #[serde(serialize_with = "runtime::config::mask_text")]
     pub hash: String,
-    /// What the token grants.
-    pub role: Role,
+    /// What the token grants: a role, or several separated by commas.
+    pub role: Roles,
 }
 
-/// What an operator may do. Each role includes those before it.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+/// What an operator may do. `Payload` stands beside the others: none of them includes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Read everything.
-    #[default]
+    /// Read everything but payloads.
     Read,
-    /// Replay, discard and cancel callbacks.
+    /// Read payloads too: messages, and what targets answered.
+    Payload,
+    /// Read everything but payloads; replay, discard and cancel callbacks.
     Replay,
-    /// Everything.
+    /// Everything but payloads.
     Configure,
 }
+
+/// The roles of a token: at least one, sorted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles(Vec<Role>);
 
 impl Role {
     /// The name in settings and messages.
@@ -91,6 +95,7 @@ impl Role {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Payload => "payload",
             Self::Replay => "replay",
             Self::Configure => "configure",
         }
@@ -100,6 +105,88 @@ impl Role {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Roles {
+    /// Whether one of them grants what `needed` grants.
+    #[must_use]
+    pub fn grant(&self, needed: Role) -> bool {
+        let has = |role| self.0.contains(&role);
+        match needed {
+            Role::Read => true, // Each of them.
+            Role::Payload => has(Role::Payload),
+            Role::Replay => has(Role::Replay) || has(Role::Configure),
+            Role::Configure => has(Role::Configure),
+        }
+    }
+}
+
+impl Default for Roles {
+    fn default() -> Self {
+        Role::Read.into()
+    }
+}
+
+impl From<Role> for Roles {
+    fn from(role: Role) -> Self {
+        Self(vec![role])
+    }
+}
+
+/// As in the settings: `configure,payload`.
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.0.iter().map(|role| role.as_str()).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl Serialize for Roles {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Roles {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(RolesVisitor)
+    }
+}
+
+/// Reads a list, or text whose items are separated by commas.
+struct RolesVisitor;
+
+impl RolesVisitor {
+    fn roles<E: de::Error>(mut roles: Vec<Role>) -> Result<Roles, E> {
+        roles.sort_unstable();
+        roles.dedup();
+        match roles.is_empty() {
+            true => Err(E::custom("it names no role")),
+            false => Ok(Roles(roles)),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for RolesVisitor {
+    type Value = Roles;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("read, payload, replay or configure, or several of them")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Roles, E> {
+        let names = text.split(',').map(str::trim);
+        let roles = names.map(|name| Role::deserialize(name.into_deserializer()));
+        Self::roles(roles.collect::<Result<_, E>>()?)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Roles, A::Error> {
+        let mut roles = Vec::new();
+        while let Some(role) = list.next_element()? {
+            roles.push(role);
+        }
+        Self::roles(roles)
     }
 }
 
@@ -173,6 +260,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    const ALL: [Role; 4] = [Role::Read, Role::Payload, Role::Replay, Role::Configure];
 
     fn reported(config: &AdminConfig) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -250,7 +339,7 @@ mod tests {
             "token": "secret",
             "tokens": {"ann": {"hash": hash, "role": "configure"}},
         }));
-        assert_eq!(config.tokens["ann"].role, Role::Configure);
+        assert_eq!(config.tokens["ann"].role, Role::Configure.into());
         let shown = serde_json::to_value(&config).unwrap();
         assert_eq!(shown["token"], "***");
         assert_eq!(
@@ -279,9 +368,48 @@ mod tests {
 
     #[test]
     fn a_role_is_written_as_it_is_read() {
-        for role in [Role::Read, Role::Replay, Role::Configure] {
+        for role in ALL {
             assert_eq!(serde_json::to_value(role).unwrap(), role.as_str());
+            let roles = Roles::from(role);
+            assert_eq!(serde_json::to_value(&roles).unwrap(), role.as_str());
         }
-        assert!(Role::Read < Role::Replay && Role::Replay < Role::Configure);
+        let two = Roles(vec![Role::Payload, Role::Configure]);
+        for written in [
+            json!("configure, payload"),
+            json!(["payload", "configure", "payload"]),
+            serde_json::to_value(&two).unwrap(),
+        ] {
+            let read: Roles = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(read, two, "{written}");
+        }
+        for wrong in [
+            json!(""),
+            json!([]),
+            json!("admin"),
+            json!("read;payload"),
+            json!(7),
+        ] {
+            let read: Result<Roles, _> = serde_json::from_value(wrong.clone());
+            assert!(read.is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_other_role_includes_payloads() {
+        let granted = |role: Role| {
+            let roles = Roles::from(role);
+            ALL.map(|needed| roles.grant(needed))
+        };
+        // Read, payload, replay, configure.
+        assert_eq!(granted(Role::Read), [true, false, false, false]);
+        assert_eq!(granted(Role::Payload), [true, true, false, false]);
+        assert_eq!(granted(Role::Replay), [true, false, true, false]);
+        assert_eq!(granted(Role::Configure), [true, false, true, true]);
+        let both = Roles(vec![Role::Payload, Role::Replay]);
+        assert_eq!(
+            ALL.map(|needed| both.grant(needed)),
+            [true, true, true, false]
+        );
+        assert_eq!(Roles::default(), Role::Read.into());
     }
 }

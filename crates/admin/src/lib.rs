@@ -4,12 +4,17 @@
 //! - `config.rs`: the sections `admin` and `dead_letters` of the settings.
 //! - `api/`: the server. Start at `api/routes.rs`, the table of routes;
 //!   `docs/reference/operators-api.md` documents each of them.
+//! - `control/`: the control plane, by which all processes are asked.
+//! - `doctor/`: the checks of `ringback doctor`, without I/O.
 //! - `cli/`: the commands (`ringback dead-letters`, `callback`, `pause`, ...). They call the API of a
 //!   running process, because that process locks the embedded store and its journal.
 
 mod api;
 pub mod cli;
 mod config;
+mod control;
+pub mod doctor;
 
-pub use api::{AdminDependencies, AdminMetrics, Reconciler, routes_table, serve};
-pub use config::{AdminConfig, DeadLettersConfig, Role, TokenConfig};
+pub use api::{AdminDependencies, AdminMetrics, DoctorSources, Reconciler, routes_table, serve};
+pub use config::{AdminConfig, DeadLettersConfig, Role, Roles, TokenConfig};
+pub use control::{ControlPlane, Responder};

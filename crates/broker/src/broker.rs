@@ -1,5 +1,6 @@
 //! The broker and its consumers, with either adapter behind them.
 
+use crate::control::Control;
 use crate::embedded::{EmbeddedBroker, EmbeddedConsumer, EmbeddedOptions};
 use crate::faults::BrokerFaults;
 use crate::message::{BrokerMessage, Queue, Route};
@@ -169,6 +170,15 @@ impl Broker {
         match &self.0 {
             BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.reply(address, reply),
             BrokerAdapter::Embedded(embedded) => embedded.reply(&address, &reply),
+        }
+    }
+
+    /// Listens for what is sent to all processes of the gateway, and for replies to this listener.
+    /// One for each process; with RabbitMQ on a connection of its own, which nothing waits for.
+    pub fn control(&self) -> Control {
+        match &self.0 {
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.control(),
+            BrokerAdapter::Embedded(embedded) => embedded.control(),
         }
     }
 

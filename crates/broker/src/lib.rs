@@ -9,6 +9,7 @@
 //!
 //! - `broker.rs`: [`Broker`] and [`Consumer`], with either adapter behind them.
 //! - `config.rs`: [`BrokerConfig`], the settings section `broker`.
+//! - `control.rs`: [`Control`], best-effort messages to all processes.
 //! - `faults.rs`: [`BrokerFaults`], what is wrong with single queues and exchanges.
 //! - `message.rs`: [`BrokerMessage`], [`Queue`], and where a message is published.
 //! - `publish_error.rs`: [`PublishError`].
@@ -24,6 +25,7 @@ mod broker;
 mod config;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod control;
 pub mod embedded;
 mod faults;
 mod message;
@@ -36,6 +38,7 @@ mod state;
 
 pub use broker::{Broker, Consumer, PublishMark, Removal};
 pub use config::BrokerConfig;
+pub use control::{Control, ControlSender};
 pub use embedded::EmbeddedOptions;
 pub use faults::{BrokerFaults, FaultEvent, FaultKind};
 pub use message::{BrokerMessage, Queue};

@@ -16,8 +16,12 @@ pub struct Received {
     pub body: Bytes,
     /// Whether the broker delivered it before (a crash, a lost connection, or a drop).
     pub redelivered: bool,
-    /// Why it was dead-lettered or quarantined, if it was. Always `None` from the embedded store.
+    /// Why it was dead-lettered or quarantined, if it was. The embedded store tells this of unreadable
+    /// messages only.
     pub reason: Option<String>,
+    /// If it was quarantined: the queue that it was read from, and when in Unix ms. `None` where its
+    /// headers do not tell.
+    pub quarantined: (Option<String>, Option<u64>),
     pub(crate) settler: Settler,
 }
 

@@ -34,6 +34,8 @@ pub enum Settlement {
     Quarantine {
         /// Why, as a header for people. Never the bytes themselves.
         reason: String,
+        /// When, in Unix ms.
+        at: u64,
     },
 }
 
@@ -45,7 +47,9 @@ pub struct Unsettled;
 /// Header of a dead letter or an unreadable message: why, in a word or a sentence.
 pub(crate) const REASON_HEADER: &str = "ringback-reason";
 /// Header of an unreadable message: the queue that it was read from.
-const FROM_HEADER: &str = "ringback-from";
+pub(crate) const FROM_HEADER: &str = "ringback-from";
+/// Header of an unreadable message: when it was quarantined, in Unix ms.
+pub(crate) const AT_HEADER: &str = "ringback-at";
 /// The kind of a message that could not be decoded.
 const UNREADABLE_KIND: &str = "unreadable";
 
@@ -62,13 +66,14 @@ impl Settlement {
                 message.headers.push((REASON_HEADER, reason.to_owned()));
                 Some((Route::Terminal(Queue::Dead), message))
             }
-            Self::Quarantine { reason } => {
+            Self::Quarantine { reason, at } => {
                 let message = BrokerMessage {
                     id: String::new(),
                     kind: UNREADABLE_KIND,
                     headers: vec![
                         (REASON_HEADER, reason),
                         (FROM_HEADER, queue.as_str().to_owned()),
+                        (AT_HEADER, at.to_string()),
                     ],
                     body,
                 };

@@ -8,6 +8,7 @@
 //!   of a waiting caller.
 //! - `queue/`: the message between ingress and dispatcher, in every version. `golden/` holds files
 //!   of each version: a version is added, never edited.
+//! - `control/`: what the processes of one gateway ask and tell each other.
 //! - `header_name.rs`: which headers of the request to a target only the gateway sets.
 //! - `times.rs`: time conversions, for all crates.
 //! - `json.rs`, `unknown_fields.rs`: JSON serialisation; unknown keys, kept byte for byte.
@@ -15,6 +16,7 @@
 //! Invariants: `request_message` is never decoded and never re-serialised, only sliced and copied;
 //! the text of a [`MessageError`] holds no payload; nothing here panics, whatever the bytes.
 
+pub mod control;
 mod error;
 mod header_name;
 mod json;

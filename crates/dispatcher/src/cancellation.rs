@@ -1,4 +1,4 @@
-//! Looks up whether a callback was cancelled or replayed while it waited.
+//! Looks up whether a callback was cancelled, replayed or retried now while it waited.
 //!
 //! Lookups are batched. Recently cancelled ids are also kept in memory, so that a confirmed
 //! cancellation holds while the journal is unavailable. After a start, lookups that the journal does
@@ -45,6 +45,8 @@ pub(crate) enum SkipReason {
     Cancelled,
     /// The callback was replayed: this message belongs to an older generation.
     Replayed,
+    /// The callback was retried now: this message belongs to an older hold.
+    Retried,
 }
 
 /// The answer to a lookup.
@@ -201,13 +203,14 @@ impl ControlLookup {
         Self { requests, known }
     }
 
-    /// Why the message of this generation must not be attempted, if it must not.
+    /// Why the message of this generation and hold must not be attempted, if it must not.
     pub(crate) async fn skip_reason(
         &self,
         request_id: Uuid,
         generation: u32,
+        hold: u32,
     ) -> Option<SkipReason> {
-        skip_reason(generation, self.look_up(request_id).await)
+        skip_reason(generation, hold, self.look_up(request_id).await)
     }
 
     async fn look_up(&self, request_id: Uuid) -> LookupResult {
@@ -237,10 +240,15 @@ impl ControlLookup {
     }
 }
 
-fn skip_reason(generation: u32, result: LookupResult) -> Option<SkipReason> {
+fn skip_reason(generation: u32, hold: u32, result: LookupResult) -> Option<SkipReason> {
     let cancelled = match result {
         LookupResult::Journal(Some(state)) if state.generation > generation => {
             return Some(SkipReason::Replayed);
+        }
+        LookupResult::Journal(Some(state))
+            if state.generation == generation && state.hold > hold =>
+        {
+            return Some(SkipReason::Retried);
         }
         LookupResult::Journal(state) => state.is_some_and(|state| state.cancelled),
         // A replay after the cancellation has a later generation.
@@ -361,6 +369,7 @@ mod tests {
     fn state(generation: u32, cancelled: bool) -> LookupResult {
         LookupResult::Journal(Some(ControlState {
             generation,
+            hold: 0,
             status: CallbackStatus::Retrying,
             cancelled,
             discarded: false,
@@ -389,7 +398,33 @@ mod tests {
                 Some(SkipReason::Cancelled),
             ),
         ] {
-            assert_eq!(skip_reason(1, result), expected, "{result:?}");
+            assert_eq!(skip_reason(1, 0, result), expected, "{result:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_an_older_hold_is_stale_within_its_generation() {
+        let held = |generation, hold, cancelled| {
+            LookupResult::Journal(Some(ControlState {
+                generation,
+                hold,
+                status: CallbackStatus::Retrying,
+                cancelled,
+                discarded: false,
+            }))
+        };
+        for (result, expected) in [
+            (held(1, 1, false), None),
+            // The journal does not know yet that it was retried again.
+            (held(1, 0, false), None),
+            (held(1, 2, false), Some(SkipReason::Retried)),
+            (held(1, 2, true), Some(SkipReason::Retried)),
+            (held(1, 1, true), Some(SkipReason::Cancelled)),
+            // Holds are counted within a generation.
+            (held(0, 2, false), None),
+            (held(2, 0, false), Some(SkipReason::Replayed)),
+        ] {
+            assert_eq!(skip_reason(1, 1, result), expected, "{result:?}");
         }
     }
 
@@ -439,6 +474,7 @@ mod tests {
             self.asking.send_modify(|(asking, _)| *asking -= 1);
             let cancelled = ControlState {
                 generation: 0,
+                hold: 0,
                 status: CallbackStatus::Retrying,
                 cancelled: true,
                 discarded: false,
@@ -487,7 +523,7 @@ mod tests {
         let lookup = Arc::new(ControlLookup::start_with(&journal, NEVER));
         let looking = [cancelled, other].map(|id| {
             let lookup = Arc::clone(&lookup);
-            tokio::spawn(async move { lookup.skip_reason(id, 0).await })
+            tokio::spawn(async move { lookup.skip_reason(id, 0, 0).await })
         });
         // Longer than the journal is waited for at any other time.
         tokio::time::sleep(JOURNAL_TIMEOUT + REFRESH_INTERVAL).await;
@@ -518,9 +554,9 @@ mod tests {
         let mut first_read = lookup.known.first_read.subscribe();
         first_read.wait_for(|read| *read).await.unwrap();
         journal.up.send_replace(false);
-        let skipped = lookup.skip_reason(Uuid::from_u128(3), 0).await;
+        let skipped = lookup.skip_reason(Uuid::from_u128(3), 0, 0).await;
         assert_eq!(skipped, Some(SkipReason::Cancelled));
-        assert_eq!(lookup.skip_reason(Uuid::from_u128(4), 0).await, None);
+        assert_eq!(lookup.skip_reason(Uuid::from_u128(4), 0, 0).await, None);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The context and the result of an attempt.
 
 use crate::cancellation::ControlLookup;
+use crate::held::HeldCallbacks;
 use crate::http::client::HttpSender;
 use crate::limits::limiter::TargetLimiter;
 use crate::metrics::DispatcherMetrics;
 use crate::policy::route::RouteResolver;
 use broker::{Broker, Settlement};
 use contract::ReplyCode;
-use journal::{Record, Recorder};
+use journal::{Keep, Record, Recorder};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +19,9 @@ pub(crate) struct AttemptContext {
     pub(crate) limiter: Arc<TargetLimiter>,
     pub(crate) sender: HttpSender,
     pub(crate) metrics: Arc<DispatcherMetrics>,
+    pub(crate) held: HeldCallbacks,
     pub(crate) journal: Option<AttemptJournal>,
-    /// Cancelled when the stop begins: messages that wait for a permit then return to their queue.
+    /// Cancelled when the stop begins.
     pub(crate) stop: CancellationToken,
 }
 
@@ -29,6 +31,8 @@ pub(crate) struct AttemptJournal {
     pub(crate) control: ControlLookup,
     /// Records attempts.
     pub(crate) recorder: Recorder,
+    /// What their records carry.
+    pub(crate) keep: Keep,
 }
 
 impl AttemptContext {
@@ -36,10 +40,23 @@ impl AttemptContext {
         self.journal.as_ref().map(|journal| &journal.control)
     }
 
+    pub(crate) fn keep(&self) -> Keep {
+        self.journal
+            .as_ref()
+            .map_or(NOTHING, |journal| journal.keep)
+    }
+
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.journal.as_ref().map(|journal| &journal.recorder)
     }
 }
+
+/// What records carry where there is no journal.
+const NOTHING: Keep = Keep {
+    waiting: false,
+    delivered: false,
+    answers: false,
+};
 
 /// What follows from a message.
 pub(crate) struct AttemptResult {

@@ -11,6 +11,7 @@
 //! - `rescuer.rs`: rescues messages from the queues that no attempt reads; `rescue_pause.rs`: how long
 //!   it waits when they come back
 //! - `concurrency.rs`: how many messages are in memory, and whose slots they take
+//! - `held.rs`: which callbacks are in memory
 //! - `context.rs`: the context and the result of an attempt
 //! - `config/`: settings
 //! - `metrics/`: metrics
@@ -22,6 +23,7 @@ mod concurrency;
 mod config;
 mod context;
 mod deferral;
+mod held;
 mod http;
 mod limits;
 mod metrics;
@@ -36,9 +38,11 @@ mod worker;
 pub use attempt::record::origin_of;
 pub use attempt::settlement::to_broker_message;
 pub use config::{AutoPauseConfig, CalleeAuth, CalleeConfig, DispatcherConfig, validate_callees};
+pub use held::HeldCallbacks;
+pub use http::certificates::CertificateExpiries;
 pub use http::dns::addresses_of;
-pub use limits::pauses::PauseRegistry;
+pub use limits::pauses::{PauseCounts, PauseKey, PauseRegistry, Switch};
 pub use limits::target_stats::TargetStatsHandle;
 pub use metrics::DispatcherMetrics;
-pub use policy::delivery_policy::{DeliveryPolicy, PolicyConfig, PolicyHandle};
-pub use worker::{Dependencies, Dispatcher, StartError};
+pub use policy::delivery_policy::{DeliveryPolicy, PolicyConfig, PolicyHandle, tls_host};
+pub use worker::{Dependencies, Dispatcher, StartError, check};

@@ -1,7 +1,7 @@
 //! Tests of the whole dispatcher, on the embedded broker.
 
 use crate::config::DispatcherConfig;
-use crate::limits::pauses::PauseRegistry;
+use crate::limits::pauses::{PauseKey, PauseRegistry, Switch};
 use crate::metrics::DispatcherMetrics;
 use crate::policy::delivery_policy::PolicyConfig;
 use crate::to_broker_message;
@@ -15,6 +15,7 @@ use delivery::{CalleeRegistry, Guard, Guards, Outcome};
 use runtime::MetricsRegistry;
 use runtime::clock::now_ms;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,7 @@ pub(crate) fn message() -> Message {
         generation: 0,
         attempt: 1,
         deferrals: 0,
+        hold: 0,
         not_before: None,
         scheduled_at: None,
         traceparent: None,
@@ -63,8 +65,16 @@ fn value(registry: &MetricsRegistry, series: &str) -> usize {
     value.map_or(0, |value| value.parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_more_panics_than_messages_fit_into_memory_everything_is_delivered() {
+/// A dispatcher of the smallest concurrency, on a broker in a new directory.
+struct Fixture {
+    broker: Broker,
+    dispatcher: Dispatcher,
+    pauses: PauseRegistry,
+    registry: MetricsRegistry,
+    directory: PathBuf,
+}
+
+fn fixture() -> Fixture {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let name = format!("ringback-dispatcher-{}", Uuid::now_v7());
     let directory = std::env::temp_dir().join(name);
@@ -74,9 +84,6 @@ async fn after_more_panics_than_messages_fit_into_memory_everything_is_delivered
         publish_timeout: Duration::from_secs(40),
     });
     let broker = broker.unwrap();
-    for _ in 0..COUNT {
-        broker.publish(to_broker_message(&message())).await.unwrap();
-    }
     let config = DispatcherConfig {
         first_concurrency: 1,
         retry_concurrency: 1,
@@ -96,7 +103,7 @@ async fn after_more_panics_than_messages_fit_into_memory_everything_is_delivered
         app_signing_secrets: BTreeMap::new(),
         app_in_flight: BTreeMap::new(),
     };
-    let registry = MetricsRegistry::new();
+    let (registry, pauses) = (MetricsRegistry::new(), PauseRegistry::default());
     let dependencies = Dependencies {
         broker: broker.clone(),
         registry: Arc::new(CalleeRegistry::new([]).unwrap()),
@@ -106,9 +113,30 @@ async fn after_more_panics_than_messages_fit_into_memory_everything_is_delivered
         )),
         metrics: Arc::new(registry.add(DispatcherMetrics::register)),
         journal: None,
-        pauses: PauseRegistry::default(),
+        pauses: pauses.clone(),
     };
-    let mut dispatcher = Dispatcher::new(&policy, dependencies).unwrap();
+    let dispatcher = Dispatcher::new(&policy, dependencies).unwrap();
+    Fixture {
+        broker,
+        dispatcher,
+        pauses,
+        registry,
+        directory,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_more_panics_than_messages_fit_into_memory_everything_is_delivered() {
+    let Fixture {
+        broker,
+        mut dispatcher,
+        registry,
+        directory,
+        ..
+    } = fixture();
+    for _ in 0..COUNT {
+        broker.publish(to_broker_message(&message())).await.unwrap();
+    }
     dispatcher.replace_calls(panic_once);
     let stop = CancellationToken::new();
     let running = tokio::spawn(dispatcher.run(stop.clone()));
@@ -126,5 +154,89 @@ async fn after_more_panics_than_messages_fit_into_memory_everything_is_delivered
     stop.cancel();
     running.await.unwrap();
     assert_eq!(value(&registry, in_flight), 0);
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+/// In place of the call: answers 200.
+fn accept(_: &Message) -> Outcome {
+    Outcome::Answered {
+        status: 200,
+        retry_after: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_deliveries_are_stopped_everything_stays_in_its_queue() {
+    let Fixture {
+        broker,
+        mut dispatcher,
+        pauses,
+        registry,
+        directory,
+    } = fixture();
+    dispatcher.replace_calls(accept);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(dispatcher.run(stop.clone()));
+    let wait = async |what: &str, condition: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !condition() {
+            let page = registry.encode();
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what}: {page}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let delivered = || value(&registry, "ringback_delivery_latency_seconds_count");
+    let switch = PauseKey::Switch(Switch::Deliveries);
+    for round in 1..=2 {
+        let stopped = pauses.pause(&switch, "ann".to_owned(), "quiet".to_owned());
+        assert!(stopped.await.unwrap());
+        for _ in 0..COUNT {
+            broker.publish(to_broker_message(&message())).await.unwrap();
+        }
+        // Not even read ahead.
+        let ready = || broker.depths().borrow().first.current() == Some(30);
+        wait("all are ready", &ready).await;
+        assert_eq!(delivered(), (round - 1) * COUNT);
+        assert!(pauses.resume(&switch).await.unwrap().is_some());
+        wait("all are delivered", &|| delivered() == round * COUNT).await;
+    }
+    let page = registry.encode();
+    assert!(!page.contains("ringback_deferrals_total{"), "{page}");
+    stop.cancel();
+    running.await.unwrap();
+    let _ = std::fs::remove_dir_all(directory);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_apps_callback_to_no_target_spends_no_attempt() {
+    let Fixture {
+        broker,
+        mut dispatcher,
+        pauses,
+        registry,
+        directory,
+    } = fixture();
+    dispatcher.replace_calls(accept);
+    let app = PauseKey::App("app".into());
+    let paused = pauses.pause(&app, "ann".to_owned(), "quiet".to_owned());
+    assert!(paused.await.unwrap());
+    let nowhere = Message {
+        callback_url: None,
+        callee_no: Some("GONE".to_owned()),
+        ..message()
+    };
+    broker.publish(to_broker_message(&nowhere)).await.unwrap();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(dispatcher.run(stop.clone()));
+    let begun = Instant::now();
+    while value(&registry, "ringback_deferrals_total{reason=\"paused\"}") == 0 {
+        let page = registry.encode();
+        assert!(begun.elapsed() < Duration::from_secs(60), "{page}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let page = registry.encode();
+    assert!(!page.contains("ringback_attempts_total{"), "{page}");
+    stop.cancel();
+    running.await.unwrap();
     let _ = std::fs::remove_dir_all(directory);
 }

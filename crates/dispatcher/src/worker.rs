@@ -3,7 +3,9 @@
 use crate::attempt::process_message;
 use crate::cancellation::ControlLookup;
 use crate::concurrency::{max_in_flight, prefetch};
+use crate::config::DispatcherConfig;
 use crate::context::{AttemptContext, AttemptJournal};
+use crate::held::HeldCallbacks;
 use crate::http::client::HttpSender;
 use crate::http::connections::TargetConnections;
 use crate::http::dns::Resolver;
@@ -19,6 +21,8 @@ use crate::rescuer::{RescueQueue, Rescuer};
 use broker::Broker;
 use delivery::{CalleeRegistry, Guards};
 use journal::JournalHandle;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use runtime::{ConfigError, open_files};
 use std::pin::pin;
 use std::sync::Arc;
@@ -42,7 +46,7 @@ pub struct Dependencies {
     pub metrics: Arc<DispatcherMetrics>,
     /// Asked for cancellations before each retry, and takes the records of attempts.
     pub journal: Option<JournalHandle>,
-    /// Paused targets and callees.
+    /// The pauses in force. The process [keeps them up to date](PauseRegistry::run).
     pub pauses: PauseRegistry,
 }
 
@@ -68,6 +72,29 @@ pub struct Dispatcher {
     shutdown_timeout: Duration,
 }
 
+/// Checks what the start of a dispatcher checks: settings, files, clients and the resolver. Call it
+/// inside a Tokio runtime.
+///
+/// # Errors
+/// As [`Dispatcher::new`].
+pub fn check(
+    config: &PolicyConfig<'_>,
+    registry: Arc<CalleeRegistry>,
+    guards: &Guards,
+) -> Result<(), StartError> {
+    let dispatcher = config.dispatcher;
+    let resolver = resolver(dispatcher)?;
+    let connections = TargetConnections::new(1, 1, Gauge::default(), Counter::default());
+    let clients = ClientFactory::new(dispatcher, resolver, connections);
+    PolicyHandle::new(config, registry, guards, clients)?;
+    Ok(())
+}
+
+fn resolver(config: &DispatcherConfig) -> Result<Resolver, StartError> {
+    Resolver::new(&config.dns_servers, config.connect_timeout)
+        .map_err(|error| StartError::Resolver(error.to_string()))
+}
+
 impl Dispatcher {
     /// Builds the clients; takes no messages yet. Call it inside a Tokio runtime.
     ///
@@ -83,8 +110,7 @@ impl Dispatcher {
             pauses,
         } = dependencies;
         let dispatcher = config.dispatcher;
-        let resolver = Resolver::new(&dispatcher.dns_servers, dispatcher.connect_timeout)
-            .map_err(|error| StartError::Resolver(error.to_string()))?;
+        let resolver = resolver(dispatcher)?;
         let connections = TargetConnections::new(
             open_files::for_targets(),
             max_in_flight([dispatcher.first_concurrency, dispatcher.retry_concurrency]),
@@ -95,9 +121,10 @@ impl Dispatcher {
         let policy = PolicyHandle::new(config, registry, &guards, clients)?;
         let (first_concurrency, retry_concurrency) =
             (dispatcher.first_concurrency, dispatcher.retry_concurrency);
-        let journal = journal.map(|JournalHandle { journal, recorder }| AttemptJournal {
-            control: ControlLookup::start(&journal),
-            recorder,
+        let journal = journal.map(|handle| AttemptJournal {
+            control: ControlLookup::start(&handle.journal),
+            recorder: handle.recorder,
+            keep: handle.keep,
         });
         Ok(Self {
             context: AttemptContext {
@@ -106,6 +133,7 @@ impl Dispatcher {
                 limiter: TargetLimiter::new([first_concurrency, retry_concurrency], pauses),
                 sender: HttpSender::new(resolver),
                 metrics,
+                held: HeldCallbacks::default(),
                 journal,
                 stop: CancellationToken::new(),
             },
@@ -123,6 +151,11 @@ impl Dispatcher {
     /// Statistics of the targets that it calls. The handle outlives the run.
     pub fn target_stats(&self) -> TargetStatsHandle {
         TargetStatsHandle::new(&self.context.limiter)
+    }
+
+    /// The callbacks that it holds in memory.
+    pub fn held(&self) -> HeldCallbacks {
+        self.context.held.clone()
     }
 
     /// Makes no calls; each has the outcome that this function returns.
@@ -151,9 +184,7 @@ impl Dispatcher {
             Arc::clone(&context.metrics),
             stop.clone(),
         ));
-        let pauses = context.limiter.pauses();
-        tracker.spawn(pauses.clone().run(stop.clone()));
-        let loaded = pauses.loaded(PAUSES_TIMEOUT);
+        let loaded = context.limiter.pauses().loaded(PAUSES_TIMEOUT);
         stop.run_until_cancelled(loaded).await;
         let prefetch = prefetch([first_concurrency, retry_concurrency]);
         for (queue, prefetch) in [WorkQueue::First, WorkQueue::Retry]
@@ -171,27 +202,66 @@ impl Dispatcher {
     }
 }
 
+/// Consumes a queue until the stop. While deliveries are stopped there is no consumer: what waits stays
+/// where it is, in its order.
 async fn run_queue(
     queue: WorkQueue,
     prefetch: u16,
     context: Arc<AttemptContext>,
     shutdown_timeout: Duration,
 ) {
+    let mut deliveries = context.limiter.pauses().deliveries();
+    loop {
+        let go_on = deliveries.wait_for(Option::is_none);
+        if !matches!(context.stop.run_until_cancelled(go_on).await, Some(Ok(_))) {
+            return;
+        }
+        let halt = context.stop.child_token();
+        let consuming = consume(queue, prefetch, &context, shutdown_timeout, &halt);
+        let halting = async {
+            // An error is impossible: the registry is in the context.
+            let _ = deliveries.wait_for(Option::is_some).await;
+            halt.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = consuming => {}
+            () = halting => {}
+        }
+    }
+}
+
+/// Consumes a queue until `halt`, then waits for the attempts in flight: from the stop on at most for the
+/// shutdown timeout. What was not begun returns to the queue.
+async fn consume(
+    queue: WorkQueue,
+    prefetch: u16,
+    context: &Arc<AttemptContext>,
+    shutdown_timeout: Duration,
+    halt: &CancellationToken,
+) {
     let mut consumer = context.broker.consume(broker_queue(queue), prefetch);
     let (attempts, cut_off) = (TaskTracker::new(), CancellationToken::new());
     // The prefetch bounds how many are in memory, and the limiter how many make a call.
-    while let Some(received) = context.stop.run_until_cancelled(consumer.next()).await {
-        let (cut_off, context) = (cut_off.clone(), Arc::clone(&context));
+    while let Some(received) = halt.run_until_cancelled(consumer.next()).await {
+        let (cut_off, halt, context) = (cut_off.clone(), halt.clone(), Arc::clone(context));
         attempts.spawn(async move {
             // Pinned here: passed by value, it would take its memory twice in the task.
-            let attempt = pin!(process_message(received, queue, &context));
+            let attempt = pin!(process_message(received, queue, &context, &halt));
             cut_off.run_until_cancelled(attempt).await;
         });
     }
     consumer.cancel().await;
     attempts.close();
-    let finished = tokio::time::timeout(shutdown_timeout, attempts.wait()).await;
-    if finished.is_err() {
+    let timeout = async {
+        context.stop.cancelled().await;
+        tokio::time::sleep(shutdown_timeout).await;
+    };
+    let finished = tokio::select! {
+        () = attempts.wait() => true,
+        () = timeout => false,
+    };
+    if !finished {
         tracing::warn!(
             queue = queue_label(queue),
             attempts = attempts.len(),

@@ -202,9 +202,11 @@ impl Authenticator {
         let replayed = self.check_replay(app, &signature, callers.timestamp_tolerance(), now);
         replayed.map_err(|error| match error {
             ReplayError::Replayed => self.fail(AuthError::Replayed, &app.id, peer),
-            ReplayError::Full { wait } => {
-                self.limit(AppLimit::ReplayCache, wait.try_into().unwrap_or(u32::MAX))
-            }
+            ReplayError::Full { wait } => self.limit(
+                AppLimit::ReplayCache,
+                wait.try_into().unwrap_or(u32::MAX),
+                app,
+            ),
         })?;
         self.admit(app, peer)
     }
@@ -243,7 +245,7 @@ impl Authenticator {
         // Dropped on every early return, which decrements the count.
         let permit = RequestPermit(Some(Arc::clone(&usage)));
         if app.max_in_flight.is_some_and(|max| in_flight >= max) {
-            return Err(self.limit(AppLimit::MaxInFlight, IN_FLIGHT_RETRY_SECONDS));
+            return Err(self.limit(AppLimit::MaxInFlight, IN_FLIGHT_RETRY_SECONDS, app));
         }
         if let Some(rate) = app.rate {
             let now = self.started_at.elapsed();
@@ -254,7 +256,11 @@ impl Authenticator {
             let wait = limiter.wait(rate, now);
             if !wait.is_zero() {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                return Err(self.limit(AppLimit::Rate, seconds.try_into().unwrap_or(u32::MAX)));
+                return Err(self.limit(
+                    AppLimit::Rate,
+                    seconds.try_into().unwrap_or(u32::MAX),
+                    app,
+                ));
             }
             limiter.take(rate, now);
         }
@@ -278,9 +284,9 @@ impl Authenticator {
         Arc::clone(usage)
     }
 
-    fn limit(&self, limit: AppLimit, retry_after: u32) -> Rejection {
+    fn limit(&self, limit: AppLimit, retry_after: u32, app: &RegisteredApp) -> Rejection {
         self.metrics.rate_limited(limit);
-        Answer::TooManyRequests { retry_after }.into()
+        Rejection::from(Answer::TooManyRequests { retry_after }).of_app(Some(&app.id))
     }
 
     fn fail(&self, reason: AuthError, app_id: &str, peer: Peer) -> Rejection {
@@ -297,7 +303,11 @@ impl Authenticator {
             );
         }
         match reason.is_forbidden() {
-            true => Answer::Forbidden.into(),
+            // An app that is forbidden something is known; a failed authentication proves no app.
+            true => {
+                let app_id = Some(app_id).filter(|app_id| !app_id.is_empty());
+                Rejection::from(Answer::Forbidden).of_app(app_id)
+            }
             false => Answer::Unauthorized.into(),
         }
     }

@@ -18,6 +18,7 @@ use crate::load::LoadTracker;
 use crate::message::{OutgoingMessage, compose};
 use crate::metrics::IngressMetrics;
 use crate::rejection::Rejection;
+use crate::traffic::AppTraffic;
 use crate::validate_target::ValidatedRequest;
 use crate::wait::reply::{ReplyListener, ReplyWaiter};
 
@@ -36,6 +37,7 @@ pub(crate) struct Enqueuer {
     pub(crate) replies: ReplyListener,
     pub(crate) journal: Option<JournalHandle>,
     pub(crate) metrics: Arc<IngressMetrics>,
+    pub(crate) traffic: AppTraffic,
 }
 
 /// Admits callbacks by what is unfinished, and counts those that were accepted.
@@ -142,7 +144,7 @@ impl Enqueuer {
         let OutgoingMessage {
             message,
             delay,
-            accepted,
+            mut accepted,
         } = compose(
             request.validated,
             request.traceparent,
@@ -150,6 +152,9 @@ impl Enqueuer {
             reply_to,
             now_ms(),
         );
+        if delay.is_some() && self.keeps_waiting() {
+            accepted.message = Some(message.body.clone());
+        }
         let confirmed = match delay {
             None => self.broker.publish(message).await,
             Some(delay) => self.broker.publish_later(message, delay).await,
@@ -161,6 +166,13 @@ impl Enqueuer {
             delayed: delay.is_some(),
             accepted,
         })
+    }
+
+    /// Whether the journal keeps the messages of callbacks that wait.
+    fn keeps_waiting(&self) -> bool {
+        self.journal
+            .as_ref()
+            .is_some_and(|journal| journal.keep.waiting)
     }
 
     fn unconfirmed(&self, error: &PublishError, request_id: Uuid) -> Rejection {
@@ -181,6 +193,7 @@ impl Enqueuer {
         Rejection {
             answer: Answer::Unavailable,
             request_id,
+            app_id: None,
         }
     }
 
@@ -212,6 +225,7 @@ impl Enqueuer {
             }
         };
         self.metrics.accepted();
+        self.traffic.accepted(&accepted.origin.app_id);
         self.admission
             .load
             .accepted(&accepted.origin.app_id, delayed);

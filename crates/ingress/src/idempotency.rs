@@ -192,6 +192,7 @@ fn next_step(claimed: JournalResult<Claimed>, pending: Option<Uuid>, overdue: bo
             ClaimStep::Reject(Rejection {
                 answer: Answer::Unavailable,
                 request_id: pending,
+                app_id: None,
             })
         }
     }

@@ -9,9 +9,12 @@
 //! - `validate_target.rs`: rejects targets that must not be called.
 //! - `admission.rs`: decides whether a callback is admitted. `load/`: the figures that it decides
 //!   by.
+//! - `traffic.rs`: how the requests of each app were answered in the last minute.
+//! - `intake.rs`: the switch that stops intake.
 //! - `enqueue.rs`: publishes and records a callback. `message.rs`: the message it publishes.
 //! - `idempotency.rs`: one callback per idempotency key.
 //! - `lookup.rs`: finds and cancels callbacks. `watermark.rs`: what has left the journal's queue.
+//! - `holders.rs`: asks whether a process holds a callback now.
 //! - `preferences.rs`: `Prefer: wait=N`. `wait/`: waits for an attempt or a final status.
 //! - `rejection.rs`, `response.rs`, `report.rs`: rejections, HTTP responses, callback reports.
 //!
@@ -21,7 +24,9 @@ mod admission;
 mod auth;
 pub mod config;
 mod enqueue;
+mod holders;
 mod idempotency;
+mod intake;
 mod load;
 mod lookup;
 mod message;
@@ -34,6 +39,7 @@ mod response;
 mod routes;
 mod server;
 mod state;
+mod traffic;
 mod validate_target;
 mod wait;
 mod watermark;
@@ -42,6 +48,8 @@ mod watermark;
 mod tests;
 
 pub use config::{AppConfig, AuthConfig, HttpStatusMode, IngressConfig};
+pub use holders::IsHeld;
 pub use metrics::IngressMetrics;
 pub use server::serve;
 pub use state::IngressDependencies;
+pub use traffic::AppTraffic;

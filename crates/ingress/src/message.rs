@@ -40,6 +40,7 @@ pub(crate) fn compose(
         generation: 0,
         attempt: 1,
         deferrals: 0,
+        hold: 0,
         not_before: delay.map(|seconds| accepted_at + u64::from(seconds) * 1_000),
         scheduled_at: None, // At `accepted_at`.
         traceparent,
@@ -84,7 +85,8 @@ fn accepted_record(message: &Message, target: String) -> Record {
             not_before: message.not_before,
         },
         attempted: None,
-        dead_letter: None,
+        hold: 0,
+        message: None,
     }
 }
 
@@ -162,7 +164,8 @@ mod tests {
             at,
             state,
             attempted,
-            dead_letter,
+            hold,
+            message: kept,
         } = outgoing.accepted;
         assert_eq!(origin.request_id, message.request_id);
         assert_eq!(
@@ -176,8 +179,8 @@ mod tests {
             (message.accepted_at, message.accepted_at)
         );
         assert_eq!(
-            (generation, attempt, attempted, dead_letter),
-            (0, 1, None, None)
+            (generation, hold, attempt, attempted, kept),
+            (0, 0, 1, None, None)
         );
         let not_before = Some(1_700_000_060_123);
         assert_eq!(state, RecordedState::Queued { not_before });

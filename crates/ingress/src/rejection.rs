@@ -10,6 +10,8 @@ pub(crate) struct Rejection {
     pub(crate) answer: Answer,
     /// Present only if the callback may have been accepted nevertheless.
     pub(crate) request_id: Option<Uuid>,
+    /// The app that sent it, as far as it is known.
+    pub(crate) app_id: Option<String>,
 }
 
 impl Rejection {
@@ -18,7 +20,16 @@ impl Rejection {
         Self {
             answer: Answer::Unavailable,
             request_id: Some(request_id),
+            app_id: None,
         }
+    }
+
+    /// The same, of this app, unless its app is known already.
+    pub(crate) fn of_app(mut self, app_id: Option<&str>) -> Self {
+        if self.app_id.is_none() {
+            self.app_id = app_id.map(str::to_owned);
+        }
+        self
     }
 }
 
@@ -27,6 +38,7 @@ impl From<Answer> for Rejection {
         Self {
             answer,
             request_id: None,
+            app_id: None,
         }
     }
 }

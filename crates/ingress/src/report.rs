@@ -18,13 +18,14 @@ pub(crate) const fn answer_for(status: CallbackStatus) -> Answer {
     }
 }
 
-/// The report at `now`, Unix ms. Of an unaccounted callback it says what was last known.
-pub(crate) fn to_report(callback: &Callback, now: u64) -> Report {
+/// The report at `now`, Unix ms; `held`: a process is known to hold the callback. Of an unaccounted
+/// one it says what was last known.
+pub(crate) fn to_report(callback: &Callback, held: bool, now: u64) -> Report {
     let origin = &callback.origin;
     let open = callback.status.is_unfinished();
     Report {
         request_id: origin.request_id,
-        status: callback.last_known_status(now),
+        status: callback.last_known_status(held),
         reason: callback.reason.clone(),
         created_at: origin.accepted_at,
         next_attempt_at: callback.next_attempt_at.filter(|_| open),
@@ -53,12 +54,12 @@ fn to_report_attempt(attempt: &AttemptRecord) -> ReportAttempt {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use journal::{Origin, Unaccounted};
     use uuid::Uuid;
 
-    fn callback(status: CallbackStatus) -> Callback {
+    pub(crate) fn callback(status: CallbackStatus) -> Callback {
         Callback {
             origin: Origin {
                 request_id: Uuid::now_v7(),
@@ -80,6 +81,8 @@ mod tests {
             discarded_by_retention: false,
             updated_at: 2_000,
             unaccounted: None,
+            hold: 0,
+            has_message: false,
             attempts: Vec::new(),
         }
     }
@@ -87,7 +90,7 @@ mod tests {
     #[test]
     fn the_report_and_the_answer_to_a_wait_agree_on_every_status() {
         for status in CallbackStatus::ALL {
-            let report = to_report(&callback(status), 4_000);
+            let report = to_report(&callback(status), false, 4_000);
             if status != CallbackStatus::Unaccounted {
                 assert_eq!(report.status, status);
             }
@@ -104,7 +107,7 @@ mod tests {
                 last_status,
                 since: 800_000,
             });
-            let report = to_report(&unaccounted, now);
+            let report = to_report(&unaccounted, true, now);
             assert_eq!(report.status, last_status, "never that it is delivered now");
             assert_eq!(report.answer(), Answer::Retrying);
             assert_eq!(report.next_attempt_at, None);
@@ -114,20 +117,23 @@ mod tests {
     #[test]
     fn only_an_open_callback_has_a_next_attempt() {
         for status in CallbackStatus::ALL {
-            let report = to_report(&callback(status), 4_000);
+            let report = to_report(&callback(status), false, 4_000);
             let expected = status.is_unfinished().then_some(5_000);
             assert_eq!(report.next_attempt_at, expected, "{status}");
         }
-        let due = to_report(&callback(CallbackStatus::Queued), 5_000);
-        assert_eq!(due.status, CallbackStatus::Delivering);
+        // Due: it is being delivered if a process holds it, and waits if none is known to.
+        let due = to_report(&callback(CallbackStatus::Queued), false, 5_000);
+        assert_eq!(due.status, CallbackStatus::Queued);
+        let held = to_report(&callback(CallbackStatus::Queued), true, 5_000);
+        assert_eq!(held.status, CallbackStatus::Delivering);
         assert_eq!(due.overdue, None);
-        let later = to_report(&callback(CallbackStatus::Queued), 5_000 + 300_000);
+        let later = to_report(&callback(CallbackStatus::Queued), false, 5_000 + 300_000);
         let overdue = Overdue {
             since: 5_000,
             seconds: 300,
         };
         assert_eq!(later.overdue, Some(overdue));
-        let dead = to_report(&callback(CallbackStatus::Dead), 5_000);
+        let dead = to_report(&callback(CallbackStatus::Dead), true, 5_000);
         assert_eq!(dead.status, CallbackStatus::Dead);
     }
 }

@@ -7,9 +7,10 @@ use broker::Broker;
 use contract::Rules;
 use delivery::auth::CallerRegistry;
 use delivery::{CalleeRegistry, Guards};
-use journal::JournalHandle;
+use journal::{JournalHandle, Pause};
 use runtime::http::{BodyLimits, HttpLimits};
 use runtime::{Health, Reloadable};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -17,10 +18,13 @@ use crate::admission::AdmissionLimits;
 use crate::auth::Authenticator;
 use crate::config::{HttpStatusMode, IngressConfig};
 use crate::enqueue::{AdmissionControl, Enqueuer};
+use crate::holders::{HolderLookup, IsHeld};
+use crate::intake::IntakeSwitch;
 use crate::load::{LoadTracker, follow};
 use crate::lookup::CallbackLookup;
 use crate::metrics::IngressMetrics;
 use crate::preferences::WaitPolicy;
+use crate::traffic::AppTraffic;
 use crate::wait::reply::ReplyListener;
 
 /// What ingress needs from the process it runs in.
@@ -36,6 +40,8 @@ pub struct IngressDependencies {
     pub guards: Reloadable<Guards>,
     /// Where ingress counts.
     pub metrics: Arc<IngressMetrics>,
+    /// Where it counts the requests of each app.
+    pub traffic: AppTraffic,
     /// The bounds of the listener.
     pub http: HttpLimits,
     /// What `/readyz` shows.
@@ -46,6 +52,10 @@ pub struct IngressDependencies {
     pub max_journal_backlog: u64,
     /// How long a publish may take.
     pub publish_timeout: Duration,
+    /// The pause of intake, while operators have stopped it.
+    pub intake: watch::Receiver<Option<Pause>>,
+    /// Asks all processes whether one holds a callback.
+    pub is_held: IsHeld,
 }
 
 pub(crate) struct AppState {
@@ -56,9 +66,12 @@ pub(crate) struct AppState {
     pub(crate) body_limits: BodyLimits,
     pub(crate) wait_policy: WaitPolicy,
     pub(crate) http_status: HttpStatusMode,
+    pub(crate) intake: IntakeSwitch,
     pub(crate) enqueuer: Arc<Enqueuer>,
     pub(crate) lookup: Option<CallbackLookup>,
+    pub(crate) holders: HolderLookup,
     pub(crate) metrics: Arc<IngressMetrics>,
+    pub(crate) traffic: AppTraffic,
     /// Ends the waits of callers when the process stops.
     pub(crate) stop: CancellationToken,
     /// Keeps the figures of admission.
@@ -78,11 +91,14 @@ impl AppState {
             callees,
             guards,
             metrics,
+            traffic,
             http: _,
             health: _,
             journal,
             max_journal_backlog,
             publish_timeout,
+            intake,
+            is_held,
         } = dependencies;
         let lookup = journal
             .clone()
@@ -105,6 +121,7 @@ impl AppState {
                 max: config.max_wait,
             },
             http_status: config.http_status,
+            intake: IntakeSwitch::new(intake),
             enqueuer: Arc::new(Enqueuer {
                 replies: ReplyListener::start(&broker),
                 broker,
@@ -120,9 +137,12 @@ impl AppState {
                 publish_timeout,
                 journal,
                 metrics: Arc::clone(&metrics),
+                traffic: traffic.clone(),
             }),
             lookup,
+            holders: HolderLookup::new(is_held),
             metrics,
+            traffic,
             stop,
             _following: AbortOnDropHandle::new(tokio::spawn(following)),
         }

@@ -48,6 +48,20 @@ pub struct JournalConfig {
         deserialize_with = "read_duration_or_never"
     )]
     pub unaccounted_after: Option<Duration>,
+    /// Whether the message of a callback that waits after its first failure, delay or deferral is kept
+    /// in the journal, so that it can be looked at, retried now and recovered. It is erased when the
+    /// callback is delivered or cancelled.
+    pub keep_waiting: bool,
+    /// How long the message of a delivered callback is kept, so that it can be replayed. 0: not at
+    /// all.
+    #[serde(
+        serialize_with = "humantime_serde::serialize",
+        deserialize_with = "read_duration"
+    )]
+    pub keep_delivered: Duration,
+    /// Whether up to 4 KiB of what a target answers to an attempt that did not deliver is kept,
+    /// masked, for operators who may see payloads.
+    pub keep_answers: bool,
     /// How many records each process buffers in memory before it drops any.
     pub buffer: usize,
     /// A directory in which each process keeps the records that cannot be written at present, so that
@@ -58,6 +72,17 @@ pub struct JournalConfig {
     pub max_backlog: u64,
 }
 
+/// What records carry for operators, beside what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The messages of callbacks that wait.
+    pub waiting: bool,
+    /// The messages of delivered callbacks.
+    pub delivered: bool,
+    /// What targets answered.
+    pub answers: bool,
+}
+
 impl Default for JournalConfig {
     fn default() -> Self {
         Self {
@@ -66,6 +91,9 @@ impl Default for JournalConfig {
             audit_retention: 365 * DAY,
             body_retention: None,
             unaccounted_after: None,
+            keep_waiting: true,
+            keep_delivered: Duration::ZERO,
+            keep_answers: true,
             buffer: 100_000,
             spool_dir: None,
             max_backlog: 1_000_000,
@@ -79,6 +107,16 @@ impl JournalConfig {
     pub fn spool_directory(&self, data_dir: Option<&Path>) -> Option<PathBuf> {
         let in_data_dir = || data_dir.map(|directory| directory.join("spool"));
         self.spool_dir.clone().or_else(in_data_dir)
+    }
+
+    /// What records carry.
+    #[must_use]
+    pub const fn keep(&self) -> Keep {
+        Keep {
+            waiting: self.keep_waiting,
+            delivered: !self.keep_delivered.is_zero(),
+            answers: self.keep_answers,
+        }
     }
 
     /// Reports each bad value: its key within the section, and the reason.
@@ -107,6 +145,11 @@ impl JournalConfig {
         {
             let reason = format!("{} is not an absolute path", path.display());
             report("spool_dir", reason);
+        }
+        if !self.keep_delivered.is_zero() && !(HOUR..=TEN_YEARS).contains(&self.keep_delivered) {
+            let value = duration_text(self.keep_delivered);
+            let reason = format!("{value} is neither 0 nor between 1h and 87600h");
+            report("keep_delivered", reason);
         }
         if let Some(value) = self.unaccounted_after
             && value > TEN_YEARS
@@ -222,6 +265,11 @@ fn read_duration_or_never<'de, D: Deserializer<'de>>(
     duration.transpose().map_err(refused)
 }
 
+/// A duration, or 0 without a unit.
+fn read_duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    read_duration_or_never(from).map(Option::unwrap_or_default)
+}
+
 /// The URL without its password.
 fn masked_url<S: Serializer>(url: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
     let masked = |url: &SecretString| {
@@ -290,6 +338,9 @@ mod tests {
             audit_retention: Duration::ZERO,
             body_retention: Some(TEN_YEARS + Duration::from_millis(1)),
             unaccounted_after: Some(TEN_YEARS + Duration::from_secs(1)),
+            keep_waiting: false,
+            keep_delivered: Duration::from_secs(60),
+            keep_answers: false,
             buffer: 10,
             spool_dir: Some("spool".into()),
             max_backlog: 0,
@@ -303,6 +354,7 @@ mod tests {
                 "audit_retention: 0s is not between 1h and 87600h",
                 "body_retention: 315360000001ms is not between 1h and 87600h",
                 "spool_dir: spool is not an absolute path",
+                "keep_delivered: 1m is neither 0 nor between 1h and 87600h",
                 "unaccounted_after: 315360001s is longer than 87600h",
                 "buffer: 10 is not between 1000 and 10000000",
                 "max_backlog: 0 is not between 1 and 1000000000",

@@ -1,5 +1,6 @@
 //! A journal together with the recorder that writes to it.
 
+use crate::config::Keep;
 use crate::journal::Journal;
 use crate::recorder::Recorder;
 
@@ -10,6 +11,8 @@ pub struct JournalHandle {
     pub journal: Journal,
     /// Collects records. They may travel through a queue before they reach `journal`.
     pub recorder: Recorder,
+    /// What records carry beside what happened.
+    pub keep: Keep,
 }
 
 impl JournalHandle {

@@ -7,7 +7,7 @@
 //! - `model/`: what is written and read. `record.rs`, `batch.rs` (records on the wire),
 //!   `callback.rs`, `query.rs`, `control.rs` (cancellation), `idempotency.rs`, `replay.rs`,
 //!   `pause.rs`, `audit.rs`, `retention.rs`, `counts.rs` (unfinished callbacks of each app),
-//!   `unaccounted.rs` (callbacks whose end was not recorded).
+//!   `unaccounted.rs` (callbacks whose end was not recorded), `bulk.rs` (acts on many).
 //! - `merge/`: which of two records about a callback wins. Start here, after `record.rs`.
 //! - `store.rs`: the traits that an adapter implements, by concern. `journal.rs`: [`Journal`], any
 //!   adapter behind one type. `handle.rs`: a journal with its recorder. `error.rs`.
@@ -33,23 +33,25 @@ mod recorder;
 mod sqlite;
 mod store;
 
-pub use config::JournalConfig;
+pub use config::{JournalConfig, Keep};
 pub use error::{JournalError, JournalResult};
 pub use handle::JournalHandle;
 pub use journal::{BatchPart, Journal};
 pub use model::{
     AbsenceEvidence, AppCount, AttemptRecord, AuditCursor, AuditEntry, AuditPage, BatchSpan,
-    Callback, CallbackPage, CancelOutcome, Claim, Claimed, ControlState, Cursor, DecodedBatch,
-    Filter, MAX_AUDIT_SUBJECT, MAX_UNFINISHED_COUNTED, Origin, OverdueCallback, OverduePage, Pause,
-    PauseKind, Record, RecordedState, RecorderInfo, RecorderState, Replay, ReplayOutcome,
-    Retention, RetentionProgress, StoredAuditEntry, Unaccounted, UnfinishedCounts, UnreadableBatch,
-    decode_batch, encode_batch, generated_at, retention_discards, retention_operation,
+    BulkCounts, Callback, CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState,
+    Cursor, DecodedBatch, EraseOutcome, ErasedMany, Filter, MAX_AUDIT_SUBJECT,
+    MAX_UNFINISHED_COUNTED, Origin, OverdueCallback, OverduePage, Pause, PauseKind, Record,
+    RecordedState, RecorderInfo, RecorderState, Replay, ReplayOutcome, Retention,
+    RetentionProgress, RetryOutcome, StoredAuditEntry, TargetAnswer, Unaccounted, UnfinishedCounts,
+    UnreadableBatch, Waiting, WaitingDestination, WaitingMessage, decode_batch, encode_batch,
+    generated_at, retention_discards, retention_operation,
 };
 pub use recorder::{
     PendingAcceptance, RecordDropped, RecordSink, Recorder, RecorderOptions, Spool, SpoolContent,
 };
 pub use store::{
-    AuditStore, CallbackStore, ControlStore, CountStore, IdempotencyStore, JournalStore,
-    LeaseStore, PauseStore, RecordStore, ReplayStore, RetentionStore, StreamStore,
-    UnaccountedStore,
+    AuditStore, CallbackStore, ControlStore, CountStore, EraseStore, IdempotencyStore,
+    JournalStore, LeaseStore, PauseStore, RecordStore, RecoveryStore, ReplayStore, RetentionStore,
+    RetryStore, StreamStore, UnaccountedStore, WaitingStore,
 };

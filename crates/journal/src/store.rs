@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use crate::error::JournalResult;
 use crate::model::{
-    AbsenceEvidence, AuditCursor, AuditEntry, AuditPage, BatchSpan, Callback, CallbackPage,
-    CancelOutcome, Claim, Claimed, ControlState, Cursor, Filter, OverdueCallback, OverduePage,
-    Pause, PauseKind, Record, RecorderInfo, RecorderState, Replay, ReplayOutcome, Retention,
-    RetentionProgress, UnfinishedCounts,
+    AbsenceEvidence, AuditCursor, AuditEntry, AuditPage, BatchSpan, BulkCounts, Callback,
+    CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState, Cursor, EraseOutcome,
+    ErasedMany, Filter, OverdueCallback, OverduePage, Pause, PauseKind, Record, RecorderInfo,
+    RecorderState, Replay, ReplayOutcome, Retention, RetentionProgress, RetryOutcome,
+    UnfinishedCounts, Waiting, WaitingDestination, WaitingMessage,
 };
 
 /// Everything that a journal does.
@@ -23,9 +24,13 @@ pub trait JournalStore:
     + StreamStore
     + CallbackStore
     + CountStore
+    + WaitingStore
     + ControlStore
     + IdempotencyStore
     + ReplayStore
+    + RetryStore
+    + RecoveryStore
+    + EraseStore
     + PauseStore
     + AuditStore
     + RetentionStore
@@ -89,6 +94,10 @@ pub trait CallbackStore: Send + Sync {
     /// A callback with its attempts.
     async fn find(&self, request_id: Uuid) -> JournalResult<Option<Callback>>;
 
+    /// The queue message of a callback that waits, is dead, or is kept after its delivery, if the
+    /// journal has it.
+    async fn message(&self, request_id: Uuid) -> JournalResult<Option<Bytes>>;
+
     /// A page of callbacks, newest first. `now` in Unix ms.
     async fn list(
         &self,
@@ -97,6 +106,9 @@ pub trait CallbackStore: Send + Sync {
         limit: u32,
         now: u64,
     ) -> JournalResult<CallbackPage>;
+
+    /// The causes of the last attempts of these callbacks, where they have one.
+    async fn last_causes(&self, request_ids: &[Uuid]) -> JournalResult<HashMap<Uuid, String>>;
 
     /// How many callbacks match.
     async fn count(&self, filter: &Filter, now: u64) -> JournalResult<u64>;
@@ -108,6 +120,15 @@ pub trait CallbackStore: Send + Sync {
 pub trait CountStore: Send + Sync {
     /// The unfinished callbacks: in all, and of the `limit` apps that have the most.
     async fn unfinished(&self, limit: u32) -> JournalResult<UnfinishedCounts>;
+}
+
+/// Reads what is unfinished for one callee or target.
+#[async_trait]
+pub trait WaitingStore: Send + Sync {
+    /// The unfinished callbacks of a destination. Of each of their statuses at most `limit` are read,
+    /// the oldest ones.
+    async fn waiting(&self, destination: &WaitingDestination, limit: u32)
+    -> JournalResult<Waiting>;
 }
 
 /// Controls waiting callbacks.
@@ -129,6 +150,17 @@ pub trait ControlStore: Send + Sync {
         now: u64,
         margin: Duration,
     ) -> JournalResult<CancelOutcome>;
+
+    /// Cancels at most `limit` matching callbacks that wait, oldest first, each as by
+    /// [`ControlStore::cancel`]. One whose cancellation was requested before is not among them, so a
+    /// step that finds none is the last.
+    async fn cancel_matching(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        now: u64,
+        margin: Duration,
+    ) -> JournalResult<CancelledMany>;
 
     /// The callbacks that were cancelled, or whose cancellation was requested, at `since` (Unix ms)
     /// or later, with their generations. Newest first, a bounded number.
@@ -156,7 +188,7 @@ pub trait ReplayStore: Send + Sync {
     async fn dead_letter(&self, request_id: Uuid) -> JournalResult<Option<Bytes>>;
 
     /// Takes at most `limit` matching dead letters for replay, oldest first; each begins its next
-    /// generation. Publish them, then call [`ReplayStore::confirm_replays`].
+    /// generation. A filter for delivered callbacks takes those whose message is kept. Publish them, then call [`ReplayStore::confirm_replays`].
     async fn take_replays(
         &self,
         filter: &Filter,
@@ -186,10 +218,80 @@ pub trait ReplayStore: Send + Sync {
     async fn discard_one(&self, request_id: Uuid) -> JournalResult<bool>;
 }
 
+/// Callbacks that wait, and their next attempt at once.
+///
+/// A retry is a compare-and-set on (generation, hold): it increments the hold, so copies of the older
+/// hold are stale wherever they surface. Attempt numbers and the schedule go on.
+#[async_trait]
+pub trait RetryStore: Send + Sync {
+    /// Takes at most `limit` matching callbacks whose next attempt is after `now` (Unix ms) and whose
+    /// message the journal has, oldest first. They count as due at `now`. Publish them, then call
+    /// [`RetryStore::confirm_retries`].
+    async fn take_retries(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        now: u64,
+    ) -> JournalResult<Vec<WaitingMessage>>;
+
+    /// Takes one callback that waits.
+    async fn take_retry(&self, request_id: Uuid, now: u64) -> JournalResult<RetryOutcome>;
+
+    /// Retries that were taken before `before` (Unix ms) and never confirmed, because their publisher
+    /// crashed. They count as taken at `now`. What has progressed since is not among them.
+    async fn unfinished_retries(
+        &self,
+        before: u64,
+        limit: u32,
+        now: u64,
+    ) -> JournalResult<Vec<WaitingMessage>>;
+
+    /// Marks these retries (id, generation and hold) as published and confirmed.
+    async fn confirm_retries(&self, published: &[(Uuid, u32, u32)]) -> JournalResult<()>;
+}
+
+/// What the journal can tell and give back of many callbacks.
+#[async_trait]
+pub trait RecoveryStore: Send + Sync {
+    /// Counts what matches, by what can be done to it at `now` (Unix ms).
+    async fn bulk_counts(&self, filter: &Filter, now: u64) -> JournalResult<BulkCounts>;
+
+    /// Takes at most `limit` matching callbacks that have not ended and whose message the journal
+    /// has, oldest first, as [`RetryStore::take_retries`] does, but keeps due times that are after
+    /// `now` (Unix ms). For a broker that lost its messages: what it did not lose is stale then.
+    ///
+    /// Each is updated at `now`, so that a filter with `updated_before` takes it once. Publish them,
+    /// then call [`RetryStore::confirm_retries`].
+    async fn take_recoveries(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        now: u64,
+    ) -> JournalResult<Vec<WaitingMessage>>;
+}
+
+/// Erasure of personal data: the message, the caller's URL, and the answers of targets. The row with
+/// its times and status stays. A dead letter is discarded with it, so that its copy in the queue is
+/// removed.
+#[async_trait]
+pub trait EraseStore: Send + Sync {
+    /// Erases at most `limit` matching callbacks that have ended and have something to erase, oldest
+    /// first, those after this one.
+    async fn erase(
+        &self,
+        filter: &Filter,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> JournalResult<ErasedMany>;
+
+    /// Erases one callback.
+    async fn erase_one(&self, request_id: Uuid) -> JournalResult<EraseOutcome>;
+}
+
 /// Paused callees and targets.
 #[async_trait]
 pub trait PauseStore: Send + Sync {
-    /// Pauses a callee or target. `false` if it is paused already: the first pause stays.
+    /// Puts a pause in force. `false` if it is in force already: the first one stays.
     async fn pause(&self, pause: &Pause) -> JournalResult<bool>;
 
     /// Ends a pause; returns the one that was in force.

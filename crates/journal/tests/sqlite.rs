@@ -55,7 +55,27 @@ impl JournalFixture for SqliteFixture {
                  DROP INDEX callbacks_unaccounted;
                  ALTER TABLE callbacks DROP COLUMN unaccounted_from;
                  ALTER TABLE callbacks DROP COLUMN unaccounted_at;
+                 ALTER TABLE callbacks DROP COLUMN hold;
+                 DROP TABLE taken_retries;
+                 ALTER TABLE attempts DROP COLUMN cause;
+                 ALTER TABLE attempts DROP COLUMN answer_type;
+                 ALTER TABLE attempts DROP COLUMN answer;
                  PRAGMA user_version = 3;",
+            )
+            .unwrap();
+    }
+
+    async fn downgrade_to_version_5(&self, name: &str) {
+        let file = self.0.join(name).join("journal.db");
+        let connection = rusqlite::Connection::open(file).unwrap();
+        connection
+            .execute_batch(
+                "ALTER TABLE callbacks DROP COLUMN hold;
+                 DROP TABLE taken_retries;
+                 ALTER TABLE attempts DROP COLUMN cause;
+                 ALTER TABLE attempts DROP COLUMN answer_type;
+                 ALTER TABLE attempts DROP COLUMN answer;
+                 PRAGMA user_version = 5;",
             )
             .unwrap();
     }
@@ -78,7 +98,8 @@ fn accepted() -> Record {
         at: 1,
         state: RecordedState::Queued { not_before: None },
         attempted: None,
-        dead_letter: None,
+        hold: 0,
+        message: None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! load balancer's 503 instead of the contract's. A store that only an operator can repair does.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,6 +19,8 @@ pub struct Health {
     draining: AtomicBool,
     broker: RwLock<Cow<'static, str>>,
     journal: RwLock<Cow<'static, str>>,
+    /// What operators have stopped, by the name of the switch.
+    stopped: RwLock<BTreeMap<&'static str, String>>,
 }
 
 /// The body of `/readyz`.
@@ -27,6 +30,8 @@ pub(crate) struct Readiness {
     draining: bool,
     broker: Cow<'static, str>,
     journal: Cow<'static, str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    stopped: BTreeMap<&'static str, String>,
 }
 
 impl Health {
@@ -38,6 +43,7 @@ impl Health {
             draining: AtomicBool::new(false),
             broker: RwLock::new(Cow::Borrowed("never connected")),
             journal: RwLock::new(Cow::Borrowed("none")),
+            stopped: RwLock::default(),
         })
     }
 
@@ -65,6 +71,24 @@ impl Health {
         *self.journal.write().unwrap_or_else(PoisonError::into_inner) = state.into();
     }
 
+    /// Sets whether operators have stopped something, with a sentence for people. It does not change
+    /// readiness: a load balancer must not cut off what goes on.
+    pub fn set_stopped(&self, switch: &'static str, sentence: Option<String>) {
+        let stopped = self.stopped.write();
+        let mut stopped = stopped.unwrap_or_else(PoisonError::into_inner);
+        match sentence {
+            Some(sentence) => stopped.insert(switch, sentence),
+            None => stopped.remove(switch),
+        };
+    }
+
+    /// The names of what operators have stopped.
+    pub(crate) fn stopped(&self) -> Vec<&'static str> {
+        let stopped = self.stopped.read();
+        let stopped = stopped.unwrap_or_else(PoisonError::into_inner);
+        stopped.keys().copied().collect()
+    }
+
     /// Begins draining: the process takes no new work from now on.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Release);
@@ -82,6 +106,16 @@ impl Health {
             && !self.is_draining()
     }
 
+    /// The state of the broker, for people; see [`Health::set_broker`].
+    pub fn broker(&self) -> String {
+        self.readiness().broker.into_owned()
+    }
+
+    /// The state of the journal, for people; see [`Health::set_journal`].
+    pub fn journal(&self) -> String {
+        self.readiness().journal.into_owned()
+    }
+
     pub(crate) fn readiness(&self) -> Readiness {
         let read = |text: &RwLock<Cow<'static, str>>| {
             text.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -91,6 +125,10 @@ impl Health {
             draining: self.is_draining(),
             broker: read(&self.broker),
             journal: read(&self.journal),
+            stopped: {
+                let stopped = self.stopped.read();
+                stopped.unwrap_or_else(PoisonError::into_inner).clone()
+            },
         }
     }
 }

@@ -13,6 +13,7 @@
 //! - `reload/`: settings that change while the process runs
 //! - `reloadable.rs`: a shared value that a reload replaces
 //! - `open_files.rs`: the limit of open files
+//! - `process_usage.rs`: what the process uses of its machine
 //! - `random.rs`, `clock.rs`: random bytes for keys, the wall clock
 
 pub mod clock;
@@ -23,6 +24,7 @@ pub mod http;
 mod log_limit;
 pub mod metrics;
 pub mod open_files;
+mod process_usage;
 pub mod random;
 pub mod reload;
 mod reloadable;
@@ -36,5 +38,6 @@ pub use failure_log::{FailureLog, peer_network};
 pub use health::Health;
 pub use log_limit::LogLimit;
 pub use metrics::MetricsRegistry;
-pub use reload::{Reload, ReloadMetrics};
+pub use process_usage::ProcessUsage;
+pub use reload::{Reload, ReloadHandle, ReloadMetrics, ReloadResult};
 pub use reloadable::Reloadable;

@@ -25,7 +25,7 @@ pub fn for_targets() -> usize {
     share_of_targets(limit())
 }
 
-fn limit() -> u64 {
+pub(crate) fn limit() -> u64 {
     rlimit::Resource::NOFILE.get_soft().unwrap_or(USUAL_LIMIT)
 }
 

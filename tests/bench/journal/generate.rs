@@ -155,6 +155,7 @@ pub(crate) fn delivered(at: u64) -> Record {
         at,
         state: RecordedState::Delivered,
         attempted: None,
-        dead_letter: None,
+        hold: 0,
+        message: None,
     }
 }

@@ -20,6 +20,7 @@ pub(crate) async fn step(journal: &Journal, now: u64, figures: &mut Figures) {
     let retention = Retention {
         callbacks: month,
         dead_letters: month,
+        delivered: Duration::ZERO,
         audits: 12 * month,
     };
     let probes = Probes::start(journal, now);

@@ -148,7 +148,8 @@ fn dead_letters_are_listed_replayed_and_discarded_by_command() {
         ] {
             assert!(output.contains(words), "{words}: {output}");
         }
-        let (succeeded, output) = run(&fixture, &["dead-letters", "show", &other]).await;
+        let show = ["dead-letters", "show", &other, "--payload"];
+        let (succeeded, output) = run(&fixture, &show).await;
         assert!(
             succeeded && output.contains(r#"message: {"field1":1}"#),
             "{output}"

@@ -11,19 +11,24 @@ use tests::{Callee, GatewayOptions, SharedGateway, http, on_shared_runtime};
 
 const KEY: &str = "rbk_key-of-an-app-0123456789";
 const TOKEN: &str = "token-of-the-operators-0123456789";
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 18] = [
     "/",
     "/admin/v1/callbacks",
     "/admin/v1/callbacks/00000000-0000-7000-8000-000000000007",
     "/admin/v1/callbacks/00000000-0000-7000-8000-000000000007/cancel",
+    "/admin/v1/callbacks/00000000-0000-7000-8000-000000000007/payload",
     "/admin/v1/dead-letters",
     "/admin/v1/dead-letters/00000000-0000-7000-8000-000000000007",
     "/admin/v1/dead-letters/replay",
     "/admin/v1/dead-letters/discard",
     "/admin/v1/dead-letters/reconcile",
     "/admin/v1/pauses",
+    "/admin/v1/callbacks/00000000-0000-7000-8000-000000000007/holders",
+    "/admin/v1/instances",
     "/admin/v1/targets",
+    "/admin/v1/apps",
     "/admin/v1/audit",
+    "/admin/v1/doctor",
     "/nothing/here",
 ];
 

@@ -1,18 +1,28 @@
 //! What operators do: the operators' API, commands, settings, starting and stopping.
 //!
-//! - `dead_letters.rs`, `replay.rs`, `pauses.rs`: by command and by API
+//! - `control.rs`: what all processes say, whoever is asked
+//! - `dead_letters.rs`, `replay.rs`, `pauses.rs`, `switches.rs`, `unreadable.rs`: by command and by
+//!   API
+//! - `bulk/`: acts on many callbacks that wait or have ended
+//! - `payload.rs`: causes, messages and answers, and who may see them
 //! - `listener.rs`: who may use the operators' API
 //! - `startup.rs`, `reload.rs`: settings at start and in a running gateway
 //! - `reference.rs`: the references of settings and metrics list what there is
-//! - `dev.rs`: `ringback dev`
+//! - `dev.rs`: `ringback dev`; `doctor.rs`: `ringback doctor`
 //! - `broken_stderr.rs`: a process whose log nobody reads any more
 
 mod broken_stderr;
+mod bulk;
+mod control;
 mod dead_letters;
 mod dev;
+pub(crate) mod doctor;
 mod listener;
 mod pauses;
+mod payload;
 mod reference;
 mod reload;
 mod replay;
 pub(crate) mod startup;
+mod switches;
+mod unreadable;

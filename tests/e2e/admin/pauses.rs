@@ -1,4 +1,4 @@
-//! Pausing a callee or a target: nothing is delivered, and everything arrives after it is resumed.
+//! Pausing a callee, a target, an app or a message type: nothing is delivered, and everything arrives after it is resumed.
 
 use std::time::Duration;
 
@@ -153,7 +153,8 @@ fn a_pause_of_a_target_survives_a_restart() {
         let body = json!({"target": target, "actor": "me", "reason": "quiet"});
         let paused = fixture.gateway.admin("/admin/v1/pauses", Some(&body)).await;
         let name = format!("http://{}", fixture.callee.address);
-        assert_eq!(paused, json!({"paused": name, "new": true}));
+        let expected = json!({"paused": name, "new": true, "scope": "all_processes"});
+        assert_eq!(paused, expected);
         if BrokerKind::chosen() == BrokerKind::Embedded {
             fixture.gateway.restart_ingress().await;
         } else {
@@ -203,8 +204,8 @@ fn the_list_of_targets_shows_an_open_breaker() {
             let (succeeded, output) = run(&fixture, &["targets"]).await;
             let name = format!("http://{}", fixture.callee.address);
             let line = output.lines().find(|line| line.starts_with(&name));
-            let open =
-                line.is_some_and(|line| line.contains(" open ") && line.contains("probes in"));
+            let open = line
+                .is_some_and(|line| line.contains("breaker open: ") && line.contains("probes in"));
             if succeeded && open {
                 Ok(())
             } else {
@@ -212,5 +213,70 @@ fn the_list_of_targets_shows_an_open_breaker() {
             }
         })
         .await;
+    });
+}
+
+#[test]
+fn a_paused_app_and_a_paused_type_wait_and_all_others_are_delivered() {
+    on_shared_runtime(async {
+        let fixture = fixture(1, &[]).await;
+        let fixture = fixture.in_test();
+        let callback = |app: &str, message_type: &str| {
+            let mut callback = fixture.callback("/ok");
+            callback["app_id"] = app.into();
+            callback["message_type"] = message_type.into();
+            callback
+        };
+        let reason = ["--reason", "they asked"];
+        for (paused, shown) in [
+            (["--app", "crm"], "app crm is paused"),
+            (["--type", "order.refund"], "message type order.refund is"),
+        ] {
+            let words = [&["pause"], &paused[..], &reason].concat();
+            let (succeeded, output) = run(&fixture, &words).await;
+            assert!(succeeded && output.contains(shown), "{output}");
+        }
+        for series in ["ringback_paused_apps", "ringback_paused_message_types"] {
+            eventually("the pauses to be known", SOON, async || {
+                let role = tests::GatewayRole::Dispatcher(0);
+                let seen = fixture.metric(role, series).await;
+                (seen == 1).then_some(()).ok_or(seen.to_string())
+            })
+            .await;
+        }
+        let by_app = fixture.send(&callback("crm", "order.paid")).await;
+        let by_type = fixture.send(&callback("erp", "order.refund")).await;
+        for (id, sentence) in [
+            (&by_app, "App crm is paused by night-shift"),
+            (
+                &by_type,
+                "Message type order.refund is paused by night-shift",
+            ),
+        ] {
+            waits_paused(&fixture, id).await;
+            let (succeeded, output) = run(&fixture, &["callback", "show", id]).await;
+            assert!(succeeded && output.contains(sentence), "{output}");
+            assert!(output.contains("they asked"), "{output}");
+        }
+        // Another app and another type go, to the same target.
+        let other = fixture.send(&callback("erp", "order.paid")).await;
+        fixture.received(&other, 1).await;
+        for id in [&by_app, &by_type] {
+            assert_eq!(fixture.callee.requests.for_id(id).len(), 0, "{id}");
+        }
+        let (succeeded, output) = run(&fixture, &["pauses"]).await;
+        assert!(succeeded, "{output}");
+        for words in ["message type", "order.refund", "crm", "they asked"] {
+            assert!(output.contains(words), "{output}");
+        }
+        for paused in [["--app", "crm"], ["--type", "order.refund"]] {
+            let words = [&["resume"], &paused[..], &reason].concat();
+            let (succeeded, output) = run(&fixture, &words).await;
+            assert!(succeeded, "{output}");
+        }
+        for id in [&by_app, &by_type] {
+            let received = fixture.received(id, 1).await;
+            assert_eq!(received[0].attempt, Some(1), "the attempt was not spent");
+        }
     });
 }

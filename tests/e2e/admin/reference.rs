@@ -80,7 +80,16 @@ fn the_command_line_reference_lists_every_command() {
         .collect();
     let missing: Vec<_> = names.difference(&documented).collect();
     assert!(missing.is_empty(), "not in the reference: {missing:?}");
-    let subcommands = ["list", "show", "cancel", "replay", "discard", "reconcile"];
+    let subcommands = [
+        "list",
+        "show",
+        "retry-now",
+        "cancel",
+        "replay",
+        "discard",
+        "reconcile",
+        "requeue",
+    ];
     let unknown = documented.difference(&names);
     let unknown: Vec<_> = unknown.filter(|name| !subcommands.contains(name)).collect();
     assert!(unknown.is_empty(), "not in the program: {unknown:?}");

@@ -209,6 +209,7 @@ fn the_settings_are_shown_without_a_secret() {
                 "https://a.example/in?token=s3cret-token",
             ),
             ("RINGBACK__RETRY__SCHEDULE", "1s,2s,4s"),
+            ("RINGBACK__AUTH__MODE", "open"),
         ];
         let shown = printed(&["config", "--config", file.to_str().unwrap()], &variables).await;
         assert!(!shown.contains("s3cret"), "{shown}");

@@ -63,8 +63,22 @@ impl JournalFixture for OnPostgres {
              DROP INDEX audit_log_operation;
              ALTER TABLE audit_log DROP COLUMN operation, DROP COLUMN updated_at;
              ALTER TABLE callbacks DROP COLUMN retention_discarded_at,
-                 DROP COLUMN unaccounted_from, DROP COLUMN unaccounted_at;
+                 DROP COLUMN unaccounted_from, DROP COLUMN unaccounted_at, DROP COLUMN hold;
+             DROP TABLE taken_retries;
+             ALTER TABLE attempts DROP COLUMN cause, DROP COLUMN answer_type, DROP COLUMN answer;
              DELETE FROM migrations WHERE version > 3;",
+        );
+        undo.execute(&mut connection).await.unwrap();
+    }
+
+    async fn downgrade_to_version_5(&self, name: &str) {
+        let url = self.0.lock().await[name].clone();
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let undo = sqlx::raw_sql(
+            "ALTER TABLE callbacks DROP COLUMN hold;
+             DROP TABLE taken_retries;
+             ALTER TABLE attempts DROP COLUMN cause, DROP COLUMN answer_type, DROP COLUMN answer;
+             DELETE FROM migrations WHERE version > 5;",
         );
         undo.execute(&mut connection).await.unwrap();
     }
@@ -168,6 +182,7 @@ fn told(origin: &Origin, state: RecordedState) -> Record {
         at: origin.accepted_at,
         state,
         attempted: None,
-        dead_letter: None,
+        hold: 0,
+        message: None,
     }
 }

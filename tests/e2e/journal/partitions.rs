@@ -11,6 +11,7 @@ use super::{DAY, accepted, now, origin, told};
 const MONTH: Retention = Retention {
     callbacks: Duration::from_secs(30 * 24 * 3600),
     dead_letters: Duration::from_secs(30 * 24 * 3600),
+    delivered: Duration::ZERO,
     audits: Duration::from_secs(365 * 24 * 3600),
 };
 

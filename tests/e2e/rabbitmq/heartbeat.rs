@@ -6,10 +6,10 @@ use tests::{RabbitMq, eventually};
 use super::SOON;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_heartbeat_is_ten_seconds_unless_the_url_says_otherwise() {
+async fn the_heartbeat_is_four_seconds_unless_the_url_says_otherwise() {
     let rabbit = RabbitMq::shared().await;
     // RabbitMQ offers 60 s; the lower value counts, unless it is zero.
-    for (query, seconds) in [("", "10"), ("?heartbeat=7", "7"), ("?heartbeat=600", "60")] {
+    for (query, seconds) in [("", "4"), ("?heartbeat=7", "7"), ("?heartbeat=600", "60")] {
         let mut settings = RabbitMqOptions::new(&format!("{}{query}", rabbit.uri())).unwrap();
         settings.prefix = "heartbeat".to_owned();
         settings.connection_name = format!("heart-{seconds}");

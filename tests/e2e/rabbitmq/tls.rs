@@ -76,9 +76,10 @@ async fn callbacks_are_delivered_with_a_broker_of_the_configured_authority() {
     for instance in scenario.instances() {
         let own = format!("ringback-{}@", instance.role());
         let pid = format!(":{} ", instance.process.pid());
-        let own = connections
-            .iter()
-            .filter(|(_, who)| who.contains(&own) && who.contains(&pid));
+        // The control plane's connection opens later.
+        let own = connections.iter().filter(|(_, who)| {
+            who.contains(&own) && who.contains(&pid) && !who.contains(" control")
+        });
         let encrypted: Vec<bool> = own.map(|(encrypted, _)| *encrypted).collect();
         let expected = if instance.role() == "ingress" { 1 } else { 2 };
         assert_eq!(encrypted, vec![true; expected], "{connections:?}");
@@ -167,7 +168,7 @@ async fn the_systems_authorities_are_used_only_when_none_is_configured() {
     let [url, prefix, system] = system;
     let mut single = SingleRole::start("ingress", &[url, prefix, system, other]);
     let state = single.failed_connections(2).await;
-    assert!(state.ends_with("UnknownIssuer"), "{state}");
+    assert!(state.contains(": UnknownIssuer (127.0.0.1:"), "{state}");
 }
 
 /// A server that seems to speak AMQP without TLS, and records the first bytes of each client.

@@ -106,7 +106,7 @@ async fn a_callback_whose_message_is_gone_is_unaccounted_until_a_record_of_it_co
     becomes(&gateway, &dead, "dead").await;
     becomes(&gateway, &slow, "delivered").await;
     assert_eq!(shown(&gateway, &delayed).await["status"], "queued");
-    assert_eq!(shown(&gateway, &of_paused).await["status"], "delivering");
+    assert_eq!(shown(&gateway, &of_paused).await["status"], "queued");
     let marked = async || {
         let page = gateway.metrics(GatewayRole::Dispatcher(0)).await;
         let name = "ringback_callbacks_unaccounted_total ";

@@ -20,4 +20,4 @@ mod key_rotation;
 mod secret_leaks;
 mod ssrf_no_call;
 mod target_connections;
-mod tls;
+pub(crate) mod tls;

@@ -25,14 +25,18 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Starts the process of a role: `ingress`, `dispatcher` or `serve`.
+    /// Starts the process of a role: `ingress`, `dispatcher`, `admin` or `serve`.
     pub(super) fn start(
         role: &'static str,
         address: SocketAddr,
         environment: &BTreeMap<String, String>,
         open_files: Option<u32>,
     ) -> Self {
-        let section = if role == "serve" { "ingress" } else { role };
+        let section = match role {
+            "serve" => "ingress",
+            "admin" | "recorder" => "dispatcher", // Where their health is.
+            role => role,
+        };
         let listen = format!("RINGBACK__{}__LISTEN", section.to_uppercase());
         let mut environment = environment.clone();
         environment.insert(listen, address.to_string());
@@ -52,7 +56,7 @@ impl Instance {
         }
     }
 
-    /// Its role: `ingress`, `dispatcher` or `serve`.
+    /// Its role: `ingress`, `dispatcher`, `admin` or `serve`.
     pub fn role(&self) -> &'static str {
         self.role
     }

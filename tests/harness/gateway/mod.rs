@@ -185,6 +185,20 @@ impl<'a> Gateway<'a> {
         self.dispatchers.push(instance);
     }
 
+    /// Starts one more process of this role, and waits until it is ready. It ends when it is dropped.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start_instance(&self, role: &'static str) -> Instance {
+        let environment = match role {
+            "ingress" => &self.ingress_environment,
+            _ => &self.environment,
+        };
+        let mut instance = Instance::start(role, free_address(), environment, self.open_files);
+        instance.wait_until_ready(&self.client).await;
+        instance
+    }
+
     /// The variables of the ingress (or the one process).
     pub fn variables(&self) -> &BTreeMap<String, String> {
         &self.ingress_environment
@@ -328,8 +342,8 @@ impl<'a> Gateway<'a> {
         self.take("dead").await.unwrap()
     }
 
-    /// Inserts messages into a queue, bypassing the ingress: `first`, `unrouted` or
-    /// `delivery_limit`.
+    /// Inserts messages into a queue, bypassing the ingress: `first`, `unrouted`,
+    /// `delivery_limit` or `unreadable`.
     ///
     /// With the embedded store the process has to be stopped and started again, which resets its
     /// counters: a test that uses this needs its own gateway.
@@ -343,6 +357,7 @@ impl<'a> Gateway<'a> {
                     "first" => ("in", "first"),
                     "unrouted" => ("in", "no-such-key"),
                     "delivery_limit" => ("delivery_limit", ""),
+                    "unreadable" => ("unreadable", ""),
                     other => panic!("no messages can be inserted into {other}"),
                 };
                 for body in bodies {

@@ -6,8 +6,9 @@ use journal::{AuditCursor, AuditEntry, Journal, MAX_AUDIT_SUBJECT};
 use runtime::clock::now_ms;
 
 use super::bulk_request::Actor;
+use super::error::ApiError;
 use super::query_params;
-use super::response::{ApiResponse, ok};
+use super::response::{ApiResponse, ok_list};
 use super::state::AdminState;
 use super::view::{AuditView, ItemsPage};
 
@@ -17,18 +18,33 @@ pub(super) enum AuditAction {
     Replay,
     Discard,
     Cancel,
+    RetryNow,
+    Expedite,
+    Recover,
+    Erase,
     Pause,
     Resume,
+    RequeueUnreadable,
+    DiscardUnreadable,
+    /// At a message, or at what targets answered.
+    Look,
 }
 
 impl AuditAction {
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Replay => "replay",
             Self::Discard => "discard",
             Self::Cancel => "cancel",
+            Self::RetryNow => "retry_now",
+            Self::Expedite => "expedite",
+            Self::Recover => "recover",
+            Self::Erase => "erase",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::RequeueUnreadable => "requeue_unreadable",
+            Self::DiscardUnreadable => "discard_unreadable",
+            Self::Look => "look",
         }
     }
 }
@@ -39,31 +55,12 @@ pub(super) async fn record(
     journal: Option<&Journal>,
     action: AuditAction,
     subject: String,
-    Actor {
-        name,
-        reason,
-        operation,
-    }: Actor,
+    actor: Actor,
     count: usize,
 ) {
-    let subject: String = subject.chars().take(MAX_AUDIT_SUBJECT).collect();
-    let action = action.as_str();
-    tracing::info!(
-        actor = name,
-        action,
-        subject,
-        reason,
-        count,
-        "admin action completed"
-    );
-    let entry = AuditEntry {
-        occurred_at: now_ms(),
-        actor: name,
-        action: action.to_owned(),
-        subject,
-        reason,
-        count: u64::try_from(count).unwrap_or(u64::MAX),
-    };
+    let operation = actor.operation;
+    let entry = entry(action, &subject, actor, count);
+    log(&entry, "admin action completed");
     let Some(journal) = journal else { return };
     let appended = match operation {
         None => journal.append_audit(&entry).await,
@@ -77,16 +74,58 @@ pub(super) async fn record(
     }
 }
 
+/// Writes the entry of a look, before anything is shown. Without a journal it is in the process's log
+/// alone.
+///
+/// # Errors
+/// The entry cannot be written: nothing may be shown.
+pub(super) async fn record_look(
+    journal: Option<&Journal>,
+    subject: &str,
+    actor: Actor,
+) -> Result<(), ApiError> {
+    let entry = entry(AuditAction::Look, subject, actor, 1);
+    if let Some(journal) = journal {
+        journal.append_audit(&entry).await?;
+    }
+    log(&entry, "payload shown to an operator");
+    Ok(())
+}
+
+fn entry(action: AuditAction, subject: &str, actor: Actor, count: usize) -> AuditEntry {
+    AuditEntry {
+        occurred_at: now_ms(),
+        actor: actor.name,
+        action: action.as_str().to_owned(),
+        subject: subject.chars().take(MAX_AUDIT_SUBJECT).collect(),
+        reason: actor.reason,
+        count: u64::try_from(count).unwrap_or(u64::MAX),
+    }
+}
+
+fn log(entry: &AuditEntry, message: &'static str) {
+    let AuditEntry {
+        actor,
+        action,
+        subject,
+        reason,
+        count,
+        ..
+    } = entry;
+    tracing::info!(actor, action, subject, reason, count, "{message}");
+}
+
 /// `GET /admin/v1/audit`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
     let page = query_params::page(http.query_string(), parse_cursor)?;
     let journal = state.journal()?;
     let found = state.run(async move { Ok(journal.audit_log(page.after, page.limit).await?) });
     let found = found.await?;
-    ok(&ItemsPage {
+    let page = ItemsPage {
         items: found.entries.into_iter().map(AuditView::from).collect(),
         next: found.next.map(cursor_text),
-    })
+    };
+    ok_list(&page, &state.pauses)
 }
 
 /// A cursor as text: `1763900000000-7`.

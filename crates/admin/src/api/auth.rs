@@ -14,7 +14,7 @@ use delivery::auth::{KeyHash, bearer_token};
 use secrecy::ExposeSecret;
 
 use super::error::{ApiError, ProblemCode};
-use crate::config::{AdminConfig, Role};
+use crate::config::{AdminConfig, Role, Roles};
 
 /// The tokens that grant access.
 pub(super) struct AdminAuth {
@@ -27,7 +27,7 @@ pub(super) struct AdminAuth {
 struct OperatorToken {
     name: String,
     hash: KeyHash,
-    role: Role,
+    roles: Roles,
 }
 
 /// The name of the token that a request was authenticated with, kept in its extensions.
@@ -55,7 +55,7 @@ impl AdminAuth {
             Ok(OperatorToken {
                 name: name.clone(),
                 hash,
-                role: token.role,
+                roles: token.role.clone(),
             })
         });
         let token = config.token.as_ref();
@@ -111,9 +111,9 @@ impl AdminAuth {
         }
         let found = self.operators.iter().find(|token| token.hash.same(&hash));
         let operator = found.ok_or(ApiError::Unauthenticated)?;
-        if operator.role < needed {
-            let (operator, role) = (&operator.name, operator.role);
-            tracing::warn!(operator, %role, %method, %needed, "request rejected: the operator's role is too low");
+        if !operator.roles.grant(needed) {
+            let (operator, role) = (&operator.name, &operator.roles);
+            tracing::warn!(operator, %role, %method, %needed, "request rejected: the operator's role does not grant it");
             return Err(ApiError::Forbidden(needed));
         }
         Ok(Some(TokenName(operator.name.clone())))
@@ -274,10 +274,11 @@ mod tests {
     }
 
     #[test]
-    fn a_role_grants_itself_and_those_below_and_a_token_names_its_operator() {
-        let roles = [Role::Read, Role::Replay, Role::Configure];
+    fn a_role_grants_what_it_includes_and_a_token_names_its_operator() {
+        let roles = [Role::Read, Role::Payload, Role::Replay, Role::Configure];
         let tokens = roles.map(|role| {
             let hash = KeyHash::of(role.as_str().as_bytes()).to_string();
+            let role = Roles::from(role);
             (role.to_string(), TokenConfig { hash, role })
         });
         let mut config = AdminConfig {
@@ -295,7 +296,7 @@ mod tests {
         };
         for needed in roles {
             for role in roles {
-                let expected = match role >= needed {
+                let expected = match Roles::from(role).grant(needed) {
                     true => Ok(Some(TokenName(role.to_string()))),
                     false => Err(ApiError::Forbidden(needed)),
                 };

@@ -1,4 +1,4 @@
-//! The body of a replay or discard: which dead letters, who asks, and why.
+//! The body of an act on many callbacks: which ones, who asks, and why.
 
 use std::collections::HashSet;
 
@@ -28,6 +28,28 @@ struct BulkBody {
     actor: Option<String>,
     reason: Option<String>,
     operation: Option<String>,
+    after: Option<String>,
+    cancel: Option<bool>,
+    force: Option<bool>,
+}
+
+/// What is done to the selected callbacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BulkAct {
+    /// Replay of dead letters.
+    ReplayDead,
+    /// Discard of dead letters.
+    Discard,
+    /// The next attempt at once, for what waits.
+    RetryNow,
+    /// Cancellation of what waits.
+    Cancel,
+    /// Replay of what was delivered or dead-lettered.
+    Replay,
+    /// Erasure of personal data.
+    Erase,
+    /// What waits, after the broker lost its messages.
+    Recover,
 }
 
 /// A valid request.
@@ -36,12 +58,19 @@ pub(super) struct BulkRequest {
     pub(super) selection: Selection,
     /// None: a dry run, which only counts.
     pub(super) actor: Option<Actor>,
+    /// Erase: begins after this callback.
+    pub(super) after: Option<Uuid>,
+    /// Erase: what waits is cancelled first.
+    pub(super) cancel: bool,
+    /// Recover: whatever the queues hold.
+    pub(super) force: bool,
 }
 
-/// Which dead letters are selected.
+/// Which callbacks are selected.
+#[expect(clippy::large_enum_variant, reason = "one in each request")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Selection {
-    /// Those of these ids that are dead letters.
+    /// Those of these ids to which it can be done.
     Ids(Vec<Uuid>),
     /// At most `limit` that match, oldest first.
     Matching { filter: Filter, limit: u32 },
@@ -57,16 +86,32 @@ pub(super) struct Actor {
 }
 
 impl BulkRequest {
-    /// Parses a body. `token_name` is the name of the request's token, if it has one.
+    /// Parses the body of this act. `token_name` is the name of the request's token, if it has one.
     ///
     /// # Errors
     /// What is missing or invalid.
-    pub(super) fn parse(body: &[u8], token_name: Option<&str>) -> Result<Self, ApiError> {
+    pub(super) fn parse(
+        body: &[u8],
+        token_name: Option<&str>,
+        act: BulkAct,
+    ) -> Result<Self, ApiError> {
         let body: BulkBody = body::parse(body)?;
+        for (key, given, only_of) in [
+            ("after", body.after.is_some(), BulkAct::Erase),
+            ("cancel", body.cancel.is_some(), BulkAct::Erase),
+            ("force", body.force.is_some(), BulkAct::Recover),
+        ] {
+            if given && act != only_of {
+                return Err(ApiError::body(format!("{key:?} is of another command")));
+            }
+        }
+        if act == BulkAct::Recover && body.ids.is_some() {
+            return Err(ApiError::body("recover takes a filter: {} selects all"));
+        }
         let selection = match (body.ids, body.filter) {
             (Some(ids), None) => Selection::Ids(parse_ids(&ids)?),
             (None, Some(members)) => Selection::Matching {
-                filter: dead_letter_filter(query_params::filter(&members)?)?,
+                filter: act.filter(query_params::filter(&members)?)?,
                 limit: match body.limit {
                     Some(limit) => query_params::limit(&limit.to_string())?,
                     None => DEFAULT_LIMIT,
@@ -76,7 +121,8 @@ impl BulkRequest {
                 return Err(ApiError::body("give either ids or a filter, not both"));
             }
             (None, None) => {
-                let sentence = "give ids, or a filter ({} selects all dead letters)";
+                let all = act.all();
+                let sentence = format!("give ids, or a filter ({{}} selects {all})");
                 return Err(ApiError::body(sentence));
             }
         };
@@ -85,20 +131,117 @@ impl BulkRequest {
         }
         let actor = match body.dry_run {
             true => None,
-            false => Some(Actor {
-                operation: body.operation.as_deref().map(operation).transpose()?,
-                ..Actor::new(body.actor, body.reason, token_name)?
-            }),
+            false => Some(Actor::of_operation(
+                (body.actor, body.reason),
+                body.operation.as_deref(),
+                token_name,
+            )?),
         };
-        Ok(Self { selection, actor })
+        Ok(Self {
+            selection,
+            actor,
+            after: body
+                .after
+                .as_deref()
+                .map(query_params::request_id)
+                .transpose()?,
+            cancel: body.cancel.unwrap_or_default(),
+            force: body.force.unwrap_or_default(),
+        })
+    }
+}
+
+impl BulkAct {
+    /// What an empty filter selects, in words.
+    const fn all(self) -> &'static str {
+        match self {
+            Self::ReplayDead | Self::Discard => "all dead letters",
+            Self::RetryNow | Self::Cancel | Self::Recover => "all that waits",
+            Self::Replay | Self::Erase => "nothing",
+        }
+    }
+
+    /// Checks that a filter can select what this is done to, and adds what it implies.
+    ///
+    /// # Errors
+    /// When it selects nothing of that, or too much.
+    pub(super) fn filter(self, filter: Filter) -> Result<Filter, ApiError> {
+        match self {
+            Self::ReplayDead | Self::Discard => dead_letter_filter(filter),
+            Self::RetryNow | Self::Recover => waiting_filter(filter, false),
+            Self::Cancel => waiting_filter(filter, true),
+            Self::Replay => ended_filter(filter),
+            Self::Erase if filter.app_id.is_none() => Err(ApiError::parameter(
+                "erase takes ids, or a filter with an app_id",
+            )),
+            Self::Erase => Ok(filter),
+        }
+    }
+}
+
+/// Checks that a filter can select callbacks that wait.
+fn waiting_filter(mut filter: Filter, unaccounted: bool) -> Result<Filter, ApiError> {
+    let of_death = filter.dead_since.is_some() || filter.dead_until.is_some();
+    if of_death || filter.reason.is_some() {
+        return Err(ApiError::parameter(
+            "reason, dead_since and dead_until select dead letters, and those do not wait: \
+             dead letters are replayed",
+        ));
+    }
+    let waits = |status: &CallbackStatus| {
+        status.is_unfinished() || unaccounted && *status == CallbackStatus::Unaccounted
+    };
+    let asked = filter.status.iter().chain(&filter.statuses);
+    if let Some(other) = asked.copied().find(|status| !waits(status)) {
+        let others = match unaccounted {
+            true => ", delivering or unaccounted",
+            false => " or delivering",
+        };
+        return Err(ApiError::parameter(format!(
+            "what is {other} does not wait: the status is queued, retrying{others}"
+        )));
+    }
+    if filter.status.is_none() && filter.statuses.is_empty() {
+        filter.statuses = vec![CallbackStatus::Queued, CallbackStatus::Retrying];
+        filter
+            .statuses
+            .extend(unaccounted.then_some(CallbackStatus::Unaccounted));
+    }
+    Ok(filter)
+}
+
+/// Checks that a filter says which ended callbacks it means: a replay of all that was delivered must
+/// not begin with a forgotten option.
+fn ended_filter(filter: Filter) -> Result<Filter, ApiError> {
+    let asked: Vec<CallbackStatus> = filter
+        .status
+        .into_iter()
+        .chain(filter.statuses.clone())
+        .collect();
+    if asked.is_empty() {
+        return Err(ApiError::parameter(
+            "say which status is replayed: delivered, dead or expired",
+        ));
+    }
+    let replayable = |status: &CallbackStatus| {
+        matches!(
+            status,
+            CallbackStatus::Delivered | CallbackStatus::Dead | CallbackStatus::Expired
+        )
+    };
+    match asked.into_iter().find(|status| !replayable(status)) {
+        None => Ok(filter),
+        Some(other) => Err(ApiError::parameter(format!(
+            "what is {other} cannot be replayed: the status is delivered, dead or expired"
+        ))),
     }
 }
 
 impl Selection {
     /// In words, for the audit log.
-    pub(super) fn describe(&self) -> String {
+    pub(super) fn describe(&self, act: BulkAct) -> String {
         match self {
-            Self::Matching { filter, .. } => query_params::describe(filter),
+            Self::Matching { filter, .. } => query_params::describe(filter, act.all()),
             Self::Ids(ids) => match ids.as_slice() {
                 [one] => one.to_string(),
                 [first, .., last] if ids.len() > MAX_LISTED_IDS => {
@@ -149,6 +292,19 @@ impl Actor {
         })
     }
 
+    /// The same, of one step of a command.
+    pub(super) fn of_operation(
+        (actor, reason): (Option<String>, Option<String>),
+        id: Option<&str>,
+        token_name: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let operation = id.map(operation).transpose()?;
+        Ok(Self {
+            operation,
+            ..Self::new(actor, reason, token_name)?
+        })
+    }
+
     /// Parses a body that holds nothing but the actor and the reason.
     pub(super) fn parse(body: &[u8], token_name: Option<&str>) -> Result<Self, ApiError> {
         #[derive(Deserialize)]
@@ -167,7 +323,10 @@ impl Actor {
 /// # Errors
 /// When it asks for another status.
 pub(super) fn dead_letter_filter(filter: Filter) -> Result<Filter, ApiError> {
-    match filter.status {
+    let other = filter.statuses.iter().copied();
+    let mut other =
+        other.filter(|status| !matches!(status, CallbackStatus::Dead | CallbackStatus::Expired));
+    match filter.status.or_else(|| other.next()) {
         None | Some(CallbackStatus::Dead | CallbackStatus::Expired) => Ok(filter),
         Some(CallbackStatus::Unaccounted) => Err(ApiError::parameter(
             "an unaccounted callback cannot be replayed or discarded: no body of it is left; its \
@@ -180,7 +339,8 @@ pub(super) fn dead_letter_filter(filter: Filter) -> Result<Filter, ApiError> {
     }
 }
 
-fn operation(text: &str) -> Result<Uuid, ApiError> {
+/// Parses the id that requests of one operation share.
+pub(super) fn operation(text: &str) -> Result<Uuid, ApiError> {
     Uuid::try_parse(text).map_err(|_| ApiError::body("\"operation\" is not a UUID"))
 }
 
@@ -206,7 +366,8 @@ mod tests {
     use super::*;
 
     fn parse(body: &str) -> Result<BulkRequest, String> {
-        BulkRequest::parse(body.as_bytes(), None).map_err(|error| error.to_string())
+        BulkRequest::parse(body.as_bytes(), None, BulkAct::ReplayDead)
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -219,7 +380,7 @@ mod tests {
         assert_eq!((filter.app_id.as_deref(), *limit), (Some("a"), 7));
         let actor = request.actor.unwrap();
         assert_eq!((&*actor.name, &*actor.reason), ("me@here", "why"));
-        assert_eq!(request.selection.describe(), "app_id a");
+        assert_eq!(request.selection.describe(BulkAct::ReplayDead), "app_id a");
     }
 
     #[test]
@@ -233,7 +394,10 @@ mod tests {
     fn a_dry_run_needs_no_actor() {
         let request = parse(r#"{"filter":{},"dry_run":true}"#).unwrap();
         assert_eq!(request.actor, None);
-        assert_eq!(request.selection.describe(), "all dead letters");
+        assert_eq!(
+            request.selection.describe(BulkAct::ReplayDead),
+            "all dead letters"
+        );
     }
 
     #[test]
@@ -242,13 +406,84 @@ mod tests {
         let body = format!(r#"{{"ids":["{a}","{b}","{a}"],"actor":"w","reason":"r"}}"#);
         let request = parse(&body).unwrap();
         assert_eq!(request.selection, Selection::Ids(vec![a, b]));
-        assert_eq!(request.selection.describe(), format!("2 ids: {a}, {b}"));
+        assert_eq!(
+            request.selection.describe(BulkAct::ReplayDead),
+            format!("2 ids: {a}, {b}")
+        );
         let many: Vec<Uuid> = (1..=101).map(Uuid::from_u128).collect();
         let last = many[100];
-        let listed = Selection::Ids(many[..100].to_vec()).describe();
+        let listed = Selection::Ids(many[..100].to_vec()).describe(BulkAct::Discard);
         assert!(listed.ends_with(&many[99].to_string()) && listed.len() < MAX_AUDIT_SUBJECT);
-        let described = Selection::Ids(many).describe();
+        let described = Selection::Ids(many).describe(BulkAct::Discard);
         assert_eq!(described, format!("101 ids, {a} to {last}"));
+    }
+
+    #[test]
+    fn a_filter_selects_only_what_the_act_can_be_done_to() {
+        let parse = |act, filter: &str| {
+            let body = format!(r#"{{"filter":{filter},"dry_run":true}}"#);
+            let parsed = BulkRequest::parse(body.as_bytes(), None, act);
+            parsed
+                .map(|request| match request.selection {
+                    Selection::Matching { filter, .. } => filter.statuses.len(),
+                    Selection::Ids(ids) => panic!("{ids:?}"),
+                })
+                .map_err(|error| error.to_string())
+        };
+        for (act, filter, expected) in [
+            (BulkAct::RetryNow, "{}", Ok(2)),
+            (BulkAct::Cancel, "{}", Ok(3)),
+            (BulkAct::Cancel, r#"{"status":"unaccounted"}"#, Ok(0)),
+            (
+                BulkAct::RetryNow,
+                r#"{"status":"unaccounted"}"#,
+                Err("does not wait"),
+            ),
+            (
+                BulkAct::RetryNow,
+                r#"{"status":"queued,dead"}"#,
+                Err("what is dead"),
+            ),
+            (
+                BulkAct::Cancel,
+                r#"{"reason":"exhausted"}"#,
+                Err("select dead letters"),
+            ),
+            (
+                BulkAct::Recover,
+                r#"{"dead_since":"2026-01-01"}"#,
+                Err("select dead letters"),
+            ),
+            (BulkAct::Replay, "{}", Err("say which status")),
+            (BulkAct::Replay, r#"{"status":"delivered,dead"}"#, Ok(2)),
+            (
+                BulkAct::Replay,
+                r#"{"status":"cancelled"}"#,
+                Err("cannot be replayed"),
+            ),
+            (
+                BulkAct::Erase,
+                r#"{"status":"dead"}"#,
+                Err("with an app_id"),
+            ),
+            (BulkAct::Erase, r#"{"app_id":"a"}"#, Ok(0)),
+        ] {
+            match (parse(act, filter), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{act:?} {filter}"),
+                (Err(found), Err(expected)) => {
+                    assert!(found.contains(expected), "{act:?} {filter}: {found}");
+                }
+                other => panic!("{act:?} {filter}: {other:?}"),
+            }
+        }
+        let body = r#"{"filter":{},"dry_run":true,"force":true}"#;
+        let refused = BulkRequest::parse(body.as_bytes(), None, BulkAct::Cancel);
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .contains("of another command")
+        );
     }
 
     #[test]

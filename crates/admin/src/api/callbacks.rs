@@ -1,10 +1,12 @@
 //! `/admin/v1/callbacks`: list, show and cancel callbacks.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
 use broker::Broker;
+use delivery::CalleeRegistry;
 use journal::{CallbackPage, CancelOutcome, Cursor, Journal};
 use runtime::clock::now_ms;
 use uuid::Uuid;
@@ -14,8 +16,11 @@ use super::auth::TokenName;
 use super::body::BodyBytes;
 use super::bulk_request::Actor;
 use super::error::{ApiError, ProblemCode};
+use super::explain::facts::CallbackFacts;
+use super::gather_facts::gather_facts;
+use super::known_callees;
 use super::query_params;
-use super::response::{ApiResponse, ok};
+use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::{CallbackView, CancelResult, CancelView, ItemsPage};
 
@@ -28,19 +33,44 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
     let journal = state.journal()?;
     let found = state.run(async move {
         let now = now_ms();
-        Ok(journal.list(&filter, page.after, page.limit, now).await?)
+        let found = journal.list(&filter, page.after, page.limit, now).await?;
+        let causes = causes(&found, &journal).await?;
+        Ok((found, causes, filter))
     });
-    ok(&items(found.await?))
+    let (found, causes, filter) = found.await?;
+    let registry = state.callee_registry.get();
+    let is_empty = found.callbacks.is_empty() && page.after.is_none();
+    known_callees::refuse_unknown(&filter, &registry, is_empty)?;
+    ok_list(&items(found, causes, &registry), &state.pauses)
 }
 
-/// The response with a page of callbacks.
-pub(super) fn items(page: CallbackPage) -> ItemsPage<CallbackView> {
+/// The causes of the last attempts of a page of callbacks.
+pub(super) async fn causes(
+    page: &CallbackPage,
+    journal: &Journal,
+) -> Result<HashMap<Uuid, String>, ApiError> {
+    let ids = page.callbacks.iter();
+    let ids: Vec<Uuid> = ids.map(|callback| callback.origin.request_id).collect();
+    Ok(journal.last_causes(&ids).await?)
+}
+
+/// The response with a page of callbacks, each with the cause of its last attempt.
+pub(super) fn items(
+    page: CallbackPage,
+    mut causes: HashMap<Uuid, String>,
+    registry: &CalleeRegistry,
+) -> ItemsPage<CallbackView> {
     let now = now_ms();
     let callbacks = page.callbacks.into_iter();
+    let items = callbacks.map(|callback| {
+        let last_cause = causes.remove(&callback.origin.request_id);
+        CallbackView {
+            last_cause,
+            ..CallbackView::of(callback, &CallbackFacts::default(), now).with_callee_name(registry)
+        }
+    });
     ItemsPage {
-        items: callbacks
-            .map(|callback| CallbackView::of(callback, now))
-            .collect(),
+        items: items.collect(),
         next: page.next.map(|Cursor(id)| id.to_string()),
     }
 }
@@ -52,8 +82,18 @@ pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiRespon
     let found = state
         .run(async move { Ok(journal.find(id).await?) })
         .await?;
-    let callback = found.ok_or_else(|| ApiError::unknown_callback(id))?;
-    ok(&CallbackView::of(callback, now_ms()))
+    let mut callback = found.ok_or_else(|| ApiError::unknown_callback(id))?;
+    let mut facts = CallbackFacts::default();
+    if callback.status.is_unfinished() {
+        facts = gather_facts(&state, &callback).await;
+        // It may have moved on while the processes were asked.
+        let journal = state.journal()?;
+        let again = state.run(async move { Ok(journal.find(id).await?) });
+        callback = again.await?.unwrap_or(callback);
+    }
+    let registry = state.callee_registry.get();
+    let view = CallbackView::of(callback, &facts, now_ms());
+    ok(&view.with_callee_name(&registry))
 }
 
 /// `POST /admin/v1/callbacks/{id}/cancel`

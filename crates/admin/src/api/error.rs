@@ -60,9 +60,12 @@ problem_codes! {
     UnknownRoute "unknown_route" NOT_FOUND "No such route";
     UnknownCallback "unknown_callback" NOT_FOUND "No such callback";
     UnknownCallee "unknown_callee" NOT_FOUND "No such callee";
+    UnknownMessage "unknown_message" NOT_FOUND "No such message";
     NotPaused "not_paused" NOT_FOUND "Not paused";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "The path does not support this method";
     NotADeadLetter "not_a_dead_letter" CONFLICT "The callback is not a dead letter";
+    NotKept "not_kept" CONFLICT "The message is not kept";
+    QueuesNotEmpty "queues_not_empty" CONFLICT "The queues hold messages";
     AlreadyEnded "already_ended" CONFLICT "The callback has ended";
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large";
     TooManyFailures "too_many_failures" TOO_MANY_REQUESTS "Too many wrong tokens";
@@ -79,7 +82,7 @@ pub(crate) enum ApiError {
     Rejected(ProblemCode, String),
     /// No token, or an unknown one.
     Unauthenticated,
-    /// The token's role is too low: this one is needed.
+    /// The token's roles do not grant it: this one is needed.
     Forbidden(Role),
     /// Methods that the path supports.
     MethodNotAllowed(String),

@@ -4,25 +4,42 @@
 //! - `server.rs`: the listener and its background tasks; `state.rs`: the state of the handlers.
 //! - `auth.rs`: who may send a request. `access.rs`: counts, logs and slows failures.
 //! - `metrics.rs`: what the listener counts.
-//! - Handlers: `callbacks.rs`, `dead_letters/` (list, replay, discard), `pauses.rs`, `targets.rs`,
-//!   `audit.rs` (also writes the audit log).
+//! - Handlers: `callbacks.rs`, `payload.rs` (messages and answers), `dead_letters/` (list, replay,
+//!   discard), `bulk/` (retry now, cancel, replay, erase, expedite and recover many), `pauses.rs`,
+//!   `unreadable/` (messages that could not be decoded), `audit.rs` (also writes the audit log),
+//!   `doctor/` (is all well?).
+//! - Handlers that ask all processes (`processes.rs`): `instances.rs`, `targets.rs` with
+//!   `merge_targets.rs`, `apps.rs`, `holders.rs`; `process_view.rs` is their JSON. `gather_facts.rs`
+//!   asks them about one callback.
 //! - `reconcile/`: compares the dead-letter queue with the journal.
-//! - Requests: `query_params.rs` (lists), `body.rs`, `bulk_request.rs` (replay and discard),
-//!   `timestamp.rs`.
-//! - Responses: `response.rs`, `view.rs` and `rfc3339.rs` (the JSON), `explain.rs` (a callback's state
+//! - Requests: `query_params.rs` (lists), `body.rs`, `bulk_request.rs` (acts on many),
+//!   `timestamp.rs`. `known_callees.rs`: names of callees, and numbers that nobody knows.
+//! - Responses: `response.rs`, `view.rs`, `bulk_view.rs` and `rfc3339.rs` (the JSON), `explain/` (a callback's state
 //!   in words), `reason.rs`, `error.rs` (problem details).
 
 mod access;
+mod apps;
 mod audit;
 mod auth;
 mod body;
+mod bulk;
 mod bulk_request;
+pub(crate) mod bulk_view;
 mod callbacks;
 mod dead_letters;
+mod doctor;
 mod error;
 mod explain;
+mod gather_facts;
+mod holders;
+mod instances;
+mod known_callees;
+mod merge_targets;
 mod metrics;
 mod pauses;
+mod payload;
+pub(crate) mod process_view;
+mod processes;
 pub(crate) mod query_params;
 mod reason;
 mod reconcile;
@@ -35,8 +52,10 @@ mod targets;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod timestamp;
+mod unreadable;
 pub(crate) mod view;
 
+pub use doctor::sources::DoctorSources;
 pub use metrics::AdminMetrics;
 pub use reconcile::Reconciler;
 pub use routes::routes_table;

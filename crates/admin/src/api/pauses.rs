@@ -1,10 +1,14 @@
-//! `/admin/v1/pauses`: list pauses, pause and resume callees and targets.
+//! `/admin/v1/pauses`: list pauses; pause and resume callees, targets, apps, message types, intake and
+//! deliveries.
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
+use contract::control::Command;
 use delivery::CalleeRegistry;
 use delivery::limits::LimitKey;
-use journal::{Pause, PauseKind};
+use dispatcher::{PauseKey, PauseRegistry, Switch};
+use journal::{Callback, Pause, PauseKind};
+use runtime::text::one_line;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -14,9 +18,9 @@ use super::body::BodyBytes;
 use super::bulk_request::Actor;
 use super::error::{ApiError, ProblemCode};
 use super::query_params;
-use super::response::{ApiResponse, ok};
+use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
-use super::view::{ItemsPage, PauseView, PausedView};
+use super::view::{ItemsPage, PauseScope, PauseView, PausedView};
 
 /// A position in the list of pauses, which is sorted by time, kind and name.
 type PauseCursor = (u64, PauseKind, String);
@@ -43,10 +47,15 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
     let more = found.len() > limit;
     found.truncate(limit);
     let last = found.last().filter(|_| more).map(cursor_of);
-    ok(&ItemsPage {
+    let registry = state.callee_registry.get();
+    let items = found
+        .into_iter()
+        .map(|pause| PauseView::from(pause).with_callee_name(&registry));
+    let page = ItemsPage {
         next: last.map(|(at, kind, name)| format!("{at}-{kind}-{name}")),
-        items: found.into_iter().map(PauseView::from).collect(),
-    })
+        items: items.collect(),
+    };
+    ok_list(&page, &state.pauses)
 }
 
 /// `POST /admin/v1/pauses`
@@ -60,31 +69,50 @@ pub(super) async fn pause(
     struct PauseBody {
         callee_no: Option<String>,
         target: Option<String>,
+        app_id: Option<String>,
+        message_type: Option<String>,
+        switch: Option<String>,
         actor: Option<String>,
         reason: Option<String>,
     }
     let body: PauseBody = super::body::parse(&body)?;
     let actor = Actor::new(body.actor, body.reason, TokenName::of(&http).as_deref())?;
-    let key = parse_key(body.callee_no, body.target)?;
+    let key = parse_key([
+        body.callee_no,
+        body.target,
+        body.app_id,
+        body.message_type,
+        body.switch,
+    ])?;
     let key = registered(&key, &state.callee_registry.get())?;
+    let scope = match state.pauses.is_shared() {
+        true => PauseScope::AllProcesses,
+        false => PauseScope::ThisProcess,
+    };
+    let is_intake = key == PauseKey::Switch(Switch::Intake);
+    if is_intake && scope == PauseScope::ThisProcess && !state.has_ingress {
+        return Err(ApiError::NoJournal); // It would stop nothing.
+    }
     let (pauses, journal) = (state.pauses.clone(), state.journal.clone());
+    let control = state.control.clone();
     let paused = key.to_string();
     let new = state.run(async move {
         let Actor { name, reason, .. } = actor.clone();
         let new = pauses.pause(&key, name, reason).await?;
         if new {
+            control.command(Command::PausesChanged);
             let subject = key.to_string();
             audit::record(journal.as_ref(), AuditAction::Pause, subject, actor, 1).await;
         }
         Ok(new)
     });
     let new = new.await?;
-    ok(&PausedView { paused, new })
+    ok(&PausedView { paused, new, scope })
 }
 
-/// `DELETE /admin/v1/pauses?callee_no=|target=&actor=&reason=`
+/// `DELETE /admin/v1/pauses?callee_no=|target=|app_id=|message_type=|switch=&actor=&reason=`
 pub(super) async fn resume(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
-    let known = ["callee_no", "target", "actor", "reason"];
+    let known = [&SELECTORS[..], &["actor", "reason"]].concat();
     let mut found = query_params::only(http.query_string(), &known)?;
     let token_name = TokenName::of(&http);
     let actor = Actor::new(
@@ -92,15 +120,17 @@ pub(super) async fn resume(state: Data<AdminState>, http: HttpRequest) -> ApiRes
         found.remove("reason"),
         token_name.as_deref(),
     )?;
-    let key = parse_key(found.remove("callee_no"), found.remove("target"))?;
+    let key = parse_key(SELECTORS.map(|selector| found.remove(selector)))?;
     // A callee that is no longer registered can still be resumed.
     let key = registered(&key, &state.callee_registry.get()).unwrap_or(key);
     let (pauses, journal) = (state.pauses.clone(), state.journal.clone());
+    let control = state.control.clone();
     let ended = state.run(async move {
         let Some(ended) = pauses.resume(&key).await? else {
             let sentence = format!("{key} is not paused");
             return Err(ApiError::rejected(ProblemCode::NotPaused, sentence));
         };
+        control.command(Command::PausesChanged);
         let subject = key.to_string();
         audit::record(journal.as_ref(), AuditAction::Resume, subject, actor, 1).await;
         Ok(ended)
@@ -108,32 +138,89 @@ pub(super) async fn resume(state: Data<AdminState>, http: HttpRequest) -> ApiRes
     ok(&json!({ "resumed": PauseView::from(ended.await?) }))
 }
 
-fn parse_key(callee_no: Option<String>, target: Option<String>) -> Result<LimitKey, ApiError> {
-    match (callee_no, target) {
-        (Some(no), None) if !no.trim().is_empty() => Ok(LimitKey::Callee(no.as_str().into())),
-        (None, Some(url)) => match LimitKey::parse(&url) {
-            Ok(key @ LimitKey::Target(_)) => Ok(key),
+/// What names the pause in a request: exactly one of these.
+pub(super) const SELECTORS: [&str; 5] = ["callee_no", "target", "app_id", "message_type", "switch"];
+
+/// As long as an accepted callback's may be.
+const MAX_NAME_BYTES: usize = 128;
+
+/// The key of a pause, from the values of the [selectors](SELECTORS).
+pub(super) fn parse_key(values: [Option<String>; SELECTORS.len()]) -> Result<PauseKey, ApiError> {
+    let given = SELECTORS.into_iter().zip(values);
+    let mut given = given.filter_map(|(selector, value)| Some((selector, value?)));
+    let (Some((selector, value)), None) = (given.next(), given.next()) else {
+        let [all @ .., last] = SELECTORS;
+        let sentence = format!("give exactly one of {} and {last}", all.join(", "));
+        return Err(ApiError::parameter(sentence));
+    };
+    let is_name = !value.trim().is_empty()
+        && value.len() <= MAX_NAME_BYTES
+        && !value.contains(char::is_control);
+    match selector {
+        "target" => match LimitKey::parse(&value) {
+            Ok(key @ LimitKey::Target(_)) => Ok(key.into()),
             Ok(LimitKey::Callee(_)) => Err(ApiError::parameter(
                 "target must be a URL (write https://host:443)",
             )),
             Err(error) => Err(ApiError::parameter(format!("target: {error}"))),
         },
-        (Some(_) | None, Some(_) | None) => {
-            Err(ApiError::parameter("give either callee_no or target"))
-        }
+        "switch" => match &*value {
+            "intake" => Ok(PauseKey::Switch(Switch::Intake)),
+            "deliveries" => Ok(PauseKey::Switch(Switch::Deliveries)),
+            _ => Err(ApiError::parameter("switch must be intake or deliveries")),
+        },
+        _ if !is_name => Err(ApiError::parameter(format!(
+            "{selector} must have 1 to {MAX_NAME_BYTES} bytes and no control characters"
+        ))),
+        "app_id" => Ok(PauseKey::App(value.into())),
+        "message_type" => Ok(PauseKey::MessageType(value.into())),
+        _ => Ok(PauseKey::Limit(LimitKey::Callee(value.into()))),
     }
 }
 
 /// The callee as it is registered. A mistyped number would pause nothing.
-fn registered(key: &LimitKey, registry: &CalleeRegistry) -> Result<LimitKey, ApiError> {
-    let LimitKey::Callee(no) = key else {
+pub(super) fn registered(key: &PauseKey, registry: &CalleeRegistry) -> Result<PauseKey, ApiError> {
+    let PauseKey::Limit(LimitKey::Callee(no)) = key else {
         return Ok(key.clone());
     };
     match registry.find(no) {
-        Some(callee) => Ok(LimitKey::Callee(callee.no.as_str().into())),
+        Some(callee) => Ok(LimitKey::Callee(callee.no.as_str().into()).into()),
         None => {
             let sentence = format!("no callee {no} is registered");
             Err(ApiError::rejected(ProblemCode::UnknownCallee, sentence))
         }
     }
+}
+
+/// The pauses in force that concern an unfinished callback, each as a sentence.
+pub(super) fn of_callback(callback: &Callback, pauses: &PauseRegistry) -> Vec<String> {
+    let origin = &callback.origin;
+    let mut keys = vec![
+        PauseKey::App(origin.app_id.as_str().into()),
+        PauseKey::MessageType(origin.message_type.as_str().into()),
+        PauseKey::Switch(Switch::Deliveries),
+    ];
+    // A URL wins over a callee, which is then only a label.
+    match (&origin.callback_url, &origin.callee_no) {
+        (None, Some(no)) => keys.push(LimitKey::Callee(no.as_str().into()).into()),
+        _ => keys.extend(LimitKey::parse(&origin.target).ok().map(PauseKey::Limit)),
+    }
+    let found = pauses.find(&keys);
+    found.iter().map(sentence).collect()
+}
+
+/// `App crm is paused by ann since 2026-11-23T12:00:00.000Z: reason.`
+fn sentence(pause: &Pause) -> String {
+    let name = &pause.name;
+    let subject = match pause.kind {
+        PauseKind::Callee => format!("Callee {name} is paused"),
+        PauseKind::Target => format!("Target {name} is paused"),
+        PauseKind::App => format!("App {name} is paused"),
+        PauseKind::MessageType => format!("Message type {name} is paused"),
+        PauseKind::Intake => "Intake is stopped".to_owned(),
+        PauseKind::Deliveries => "Deliveries are stopped".to_owned(),
+    };
+    let (since, by) = (contract::rfc3339(pause.paused_at), &pause.paused_by);
+    let text = format!("{subject} by {by} since {since}: {}.", pause.reason);
+    one_line(&text).into_owned()
 }

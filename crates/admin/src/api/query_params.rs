@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 
 use contract::CallbackStatus;
+use delivery::DeadLetterReason;
 use journal::{Cursor, Filter};
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::timestamp;
+use super::{reason, timestamp};
 
 /// The maximum number of items that one request lists or changes.
 pub(crate) const MAX_LIMIT: u32 = 1_000;
 /// How many it lists or changes by default.
-pub(super) const DEFAULT_LIMIT: u32 = 100;
+pub(crate) const DEFAULT_LIMIT: u32 = 100;
 
 /// A request for one page of a list; `C` is the cursor of the list.
 #[derive(Debug, PartialEq, Eq)]
@@ -123,8 +124,14 @@ fn set(filter: &mut Filter, key: &str, value: Cow<'_, str>) -> Result<(), ApiErr
         "callee_no" => filter.callee_no = Some(value.into_owned()),
         "target" => filter.target = Some(target(&value)),
         "message_type" => filter.message_type = Some(value.into_owned()),
-        "reason" => filter.reason = Some(value.into_owned()),
-        "status" => filter.status = Some(status(&value)?),
+        "reason" => filter.reason = Some(dead_letter_reason(&value)?),
+        "deferred_reason" => {
+            filter.deferred_reason = Some(known(key, &value, reason::of_deferrals())?);
+        }
+        "status" => set_status(filter, &value)?,
+        "http_status" => filter.http_status = Some(http_status(&value)?),
+        "dead_since" => filter.dead_since = Some(timestamp()?),
+        "dead_until" => filter.dead_until = Some(timestamp()?),
         "since" => filter.since = Some(timestamp()?),
         "until" => filter.until = Some(timestamp()?),
         "updated_before" => filter.updated_before = Some(timestamp()?),
@@ -137,9 +144,73 @@ fn set(filter: &mut Filter, key: &str, value: Cow<'_, str>) -> Result<(), ApiErr
     Ok(())
 }
 
+/// One status, or several separated by commas.
+fn set_status(filter: &mut Filter, text: &str) -> Result<(), ApiError> {
+    let mut statuses = Vec::new();
+    for one in text.split(',') {
+        let status = status(one.trim())?;
+        if !statuses.contains(&status) {
+            statuses.push(status);
+        }
+    }
+    match statuses.as_slice() {
+        [one] => filter.status = Some(*one),
+        several => {
+            let waits = [CallbackStatus::Queued, CallbackStatus::Retrying];
+            let has_both = waits.iter().all(|status| several.contains(status));
+            if several.contains(&CallbackStatus::Delivering) && !has_both {
+                return Err(ApiError::parameter(
+                    "delivering is what is due of queued and retrying: give it alone, or with both",
+                ));
+            }
+            filter.statuses = statuses;
+        }
+    }
+    Ok(())
+}
+
 fn status(text: &str) -> Result<CallbackStatus, ApiError> {
-    text.parse()
-        .map_err(|_| ApiError::parameter(format!("unknown status {:?}", shown(text))))
+    text.parse().map_err(|_| {
+        let known = CallbackStatus::ALL.iter().map(|status| status.as_str());
+        unknown_name("status", text, known)
+    })
+}
+
+/// The name of a reason of dead letters: a mistyped one would find nothing.
+fn dead_letter_reason(text: &str) -> Result<String, ApiError> {
+    if text == DeadLetterReason::Expired.as_str() {
+        return Err(invalid("reason", "is a status: write status=expired"));
+    }
+    known("reason", text, reason::of_dead_letters())
+}
+
+/// A name of this list.
+fn known(
+    key: &str,
+    text: &str,
+    names: impl Iterator<Item = &'static str> + Clone,
+) -> Result<String, ApiError> {
+    match names.clone().find(|name| *name == text) {
+        Some(name) => Ok(name.to_owned()),
+        None => Err(unknown_name(key, text, names)),
+    }
+}
+
+fn unknown_name(key: &str, text: &str, names: impl Iterator<Item = &'static str>) -> ApiError {
+    let names: Vec<&str> = names.collect();
+    ApiError::parameter(format!(
+        "unknown {key} {:?}; known: {}",
+        shown(text),
+        names.join(", ")
+    ))
+}
+
+fn http_status(text: &str) -> Result<u16, ApiError> {
+    let status = text
+        .parse()
+        .ok()
+        .filter(|status| (100..=599).contains(status));
+    status.ok_or_else(|| invalid("http_status", "is not an HTTP status: known: 100 to 599"))
 }
 
 /// Scheme, host and port as the journal stores them, from any URL of the target.
@@ -178,8 +249,8 @@ fn shown(text: &str) -> String {
     text.chars().take(50).collect()
 }
 
-/// The filter in words, for the audit log.
-pub(super) fn describe(filter: &Filter) -> String {
+/// The filter in words, for the audit log; `all` if it selects all.
+pub(super) fn describe(filter: &Filter, all: &str) -> String {
     let mut words = String::new();
     let mut add = |key: &str, value: &dyn Display| {
         let separator = if words.is_empty() { "" } else { ", " };
@@ -192,6 +263,7 @@ pub(super) fn describe(filter: &Filter) -> String {
         ("target", &filter.target),
         ("message_type", &filter.message_type),
         ("reason", &filter.reason),
+        ("deferred_reason", &filter.deferred_reason),
     ] {
         if let Some(value) = value {
             add(key, value);
@@ -200,9 +272,18 @@ pub(super) fn describe(filter: &Filter) -> String {
     if let Some(status) = filter.status {
         add("status", &status);
     }
+    if !filter.statuses.is_empty() {
+        let names: Vec<&str> = filter.statuses.iter().map(|one| one.as_str()).collect();
+        add("status", &names.join(" or "));
+    }
+    if let Some(status) = filter.http_status {
+        add("http_status", &status);
+    }
     for (key, value) in [
         ("since", filter.since),
         ("until", filter.until),
+        ("dead_since", filter.dead_since),
+        ("dead_until", filter.dead_until),
         ("updated_before", filter.updated_before),
     ] {
         if let Some(value) = value {
@@ -210,7 +291,7 @@ pub(super) fn describe(filter: &Filter) -> String {
         }
     }
     if words.is_empty() {
-        words.push_str("all dead letters");
+        words.push_str(all);
     }
     words
 }
@@ -240,19 +321,20 @@ mod tests {
             until: Some(1_763_900_000_000),
             updated_before: Some(1_763_900_000_001),
             discarded: true,
+            ..Filter::default()
         };
         assert_eq!(filter, expected);
         let after = Uuid::try_parse("0199e6d2-0000-7000-8000-000000000000").unwrap();
         let after = Some(Cursor(after));
         assert_eq!(page, PageParams { limit: 7, after });
         assert_eq!(
-            describe(&filter),
+            describe(&filter, ""),
             "app_id a b, callee_no EO001, target https://h.example:443, message_type t, \
              reason exhausted, status dead, since 2025-11-23T12:13:20.000Z, \
              until 2025-11-23T12:13:20.000Z, updated_before 2025-11-23T12:13:20.001Z"
         );
         assert_eq!(callbacks("").unwrap().1.limit, DEFAULT_LIMIT);
-        assert_eq!(describe(&Filter::default()), "all dead letters");
+        assert_eq!(describe(&Filter::default(), "all"), "all");
     }
 
     #[test]
@@ -261,12 +343,32 @@ mod tests {
             ("app=x", "unknown parameter \"app\""),
             ("app_id=x&app_id=y", "duplicate parameter \"app_id\""),
             ("app_id=", "parameter \"app_id\" is empty"),
-            ("status=shop", "unknown status \"shop\""),
+            (
+                "status=shop",
+                "unknown status \"shop\"; known: queued, delivering, retrying, delivered, dead, \
+                 expired, cancelled, unaccounted",
+            ),
+            (
+                "reason=exausted",
+                "unknown reason \"exausted\"; known: exhausted, rejected, redirected, \
+                 address_refused, delivery_limit, unknown",
+            ),
+            ("reason=expired", "write status=expired"),
             ("since=yesterday", "is not a timestamp"),
             ("limit=0", "1 to 1000"),
             ("limit=1001", "1 to 1000"),
             ("after=7", "\"7\" is not a request_id"),
             ("discarded=1", "neither true nor false"),
+            (
+                "status=dead,shop",
+                "unknown status \"shop\"; known: queued, ",
+            ),
+            ("status=dead,delivering", "give it alone"),
+            ("reason=tired", "known: exhausted, rejected,"),
+            ("deferred_reason=tired", "known: in_flight, rate,"),
+            ("http_status=99", "100 to 599"),
+            ("http_status=5xx", "100 to 599"),
+            ("dead_since=soon", "is not a timestamp"),
         ] {
             let error = callbacks(query).unwrap_err();
             assert_eq!(error.code(), ProblemCode::InvalidParameter, "{query}");
@@ -281,6 +383,23 @@ mod tests {
             page("limit=2&after=7", number),
             Ok(PageParams { limit, after })
         );
+    }
+
+    #[test]
+    fn several_statuses_and_what_an_attempt_said_are_conditions_too() {
+        let query = "status=retrying,queued&http_status=503&deferred_reason=breaker_open\
+                     &dead_since=1763900000000&dead_until=1763900000001";
+        let (filter, _) = callbacks(query).unwrap();
+        let statuses = vec![CallbackStatus::Retrying, CallbackStatus::Queued];
+        assert_eq!((filter.status, &filter.statuses), (None, &statuses));
+        assert_eq!(filter.http_status, Some(503));
+        assert_eq!(
+            describe(&filter, ""),
+            "deferred_reason breaker_open, status retrying or queued, http_status 503, \
+             dead_since 2025-11-23T12:13:20.000Z, dead_until 2025-11-23T12:13:20.001Z"
+        );
+        let (one, _) = callbacks("status=dead,dead").unwrap();
+        assert_eq!(one.status, Some(CallbackStatus::Dead));
     }
 
     #[test]

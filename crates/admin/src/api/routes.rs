@@ -9,7 +9,10 @@ use actix_web::{HttpRequest, Route};
 use super::body::MAX_BODY_BYTES;
 use super::error::{ApiError, ProblemCode};
 use super::response::ApiResponse;
-use super::{audit, callbacks, dead_letters, pauses, targets};
+use super::{
+    apps, audit, bulk, callbacks, dead_letters, doctor, holders, instances, pauses, payload,
+    targets, unreadable,
+};
 use crate::config::Role;
 
 /// One method of one path.
@@ -23,13 +26,41 @@ pub(super) struct Endpoint {
 }
 
 /// Every endpoint. If several paths match, the first one counts.
-pub(super) static ENDPOINTS: [Endpoint; 13] = [
+pub(super) static ENDPOINTS: [Endpoint; 28] = [
     Endpoint {
         method: Method::GET,
         path: "/admin/v1/callbacks",
         role: Role::Read,
         summary: "List callbacks, newest first",
         handler: || web::to(callbacks::list),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/callbacks/retry-now",
+        role: Role::Replay,
+        summary: "Retry callbacks that wait now",
+        handler: || web::to(bulk::retry_now),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/callbacks/cancel",
+        role: Role::Replay,
+        summary: "Cancel callbacks that wait",
+        handler: || web::to(bulk::cancel),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/callbacks/replay",
+        role: Role::Replay,
+        summary: "Replay callbacks that have ended",
+        handler: || web::to(bulk::replay),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/callbacks/erase",
+        role: Role::Configure,
+        summary: "Erase the personal data of callbacks that have ended",
+        handler: || web::to(bulk::erase),
     },
     Endpoint {
         method: Method::GET,
@@ -44,6 +75,20 @@ pub(super) static ENDPOINTS: [Endpoint; 13] = [
         role: Role::Replay,
         summary: "Cancel a callback",
         handler: || web::to(callbacks::cancel),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/callbacks/{id}/holders",
+        role: Role::Read,
+        summary: "Say which processes hold a callback in memory",
+        handler: || web::to(holders::list),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/callbacks/{id}/payload",
+        role: Role::Payload,
+        summary: "Show the message of a callback, and what targets answered",
+        handler: || web::to(payload::show),
     },
     Endpoint {
         method: Method::GET,
@@ -77,8 +122,22 @@ pub(super) static ENDPOINTS: [Endpoint; 13] = [
         method: Method::GET,
         path: "/admin/v1/dead-letters/{id}",
         role: Role::Read,
-        summary: "Show a dead letter with its attempts and its message",
+        summary: "Show a dead letter with its attempts",
         handler: || web::to(dead_letters::show),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/expedite",
+        role: Role::Replay,
+        summary: "Retry all that waits for a callee or target now: it is back",
+        handler: || web::to(bulk::expedite),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/recover",
+        role: Role::Configure,
+        summary: "Recover what waits after the broker lost its messages",
+        handler: || web::to(bulk::recover),
     },
     Endpoint {
         method: Method::GET,
@@ -91,22 +150,64 @@ pub(super) static ENDPOINTS: [Endpoint; 13] = [
         method: Method::POST,
         path: "/admin/v1/pauses",
         role: Role::Configure,
-        summary: "Pause a callee or target",
+        summary: "Pause a callee, target, app or message type, or stop intake or deliveries",
         handler: || web::to(pauses::pause),
     },
     Endpoint {
         method: Method::DELETE,
         path: "/admin/v1/pauses",
         role: Role::Configure,
-        summary: "Resume a callee or target",
+        summary: "End a pause",
         handler: || web::to(pauses::resume),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/instances",
+        role: Role::Read,
+        summary: "List the processes of the gateway",
+        handler: || web::to(instances::list),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/unreadable",
+        role: Role::Read,
+        summary: "List the oldest unreadable messages, and why they cannot be decoded",
+        handler: || web::to(unreadable::list),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/unreadable/requeue",
+        role: Role::Replay,
+        summary: "Put unreadable messages back into their queue",
+        handler: || web::to(unreadable::requeue),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/unreadable/discard",
+        role: Role::Replay,
+        summary: "Remove unreadable messages for good",
+        handler: || web::to(unreadable::discard),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/unreadable/{id}",
+        role: Role::Payload,
+        summary: "Show an unreadable message with its first bytes",
+        handler: || web::to(unreadable::show),
     },
     Endpoint {
         method: Method::GET,
         path: "/admin/v1/targets",
         role: Role::Read,
-        summary: "List the callees and targets of this dispatcher, busiest first",
+        summary: "List the callees and targets of all processes, busiest first",
         handler: || web::to(targets::list),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/apps",
+        role: Role::Read,
+        summary: "List the apps of all processes, those with the most requests first",
+        handler: || web::to(apps::list),
     },
     Endpoint {
         method: Method::GET,
@@ -114,6 +215,13 @@ pub(super) static ENDPOINTS: [Endpoint; 13] = [
         role: Role::Read,
         summary: "List the audit log, newest first",
         handler: || web::to(audit::list),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/doctor",
+        role: Role::Read,
+        summary: "Check whether all is well, as far as this process knows",
+        handler: || web::to(doctor::show),
     },
 ];
 
@@ -147,13 +255,15 @@ async fn method_not_allowed(http: HttpRequest) -> ApiResponse {
     Err(ApiError::MethodNotAllowed(methods.join(", ")))
 }
 
-/// The role that a request needs, by its method and the path pattern that it matches. A request outside
-/// the table needs the highest role, unless it only reads.
+/// The role that a request needs, by its method and the path pattern that it matches. A known path
+/// answers any role which methods it supports. A request for an unknown path needs the role
+/// `configure`, unless it only reads.
 pub(super) fn required_role(method: &Method, pattern: Option<&str>) -> Role {
     let matches =
         |endpoint: &&Endpoint| endpoint.method == *method && Some(endpoint.path) == pattern;
     match ENDPOINTS.iter().find(matches) {
         Some(endpoint) => endpoint.role,
+        None if ENDPOINTS.iter().any(|it| Some(it.path) == pattern) => Role::Read,
         None if method == Method::GET || method == Method::HEAD => Role::Read,
         None => Role::Configure,
     }
@@ -198,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_outside_the_table_needs_the_highest_role_unless_it_reads() {
+    fn a_request_for_an_unknown_path_needs_the_role_configure_unless_it_reads() {
         for (method, pattern, role) in [
             (Method::GET, Some("/admin/v1/dead-letters"), Role::Read),
             (Method::GET, Some("/admin/v1/audit"), Role::Read),
@@ -213,7 +323,9 @@ mod tests {
                 Role::Replay,
             ),
             (Method::POST, Some("/admin/v1/pauses"), Role::Configure),
-            (Method::PUT, Some("/admin/v1/dead-letters"), Role::Configure),
+            (Method::PUT, Some("/admin/v1/dead-letters"), Role::Read),
+            (Method::OPTIONS, Some("/admin/v1/pauses"), Role::Read),
+            (Method::PUT, None, Role::Configure),
             (Method::DELETE, None, Role::Configure),
             (Method::HEAD, None, Role::Read),
         ] {

@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::access::OperatorAccess;
 use super::auth::AdminAuth;
-use super::dead_letters;
+use super::doctor::history::DepthHistory;
 use super::reconcile::{ReconcileRequests, Reconciler};
-use super::routes;
 use super::state::{AdminDependencies, AdminState};
+use super::{bulk, dead_letters, routes};
 use crate::config::AdminConfig;
 
 /// How long a stop waits for requests in progress, such as a replay of a thousand callbacks.
@@ -66,18 +66,27 @@ pub fn serve(
         retention,
         dead_letter_retention,
         pauses,
-        targets,
+        control,
+        has_ingress,
+        doctor,
         http: limits,
         metrics,
     } = dependencies;
     let reconcile_requested = Arc::new(ReconcileRequests::default());
+    let depth_history = DepthHistory::default();
+    let watching = depth_history.clone().watch(broker.depths(), stop.clone());
+    tokio::spawn(watching);
     let auth = Data::new(OperatorAccess::new(auth, limits.clone(), metrics));
     let state = Data::new(AdminState {
         broker: broker.clone(),
         journal: journal.clone(),
         callee_registry: callee_registry.clone(),
         pauses,
-        targets,
+        control: control.clone(),
+        has_ingress,
+        unreadable: Arc::default(),
+        doctor,
+        depth_history,
         reconcile_requested: Arc::clone(&reconcile_requested),
         runtime: Handle::current(),
     });
@@ -105,7 +114,11 @@ pub fn serve(
     });
     let serving = async move {
         let background = async {
-            let Some(journal) = journal else { return };
+            let follow = stop.run_until_cancelled(control.follow());
+            let Some(journal) = journal else {
+                follow.await;
+                return;
+            };
             let reconciler = Reconciler {
                 broker: broker.clone(),
                 journal: journal.clone(),
@@ -113,8 +126,11 @@ pub fn serve(
                 retention,
                 dead_letter_retention,
             };
+            let retries =
+                bulk::resume_interrupted_retries(broker.clone(), journal.clone(), stop.clone());
             let resume = dead_letters::resume_interrupted_replays(broker, journal, stop.clone());
-            tokio::join!(resume, reconciler.run(reconcile_requested, stop.clone()));
+            let reconcile = reconciler.run(reconcile_requested, stop.clone());
+            tokio::join!(follow, resume, retries, reconcile);
         };
         let (mut server, mut background) = (pin!(server), pin!(background));
         tokio::select! {

@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use broker::Broker;
 use delivery::CalleeRegistry;
-use dispatcher::{PauseRegistry, TargetStatsHandle};
+use dispatcher::PauseRegistry;
 use journal::Journal;
 use runtime::Reloadable;
 use runtime::http::HttpLimits;
 use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 
+use super::doctor::history::DepthHistory;
+use super::doctor::sources::DoctorSources;
 use super::error::ApiError;
 use super::metrics::AdminMetrics;
 use super::reconcile::ReconcileRequests;
+use crate::control::ControlPlane;
 
 /// What the operators' API needs from the process it runs in.
 pub struct AdminDependencies {
@@ -30,8 +34,13 @@ pub struct AdminDependencies {
     pub dead_letter_retention: Duration,
     /// The pauses in force.
     pub pauses: PauseRegistry,
-    /// The targets of the dispatcher in this process.
-    pub targets: TargetStatsHandle,
+    /// Asks all processes.
+    pub control: ControlPlane,
+    /// Whether this process takes callbacks from callers: without a journal, only its own intake can be
+    /// stopped.
+    pub has_ingress: bool,
+    /// What the checks of `/admin/v1/doctor` look at.
+    pub doctor: DoctorSources,
     /// The bounds of the listener.
     pub http: HttpLimits,
     /// What the listener counts.
@@ -44,7 +53,12 @@ pub(super) struct AdminState {
     pub(super) journal: Option<Journal>,
     pub(super) callee_registry: Reloadable<CalleeRegistry>,
     pub(super) pauses: PauseRegistry,
-    pub(super) targets: TargetStatsHandle,
+    pub(super) control: ControlPlane,
+    pub(super) has_ingress: bool,
+    /// One request at a time reads the unreadable messages: it holds them meanwhile.
+    pub(super) unreadable: Arc<Mutex<()>>,
+    pub(super) doctor: DoctorSources,
+    pub(super) depth_history: DepthHistory,
     /// Asks to reconcile the dead letters soon.
     pub(super) reconcile_requested: Arc<ReconcileRequests>,
     /// The process's runtime. Connections to broker and journal are opened on it, because actix's own

@@ -1,12 +1,27 @@
-//! `/admin/v1/targets`: the targets of the dispatcher in this process.
+//! `/admin/v1/targets`: the callees and targets, as all processes see them together.
+
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
+use contract::control::Ask;
+use delivery::limits::LimitKey;
+use journal::{Journal, WaitingDestination};
+use tokio::time::{Instant, timeout_at};
 
+use super::merge_targets::merge;
+use super::process_view::{OthersView, SeenPage, TargetView, TargetsView, UnfinishedView};
+use super::processes::{named, seen_by};
 use super::query_params;
-use super::response::{ApiResponse, ok};
+use super::response::{ApiResponse, ok_list};
 use super::state::AdminState;
-use super::view::TargetsView;
+use super::view::ItemsPage;
+
+/// For reading what waits for the targets of a page. What is not read by then is unknown.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many callbacks of a target are counted, of each status.
+const MAX_COUNTED: u32 = 100_000;
 
 /// `GET /admin/v1/targets`
 ///
@@ -16,7 +31,67 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
     let page = query_params::page(http.query_string(), |text| text.parse().ok())?;
     let offset: usize = page.after.unwrap_or(0);
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-    let top = state.targets.top(offset.saturating_add(limit));
-    let is_paused = |key: &_| state.targets.is_paused(key);
-    ok(&TargetsView::of(&top, offset, is_paused))
+    let (seen, names) = named(&state.control, Ask::Targets).await;
+    let seen_by = seen_by(&seen);
+    let warnings = seen_by.warnings();
+    let (all, unlisted) = merge(&seen, &names);
+    let behind = all.len().saturating_sub(offset.saturating_add(limit));
+    let mut items: Vec<TargetView> = all.into_iter().skip(offset).take(limit).collect();
+    let registry = state.callee_registry.get();
+    for item in &mut items {
+        let callee = item.callee_no.as_ref().and_then(|no| registry.find(no));
+        item.name = callee.and_then(|callee| callee.name.clone());
+        item.paused = key_of(item).is_some_and(|key| state.pauses.is_paused(&key));
+    }
+    if let Some(journal) = state.journal.clone() {
+        let reading = async move {
+            read_unfinished(&journal, &mut items).await;
+            Ok(items)
+        };
+        items = state.run(reading).await?;
+    }
+    let next = (behind > 0).then(|| offset.saturating_add(items.len()).to_string());
+    let view = TargetsView {
+        seen: SeenPage {
+            page: ItemsPage { items, next },
+            seen_by,
+            warnings,
+        },
+        others: OthersView {
+            count: u64::try_from(behind)
+                .unwrap_or(u64::MAX)
+                .saturating_add(unlisted),
+        },
+    };
+    ok_list(&view, &state.pauses)
+}
+
+fn key_of(item: &TargetView) -> Option<LimitKey> {
+    match (&item.callee_no, &item.target) {
+        (Some(no), _) => Some(LimitKey::Callee(no.as_str().into())),
+        (None, Some(target)) => LimitKey::parse(target).ok(),
+        (None, None) => None,
+    }
+}
+
+/// Reads what the journal holds for these targets, as far as it answers in time.
+async fn read_unfinished(journal: &Journal, items: &mut [TargetView]) {
+    let deadline = Instant::now() + JOURNAL_TIMEOUT;
+    for item in items {
+        let destination = match (&item.callee_no, &item.target) {
+            (Some(no), _) => WaitingDestination::Callee(no.clone()),
+            (None, Some(target)) => WaitingDestination::Target(target.clone()),
+            (None, None) => continue,
+        };
+        let reading = journal.waiting(&destination, MAX_COUNTED);
+        let Ok(Ok(waiting)) = timeout_at(deadline, reading).await else {
+            return;
+        };
+        item.unfinished = Some(UnfinishedView {
+            count: waiting.count,
+            at_least: waiting.count >= u64::from(MAX_COUNTED),
+            oldest_accepted_at: waiting.oldest_accepted_at,
+            next_attempt_at: waiting.next_attempt_at,
+        });
+    }
 }

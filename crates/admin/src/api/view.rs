@@ -1,15 +1,17 @@
 //! The JSON of the API's responses, as the server writes and the commands read it.
 
-use std::time::Duration;
-
 use contract::CallbackStatus;
-use delivery::limits::{LimitKey, Remainder, TargetStats, TopTargets};
+use delivery::CalleeRegistry;
 use journal::{AttemptRecord, Callback, Pause, PauseKind, StoredAuditEntry};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::explain::explain;
+use super::explain::facts::CallbackFacts;
+use super::known_callees;
 use super::rfc3339;
+use crate::doctor::Finding;
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ pub(crate) struct ItemsPage<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CallbackView {
     pub(crate) request_id: Uuid,
-    /// As of now: `delivering` if the next attempt is due.
+    /// As of now: `delivering` if a process is known to hold it.
     #[serde(with = "status")]
     pub(crate) status: CallbackStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -47,6 +49,9 @@ pub(crate) struct CallbackView {
     pub(crate) caller_no: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) callee_no: Option<String>,
+    /// The callee's name, if it is registered and has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) callee_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) callback_url: Option<String>,
     /// Scheme, host and port; empty if unknown.
@@ -54,11 +59,20 @@ pub(crate) struct CallbackView {
     pub(crate) message_type: String,
     /// How often it was replayed.
     pub(crate) generation: u32,
+    /// How often it was retried now in this generation.
+    #[serde(default)]
+    pub(crate) hold: u32,
+    /// Whether the journal has its message: it can be retried now, or replayed.
+    #[serde(default)]
+    pub(crate) has_message: bool,
     pub(crate) cancel_requested: bool,
     pub(crate) discarded: bool,
     /// Not by an operator, but because of its age.
     #[serde(default)]
     pub(crate) discarded_by_retention: bool,
+    /// The cause of the last attempt, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_cause: Option<String>,
     /// Oldest first; not in lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) attempts: Vec<AttemptView>,
@@ -77,6 +91,34 @@ pub(crate) struct AttemptView {
     pub(crate) http_status: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) detail: Option<String>,
+    /// The cause of a failure in the words of what reported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<String>,
+}
+
+/// The message of a callback, and what targets answered.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PayloadView {
+    pub(crate) request_id: Uuid,
+    /// The queue message, if the journal has it.
+    pub(crate) message: Option<Box<RawValue>>,
+    /// Of the attempts whose answers were kept, oldest first.
+    pub(crate) answers: Vec<AnswerView>,
+}
+
+/// What a target answered to an attempt that did not deliver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AnswerView {
+    pub(crate) generation: u32,
+    pub(crate) number: u32,
+    #[serde(with = "rfc3339")]
+    pub(crate) started_at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) http_status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) content_type: Option<String>,
+    /// The beginning of the body, masked, with escapes for control characters.
+    pub(crate) answer: String,
 }
 
 /// How many dead letters are selected.
@@ -124,10 +166,20 @@ pub(crate) struct AuditView {
 /// A pause in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PauseView {
+    /// `callee`, `target`, `app`, `message_type`, `intake` or `deliveries`.
+    #[serde(default)]
+    pub(crate) kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) callee_no: Option<String>,
+    /// The callee's name, if it is registered and has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) callee_name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) target: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) app_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) message_type: Option<String>,
     pub(crate) actor: String,
     #[serde(with = "rfc3339")]
     pub(crate) paused_at: u64,
@@ -140,61 +192,73 @@ pub(crate) struct PausedView {
     pub(crate) paused: String,
     /// False: it was paused already.
     pub(crate) new: bool,
+    /// Where the pause is in force.
+    pub(crate) scope: PauseScope,
 }
 
-/// A callee or target as one dispatcher sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TargetView {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) callee_no: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) target: Option<String>,
-    pub(crate) in_flight: u32,
-    /// Waiting in memory for a permit.
-    pub(crate) waiting: u32,
-    /// Since the dispatcher knows the target.
-    pub(crate) deferrals: u64,
-    /// The worst state among its apps.
-    pub(crate) breaker: String,
-    /// For how many apps the breaker is open or half open.
-    #[serde(default)]
-    pub(crate) breaker_apps: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) probe_in_s: Option<f64>,
-    /// What remains of the target's `Retry-After`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) retry_after_s: Option<f64>,
-    /// Finished calls since the dispatcher knows the target.
-    pub(crate) calls: u64,
-    /// Of the calls within the breaker's window; null without calls.
-    pub(crate) success_ratio: Option<f64>,
-    pub(crate) p50_ms: Option<f64>,
-    pub(crate) p99_ms: Option<f64>,
-    pub(crate) paused: bool,
+/// Which processes know a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PauseScope {
+    /// All that share the journal.
+    AllProcesses,
+    /// The one that was asked, until it ends: no journal is configured.
+    ThisProcess,
 }
 
-/// One page of targets, and the sum of those behind it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TargetsView {
-    #[serde(flatten)]
-    pub(crate) page: ItemsPage<TargetView>,
-    pub(crate) others: OthersView,
-}
-
-/// The targets behind a page.
+/// What the checks of a process found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct OthersView {
-    pub(crate) count: usize,
-    pub(crate) in_flight: u32,
-    pub(crate) deferrals: u64,
-    pub(crate) calls: u64,
+pub(crate) struct DoctorView {
+    /// When the process began to answer, by its clock.
+    #[serde(with = "rfc3339")]
+    pub(crate) now: u64,
+    /// Role, machine and process.
+    pub(crate) process: String,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// An unreadable message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UnreadableView {
+    /// Equal bytes have equal ids.
+    pub(crate) id: String,
+    /// The bytes of its body.
+    pub(crate) size: usize,
+    /// The queue that it was read from, if its headers tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<String>,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "rfc3339::option"
+    )]
+    pub(crate) quarantined_at: Option<u64>,
+    /// Why it could not be decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// Whether the process that was asked can decode it.
+    pub(crate) readable_now: bool,
+    /// The first bytes of its body, with escapes; not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) beginning: Option<String>,
+}
+
+/// The oldest unreadable messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UnreadablePage {
+    #[serde(flatten)]
+    pub(crate) page: ItemsPage<UnreadableView>,
+    /// How many are in the queue, as last counted: at least those that are listed.
+    pub(crate) waiting: usize,
 }
 
 impl CallbackView {
-    /// The callback as of `now`, Unix ms.
-    pub(super) fn of(callback: Callback, now: u64) -> Self {
-        let status = callback.status_at(now);
-        let explanation = explain(&callback, now);
+    /// The callback as of `now`, Unix ms, with what is known besides its row.
+    pub(super) fn of(callback: Callback, facts: &CallbackFacts, now: u64) -> Self {
+        let status = callback.status_if(facts.holder.is_some());
+        let explanation = explain(&callback, facts, now);
+        let last = callback.attempts.last();
+        let last_cause = last.and_then(|attempt| attempt.cause.clone());
         let origin = callback.origin;
         Self {
             request_id: origin.request_id,
@@ -208,19 +272,39 @@ impl CallbackView {
             app_id: origin.app_id,
             caller_no: origin.caller_no,
             callee_no: origin.callee_no,
+            callee_name: None,
             callback_url: origin.callback_url,
             target: origin.target,
             message_type: origin.message_type,
             generation: callback.generation,
+            hold: callback.hold,
+            has_message: callback.has_message,
             cancel_requested: callback.cancel_requested,
             discarded: callback.discarded,
             discarded_by_retention: callback.discarded_by_retention,
+            last_cause,
             attempts: callback
                 .attempts
                 .into_iter()
                 .map(AttemptView::from)
                 .collect(),
         }
+    }
+}
+
+impl CallbackView {
+    /// Adds the name of its callee.
+    pub(super) fn with_callee_name(mut self, registry: &CalleeRegistry) -> Self {
+        self.callee_name = known_callees::name_of(self.callee_no.as_ref(), registry);
+        self
+    }
+}
+
+impl PauseView {
+    /// Adds the name of its callee.
+    pub(super) fn with_callee_name(mut self, registry: &CalleeRegistry) -> Self {
+        self.callee_name = known_callees::name_of(self.callee_no.as_ref(), registry);
+        self
     }
 }
 
@@ -234,6 +318,7 @@ impl From<AttemptRecord> for AttemptView {
             outcome: attempt.outcome,
             http_status: attempt.http_status,
             detail: attempt.detail,
+            cause: attempt.cause,
         }
     }
 }
@@ -254,74 +339,17 @@ impl From<StoredAuditEntry> for AuditView {
 
 impl From<Pause> for PauseView {
     fn from(pause: Pause) -> Self {
-        let (callee_no, target) = match pause.kind {
-            PauseKind::Callee => (Some(pause.name), None),
-            PauseKind::Target => (None, Some(pause.name)),
-        };
+        let name = |kind: PauseKind| (pause.kind == kind).then(|| pause.name.clone());
         Self {
-            callee_no,
-            target,
+            kind: pause.kind.to_string(),
+            callee_no: name(PauseKind::Callee),
+            callee_name: None,
+            target: name(PauseKind::Target),
+            app_id: name(PauseKind::App),
+            message_type: name(PauseKind::MessageType),
             actor: pause.paused_by,
             paused_at: pause.paused_at,
             reason: pause.reason,
-        }
-    }
-}
-
-impl TargetView {
-    pub(super) fn of(stats: &TargetStats, paused: bool) -> Self {
-        let (callee_no, target) = match &stats.key {
-            LimitKey::Callee(no) => (Some(no.to_string()), None),
-            LimitKey::Target(target) => (None, Some(target.to_string())),
-        };
-        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
-        let ms = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1_000.0);
-        Self {
-            callee_no,
-            target,
-            in_flight: stats.in_flight,
-            waiting: stats.waiting,
-            deferrals: stats.deferrals,
-            breaker: stats.breaker.as_str().to_owned(),
-            breaker_apps: stats.breakers_not_closed,
-            probe_in_s: seconds(stats.probe_in),
-            retry_after_s: seconds(stats.held_for),
-            calls: stats.attempts.iter().sum(),
-            success_ratio: stats.success_ratio(),
-            p50_ms: ms(stats.p50),
-            p99_ms: ms(stats.p99),
-            paused,
-        }
-    }
-}
-
-impl TargetsView {
-    /// The page behind the `offset` busiest targets; `top` holds those before it too.
-    pub(super) fn of(
-        top: &TopTargets,
-        offset: usize,
-        is_paused: impl Fn(&LimitKey) -> bool,
-    ) -> Self {
-        let page = top.targets.iter().skip(offset);
-        let items = page.map(|stats| TargetView::of(stats, is_paused(&stats.key)));
-        let next = (top.remainder.targets > 0).then(|| top.targets.len().to_string());
-        Self {
-            page: ItemsPage {
-                items: items.collect(),
-                next,
-            },
-            others: OthersView::from(&top.remainder),
-        }
-    }
-}
-
-impl From<&Remainder> for OthersView {
-    fn from(remainder: &Remainder) -> Self {
-        Self {
-            count: remainder.targets,
-            in_flight: remainder.in_flight,
-            deferrals: remainder.deferrals,
-            calls: remainder.attempts.iter().sum(),
         }
     }
 }

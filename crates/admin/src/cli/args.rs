@@ -13,17 +13,35 @@ pub enum AdminCommand {
     /// List, show, replay, discard and reconcile dead letters, over the operators' API.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
-    /// List, show and cancel callbacks, over the operators' API.
+    /// List, show, retry, cancel and replay callbacks, over the operators' API.
     #[command(subcommand)]
     Callback(CallbackCommand),
-    /// Pause a callee or target: its callbacks wait, and nothing is lost.
-    Pause(PauseTarget),
-    /// Resume a callee or target: its callbacks are attempted within minutes, spread out.
-    Resume(PauseTarget),
+    /// A callee or target is back: attempt all that waits for it now, and let its breaker probe.
+    Expedite(ExpediteArgs),
+    /// After the broker lost its data: publish what waits again, from the journal.
+    ///
+    /// Without --yes it only counts. Due times are kept; what was due is due now. What the journal has
+    /// no message of cannot be recovered: --json lists it. After an interruption, run it again.
+    Recover(RecoverArgs),
+    /// Erase personal data: messages, URLs and kept answers. Times and status stay.
+    Erase(EraseArgs),
+    /// Pause a callee, target, app or message type: its callbacks wait, and nothing is lost.
+    ///
+    /// Or stop intake or deliveries everywhere.
+    Pause(PauseArgs),
+    /// Resume what was paused: its callbacks are attempted within minutes, spread out.
+    Resume(PauseArgs),
     /// List the pauses in force.
     Pauses(ApiArgs),
-    /// List a dispatcher's busiest callees and targets, and their state.
-    Targets(DispatcherArgs),
+    /// List the running processes: version, clock, settings, and what is wrong with them.
+    Instances(ApiArgs),
+    /// List the busiest callees and targets: what they answer, their breaker, what waits for them.
+    Targets(BusiestArgs),
+    /// List the apps: accepted, refused and limited in the last minute, the busiest first.
+    Apps(BusiestArgs),
+    /// List, show, requeue and discard messages that could not be decoded.
+    #[command(subcommand)]
+    Unreadable(UnreadableCommand),
     /// List who replayed, discarded, cancelled, paused or resumed what, and why; newest first.
     Audit(AuditArgs),
 }
@@ -33,7 +51,7 @@ pub enum AdminCommand {
 pub enum DeadLettersCommand {
     /// List dead letters, newest first.
     List(DeadLetterListArgs),
-    /// Show a dead letter: its timeline and its message.
+    /// Show a dead letter: its timeline, and with --payload its message and what targets answered.
     Show(CallbackArgs),
     /// Put dead letters back into the queue, with the same ids and their full number of attempts.
     ///
@@ -52,10 +70,68 @@ pub enum DeadLettersCommand {
 pub enum CallbackCommand {
     /// List callbacks, newest first.
     List(CallbackListArgs),
-    /// Show a callback's timeline, why it waits, and what happens next.
+    /// Show a callback's timeline, why it waits, and what happens next; with --payload its message and
+    /// what targets answered, too.
     Show(CallbackArgs),
-    /// Cancel a callback: at once while it waits, otherwise if its attempt fails.
-    Cancel(CancelArgs),
+    /// Attempt callbacks that wait now. Attempt numbers and the schedule go on.
+    ///
+    /// What has not failed yet is next in line anyway, and is not touched. After an interruption, run
+    /// the same command again.
+    RetryNow(CallbackBulkArgs),
+    /// Cancel callbacks: at once while they wait, otherwise if their attempt fails.
+    Cancel(CallbackBulkArgs),
+    /// Replay callbacks that have ended, while the journal has their messages.
+    ///
+    /// Delivered ones are kept for journal.keep_delivered. With filters, say which: --status delivered.
+    Replay(CallbackBulkArgs),
+}
+
+/// `ringback unreadable ...`
+#[derive(Debug, Subcommand)]
+pub enum UnreadableCommand {
+    /// List unreadable messages, oldest first, and why they cannot be decoded.
+    List(ApiArgs),
+    /// Show an unreadable message with the first bytes of its body.
+    Show(UnreadableShowArgs),
+    /// Put unreadable messages back into the queue, after a version that reads them is running.
+    Requeue(UnreadableArgs),
+    /// Remove unreadable messages for good.
+    Discard(UnreadableArgs),
+}
+
+/// One unreadable message.
+#[derive(Debug, Args)]
+pub struct UnreadableShowArgs {
+    /// Its id in the list.
+    pub(super) id: String,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "WHY")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
+}
+
+/// Unreadable messages to requeue or discard.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("selection").required(true).args(["ids", "all"]))]
+pub struct UnreadableArgs {
+    /// These, by their ids in the list.
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<String>,
+    /// All that are in the queue when the command begins.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "WHY", required_unless_present = "dry_run")]
+    pub(super) reason: Option<String>,
+    /// Count them, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not ask for confirmation.
+    #[arg(long)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
 }
 
 /// Where the operators' API is, and how its answers are shown.
@@ -93,6 +169,21 @@ pub(super) struct FilterArgs {
     /// Accepted before this time.
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Deferred for this reason, for instance breaker_open or paused.
+    #[arg(long, value_name = "REASON")]
+    deferred_reason: Option<String>,
+    /// The last attempt got this HTTP status.
+    #[arg(long, value_name = "STATUS")]
+    http_status: Option<String>,
+    /// Dead-lettered at this time or later.
+    #[arg(long, value_name = "TIME")]
+    dead_since: Option<String>,
+    /// Dead-lettered before this time.
+    #[arg(long, value_name = "TIME")]
+    dead_until: Option<String>,
+    /// With nothing recorded since this time.
+    #[arg(long, value_name = "TIME")]
+    updated_before: Option<String>,
 }
 
 /// A list of dead letters.
@@ -111,7 +202,7 @@ pub struct DeadLetterListArgs {
 #[derive(Debug, Args)]
 pub struct CallbackListArgs {
     /// With this status: queued, delivering, retrying, delivered, dead, expired, cancelled or
-    /// unaccounted.
+    /// unaccounted; several are separated by commas.
     #[arg(long, value_name = "STATUS")]
     pub(super) status: Option<String>,
     #[command(flatten)]
@@ -123,6 +214,13 @@ pub struct CallbackListArgs {
 pub struct CallbackArgs {
     /// Its request_id.
     pub(super) id: Uuid,
+    /// Show its message and what targets answered, too: it needs the role payload, and each look is
+    /// in the audit log.
+    #[arg(long)]
+    pub(super) payload: bool,
+    /// Why, for the audit log.
+    #[arg(long, value_name = "WHY", requires = "payload")]
+    pub(super) reason: Option<String>,
     #[command(flatten)]
     pub(super) api: ApiArgs,
 }
@@ -137,36 +235,105 @@ pub struct AuditArgs {
     pub(super) api: ApiArgs,
 }
 
-/// A callback to cancel.
-#[derive(Debug, Args)]
-pub struct CancelArgs {
-    /// Its request_id.
-    pub(super) id: Uuid,
-    /// Why, for the audit log.
-    #[arg(long, value_name = "WHY")]
-    pub(super) reason: String,
-    #[command(flatten)]
-    pub(super) api: ApiArgs,
-}
+/// The options of [`FilterArgs`], and `--all`.
+const FILTERS: [&str; 13] = [
+    "all",
+    "app",
+    "callee",
+    "target",
+    "message_type",
+    "dead_letter_reason",
+    "since",
+    "until",
+    "deferred_reason",
+    "http_status",
+    "dead_since",
+    "dead_until",
+    "updated_before",
+];
 
 /// Dead letters to replay or discard.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("selection").multiple(true).required(true).args(
-    ["ids", "all", "app", "callee", "target", "message_type", "dead_letter_reason", "since", "until"]))]
+#[command(group = ArgGroup::new("selection").multiple(true).required(true).arg("ids").args(FILTERS))]
 pub struct BulkArgs {
     /// These dead letters, by request_id; or else select them with the options below.
-    #[arg(value_name = "ID", conflicts_with_all =
-        ["all", "app", "callee", "target", "message_type", "dead_letter_reason", "since", "until"])]
+    #[arg(value_name = "ID", conflicts_with_all = FILTERS)]
     pub(super) ids: Vec<Uuid>,
     /// All dead letters.
     #[arg(long)]
     pub(super) all: bool,
     #[command(flatten)]
     pub(super) filter: FilterArgs,
+    #[command(flatten)]
+    pub(super) step: StepArgs,
+}
+
+/// Callbacks to retry now, cancel or replay.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("selection").multiple(true).required(true).arg("ids").arg("status").args(FILTERS))]
+pub struct CallbackBulkArgs {
+    /// These callbacks, by request_id; or else select them with the options below.
+    #[arg(value_name = "ID", conflicts_with_all = FILTERS)]
+    pub(super) ids: Vec<Uuid>,
+    /// All to which it can be done.
+    #[arg(long)]
+    pub(super) all: bool,
+    /// With this status, or one of several: queued,retrying.
+    #[arg(long, value_name = "STATUS", conflicts_with = "ids")]
+    pub(super) status: Option<String>,
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+    #[command(flatten)]
+    pub(super) step: StepArgs,
+}
+
+/// A callee or target that is back.
+#[derive(Debug, Args)]
+pub struct ExpediteArgs {
+    /// A registered callee's number, or any URL of a target: https://host:443
+    #[arg(value_name = "CALLEE_OR_URL")]
+    pub(super) callee_or_url: String,
+    #[command(flatten)]
+    pub(super) step: StepArgs,
+}
+
+/// What is recovered.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Although the queues hold messages: these are stale then.
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Begin a recovery of its own, although one of the last 24 hours could be continued.
+    #[arg(long)]
+    pub(super) anew: bool,
+    #[command(flatten)]
+    pub(super) step: StepArgs,
+}
+
+/// Whose personal data is erased.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("selection").required(true).args(["ids", "app"]))]
+pub struct EraseArgs {
+    /// Of these callbacks, by request_id.
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<Uuid>,
+    /// Of all callbacks of this app.
+    #[arg(long, value_name = "APP_ID")]
+    pub(super) app: Option<String>,
+    /// Cancel what waits first. Without it, what has not ended is not erased.
+    #[arg(long)]
+    pub(super) cancel: bool,
+    #[command(flatten)]
+    pub(super) step: StepArgs,
+}
+
+/// How a command works through what it selects.
+#[derive(Debug, Args)]
+pub(super) struct StepArgs {
     /// Why, for the audit log.
     #[arg(long, value_name = "WHY", required_unless_present = "dry_run")]
     pub(super) reason: Option<String>,
-    /// Count the selected dead letters, and change nothing.
+    /// Count what is selected, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
     /// How many per second.
@@ -174,7 +341,7 @@ pub struct BulkArgs {
         value_parser = value_parser!(u32).range(1..=100_000))]
     pub(super) rate: u32,
     /// The maximum number to change, oldest first.
-    #[arg(long, value_name = "N", conflicts_with = "ids")]
+    #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
     /// Do not ask for confirmation.
     #[arg(long)]
@@ -183,12 +350,26 @@ pub struct BulkArgs {
     pub(super) api: ApiArgs,
 }
 
-/// A callee or target to pause or resume.
+/// What to pause or resume: one of these.
 #[derive(Debug, Args)]
-pub struct PauseTarget {
+#[command(group = ArgGroup::new("paused").required(true).args(
+    ["callee_or_url", "app", "message_type", "intake", "deliveries"]))]
+pub struct PauseArgs {
     /// A registered callee's number, or any URL of a target: https://host:443
     #[arg(value_name = "CALLEE_OR_URL")]
-    pub(super) callee_or_url: String,
+    pub(super) callee_or_url: Option<String>,
+    /// The callbacks of this app.
+    #[arg(long, value_name = "APP_ID")]
+    pub(super) app: Option<String>,
+    /// The callbacks of this message type.
+    #[arg(long = "type", value_name = "MESSAGE_TYPE")]
+    pub(super) message_type: Option<String>,
+    /// New callbacks: every ingress answers 503. Queries and cancellations go on.
+    #[arg(long)]
+    pub(super) intake: bool,
+    /// Deliveries: no dispatcher begins an attempt, and what waits stays in the queues.
+    #[arg(long)]
+    pub(super) deliveries: bool,
     /// Why, for the audit log.
     #[arg(long, value_name = "WHY")]
     pub(super) reason: String,
@@ -196,12 +377,9 @@ pub struct PauseTarget {
     pub(super) api: ApiArgs,
 }
 
-/// The dispatchers whose targets are listed.
+/// A list of the busiest.
 #[derive(Debug, Args)]
-pub struct DispatcherArgs {
-    /// The operators' API of a dispatcher; repeat it for several.
-    #[arg(long, value_name = "URL", conflicts_with = "admin")]
-    pub(super) dispatcher: Vec<Url>,
+pub struct BusiestArgs {
     /// The maximum number to list, busiest first.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u64).range(1..))]
     pub(super) limit: u64,
@@ -227,6 +405,11 @@ impl FilterArgs {
             ("reason", self.dead_letter_reason.clone()),
             ("since", time(&self.since)?),
             ("until", time(&self.until)?),
+            ("deferred_reason", self.deferred_reason.clone()),
+            ("http_status", self.http_status.clone()),
+            ("dead_since", time(&self.dead_since)?),
+            ("dead_until", time(&self.dead_until)?),
+            ("updated_before", time(&self.updated_before)?),
         ];
         let given = all
             .into_iter()
@@ -300,17 +483,58 @@ mod tests {
             "dead-letters reconcile",
             "callback list --status dead",
             &format!("callback show {id} --admin http://h:1"),
+            &format!("callback show {id} --payload --reason x"),
             &format!("callback cancel {id} --reason x"),
+            "callback cancel --app a --status queued,retrying --reason x --yes",
+            &format!("callback retry-now {id} {id} --reason x"),
+            "callback retry-now --http-status 503 --deferred-reason breaker_open --dry-run",
+            "callback replay --status delivered --since 2h --reason x",
+            "dead-letters replay --dead-since 2h --dead-until 1h --dry-run",
+            "expedite EO001 --reason x --rate 50",
+            "recover --dry-run --json",
+            "recover --reason x --force --anew --yes",
+            "erase --app a --cancel --reason x --yes",
+            &format!("erase {id} --reason x"),
             "pause EO001 --reason x",
             "resume https://h --reason x",
+            "pause --app crm --reason x",
+            "resume --type order.paid --reason x",
+            "pause --intake --reason x",
+            "pause --deliveries --reason x",
+            "unreadable list",
+            "unreadable show 0123456789abcdef",
+            "unreadable requeue 0123456789abcdef 0123456789abcde0 --reason x",
+            "unreadable discard --all --reason x --yes",
+            "unreadable discard --all --dry-run",
             "pauses",
-            "targets --dispatcher http://a:1 --dispatcher http://b:1",
+            "instances --json",
+            "targets --limit 3",
+            "apps",
             "audit --limit 7",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }
-        assert!(parse("audit --limit 0").is_err());
-        assert!(parse("targets --dispatcher http://a:1 --admin http://b:1").is_err());
+        for line in [
+            "audit --limit 0",
+            "callback retry-now --reason x",
+            "callback retry-now --all",
+            &format!("callback retry-now {id} --status queued --reason x"),
+            "erase --reason x",
+            "recover",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        assert!(parse("targets --limit 0").is_err());
+        for line in [
+            "pause --reason x",
+            "pause EO001 --app crm --reason x",
+            "pause --intake --deliveries --reason x",
+            "unreadable requeue --reason x",
+            "unreadable requeue 0123456789abcdef --all --reason x",
+            "unreadable discard --all",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 
     #[test]

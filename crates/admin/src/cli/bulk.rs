@@ -1,92 +1,81 @@
-//! `ringback dead-letters replay` and `discard`: change many dead letters in small steps, at a steady rate.
+//! Works through many callbacks in small steps, at a steady rate. An interrupted command is run again
+//! for the rest.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
-use runtime::clock::now_ms;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use super::args::BulkArgs;
+use super::args::StepArgs;
+use super::bulk_report::{self, BulkOperation, StepResult};
 use super::client::{AdminClient, parse};
 use super::error::CliError;
 use super::stdout::print_line;
 use super::user::user_at_host;
+use crate::api::bulk_view::BulkCountView;
 use crate::api::query_params::MAX_LIMIT;
-use crate::api::view::MatchedView;
-use crate::config::AdminConfig;
 
 /// How often a long command reports its progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is done to the dead letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BulkOperation {
-    Replay,
-    Discard,
+/// What is done, and to which callbacks.
+pub(super) struct BulkPlan {
+    pub(super) operation: BulkOperation,
+    /// By these ids, or by `body`.
+    pub(super) ids: Vec<Uuid>,
+    /// What every request has besides ids, limit and who asks: the filter and further members.
+    pub(super) body: Map<String, Value>,
+    /// What the first step alone has.
+    pub(super) first: Map<String, Value>,
+    /// Set in the filter, or at the top where there is none: `updated_before`.
+    pub(super) started_at: StartedAt,
 }
 
-impl BulkOperation {
-    const fn path(self) -> &'static str {
-        match self {
-            Self::Replay => "/admin/v1/dead-letters/replay",
-            Self::Discard => "/admin/v1/dead-letters/discard",
-        }
-    }
-
-    /// In sentences and in JSON.
-    const fn past_participle(self) -> &'static str {
-        match self {
-            Self::Replay => "replayed",
-            Self::Discard => "discarded",
-        }
-    }
+/// Where a request says when its command began.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum StartedAt {
+    /// In the filter, unless that has one already.
+    Filter,
+    /// In the body.
+    Body,
+    /// Nowhere.
+    None,
 }
 
-/// The answer to one step, or the sum of several.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct StepResult {
-    #[serde(alias = "replayed", alias = "discarded")]
-    changed: u64,
-    pending: u64,
-    more: bool,
-    not_dead_letters: Vec<Uuid>,
-    unknown: Vec<Uuid>,
-}
-
-impl StepResult {
-    fn add(&mut self, step: Self) {
-        self.changed += step.changed;
-        self.pending += step.pending;
-        self.more = step.more;
-        self.not_dead_letters.extend(step.not_dead_letters);
-        self.unknown.extend(step.unknown);
-    }
-}
-
-/// Which dead letters are left for the next steps.
+/// The requests that are left.
 enum RemainingSteps {
     Ids(Vec<Uuid>),
-    /// The filter, and how many may be changed.
-    Matching(Value, u64),
+    /// How many may be changed.
+    Matching(u64),
 }
 
 impl RemainingSteps {
-    fn next(&mut self, max: u32) -> Option<Value> {
+    fn next(&mut self, max: u32) -> Option<Map<String, Value>> {
+        let mut step = Map::new();
         match self {
             Self::Ids(ids) => {
                 let count = ids.len().min(usize::try_from(max).unwrap_or(1));
-                let step: Vec<Uuid> = ids.drain(..count).collect();
-                (!step.is_empty()).then(|| json!({ "ids": step }))
+                let ids: Vec<Uuid> = ids.drain(..count).collect();
+                if ids.is_empty() {
+                    return None;
+                }
+                step.insert("ids".to_owned(), json!(ids));
             }
-            Self::Matching(filter, remaining) => {
+            Self::Matching(0) => return None,
+            Self::Matching(remaining) => {
                 let limit = (*remaining).min(u64::from(max));
-                *remaining -= limit;
-                (limit > 0).then(|| json!({ "filter": filter, "limit": limit }))
+                step.insert("limit".to_owned(), json!(limit));
             }
+        }
+        Some(step)
+    }
+
+    /// A step with a filter has taken so many.
+    fn taken(&mut self, count: u64) {
+        if let Self::Matching(remaining) = self {
+            *remaining = remaining.saturating_sub(count);
         }
     }
 }
@@ -99,55 +88,53 @@ fn pace(rate: u32) -> (u32, Duration) {
 
 /// Counts, asks for confirmation, then goes step by step.
 pub(super) async fn run(
-    operation: BulkOperation,
-    args: BulkArgs,
-    config: &AdminConfig,
+    plan: BulkPlan,
+    args: StepArgs,
+    client: AdminClient,
 ) -> Result<(), CliError> {
-    let client = AdminClient::new(args.api.admin, config)?;
     let as_json = args.api.json;
-    let parameters = args.filter.parameters(now_ms());
-    let parameters = parameters.map_err(CliError::Failed)?.into_iter();
-    let filter: Map<String, Value> = parameters
-        .map(|(key, value)| (key.to_owned(), Value::String(value)))
-        .collect();
-    let MatchedView { matched, now } = count(operation, &args.ids, &filter, &client).await?;
-    let total = matched.min(args.limit.unwrap_or(u64::MAX));
+    let operation = plan.operation;
+    if args.limit.is_some() && !plan.ids.is_empty() {
+        return Err(CliError::failed("--limit is for filters: give fewer ids"));
+    }
+    let counted = count(&plan, &client).await?;
+    let total = counted.matched.min(args.limit.unwrap_or(u64::MAX));
     if args.dry_run {
-        let text = match as_json {
-            true => json!({ "matched": matched }).to_string(),
-            false => format!(
-                "{} would be {}",
-                dead_letters(total),
-                operation.past_participle()
-            ),
-        };
-        return Ok(print_line(&text)?);
+        let pace = (total, args.rate);
+        return Ok(bulk_report::plan(operation, &counted, pace, as_json)?);
     }
     if total == 0 && !as_json {
-        return Ok(print_line("no dead letter matches")?);
+        print_line(match operation {
+            BulkOperation::ReplayDead | BulkOperation::Discard => "no dead letter matches",
+            _ => "no callback matches to which this can be done",
+        })?;
+        return Ok(bulk_report::untouched(&counted)?);
     }
     if total > 0 && !args.yes {
         confirm(operation, total)?;
     }
-    let steps = match args.ids.is_empty() {
-        false => RemainingSteps::Ids(args.ids),
-        true => {
-            let mut filter = Value::Object(filter);
-            // Excludes callbacks that are dead-lettered again in the meantime.
-            filter["updated_before"] = json!(now);
-            RemainingSteps::Matching(filter, total)
-        }
-    };
-    let mut bulk = Bulk {
+    finish(plan, &counted, total, args, client).await
+}
+
+/// Goes step by step, and reports.
+pub(super) async fn finish(
+    plan: BulkPlan,
+    counted: &BulkCountView,
+    total: u64,
+    args: StepArgs,
+    client: AdminClient,
+) -> Result<(), CliError> {
+    let operation = plan.operation;
+    let mut bulk = BulkRun {
         operation,
         client,
         reason: args.reason.unwrap_or_default(),
         total,
-        show_progress: !as_json,
+        show_progress: !args.api.json,
         result: StepResult::default(),
     };
-    let finished = bulk.run(steps, args.rate).await;
-    report(operation, matched, &bulk.result, as_json)?;
+    let finished = bulk.run(plan, counted.now, args.rate).await;
+    bulk_report::report(operation, counted, &bulk.result, args.api.json)?;
     finished.map_err(|error| {
         let changed = bulk.result.changed;
         CliError::Failed(format!(
@@ -156,8 +143,8 @@ pub(super) async fn run(
     })
 }
 
-/// A bulk operation in progress.
-struct Bulk {
+/// A command in progress.
+struct BulkRun {
     operation: BulkOperation,
     client: AdminClient,
     reason: String,
@@ -166,22 +153,40 @@ struct Bulk {
     result: StepResult,
 }
 
-impl Bulk {
-    async fn run(&mut self, mut steps: RemainingSteps, rate: u32) -> Result<(), CliError> {
+impl BulkRun {
+    async fn run(&mut self, plan: BulkPlan, now: u64, rate: u32) -> Result<(), CliError> {
         let (max, interval) = pace(rate);
         let mut tick = tokio::time::interval(interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_progress = Instant::now();
-        let actor = user_at_host();
-        let operation = Uuid::now_v7();
+        let mut body = plan.body;
+        let mut steps = match plan.ids.is_empty() {
+            false => RemainingSteps::Ids(plan.ids),
+            true => {
+                // Excludes what changes again in the meantime, for instance dies again.
+                begin_at(&mut body, plan.started_at, now);
+                RemainingSteps::Matching(self.total)
+            }
+        };
+        body.insert("actor".to_owned(), json!(user_at_host()));
+        body.insert("reason".to_owned(), json!(self.reason));
+        body.insert("operation".to_owned(), json!(Uuid::now_v7()));
+        let mut first = plan.first;
         while let Some(mut step) = steps.next(max) {
             tick.tick().await;
-            step["actor"] = json!(actor);
-            step["operation"] = json!(operation);
-            step["reason"] = json!(self.reason);
-            let answer = self.client.post(self.operation.path(), &step).await?;
+            step.extend(body.clone());
+            step.append(&mut first);
+            if let Some(next) = self.result.next {
+                step.insert("after".to_owned(), json!(next));
+            }
+            let answer = self
+                .client
+                .post(self.operation.path(), &Value::Object(step))
+                .await?;
+            let before = self.result.done();
             self.result.add(parse(&answer)?);
-            if matches!(steps, RemainingSteps::Matching(..)) && !self.result.more {
+            steps.taken(self.result.done() - before);
+            if matches!(steps, RemainingSteps::Matching(_)) && !self.result.more {
                 break;
             }
             if self.show_progress && last_progress.elapsed() >= PROGRESS_INTERVAL {
@@ -194,64 +199,50 @@ impl Bulk {
     }
 }
 
-async fn count(
-    operation: BulkOperation,
-    ids: &[Uuid],
-    filter: &Map<String, Value>,
-    client: &AdminClient,
-) -> Result<MatchedView, CliError> {
-    if ids.is_empty() {
-        let body = json!({ "filter": filter, "dry_run": true });
-        return parse(&client.post(operation.path(), &body).await?);
-    }
-    let mut sum = MatchedView { matched: 0, now: 0 };
-    for ids in ids.chunks(usize::try_from(MAX_LIMIT).unwrap_or(1)) {
-        let body = json!({ "ids": ids, "dry_run": true });
-        let counted: MatchedView = parse(&client.post(operation.path(), &body).await?)?;
-        sum.matched += counted.matched;
-        sum.now = counted.now;
-    }
-    Ok(sum)
-}
-
-fn report(
-    operation: BulkOperation,
-    matched: u64,
-    result: &StepResult,
-    as_json: bool,
-) -> io::Result<()> {
-    let done = operation.past_participle();
-    if as_json {
-        let mut report = json!({ "matched": matched, done: result.changed });
-        match operation {
-            BulkOperation::Replay => {
-                report["pending"] = json!(result.pending);
-                report["unknown"] = json!(result.unknown);
+fn begin_at(body: &mut Map<String, Value>, started_at: StartedAt, now: u64) {
+    match started_at {
+        StartedAt::Filter => {
+            if let Some(Value::Object(filter)) = body.get_mut("filter") {
+                filter.entry("updated_before").or_insert(json!(now));
             }
-            BulkOperation::Discard => {}
         }
-        report["not_dead_letters"] = json!(result.not_dead_letters);
-        return print_line(&report.to_string());
+        StartedAt::Body => {
+            body.insert("updated_before".to_owned(), json!(now));
+        }
+        StartedAt::None => {}
     }
-    print_line(&format!("{done} {}", dead_letters(result.changed)))?;
-    if result.pending > 0 {
-        let pending = result.pending;
-        print_line(&format!(
-            "{pending} more will be published within about a minute"
-        ))?;
-    }
-    for id in &result.not_dead_letters {
-        print_line(&format!("{id} is not a dead letter"))?;
-    }
-    for id in &result.unknown {
-        print_line(&format!("{id} is unknown"))?;
-    }
-    Ok(())
 }
 
-fn dead_letters(count: u64) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} dead letter{s}")
+/// A dry run.
+pub(super) async fn count(
+    plan: &BulkPlan,
+    client: &AdminClient,
+) -> Result<BulkCountView, CliError> {
+    let post = |members: Value| {
+        let mut body = plan.body.clone();
+        if let Value::Object(members) = members {
+            body.extend(members);
+        }
+        body.insert("dry_run".to_owned(), json!(true));
+        let body = Value::Object(body);
+        async move { parse(&client.post(plan.operation.path(), &body).await?) }
+    };
+    if plan.ids.is_empty() {
+        return post(json!({})).await;
+    }
+    let mut sum: Option<BulkCountView> = None;
+    for ids in plan.ids.chunks(usize::try_from(MAX_LIMIT).unwrap_or(1)) {
+        let counted: BulkCountView = post(json!({ "ids": ids })).await?;
+        sum = Some(match sum {
+            None => counted,
+            Some(mut sum) => {
+                sum.matched += counted.matched;
+                sum.not_changed.extend(counted.not_changed);
+                sum
+            }
+        });
+    }
+    sum.ok_or_else(|| CliError::failed("no ids are given"))
 }
 
 fn confirm(operation: BulkOperation, count: u64) -> Result<(), CliError> {
@@ -261,8 +252,8 @@ fn confirm(operation: BulkOperation, count: u64) -> Result<(), CliError> {
             "cannot ask for confirmation without a terminal: add --yes, or try --dry-run first",
         ));
     }
-    let (dead_letters, done) = (dead_letters(count), operation.past_participle());
-    print_line(&format!("{dead_letters} will be {done}. Continue? [y/N]"))?;
+    let (what, done) = (operation.counted(count), operation.past_participle());
+    print_line(&format!("{what} will be {done}. Continue? [y/N]"))?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;
     match answer.trim() {
@@ -289,11 +280,14 @@ mod tests {
 
     #[test]
     fn steps_end_when_everything_is_done() {
-        let mut steps = RemainingSteps::Matching(json!({}), 250);
-        let limits: Vec<_> = std::iter::from_fn(|| steps.next(100))
-            .map(|step| step["limit"].clone())
-            .collect();
-        assert_eq!(limits, [json!(100), json!(100), json!(50)]);
+        let mut steps = RemainingSteps::Matching(250);
+        let mut limits = Vec::new();
+        while let Some(step) = steps.next(100) {
+            limits.push(step["limit"].clone());
+            // The last but one takes fewer than it might: its messages were large.
+            steps.taken(if limits.len() == 2 { 60 } else { 100 });
+        }
+        assert_eq!(limits, [json!(100), json!(100), json!(90)]);
         let ids: Vec<Uuid> = (0..5).map(Uuid::from_u128).collect();
         let mut steps = RemainingSteps::Ids(ids);
         let counts: Vec<_> = std::iter::from_fn(|| steps.next(2))
@@ -303,22 +297,14 @@ mod tests {
     }
 
     #[test]
-    fn the_answers_of_both_operations_are_summed() {
-        let mut sum = StepResult::default();
-        for answer in [
-            r#"{"replayed":2,"pending":1,"more":true,"unknown":["00000000-0000-0000-0000-000000000001"]}"#,
-            r#"{"discarded":3,"more":false,"not_dead_letters":["00000000-0000-0000-0000-000000000002"]}"#,
-        ] {
-            sum.add(parse(answer.as_bytes()).unwrap());
-        }
-        assert_eq!((sum.changed, sum.pending, sum.more), (5, 1, false));
-        assert_eq!(sum.unknown, [Uuid::from_u128(1)]);
-        assert_eq!(sum.not_dead_letters, [Uuid::from_u128(2)]);
-    }
-
-    #[test]
-    fn one_dead_letter_is_singular() {
-        assert_eq!(dead_letters(1), "1 dead letter");
-        assert_eq!(dead_letters(2), "2 dead letters");
+    fn a_command_does_not_take_what_changed_since_it_began() {
+        let mut body = Map::new();
+        body.insert("filter".to_owned(), json!({"app_id": "a"}));
+        begin_at(&mut body, StartedAt::Filter, 7);
+        assert_eq!(body["filter"], json!({"app_id": "a", "updated_before": 7}));
+        begin_at(&mut body, StartedAt::Filter, 8);
+        assert_eq!(body["filter"]["updated_before"], 7, "as it was asked for");
+        begin_at(&mut body, StartedAt::Body, 9);
+        assert_eq!(body["updated_before"], 9);
     }
 }

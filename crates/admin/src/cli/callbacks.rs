@@ -1,18 +1,20 @@
 //! `ringback callback` and `ringback dead-letters`: list, show, cancel and reconcile.
 
-use runtime::clock::now_ms;
-use runtime::text;
-use serde::Deserialize;
-use serde_json::json;
-use serde_json::value::RawValue;
+use std::io;
 
-use super::args::{ApiArgs, CallbackArgs, CallbackListArgs, CancelArgs, DeadLetterListArgs};
+use runtime::clock::now_ms;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::args::{ApiArgs, CallbackArgs, CallbackListArgs, DeadLetterListArgs};
 use super::client::{AdminClient, Parameter, parse};
 use super::error::CliError;
 use super::list::print_pages;
 use super::stdout::{print_body, print_line};
 use super::user::user_at_host;
-use super::{table, timeline};
+use super::{payload, table, timeline};
 use crate::api::view::{CallbackView, CancelResult, CancelView};
 use crate::config::AdminConfig;
 
@@ -50,14 +52,7 @@ async fn list_at(
 
 /// `ringback callback show`
 pub(super) async fn show(args: CallbackArgs, config: &AdminConfig) -> Result<(), CliError> {
-    let client = AdminClient::new(args.api.admin, config)?;
-    let path = format!("/admin/v1/callbacks/{}", args.id);
-    let body = client.get(&path, &[]).await?;
-    if args.api.json {
-        return Ok(print_body(&body)?);
-    }
-    let callback: CallbackView = parse(&body)?;
-    Ok(print_line(&timeline::render(&callback))?)
+    show_at("/admin/v1/callbacks", args, config).await
 }
 
 /// `ringback dead-letters show`
@@ -65,38 +60,67 @@ pub(super) async fn show_dead_letter(
     args: CallbackArgs,
     config: &AdminConfig,
 ) -> Result<(), CliError> {
-    /// The message's body as the caller sent it, byte for byte.
-    #[derive(Deserialize)]
-    struct WithMessage {
-        message: Option<RequestMessage>,
-    }
-    #[derive(Deserialize)]
-    struct RequestMessage {
-        request_message: Box<RawValue>,
-    }
-
-    let client = AdminClient::new(args.api.admin, config)?;
-    let path = format!("/admin/v1/dead-letters/{}", args.id);
-    let body = client.get(&path, &[]).await?;
-    if args.api.json {
-        return Ok(print_body(&body)?);
-    }
-    let callback: CallbackView = parse(&body)?;
-    print_line(&timeline::render(&callback))?;
-    let message = match parse::<WithMessage>(&body)?.message {
-        Some(message) => text::json(message.request_message.get()).into_owned(),
-        None => "past its retention; the dead letter cannot be replayed".to_owned(),
-    };
-    Ok(print_line(&format!("\nmessage: {message}"))?)
+    show_at("/admin/v1/dead-letters", args, config).await
 }
 
-/// `ringback callback cancel`
-pub(super) async fn cancel(args: CancelArgs, config: &AdminConfig) -> Result<(), CliError> {
+async fn show_at(path: &str, args: CallbackArgs, config: &AdminConfig) -> Result<(), CliError> {
+    /// One object: the callback with its payload.
+    #[derive(Serialize)]
+    struct WithPayload {
+        #[serde(flatten)]
+        callback: Map<String, Value>,
+        payload: Box<RawValue>,
+    }
+
     let client = AdminClient::new(args.api.admin, config)?;
-    let path = format!("/admin/v1/callbacks/{}/cancel", args.id);
-    let body = json!({ "actor": user_at_host(), "reason": args.reason });
+    let body = client.get(&format!("{path}/{}", args.id), &[]).await?;
+    let payload = match args.payload {
+        true => {
+            let path = format!("/admin/v1/callbacks/{}/payload", args.id);
+            Some(client.get(&path, &looker(args.reason)).await?)
+        }
+        false => None,
+    };
+    match (args.api.json, payload) {
+        (true, None) => Ok(print_body(&body)?),
+        (true, Some(payload)) => {
+            let (callback, payload) = (parse(&body)?, parse(&payload)?);
+            let shown = serde_json::to_vec(&WithPayload { callback, payload });
+            Ok(print_body(&shown.map_err(io::Error::other)?)?)
+        }
+        (false, payload) => {
+            let callback: CallbackView = parse(&body)?;
+            print_line(&timeline::render(&callback))?;
+            let Some(payload) = payload else {
+                return Ok(());
+            };
+            let payload = payload::render(&callback, &parse(&payload)?);
+            Ok(print_line(&format!("\n{payload}"))?)
+        }
+    }
+}
+
+/// Who looks, and why: for the audit log.
+pub(super) fn looker(reason: Option<String>) -> Vec<Parameter> {
+    let reason = reason.map(|reason| ("reason", reason));
+    [("actor", user_at_host())]
+        .into_iter()
+        .chain(reason)
+        .collect()
+}
+
+/// `ringback callback cancel ID`
+pub(super) async fn cancel(
+    id: Uuid,
+    reason: &str,
+    api: ApiArgs,
+    config: &AdminConfig,
+) -> Result<(), CliError> {
+    let client = AdminClient::new(api.admin, config)?;
+    let path = format!("/admin/v1/callbacks/{id}/cancel");
+    let body = json!({ "actor": user_at_host(), "reason": reason });
     let answer = client.post(&path, &body).await?;
-    if args.api.json {
+    if api.json {
         return Ok(print_body(&answer)?);
     }
     let answer: CancelView = parse(&answer)?;

@@ -11,8 +11,9 @@ use url::Url;
 
 use super::error::CliError;
 use super::http::{self, error_reason, reachable, shown_url};
+use super::stdout::print_notice;
 use crate::api::query_params::MAX_LIMIT;
-use crate::api::view::ItemsPage;
+use crate::api::view::{ItemsPage, PauseView};
 use crate::config::AdminConfig;
 
 /// A replay of a thousand takes a while on a busy broker.
@@ -125,7 +126,7 @@ impl AdminClient {
         let (status, body) = response.await.map_err(|error: reqwest::Error| {
             let (url, cause) = (shown_url(&self.base), error_reason(&error));
             CliError::Failed(format!(
-                "{url} does not answer: {cause} (is a dispatcher, serve or dev running there? \
+                "{url} does not answer: {cause} (is an admin, dispatcher, serve or dev running there? \
                  --admin URL names another address)"
             ))
         })?;
@@ -187,7 +188,11 @@ impl PageReader<'_> {
         let mut parameters = self.parameters.clone();
         parameters.push(("limit", limit.to_string()));
         parameters.extend(after);
-        self.client.get(self.path, &parameters).await.map(Some)
+        let body = self.client.get(self.path, &parameters).await?;
+        if matches!(self.next, NextPage::First) {
+            show_switches(&body);
+        }
+        Ok(Some(body))
     }
 
     /// Moves past a page with this many items.
@@ -200,6 +205,32 @@ impl PageReader<'_> {
     /// Whether the list has more items than were read.
     pub(super) fn has_more(&self) -> bool {
         matches!(self.next, NextPage::After(_))
+    }
+}
+
+/// Says on stderr what operators have stopped: it explains much of what a list shows.
+fn show_switches(body: &[u8]) {
+    #[derive(Deserialize)]
+    struct Switches {
+        #[serde(default)]
+        switches: Vec<PauseView>,
+    }
+    let found = serde_json::from_slice(body);
+    let Ok(Switches { switches }) = found else {
+        return; // Not a list of this API; its parser says so.
+    };
+    for pause in switches {
+        let stopped = match &*pause.kind {
+            "deliveries" => "deliveries are stopped",
+            "intake" => "intake is stopped",
+            _ => continue,
+        };
+        let since = super::local_time::show(pause.paused_at);
+        let line = format!(
+            "{stopped} by {} since {since}: {}",
+            pause.actor, pause.reason
+        );
+        print_notice(&line);
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn print_items<T: Serialize>(
     items: &[T],
     as_json: bool,
     first: bool,
-    table: fn(&[T]) -> String,
+    table: impl Fn(&[T]) -> String,
 ) -> Result<(), CliError> {
     if as_json {
         items.iter().try_for_each(print_json)?;

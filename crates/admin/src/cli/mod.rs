@@ -3,30 +3,47 @@
 //! - `args.rs`: the command line. Start here.
 //! - `client.rs`: sends requests and follows cursors. `http.rs`: HTTP clients, and how addresses and
 //!   errors are shown.
-//! - `callbacks.rs`: `callback` and `dead-letters` (list, show, cancel, reconcile); `bulk.rs`:
-//!   `dead-letters replay` and `discard`; `pauses.rs`: `pause`, `resume`, `pauses`, `targets`;
-//!   `audit.rs`: `audit`.
-//! - `list.rs`, `table.rs`, `timeline.rs`, `stdout.rs`: how results are shown. `user.rs`: who runs the
+//! - `callbacks.rs`: `callback` and `dead-letters` (list, show, cancel one, reconcile);
+//!   `bulk_callbacks.rs`: what acts on many; `bulk.rs`: works through it step by step;
+//!   `bulk_report.rs`: says what is done; `recover.rs`: `recover`; `pauses.rs`: `pause`, `resume`,
+//!   `pauses`; `instances.rs`, `targets.rs`, `apps.rs`: what all processes say; `unreadable.rs`:
+//!   `unreadable`; `audit.rs`: `audit`; `doctor.rs`: `doctor`.
+//! - `list.rs`, `seen.rs`, `table.rs`, `timeline.rs`, `payload.rs`, `local_time.rs`, `stdout.rs`: how
+//!   results are
+//!   shown. `user.rs`: who runs the
 //!   command. `error.rs`: why it failed.
 
+mod apps;
 mod args;
 mod audit;
 mod bulk;
+mod bulk_callbacks;
+mod bulk_report;
 mod callbacks;
 mod client;
+pub mod doctor;
 mod error;
 pub mod http;
+mod instances;
 mod list;
+mod local_time;
 mod pauses;
+mod payload;
+mod recover;
+mod seen;
 pub mod stdout;
 mod table;
+mod targets;
 mod timeline;
+mod unreadable;
 mod user;
 
 pub use args::AdminCommand;
-use args::{CallbackCommand, DeadLettersCommand};
-use bulk::BulkOperation;
+use args::{CallbackCommand, DeadLettersCommand, UnreadableCommand};
+use bulk_report::BulkOperation;
 pub use error::CliError;
+pub use local_time::set_time_zone;
+use unreadable::UnreadableOperation;
 pub use user::host_name;
 
 use crate::config::AdminConfig;
@@ -44,23 +61,50 @@ pub async fn run(command: AdminCommand, config: &AdminConfig) -> Result<(), CliE
             callbacks::show_dead_letter(args, config).await
         }
         AdminCommand::DeadLetters(DeadLettersCommand::Replay(args)) => {
-            bulk::run(BulkOperation::Replay, args, config).await
+            bulk_callbacks::dead_letters(BulkOperation::ReplayDead, args, config).await
         }
         AdminCommand::DeadLetters(DeadLettersCommand::Discard(args)) => {
-            bulk::run(BulkOperation::Discard, args, config).await
+            bulk_callbacks::dead_letters(BulkOperation::Discard, args, config).await
         }
         AdminCommand::DeadLetters(DeadLettersCommand::Reconcile(args)) => {
             callbacks::reconcile(args, config).await
         }
         AdminCommand::Callback(CallbackCommand::List(args)) => callbacks::list(args, config).await,
         AdminCommand::Callback(CallbackCommand::Show(args)) => callbacks::show(args, config).await,
-        AdminCommand::Callback(CallbackCommand::Cancel(args)) => {
-            callbacks::cancel(args, config).await
+        AdminCommand::Callback(CallbackCommand::RetryNow(args)) => {
+            bulk_callbacks::run(BulkOperation::RetryNow, args, config).await
         }
+        AdminCommand::Callback(CallbackCommand::Cancel(args)) => match *args.ids {
+            [id] if !args.step.dry_run => {
+                let reason = args.step.reason.unwrap_or_default();
+                callbacks::cancel(id, &reason, args.step.api, config).await
+            }
+            _ => bulk_callbacks::run(BulkOperation::Cancel, args, config).await,
+        },
+        AdminCommand::Callback(CallbackCommand::Replay(args)) => {
+            bulk_callbacks::run(BulkOperation::Replay, args, config).await
+        }
+        AdminCommand::Expedite(args) => bulk_callbacks::expedite(args, config).await,
+        AdminCommand::Recover(args) => recover::run(args, config).await,
+        AdminCommand::Erase(args) => bulk_callbacks::erase(args, config).await,
         AdminCommand::Pause(args) => pauses::pause(args, config).await,
         AdminCommand::Resume(args) => pauses::resume(args, config).await,
         AdminCommand::Pauses(args) => pauses::list(args, config).await,
-        AdminCommand::Targets(args) => pauses::targets(args, config).await,
+        AdminCommand::Instances(args) => instances::list(args, config).await,
+        AdminCommand::Targets(args) => targets::list(args, config).await,
+        AdminCommand::Apps(args) => apps::list(args, config).await,
+        AdminCommand::Unreadable(UnreadableCommand::List(args)) => {
+            unreadable::list(args, config).await
+        }
+        AdminCommand::Unreadable(UnreadableCommand::Show(args)) => {
+            unreadable::show(args, config).await
+        }
+        AdminCommand::Unreadable(UnreadableCommand::Requeue(args)) => {
+            unreadable::change(UnreadableOperation::Requeue, args, config).await
+        }
+        AdminCommand::Unreadable(UnreadableCommand::Discard(args)) => {
+            unreadable::change(UnreadableOperation::Discard, args, config).await
+        }
         AdminCommand::Audit(args) => audit::list(args, config).await,
     }
 }

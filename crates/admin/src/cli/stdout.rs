@@ -1,4 +1,4 @@
-//! Writes the output of commands to stdout; logs go to stderr.
+//! Writes the output of commands to stdout; notices and logs go to stderr.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -10,6 +10,12 @@ use runtime::text;
 /// When stdout cannot be written. A reader that closed the pipe (`| head`) is not an error.
 pub fn print_line(text: &str) -> io::Result<()> {
     print(&text::lines(text))
+}
+
+/// Writes a line to stderr, beside the output. A stderr that cannot be written is not an error: the
+/// output is what was asked for.
+pub(super) fn print_notice(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", text::one_line(line));
 }
 
 fn print(text: &str) -> io::Result<()> {

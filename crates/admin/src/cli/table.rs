@@ -1,9 +1,13 @@
 //! Renders lists as tables with aligned columns, also with Chinese text.
 
+use std::collections::BTreeMap;
+
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, Row, Table, Width};
 
-use crate::api::view::{AuditView, CallbackView, PauseView, TargetView};
+use super::local_time;
+use crate::api::process_view::{AppView, InstanceView, LastErrorView, TargetView, UnfinishedView};
+use crate::api::view::{AuditView, CallbackView, PauseView, UnreadableView};
 use runtime::text::one_line;
 
 /// The maximum width of all columns but the last, in terminal columns.
@@ -24,22 +28,24 @@ pub(super) fn callbacks(callbacks: &[CallbackView]) -> String {
     ];
     let rows = callbacks.iter().map(|callback| {
         let to = match (&callback.callee_no, callback.target.as_str()) {
-            (Some(no), "") => no.clone(),
-            (Some(no), target) => format!("{no} {target}"),
+            (Some(no), "") => named(no, callback.callee_name.as_ref()),
+            (Some(no), target) => {
+                format!("{} {target}", named(no, callback.callee_name.as_ref()))
+            }
             (None, target) => target.to_owned(),
         };
-        let reason = callback
-            .reason
-            .as_ref()
-            .or(callback.deferred_reason.as_ref());
+        let reason = callback.reason.as_deref();
+        let reason = reason.or(callback.deferred_reason.as_deref());
+        let words = [reason, callback.last_cause.as_deref()];
+        let words: Vec<&str> = words.into_iter().flatten().collect();
         [
-            contract::rfc3339(callback.created_at),
+            local_time::show(callback.created_at),
             callback.request_id.to_string(),
             callback.status.to_string(),
             callback.app_id.clone(),
             to,
             callback.message_type.clone(),
-            reason.cloned().unwrap_or_default(),
+            words.join(": "),
         ]
     });
     table(header, rows)
@@ -50,7 +56,7 @@ pub(super) fn audit(entries: &[AuditView]) -> String {
     let header = ["time", "actor", "action", "count", "subject", "reason"];
     let rows = entries.iter().map(|entry| {
         [
-            contract::rfc3339(entry.occurred_at),
+            local_time::show(entry.occurred_at),
             entry.actor.clone(),
             entry.action.clone(),
             entry.count.to_string(),
@@ -64,11 +70,22 @@ pub(super) fn audit(entries: &[AuditView]) -> String {
 
 /// Pauses, one per line.
 pub(super) fn pauses(pauses: &[PauseView]) -> String {
-    let header = ["since", "callee or target", "actor", "reason"];
+    let header = ["since", "kind", "name", "actor", "reason"];
     let rows = pauses.iter().map(|pause| {
+        let names = [
+            &pause.callee_no,
+            &pause.target,
+            &pause.app_id,
+            &pause.message_type,
+        ];
+        let name = names.into_iter().flatten().next();
         [
-            contract::rfc3339(pause.paused_at),
-            name(pause.callee_no.as_ref(), pause.target.as_ref()),
+            local_time::show(pause.paused_at),
+            pause.kind.replace('_', " "),
+            match &pause.callee_no {
+                Some(no) => named(no, pause.callee_name.as_ref()),
+                None => name.cloned().unwrap_or_default(),
+            },
             pause.actor.clone(),
             pause.reason.clone(),
         ]
@@ -76,51 +93,252 @@ pub(super) fn pauses(pauses: &[PauseView]) -> String {
     table(header, rows)
 }
 
-/// Targets, one per line.
-pub(super) fn targets(targets: &[TargetView]) -> String {
+/// Unreadable messages, one per line.
+pub(super) fn unreadable(messages: &[UnreadableView]) -> String {
+    let header = ["quarantined", "id", "from", "bytes", "now", "reason"];
+    let rows = messages.iter().map(|message| {
+        let unknown = || "-".to_owned();
+        let now = match message.readable_now {
+            true => "readable",
+            false => "unreadable",
+        };
+        [
+            message
+                .quarantined_at
+                .map_or_else(unknown, contract::rfc3339),
+            message.id.clone(),
+            message.from.clone().unwrap_or_else(unknown),
+            message.size.to_string(),
+            now.to_owned(),
+            message.reason.clone().unwrap_or_else(unknown),
+        ]
+    });
+    table(header, rows)
+}
+
+/// Processes, one per line.
+pub(super) fn instances(instances: &[InstanceView]) -> String {
     let header = [
-        "callee or target",
-        "in flight",
-        "waiting",
-        "deferrals",
-        "calls",
-        "success",
-        "p50 ms",
-        "p99 ms",
-        "breaker",
+        "role",
+        "process",
+        "version",
+        "uptime",
+        "clock",
+        "settings",
+        "last reload",
         "state",
     ];
-    let number =
-        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
-    let rows = targets.iter().map(|target| {
-        let state = match (target.paused, target.probe_in_s, target.retry_after_s) {
-            (true, _, _) => "paused".to_owned(),
-            (false, Some(wait), _) => format!("probes in {wait:.0} s"),
-            (false, None, Some(wait)) => format!("Retry-After, {wait:.0} s left"),
-            (false, None, None) => String::new(),
+    let rows = instances.iter().map(|it| {
+        let clock = it.clock_offset_ms.map_or_else(
+            || UNKNOWN.to_owned(),
+            |ms| {
+                format!(
+                    "{}{:.1} s",
+                    if ms < 0 { "-" } else { "+" },
+                    as_seconds(ms.unsigned_abs())
+                )
+            },
+        );
+        let settings = match it.settings_differ.is_empty() {
+            true => it.settings.clone(),
+            false => format!("{} differs: {}", it.settings, it.settings_differ.join(", ")),
         };
-        let success = target.success_ratio.map(|ratio| ratio * 100.0);
+        let reload = it.reload.as_ref().map_or_else(
+            || "none".to_owned(),
+            |reload| {
+                let how = match (&reload.refused, reload.restart.is_empty()) {
+                    (Some(_), _) => "refused",
+                    (None, true) => "done",
+                    (None, false) => "needs a restart",
+                };
+                format!("{} {how}", local_time::show(reload.at))
+            },
+        );
+        let state = match (it.answered, it.heard_s_ago) {
+            (true, _) => "answers".to_owned(),
+            (false, Some(seconds)) => format!("silent, heard {} ago", span(seconds)),
+            (false, None) => "silent".to_owned(),
+        };
         [
-            name(target.callee_no.as_ref(), target.target.as_ref()),
-            target.in_flight.to_string(),
-            target.waiting.to_string(),
-            target.deferrals.to_string(),
-            target.calls.to_string(),
-            success.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.1} %")),
-            number(target.p50_ms),
-            number(target.p99_ms),
-            breaker(target),
+            it.role.clone(),
+            format!("{}:{}", it.host, it.pid),
+            it.version.clone(),
+            span(it.uptime_s),
+            clock,
+            settings,
+            reload,
             state,
         ]
     });
     table(header, rows)
 }
 
-/// Its state, and for how many apps, if for more than one.
-fn breaker(target: &TargetView) -> String {
-    match target.breaker_apps {
-        0 | 1 => target.breaker.clone(),
-        apps => format!("{}, {apps} apps", target.breaker),
+/// Apps, one per line.
+pub(super) fn apps(apps: &[AppView]) -> String {
+    let header = [
+        "app",
+        "accepted/min",
+        "refused/min",
+        "limited/min",
+        "in flight",
+        "unfinished",
+        "waiting",
+    ];
+    let known =
+        |count: Option<u64>| count.map_or_else(|| UNKNOWN.to_owned(), |count| count.to_string());
+    let rows = apps.iter().map(|app| {
+        [
+            app.app_id.clone(),
+            app.accepted.to_string(),
+            app.refused.to_string(),
+            app.limited.to_string(),
+            app.in_flight.to_string(),
+            known(app.unfinished),
+            known(app.waiting),
+        ]
+    });
+    table(header, rows)
+}
+
+/// Targets, one per line; `now` in Unix ms.
+pub(super) fn targets(targets: &[TargetView], now: u64) -> String {
+    let header = [
+        "callee or target",
+        "in flight",
+        "calls (5 min)",
+        "delivered",
+        "rejected",
+        "failed",
+        "success",
+        "p50 ms",
+        "p99 ms",
+        "unfinished",
+        "oldest",
+        "state",
+        "last error",
+    ];
+    let number =
+        |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
+    let rows = targets.iter().map(|target| {
+        let success = target.success_ratio.map(|ratio| ratio * 100.0);
+        let calls = &target.last_5_min;
+        let (unfinished, oldest) = unfinished(target.unfinished.as_ref(), now);
+        let named = target.callee_no.as_ref().map(|no| match &target.name {
+            Some(name) => format!("{name} {no}"),
+            None => no.clone(),
+        });
+        [
+            name(named.as_ref(), target.target.as_ref()),
+            target.in_flight.to_string(),
+            calls.calls.to_string(),
+            calls.delivered.to_string(),
+            kinds(&calls.rejected),
+            kinds(&calls.failed),
+            success.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.1} %")),
+            number(target.p50_ms),
+            number(target.p99_ms),
+            unfinished,
+            oldest,
+            state(target),
+            target
+                .last_error
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |error| last_error(error, now)),
+        ]
+    });
+    // Why a breaker opened is read here: nothing is cut off.
+    table_with(WHOLE, header, rows)
+}
+
+/// What is not known is said to be unknown.
+const UNKNOWN: &str = "unknown";
+
+fn kinds(counts: &BTreeMap<String, u64>) -> String {
+    if counts.is_empty() {
+        return "0".to_owned();
+    }
+    let kinds = counts.iter().map(|(kind, count)| format!("{count} {kind}"));
+    kinds.collect::<Vec<_>>().join(", ")
+}
+
+fn unfinished(found: Option<&UnfinishedView>, now: u64) -> (String, String) {
+    let Some(found) = found else {
+        return (UNKNOWN.to_owned(), UNKNOWN.to_owned());
+    };
+    let count = match found.at_least {
+        true => format!("{}+", found.count),
+        false => found.count.to_string(),
+    };
+    let oldest = found
+        .oldest_accepted_at
+        .map(|at| now.saturating_sub(at) / 1_000);
+    (count, oldest.map_or_else(|| "-".to_owned(), span))
+}
+
+/// Why calls wait, if they do.
+fn state(target: &TargetView) -> String {
+    let mut words = Vec::new();
+    if target.paused {
+        words.push("paused".to_owned());
+    }
+    if target.breaker != "closed" {
+        let reason = target.breaker_reason.as_ref();
+        let reason = reason
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
+        let apps = match target.breaker_apps {
+            0 | 1 => String::new(),
+            apps => format!(" for {apps} apps"),
+        };
+        words.push(format!(
+            "breaker {}{apps}{reason}",
+            target.breaker.replace('_', " ")
+        ));
+    }
+    if let Some(wait) = target.probe_in_s {
+        words.push(format!("probes in {wait:.0} s"));
+    }
+    if let Some(wait) = target.retry_after_s {
+        words.push(format!("Retry-After, {wait:.0} s left"));
+    }
+    match words.is_empty() {
+        true => "ok".to_owned(),
+        false => words.join("; "),
+    }
+}
+
+fn last_error(error: &LastErrorView, now: u64) -> String {
+    let status = error.http_status.map(|status| format!(" {status}"));
+    let cause = error.cause.as_ref().map(|cause| format!(": {cause}"));
+    format!(
+        "{} ago {}{}{}",
+        span(now.saturating_sub(error.at) / 1_000),
+        error.outcome,
+        status.unwrap_or_default(),
+        cause.unwrap_or_default()
+    )
+}
+
+/// A time span in its two largest units.
+fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, _) => format!("{hours} h {} min", minutes % 60),
+        (days, ..) => format!("{days} d {} h", hours % 24),
+    }
+}
+
+fn as_seconds(ms: u64) -> f64 {
+    std::time::Duration::from_millis(ms).as_secs_f64()
+}
+
+/// A callee's number with its name: `EO001 乐居新房`.
+pub(super) fn named(callee_no: &str, name: Option<&String>) -> String {
+    match name {
+        Some(name) => format!("{callee_no} {name}"),
+        None => callee_no.to_owned(),
     }
 }
 
@@ -160,12 +378,16 @@ mod tests {
     use contract::CallbackStatus;
 
     use super::*;
+    use crate::api::process_view::CallsView;
     use crate::cli::timeline::tests::callback;
 
     /// The terminal column in which a word begins: Chinese characters take two.
     fn column(line: &str, word: &str) -> usize {
         let before = line.split(word).next().unwrap();
-        before.chars().map(|c| if c == '乐' { 2 } else { 1 }).sum()
+        before
+            .chars()
+            .map(|c| if c > '\u{2e80}' { 2 } else { 1 })
+            .sum()
     }
 
     #[test]
@@ -175,6 +397,7 @@ mod tests {
         long.reason = Some("exhausted ".repeat(20));
         let mut named = callback(CallbackStatus::Retrying);
         named.callee_no = Some("EO001".to_owned());
+        named.callee_name = Some("乐居新房".to_owned());
         named.deferred_reason = Some("a\nb".to_owned());
         let table = callbacks(&[long, named]);
         let lines: Vec<&str> = table.lines().collect();
@@ -190,7 +413,8 @@ mod tests {
         assert!(lines[1].contains('…'), "{table}");
         let whole = "exhausted ".repeat(20);
         assert!(lines[1].ends_with(whole.trim_end()), "{table}");
-        assert!(lines[2].contains("EO001 https://h.example:443"), "{table}");
+        let named = "EO001 乐居新房 https://h.example:443";
+        assert!(lines[2].contains(named), "{table}");
         assert!(
             lines[2].starts_with("2025-11-23T12:13:10.000Z  0000"),
             "{table}"
@@ -218,8 +442,115 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_answers_400_shows_no_success_and_an_open_breaker_says_why() {
+        let callee = TargetView {
+            callee_no: Some("EO001".to_owned()),
+            name: Some("乐乐".to_owned()),
+            target: None,
+            in_flight: 3,
+            waiting: 0,
+            last_5_min: CallsView {
+                calls: 25,
+                rejected: BTreeMap::from([("4xx".to_owned(), 25)]),
+                ..CallsView::default()
+            },
+            since_start: CallsView::default(),
+            success_ratio: Some(0.0),
+            last_error: Some(LastErrorView {
+                outcome: "answered_4xx".to_owned(),
+                http_status: Some(400),
+                cause: None,
+                at: 1_000_000,
+                process: "dispatcher h:1".to_owned(),
+            }),
+            breaker: "closed".to_owned(),
+            breaker_apps: 0,
+            breaker_reason: None,
+            probe_in_s: None,
+            retry_after_s: None,
+            p50_ms: Some(12.0),
+            p99_ms: Some(80.0),
+            paused: false,
+            unfinished: Some(UnfinishedView {
+                count: 7,
+                at_least: false,
+                oldest_accepted_at: Some(500_000),
+                next_attempt_at: None,
+            }),
+        };
+        let refused = TargetView {
+            callee_no: None,
+            name: None,
+            target: Some("https://h.example:443".to_owned()),
+            success_ratio: None,
+            last_error: None,
+            last_5_min: CallsView::default(),
+            breaker: "open".to_owned(),
+            breaker_apps: 2,
+            breaker_reason: Some("12 of 20 calls failed".to_owned()),
+            probe_in_s: Some(4.2),
+            unfinished: None,
+            ..callee.clone()
+        };
+        let table = targets(&[callee, refused], 1_003_000);
+        let lines: Vec<&str> = table.lines().collect();
+        for words in [
+            "乐乐 EO001",
+            "25 4xx",
+            "0.0 %",
+            "7 ",
+            "8 min 23 s",
+            "ok",
+            "3 s ago answered_4xx 400",
+        ] {
+            assert!(lines[1].contains(words), "{words}\n{table}");
+        }
+        let open = "breaker open for 2 apps: 12 of 20 calls failed; probes in 4 s";
+        assert!(
+            lines[2].contains(open) && lines[2].contains("unknown"),
+            "{table}"
+        );
+        assert_eq!(column(lines[1], "25"), column(lines[0], "calls"), "{table}");
+        assert_eq!(
+            column(lines[1], "ok"),
+            column(lines[2], "breaker"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn an_instance_says_its_clock_its_settings_and_whether_it_answers() {
+        let instance = InstanceView {
+            instance: uuid::Uuid::nil(),
+            role: "dispatcher".to_owned(),
+            host: "h".to_owned(),
+            pid: 7,
+            version: "0.2.0".to_owned(),
+            started_at: 0,
+            uptime_s: 93_784,
+            answered: false,
+            heard_s_ago: Some(4),
+            clock_offset_ms: Some(-2_340),
+            settings: "00c0ffee".to_owned(),
+            settings_differ: vec!["limits".to_owned()],
+            reload: None,
+        };
+        let table = instances(&[instance]);
+        let line = table.lines().nth(1).unwrap();
+        for words in [
+            "h:7",
+            "1 d 2 h",
+            "-2.3 s",
+            "00c0ffee differs: limits",
+            "silent, heard 4 s ago",
+        ] {
+            assert!(line.contains(words), "{words}\n{table}");
+        }
+    }
+
+    #[test]
     fn an_empty_list_is_a_header_alone() {
         assert_eq!(audit(&[]).lines().count(), 1);
-        assert!(pauses(&[]).starts_with("since  callee or target  actor  reason"));
+        assert!(pauses(&[]).starts_with("since  kind  name  actor  reason"));
     }
 }

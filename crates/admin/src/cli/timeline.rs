@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use contract::CallbackStatus;
 
+use super::{local_time, table};
 use crate::api::view::{AttemptView, CallbackView};
 use runtime::text::one_line;
 
@@ -22,7 +23,7 @@ pub(super) fn render(callback: &CallbackView) -> String {
     line(String::new());
     line(event(callback.created_at, "accepted"));
     let mut generation = 0;
-    for attempt in &callback.attempts {
+    for attempt in in_order(&callback.attempts) {
         if attempt.generation != generation {
             generation = attempt.generation;
             line(replayed(generation));
@@ -46,8 +47,15 @@ pub(super) fn render(callback: &CallbackView) -> String {
         line(event(callback.updated_at, end));
     }
     line(String::new());
-    line(callback.explanation.clone());
+    line(local_time::in_sentence(&callback.explanation).into_owned());
     text.trim_end().to_owned()
+}
+
+/// By the time at which they began: a repeated run of an attempt is stored beside its first one.
+fn in_order(attempts: &[AttemptView]) -> Vec<&AttemptView> {
+    let mut attempts: Vec<&AttemptView> = attempts.iter().collect();
+    attempts.sort_by_key(|attempt| (attempt.generation, attempt.started_at, attempt.number));
+    attempts
 }
 
 fn caller(callback: &CallbackView) -> String {
@@ -60,18 +68,22 @@ fn caller(callback: &CallbackView) -> String {
 fn destination(callback: &CallbackView) -> String {
     let url = callback.callback_url.as_ref().unwrap_or(&callback.target);
     match &callback.callee_no {
-        Some(no) => format!("callee {no}  {url}"),
+        Some(no) => {
+            let callee = table::named(no, callback.callee_name.as_ref());
+            format!("callee {callee}  {url}")
+        }
         None => url.clone(),
     }
 }
 
 fn event(at: u64, words: &str) -> String {
-    format!("{}  {words}", contract::rfc3339(at))
+    format!("{}  {words}", local_time::show(at))
 }
 
 /// The time of a replay is not recorded; the next line is later.
 fn replayed(generation: u32) -> String {
-    format!("{:24}  replayed (replay {generation})", "")
+    let width = local_time::show(0).len();
+    format!("{:width$}  replayed (replay {generation})", "")
 }
 
 fn describe(attempt: &AttemptView) -> String {
@@ -85,7 +97,9 @@ fn describe(attempt: &AttemptView) -> String {
     let http = http.unwrap_or_default();
     let detail = attempt.detail.as_ref().map(|detail| format!(": {detail}"));
     let detail = detail.unwrap_or_default();
-    format!("attempt {number}: {outcome}{http} in {duration_ms} ms{detail}")
+    let cause = attempt.cause.as_ref().map(|cause| format!(" ({cause})"));
+    let cause = cause.unwrap_or_default();
+    format!("attempt {number}: {outcome}{http} in {duration_ms} ms{detail}{cause}")
 }
 
 #[cfg(test)]
@@ -107,15 +121,33 @@ pub(super) mod tests {
             app_id: "demo".to_owned(),
             caller_no: None,
             callee_no: None,
+            callee_name: None,
             callback_url: Some("https://h.example/x?***".to_owned()),
             target: "https://h.example:443".to_owned(),
             message_type: "hello".to_owned(),
             generation: 0,
+            hold: 0,
+            has_message: false,
             cancel_requested: false,
             discarded: false,
             discarded_by_retention: false,
+            last_cause: None,
             attempts: Vec::new(),
         }
+    }
+
+    #[test]
+    fn an_attempt_is_shown_with_its_cause() {
+        let refused = AttemptView {
+            outcome: "connection_refused".to_owned(),
+            http_status: None,
+            cause: Some("Connection refused (os error 111)".to_owned()),
+            ..attempt(1)
+        };
+        assert_eq!(
+            describe(&refused),
+            "attempt 1: connection_refused in 12 ms (Connection refused (os error 111))"
+        );
     }
 
     fn attempt(number: u32) -> AttemptView {
@@ -127,6 +159,7 @@ pub(super) mod tests {
             outcome: "answered_5xx".to_owned(),
             http_status: Some(503),
             detail: None,
+            cause: None,
         }
     }
 
@@ -134,6 +167,7 @@ pub(super) mod tests {
     fn a_waiting_callback_shows_its_attempts_and_what_comes_next() {
         let mut retrying = callback(CallbackStatus::Retrying);
         retrying.callee_no = Some("EO001".to_owned());
+        retrying.callee_name = Some("乐居新房".to_owned());
         retrying.caller_no = Some("C1".to_owned());
         retrying.attempts = vec![attempt(1), attempt(2)];
         assert_eq!(
@@ -142,7 +176,7 @@ pub(super) mod tests {
 callback 00000000-0000-0000-0000-000000000000
   status  retrying
   app     demo (caller C1)
-  to      callee EO001  https://h.example/x?***
+  to      callee EO001 乐居新房  https://h.example/x?***
   type    hello
 
 2025-11-23T12:13:10.000Z  accepted
@@ -151,6 +185,25 @@ callback 00000000-0000-0000-0000-000000000000
 
 Why it waits."
         );
+    }
+
+    #[test]
+    fn the_lines_are_in_the_order_of_time() {
+        let mut dead = callback(CallbackStatus::Dead);
+        let (mut first, mut again, mut last) = (attempt(1), attempt(1), attempt(2));
+        first.started_at = NOW - 9_000;
+        last.started_at = NOW - 8_000;
+        // The first attempt was made again by another dispatcher.
+        again.started_at = NOW - 7_000;
+        dead.attempts = vec![first, again, last];
+        let text = render(&dead);
+        let times: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("2025"))
+            .map(|line| line.split("  ").next().unwrap())
+            .collect();
+        assert_eq!(times.len(), 5, "{text}");
+        assert!(times.is_sorted(), "{text}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A guarantee that two adapters could implement differently is tested here first.
 //!
 //! - `mod.rs`: messages, delays, settlements, depths, crashes. `replies.rs`: replies.
+//!   `control.rs`: messages to all processes.
 //! - `support.rs`: [`BrokerFixture`] and the suite's helpers.
 
 #![expect(
@@ -11,6 +12,7 @@
     reason = "a broken promise must fail loudly"
 )]
 
+mod control;
 mod replies;
 mod support;
 
@@ -53,6 +55,8 @@ pub async fn exercise(fixture: &impl BrokerFixture) {
     replies::a_reply_reaches_its_listener(fixture).await;
     replies::a_reply_without_a_listener_is_dropped_harmlessly(fixture).await;
     replies::excess_replies_are_dropped_harmlessly(fixture).await;
+    control::a_message_reaches_all_processes_and_each_can_be_answered_alone(fixture).await;
+    control::excess_control_messages_are_dropped_harmlessly(fixture).await;
 }
 
 async fn what_is_published_is_received_byte_for_byte(fixture: &impl BrokerFixture) {
@@ -167,8 +171,21 @@ async fn unreadable_bytes_are_kept_unchanged(fixture: &impl BrokerFixture) {
     publish(&broker, "\u{0}garbage").await;
     let quarantine = Settlement::Quarantine {
         reason: "not readable".to_owned(),
+        at: 1_763_900_000_000,
     };
     settle(next(&mut first).await, quarantine).await;
+    let mut consumer = broker.consume(Queue::Unreadable, 10);
+    let received = next(&mut consumer).await;
+    assert_eq!(received.body, "\u{0}garbage");
+    assert_eq!(received.reason.as_deref(), Some("not readable"));
+    let (from, at) = &received.quarantined;
+    assert_eq!(
+        (from.as_deref(), *at),
+        (Some("first"), Some(1_763_900_000_000))
+    );
+    // Looking at it changes nothing.
+    drop(received);
+    consumer.close().await;
     let mut consumer = broker.consume(Queue::Unreadable, 10);
     let received = next(&mut consumer).await;
     assert_eq!(received.body, "\u{0}garbage");
@@ -439,7 +456,11 @@ async fn records_have_their_own_queue_and_depth(fixture: &impl BrokerFixture) {
     let held = next(&mut consumer).await;
     assert_eq!(held.body, "unsettled");
     let reason = "not readable".to_owned();
-    settle(next(&mut consumer).await, Settlement::Quarantine { reason }).await;
+    settle(
+        next(&mut consumer).await,
+        Settlement::Quarantine { reason, at: 0 },
+    )
+    .await;
     let mut unreadable = broker.consume(Queue::Unreadable, 10);
     let received = next(&mut unreadable).await;
     assert_eq!(received.body, "garbage");

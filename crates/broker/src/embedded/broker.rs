@@ -2,6 +2,7 @@
 
 use super::check::{check_database, log_of};
 use super::clock::StoreClock;
+use super::control::ControlListeners;
 use super::directory;
 use super::queue::consumer::EmbeddedConsumer;
 use super::replies::ReplyListeners;
@@ -12,6 +13,7 @@ use super::store::schema::MessageTable;
 use super::store::space::DiskSpace;
 use super::store::state::QueueStates;
 use super::store::thread::{StoreThread, Watched};
+use crate::control::{Control, ControlRoute, ControlSender, MAX_UNREAD};
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
 use crate::replies::Replies;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc as channel, oneshot, watch};
 
 const QUEUE_FILE: &str = "queue.db";
 /// The maximum number of publishes that wait for their sync. Beyond it the disk is too slow: refuse
@@ -59,6 +61,7 @@ struct EmbeddedInner {
     depths: watch::Receiver<Depths>,
     free_disk: watch::Receiver<Option<u64>>,
     listeners: ReplyListeners,
+    control: Arc<ControlListeners>,
     publish_timeout: Duration,
 }
 
@@ -136,6 +139,7 @@ impl EmbeddedBroker {
             depths,
             free_disk,
             listeners: ReplyListeners::default(),
+            control: Arc::default(),
             publish_timeout: options.publish_timeout,
         })))
     }
@@ -192,6 +196,17 @@ impl EmbeddedBroker {
 
     pub(crate) fn reply(&self, address: &str, reply: &Bytes) {
         self.0.listeners.send(address, reply);
+    }
+
+    pub(crate) fn control(&self) -> Control {
+        let inner = &*self.0;
+        let (sender, inbox) = channel::channel(MAX_UNREAD);
+        inner.control.add(sender.clone());
+        Control {
+            address: inner.listeners.listen_alone(sender),
+            inbox,
+            sender: ControlSender(ControlRoute::Embedded(Arc::clone(&inner.control))),
+        }
     }
 
     /// Whether new callbacks are accepted.

@@ -3,13 +3,14 @@
 //! - `broker.rs`: [`EmbeddedBroker`], the adapter's entry point, and [`EmbeddedOptions`].
 //! - `store/`: the thread that owns the database, its commands and its schema.
 //! - `queue/`: which message is next, delivery and leases.
-//! - `replies.rs`: replies within the process.
+//! - `replies.rs`: replies within the process; `control.rs`: messages to all its listeners.
 //! - `directory.rs`: the lock of the data directory. `clock.rs`: the time.
 //! - `check/`: whether a file and its write-ahead log are damaged.
 
 mod broker;
 mod check;
 mod clock;
+mod control;
 mod directory;
 pub(crate) mod queue;
 mod replies;
@@ -18,6 +19,7 @@ mod store;
 pub(crate) use broker::EmbeddedBroker;
 pub use broker::EmbeddedOptions;
 pub use check::check_database;
+pub(crate) use control::ControlListeners;
 pub use directory::lock_data_dir;
 pub(crate) use queue::consumer::EmbeddedConsumer;
 

@@ -7,10 +7,12 @@
 use super::connection::{ConnectionRole, ManagedConnection};
 use super::consume::consumer::RabbitMqConsumer;
 use super::consume::{depths, replies};
+use super::control;
 use super::options::RabbitMqOptions;
 use super::publish::publisher::Publisher;
 use super::topology::keeper;
 use super::topology::objects::Topology;
+use crate::control::Control;
 use crate::faults::BrokerFaults;
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::publish_error::PublishError;
@@ -43,6 +45,8 @@ struct RabbitMqInner {
     /// Opened by the first use: not every process has a journal.
     record_publisher: OnceLock<(ManagedConnection, Publisher)>,
     record_consume_connection: OnceLock<ManagedConnection>,
+    /// Opened after the publishing connection.
+    control_connection: OnceLock<ManagedConnection>,
     reply_outbox: mpsc::Sender<replies::AddressedReply>,
     depths: watch::Receiver<Depths>,
 }
@@ -94,6 +98,7 @@ impl RabbitMqBroker {
             consume_connection: OnceLock::new(),
             record_publisher: OnceLock::new(),
             record_consume_connection: OnceLock::new(),
+            control_connection: OnceLock::new(),
             reply_outbox,
             depths,
         })))
@@ -176,6 +181,18 @@ impl RabbitMqBroker {
         }
     }
 
+    pub(crate) fn control(&self) -> Control {
+        let broker = self.clone();
+        control::listen(
+            self.0.publish_connection.clone(),
+            Arc::clone(&self.0.topology),
+            move || {
+                let start = || broker.connect(ConnectionRole::Control);
+                broker.0.control_connection.get_or_init(start).clone()
+            },
+        )
+    }
+
     pub(crate) fn publishing(&self) -> watch::Receiver<ConnectionState> {
         self.0.publisher.state()
     }
@@ -204,6 +221,7 @@ impl RabbitMqBroker {
         let consuming = [
             &self.0.consume_connection,
             &self.0.record_consume_connection,
+            &self.0.control_connection,
         ];
         for connection in consuming.into_iter().filter_map(OnceLock::get) {
             connection.close().await;

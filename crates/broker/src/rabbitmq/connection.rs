@@ -11,6 +11,7 @@ use super::liveness::{self, Liveness, Next};
 use super::monitor::Monitor;
 use super::options::RabbitMqOptions;
 use super::reconnect::{Reconnect, shuffle};
+use super::stage::{Progress, Stage};
 use super::tls;
 use super::topology::check;
 use super::topology::objects::Topology;
@@ -37,6 +38,8 @@ use tokio_util::sync::CancellationToken;
 /// For TCP, TLS, the handshake of AMQP and a first channel. A node that is stopped still accepts
 /// TCP connections.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A new connection that takes longer is shown, with the stage that it waits for.
+const SLOW_HANDSHAKE: Duration = Duration::from_secs(2);
 /// For the names of all nodes.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many addresses of one name are tried.
@@ -57,6 +60,8 @@ pub(super) enum ConnectionRole {
     PublishRecords,
     /// Consumes the journal's queue.
     ConsumeRecords,
+    /// Questions and commands between processes.
+    Control,
 }
 
 impl ConnectionRole {
@@ -67,6 +72,7 @@ impl ConnectionRole {
             Self::Consume => "consume",
             Self::PublishRecords => "publish_records",
             Self::ConsumeRecords => "consume_records",
+            Self::Control => "control",
         }
     }
 
@@ -75,7 +81,7 @@ impl ConnectionRole {
         match self {
             Self::Publish => Some(0),
             Self::PublishElsewhere => Some(1),
-            Self::Consume | Self::PublishRecords | Self::ConsumeRecords => None,
+            Self::Consume | Self::PublishRecords | Self::ConsumeRecords | Self::Control => None,
         }
     }
 }
@@ -277,6 +283,7 @@ impl Supervisor {
                 wait_ms = wait.as_millis(),
                 "broker connection down; trying again"
             );
+            let reason = self.located(&endpoint, &reason);
             self.state.send_replace(if was_connected {
                 ConnectionState::Disconnected(reason)
             } else {
@@ -293,6 +300,24 @@ impl Supervisor {
         let (nodes, now) = (&self.options.monitor.nodes, Instant::now());
         let candidates = round.iter().map(|it| it.node);
         round.remove(nodes.choose(candidates, self.role.publishing(), now)?)
+    }
+
+    /// The reason with the node that it is about: `/readyz` has no other field for it.
+    fn located(&self, endpoint: &Endpoint, reason: &str) -> String {
+        let authority = &self.options.nodes[endpoint.node].authority;
+        format!("{reason} ({}:{})", authority.host, authority.port)
+    }
+
+    /// Says what the first connection waits for, before its time is up.
+    fn show_slow(&self, endpoint: &Endpoint, progress: &Progress) {
+        let reason = self.located(endpoint, &progress.hangs(SLOW_HANDSHAKE));
+        self.state.send_if_modified(|state| {
+            let is_first = matches!(state, ConnectionState::NeverConnected(_));
+            if is_first {
+                *state = ConnectionState::NeverConnected(reason);
+            }
+            is_first
+        });
     }
 
     /// The node and its address, for the log.
@@ -348,10 +373,19 @@ impl Supervisor {
         let uri = self.options.nodes[endpoint.node].clone();
         let socket = Arc::new(OnceLock::<TcpStream>::new());
         let heard = Heard::default();
-        let opened = self.open_connection(uri, address, Arc::clone(&socket), heard.clone());
-        let opened = tokio::time::timeout(HANDSHAKE_TIMEOUT, opened).await;
+        let progress = Arc::new(Progress::default());
+        let handles = (Arc::clone(&socket), heard.clone(), Arc::clone(&progress));
+        let opened = self.open_connection(uri, address, handles);
+        let mut opened = Box::pin(tokio::time::timeout(HANDSHAKE_TIMEOUT, opened));
+        let opened = match tokio::time::timeout(SLOW_HANDSHAKE, &mut opened).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                self.show_slow(endpoint, &progress);
+                opened.await
+            }
+        };
         let reason = match opened {
-            Ok(Ok((connection, asking))) => match self.prepare(&connection).await {
+            Ok(Ok((connection, asking))) => match self.prepare(&connection, &progress).await {
                 Ok(()) => {
                     return Ok(Arc::new(Session {
                         connection,
@@ -371,7 +405,7 @@ impl Supervisor {
             Err(_) => {
                 let nodes = &self.options.monitor.nodes;
                 nodes.silent(endpoint.node, Instant::now());
-                format!("no connection within {} s", HANDSHAKE_TIMEOUT.as_secs())
+                progress.hangs(HANDSHAKE_TIMEOUT)
             }
         };
         if let Some(socket) = socket.get() {
@@ -381,14 +415,15 @@ impl Supervisor {
     }
 
     /// Connects, and opens a first channel: only a node that is at work does that. Puts a second
-    /// handle of the socket into `socket`, which is the only way to shut it down later.
+    /// handle of the socket into `socket`, which is the only way to shut it down later. `progress` says
+    /// what it waits for.
     async fn open_connection(
         &self,
         uri: AMQPUri,
         address: SocketAddr,
-        socket: Arc<OnceLock<TcpStream>>,
-        heard: Heard,
+        (socket, heard, progress): (Arc<OnceLock<TcpStream>>, Heard, Arc<Progress>),
     ) -> lapin::Result<(Connection, Channel)> {
+        let connected = Arc::clone(&progress);
         let options = &self.options;
         let tls = options.tls.clone();
         let name = format!("{} {}", options.connection_name, self.role.as_str());
@@ -407,25 +442,33 @@ impl Supervisor {
                     let _ = socket.set(plain.as_fd().try_clone_to_owned()?.into());
                 }
                 match uri.scheme {
-                    AMQPScheme::AMQP => Ok(stream),
+                    AMQPScheme::AMQP => {
+                        progress.enter(Stage::Handshake);
+                        Ok(stream)
+                    }
                     AMQPScheme::AMQPS => {
+                        progress.enter(Stage::Tls);
                         let with_prefix = |error: io::Error| tls::with_prefix(&error);
                         let connector = tls.connector().map_err(with_prefix)?;
                         let encrypted = stream.into_rustls(&connector, &uri.authority.host);
-                        Ok(encrypted.await.map_err(with_prefix)?)
+                        let encrypted = encrypted.await.map_err(with_prefix)?;
+                        progress.enter(Stage::Handshake);
+                        Ok(encrypted)
                     }
                 }
             },
             properties,
         )
         .await?;
+        connected.enter(Stage::Channel);
         let asking = connection.create_channel().await?;
         Ok((connection, asking))
     }
 
     /// Makes sure, once for all connections, that the topology is there. An object whose queue does
     /// not answer keeps no connection from serving the others.
-    async fn prepare(&self, connection: &Connection) -> Result<(), String> {
+    async fn prepare(&self, connection: &Connection, progress: &Progress) -> Result<(), String> {
+        progress.enter(Stage::Topology);
         let monitor = &self.options.monitor;
         if monitor.is_verified() {
             return Ok(());
@@ -439,10 +482,7 @@ impl Supervisor {
             check::prepare(connection, &self.topology, declare, monitor).await
         };
         let prepared = tokio::time::timeout(PREPARE_TIMEOUT, prepare).await;
-        prepared.unwrap_or_else(|_| {
-            let seconds = PREPARE_TIMEOUT.as_secs();
-            Err(format!("the topology is not prepared within {seconds} s"))
-        })
+        prepared.unwrap_or_else(|_| Err(progress.hangs(PREPARE_TIMEOUT)))
     }
 
     /// Watches a session until its end; returns the reason.

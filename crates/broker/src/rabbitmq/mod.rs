@@ -4,7 +4,9 @@
 //! - `options.rs`: [`RabbitMqOptions`], what it is built from.
 //! - `connection.rs`: a connection that is re-established on any fault; `reconnect.rs`: to which
 //!   node, and the waits in between; `nodes.rs`: the nodes to avoid; `liveness.rs` and
-//!   `counted_stream.rs`: a silent node; `tls/`: certificates.
+//!   `counted_stream.rs`: a silent node; `stage.rs`: what a new connection waits for; `tls/`:
+//!   certificates.
+//! - `control.rs`: messages to all processes.
 //! - `monitor.rs`: the faults of single objects.
 //! - `publish/`: publisher confirms.
 //! - `consume/`: deliveries, acknowledgements, replies and queue depths.
@@ -13,6 +15,7 @@
 mod broker;
 mod connection;
 pub(crate) mod consume;
+mod control;
 mod counted_stream;
 mod liveness;
 mod monitor;
@@ -20,6 +23,7 @@ mod nodes;
 mod options;
 mod publish;
 mod reconnect;
+mod stage;
 mod tls;
 mod topology;
 

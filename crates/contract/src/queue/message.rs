@@ -37,6 +37,8 @@ pub struct Message {
     pub attempt: u32,
     /// How often it was deferred since the last attempt.
     pub deferrals: u32,
+    /// How often it was retried now in this generation: a copy with a smaller number is stale.
+    pub hold: u32,
     /// The earliest time of the attempt, in milliseconds since the Unix epoch. For waits longer
     /// than the broker's longest delay.
     pub not_before: Option<u64>,

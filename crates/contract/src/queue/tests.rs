@@ -30,6 +30,7 @@ fn minimal() -> Message {
         generation: 0,
         attempt: 1,
         deferrals: 0,
+        hold: 0,
         not_before: None,
         scheduled_at: None,
         traceparent: None,
@@ -63,6 +64,7 @@ fn full() -> Message {
         generation: 1,
         attempt: 3,
         deferrals: 2,
+        hold: 0,
         not_before: Some(1_758_600_000_000),
         scheduled_at: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
@@ -115,6 +117,18 @@ fn a_message_says_when_its_wait_was_scheduled() {
     let bytes = Bytes::from(message.encode());
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     assert!(text.contains(r#""not_before":1758600000000,"scheduled_at":1758500000100,"#));
+    assert_eq!(Message::decode(&bytes).unwrap(), message);
+}
+
+#[test]
+fn a_message_that_was_retried_now_says_how_often() {
+    let message = Message {
+        hold: 2,
+        ..minimal()
+    };
+    let bytes = Bytes::from(message.encode());
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(text.contains(r#""deferrals":0,"hold":2,"request_message""#));
     assert_eq!(Message::decode(&bytes).unwrap(), message);
 }
 

@@ -68,6 +68,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Message, MessageError> {
         generation: read.generation,
         attempt: read.attempt,
         deferrals: read.parked,
+        hold: 0,
         not_before: read.not_before,
         scheduled_at: None,
         traceparent: read.traceparent,

@@ -49,6 +49,7 @@ struct MessageV2<'a, O, H> {
     generation: u32,
     attempt: u32,
     deferrals: u32,
+    hold: Option<u32>,
     not_before: Option<u64>,
     scheduled_at: Option<u64>,
     traceparent: Option<String>,
@@ -78,6 +79,8 @@ struct Head<'a> {
     attempt: u32,
     deferrals: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_at: Option<u64>,
@@ -105,6 +108,7 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
         generation: message.generation,
         attempt: message.attempt,
         deferrals: message.deferrals,
+        hold: (message.hold > 0).then_some(message.hold),
         not_before: message.not_before,
         scheduled_at: message.scheduled_at,
         traceparent: message.traceparent.as_deref(),
@@ -172,6 +176,7 @@ fn message<O: Into<Options>, H: Into<HistoryEntry>>(
         generation: read.generation,
         attempt: read.attempt,
         deferrals: read.deferrals,
+        hold: read.hold.unwrap_or_default(),
         not_before: read.not_before,
         scheduled_at: read.scheduled_at,
         traceparent: read.traceparent,

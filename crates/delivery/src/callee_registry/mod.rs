@@ -114,6 +114,11 @@ impl CalleeRegistry {
         })
     }
 
+    /// All callees, the shipped ones first.
+    pub fn iter(&self) -> impl Iterator<Item = &RegisteredCallee> {
+        self.callees.iter()
+    }
+
     /// The callee of this number: the exact spelling, or else the only one that differs from it
     /// only by (ASCII) case.
     #[must_use]

@@ -89,6 +89,12 @@ impl AppUsage {
         first.held.saturating_add(retry.held)
     }
 
+    /// The messages that wait in memory, in both queues.
+    pub(super) fn waiting_in_all(&self) -> u32 {
+        let waits = |queue: &AppQueue| queue.waiting.saturating_add(queue.waiting_for_slot);
+        self.queues.iter().map(waits).fold(0, u32::saturating_add)
+    }
+
     /// A call begins.
     pub(super) fn take(&mut self, queue: WorkQueue, now: Duration) {
         let queue = &mut self.queues[queue.index()];

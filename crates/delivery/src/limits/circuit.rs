@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::circuit_breaker::{BreakerOpen, BreakerState, BreakerToken, CircuitBreaker};
+use super::circuit_breaker::{BreakerOpen, BreakerState, BreakerToken, CircuitBreaker, OpenReason};
 use super::health_sample::CallSample;
 use super::policy::BreakerRules;
 
@@ -38,8 +38,8 @@ pub(super) struct CircuitSummary {
     pub(super) probe_in: Option<Duration>,
     /// How long the longest `Retry-After` is still in force.
     pub(super) held_for: Option<Duration>,
-    /// Calls and failures within the windows.
-    pub(super) window: (u32, u32),
+    /// Why the one in the worst state opened.
+    pub(super) opened: Option<OpenReason>,
 }
 
 /// No call may be made on a circuit.
@@ -107,6 +107,17 @@ impl Circuits {
             .record(token, sample.health, cap, rules, now)
     }
 
+    /// Ends every `Retry-After`, and lets each open breaker admit a probe at the next call. Returns how
+    /// many circuits admit calls because of it.
+    pub(super) fn probe_now(&mut self, now: Duration) -> usize {
+        let changed = self.0.values_mut().filter_map(|circuit| {
+            let held = circuit.held_until > now;
+            circuit.held_until = circuit.held_until.min(now);
+            (circuit.breaker.probe_now() || held).then_some(())
+        });
+        changed.count()
+    }
+
     /// Whether evicting all of them would change nothing.
     pub(super) fn are_default(&self, now: Duration) -> bool {
         self.0.values().all(|circuit| circuit.is_default(now))
@@ -131,10 +142,13 @@ impl Circuits {
             not_closed: 0,
             probe_in: None,
             held_for: None,
-            window: (0, 0),
+            opened: None,
         };
         for circuit in self.0.values() {
             let (state, probe_in) = circuit.breaker.state(now);
+            if state > summary.breaker || summary.opened.is_none() {
+                summary.opened = circuit.breaker.opened();
+            }
             summary.breaker = summary.breaker.max(state);
             summary.not_closed += u32::from(state != BreakerState::Closed);
             let first = [summary.probe_in, probe_in].into_iter().flatten().min();
@@ -142,9 +156,6 @@ impl Circuits {
             let held = circuit.held_until.saturating_sub(now);
             let held = (held > Duration::ZERO).then_some(held);
             summary.held_for = summary.held_for.max(held);
-            let (calls, failures) = circuit.breaker.window();
-            summary.window.0 = summary.window.0.saturating_add(calls);
-            summary.window.1 = summary.window.1.saturating_add(failures);
         }
         summary
     }

@@ -1,5 +1,6 @@
 //! What an outcome says about the health of its target.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::retry::outcome::Outcome;
@@ -7,6 +8,9 @@ use crate::retry::outcome::Outcome;
 /// How long a `Retry-After` holds the whole target: the answer of one path must not stop calls to
 /// the others for long.
 const MAX_HOLD: Duration = Duration::from_secs(60);
+
+/// A cause that is longer is cut off.
+const MAX_CAUSE_BYTES: usize = 512;
 
 /// How a call counts for the circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +24,7 @@ pub enum HealthSignal {
 }
 
 /// What a call says about its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallSample {
     /// How it counts for the circuit breaker.
     pub health: HealthSignal,
@@ -28,6 +32,12 @@ pub struct CallSample {
     pub hold: Option<Duration>,
     /// How long the call took, if one was made.
     pub duration: Option<Duration>,
+    /// How it ended, by [`Outcome::label`]. `None`: it was cut off, or never made.
+    pub outcome: Option<&'static str>,
+    /// The target's HTTP status.
+    pub http_status: Option<u16>,
+    /// Why it did not deliver, in words for operators.
+    pub cause: Option<Arc<str>>,
 }
 
 impl CallSample {
@@ -46,7 +56,20 @@ impl CallSample {
             health,
             hold,
             duration: (health != HealthSignal::Neutral).then_some(duration),
+            outcome: Some(outcome.label()),
+            http_status: outcome.http_status(),
+            cause: None,
         }
+    }
+
+    /// Adds why the call did not deliver, in words for operators; what is too long is cut off.
+    #[must_use]
+    pub fn with_cause(mut self, cause: Option<&str>) -> Self {
+        self.cause = cause.map(|cause| {
+            let end = cause.floor_char_boundary(MAX_CAUSE_BYTES);
+            cause[..end].into()
+        });
+        self
     }
 
     /// A call that was cut off, or never made.
@@ -56,6 +79,9 @@ impl CallSample {
             health: HealthSignal::Neutral,
             hold: None,
             duration: None,
+            outcome: None,
+            http_status: None,
+            cause: None,
         }
     }
 }

@@ -38,6 +38,13 @@ impl Latency {
         *count = count.saturating_add(1);
     }
 
+    /// The numbers of the buckets that are not empty, with their counts.
+    pub(super) fn counts(&self) -> Vec<(u8, u32)> {
+        let counts = self.current.iter().zip(&self.previous);
+        let counts = (0..).zip(counts.map(|(a, b)| u32::from(*a) + u32::from(*b)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// The duration that this share of the calls did not exceed, rounded up by at most 42 %.
     pub(super) fn quantile(&self, share: f64) -> Option<Duration> {
         let counts = || {
@@ -62,6 +69,31 @@ impl Latency {
         }
         Some(Duration::from_secs_f64(bound / 1e6))
     }
+}
+
+/// The duration that this share of the calls did not exceed, rounded up by at most 42 %. `counts`:
+/// [`TargetStats::durations`](super::TargetStats::durations) of one process, or of several in a row.
+#[must_use]
+pub fn duration_quantile(counts: &[(u8, u32)], share: f64) -> Option<Duration> {
+    let mut sums = [0_u64; BUCKETS];
+    for (bucket, count) in counts {
+        // What another version counts beyond the last bucket is as long.
+        sums[usize::from(*bucket).min(BUCKETS - 1)] += u64::from(*count);
+    }
+    let total = u32::try_from(sums.iter().sum::<u64>()).unwrap_or(u32::MAX);
+    if total == 0 {
+        return None;
+    }
+    let wanted = f64::from(total) * share;
+    let (mut so_far, mut bound) = (0_u64, MIN_MICROS);
+    for count in sums {
+        so_far += count;
+        if f64::from(u32::try_from(so_far).unwrap_or(u32::MAX)) >= wanted {
+            break;
+        }
+        bound *= std::f64::consts::SQRT_2;
+    }
+    Some(Duration::from_secs_f64(bound / 1e6))
 }
 
 fn bucket(duration: Duration) -> usize {
@@ -96,6 +128,27 @@ mod tests {
         };
         near(0.5, 0.010);
         near(0.99, 2.0);
+    }
+
+    #[test]
+    fn the_durations_of_two_processes_are_merged_exactly() {
+        let (mut one, mut other, mut both) = (Latency::new(), Latency::new(), Latency::new());
+        for number in 1..200_u64 {
+            let duration = Duration::from_millis(number * number % 977);
+            let half = if number % 3 == 0 {
+                &mut one
+            } else {
+                &mut other
+            };
+            half.record(duration, Duration::ZERO);
+            both.record(duration, Duration::ZERO);
+        }
+        let counts = [one.counts(), other.counts()].concat();
+        for share in [0.1, 0.5, 0.99, 1.0] {
+            assert_eq!(duration_quantile(&counts, share), both.quantile(share));
+        }
+        assert_eq!(duration_quantile(&[], 0.5), None);
+        assert!(duration_quantile(&[(255, u32::MAX)], 0.5) > Some(Duration::from_secs(60)));
     }
 
     #[test]

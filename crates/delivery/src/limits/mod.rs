@@ -10,6 +10,7 @@
 //! - `circuit_breaker/`: stops calls to a failing target.
 //! - `rate_limiter.rs`: limits calls per second.
 //! - `latency.rs`: a histogram of recent calls. `throughput.rs`: how many end in a second.
+//! - `outcome_counts.rs`: how calls ended, in total and in the last five minutes.
 //! - `release_pacer.rs`: spreads out the release of deferred messages.
 //! - `defer_delay.rs`: how long a deferred message waits.
 //! - `health_sample.rs`: what an outcome says about its target.
@@ -26,6 +27,7 @@ mod health_sample;
 mod latency;
 mod limit_key;
 mod limiter;
+mod outcome_counts;
 mod policy;
 mod rate_limiter;
 mod release_pacer;
@@ -34,14 +36,15 @@ mod stats;
 mod target_state;
 mod throughput;
 
-pub use circuit_breaker::BreakerState;
+pub use circuit_breaker::{BreakerState, OpenReason};
 pub use config::LimitsConfig;
 pub use defer_delay::defer_delay;
 pub use health_sample::{CallSample, HealthSignal};
+pub use latency::duration_quantile;
 pub use limit_key::LimitKey;
 pub use limiter::{
     AdmissionRequest, AppId, LimitDecision, Limiter, Permit, Place, TargetId, Terms, Ticket,
 };
 pub use policy::{BreakerRules, DeferReason, TargetLimits, WorkQueue};
 pub use rate_limiter::{Gcra, Rate};
-pub use stats::{Remainder, TargetStats, TopTargets};
+pub use stats::{AppStats, LastError, Remainder, TargetStats, TopTargets};

@@ -1,8 +1,9 @@
 //! Figures of the limiter for people and metrics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::circuit_breaker::BreakerState;
+use super::circuit_breaker::{BreakerState, OpenReason};
 use super::limit_key::LimitKey;
 
 /// One target in this process.
@@ -22,26 +23,48 @@ pub struct TargetStats {
     pub breakers_not_closed: u32,
     /// How long until the first open breaker admits a probe.
     pub probe_in: Option<Duration>,
+    /// Why it opened: of the breaker in the worst state.
+    pub opened: Option<OpenReason>,
     /// How long its `Retry-After` is still in force; the longest, if apps differ.
     pub held_for: Option<Duration>,
     /// Calls that ended since the limiter first saw the target: successes, failures, neither.
     pub attempts: [u64; 3],
-    /// Calls within the breakers' windows, and how many of them failed.
-    pub window: (u32, u32),
-    /// The median duration of recent calls.
-    pub p50: Option<Duration>,
-    /// The 99th percentile of the duration of recent calls.
-    pub p99: Option<Duration>,
+    /// Calls that ended since the limiter first saw the target, by outcome.
+    pub totals: Vec<(&'static str, u64)>,
+    /// Those of the last five minutes.
+    pub recent: Vec<(&'static str, u64)>,
+    /// How the last call ended that did not deliver.
+    pub last_error: Option<LastError>,
+    /// The durations of recent calls, for [`duration_quantile`](super::duration_quantile): numbers
+    /// of buckets with their counts.
+    pub durations: Vec<(u8, u32)>,
+}
+
+/// The last call to a target that did not deliver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastError {
+    /// Its outcome's label.
+    pub outcome: &'static str,
+    /// The target's HTTP status.
+    pub http_status: Option<u16>,
+    /// Why, in words for operators.
+    pub cause: Option<Arc<str>>,
+    /// How long ago it ended.
+    pub ago: Duration,
+}
+
+/// What one app has in this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppStats {
+    /// The app.
+    pub app_id: Arc<str>,
+    /// Its calls in flight, both queues.
+    pub in_flight: u32,
+    /// Its messages that wait in memory, for their targets or for a slot.
+    pub waiting: u32,
 }
 
 impl TargetStats {
-    /// The ratio of calls within the window that did not fail; `None` without calls.
-    #[must_use]
-    pub fn success_ratio(&self) -> Option<f64> {
-        let (calls, failures) = self.window;
-        (calls > 0).then(|| 1.0 - f64::from(failures) / f64::from(calls))
-    }
-
     pub(super) fn traffic(&self) -> u64 {
         let attempts: u64 = self.attempts.iter().sum();
         attempts.saturating_add(self.deferrals)

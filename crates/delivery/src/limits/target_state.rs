@@ -1,6 +1,7 @@
 //! The state of one target: calls in flight, circuits, rate, latency.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::circuit::{CircuitClosedTo, CircuitKey, Circuits};
@@ -8,10 +9,11 @@ use super::circuit_breaker::BreakerToken;
 use super::health_sample::{CallSample, HealthSignal};
 use super::latency::Latency;
 use super::limit_key::LimitKey;
+use super::outcome_counts::OutcomeCounts;
 use super::policy::{BreakerRules, DeferReason, TargetLimits, WorkQueue};
 use super::rate_limiter::{Gcra, Rate};
 use super::release_pacer::ReleasePacer;
-use super::stats::{Remainder, TargetStats};
+use super::stats::{LastError, Remainder, TargetStats};
 
 /// Deferred messages are spread over at most this time.
 const MAX_SPREAD: Duration = Duration::from_secs(60);
@@ -33,6 +35,8 @@ pub(super) struct TargetState {
     pub(super) circuits: Circuits,
     deferrals: u64,
     attempts: [u64; 3],
+    outcomes: OutcomeCounts,
+    last_error: Option<Failed>,
     latency: Latency,
     pacer: ReleasePacer,
     /// The rules and the cap of the last request, which apply to the end of a call.
@@ -42,6 +46,18 @@ pub(super) struct TargetState {
     last_progress: Duration,
     pub(super) last_used: Duration,
 }
+
+/// The last call that did not deliver.
+#[derive(Debug, Clone)]
+struct Failed {
+    outcome: &'static str,
+    http_status: Option<u16>,
+    cause: Option<Arc<str>>,
+    at: Duration,
+}
+
+/// The label of an outcome that is no error.
+const DELIVERED: &str = "delivered";
 
 /// Whether a target can be called.
 pub(super) enum Availability {
@@ -71,6 +87,8 @@ impl TargetState {
             circuits: Circuits::default(),
             deferrals: 0,
             attempts: [0; 3],
+            outcomes: OutcomeCounts::default(),
+            last_error: None,
             latency: Latency::new(),
             pacer: ReleasePacer::default(),
             rules: BreakerRules::default(),
@@ -265,6 +283,17 @@ impl TargetState {
         if let Some(duration) = sample.duration {
             self.latency.record(duration, now);
         }
+        if let Some(outcome) = sample.outcome {
+            self.outcomes.record(outcome, now);
+            if outcome != DELIVERED {
+                self.last_error = Some(Failed {
+                    outcome,
+                    http_status: sample.http_status,
+                    cause: sample.cause.clone(),
+                    at: now,
+                });
+            }
+        }
         let kind = match sample.health {
             HealthSignal::Success => 0,
             HealthSignal::Failure => 1,
@@ -285,6 +314,11 @@ impl TargetState {
         self.circuits.are_default(now) && self.rate_limiter.is_full(now)
     }
 
+    /// As [`Circuits::probe_now`].
+    pub(super) fn probe_now(&mut self, now: Duration) -> usize {
+        self.circuits.probe_now(now)
+    }
+
     pub(super) fn stats(&self, now: Duration) -> TargetStats {
         let circuits = self.circuits.summary(now);
         TargetStats {
@@ -295,11 +329,18 @@ impl TargetState {
             breaker: circuits.breaker,
             breakers_not_closed: circuits.not_closed,
             probe_in: circuits.probe_in,
+            opened: circuits.opened,
             held_for: circuits.held_for,
             attempts: self.attempts,
-            window: circuits.window,
-            p50: self.latency.quantile(0.5),
-            p99: self.latency.quantile(0.99),
+            totals: self.outcomes.totals(),
+            recent: self.outcomes.recent(now),
+            last_error: self.last_error.as_ref().map(|failed| LastError {
+                outcome: failed.outcome,
+                http_status: failed.http_status,
+                cause: failed.cause.clone(),
+                ago: now.saturating_sub(failed.at),
+            }),
+            durations: self.latency.counts(),
         }
     }
 

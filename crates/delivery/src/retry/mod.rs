@@ -23,4 +23,4 @@ pub use outcome::Outcome;
 pub use overrides::{OutcomeMatcher, OutcomeMatcherError, RetryOverrides};
 pub use retry_after::retry_after;
 pub use schedule::{Schedule, ScheduleError, jittered};
-pub use verdict::{DeadLetterReason, DecisionInput, Verdict, decide};
+pub use verdict::{DeadLetterReason, DecisionInput, SHORT_BUDGET, Verdict, decide};

@@ -30,36 +30,63 @@ pub(super) enum Admission {
         /// The shortest wait, as far as it is known.
         after: Duration,
     },
-    /// The process is stopping.
+    /// The process is stopping, or deliveries are stopped.
     Stopping,
 }
 
-/// Asks the limiter for the target's permit and one of these slots.
+/// The deferral of a message whose target sets no pace.
+const PAUSED: Admission = Admission::Deferred {
+    reason: DeferReason::Paused,
+    after: Duration::ZERO,
+};
+
+/// Asks the limiter for the target's permit and one of these slots. After `halt` none is granted.
 pub(super) async fn acquire_permit(
     route: &DeliveryRoute,
-    app_id: &str,
+    message: &Message,
     slots: WorkQueue,
     limiter: &Arc<TargetLimiter>,
-    stop: &CancellationToken,
+    halt: &CancellationToken,
 ) -> Admission {
-    let Some(key) = &route.key else {
-        return Admission::Granted(None);
+    let app_id = &*message.app_id;
+    let mut pauses = limiter.pauses().in_force();
+    let paused = pauses.covers(app_id, &message.message_type);
+    let admission = match &route.key {
+        // Not attempted in vain while its app or message type is paused.
+        None if paused => PAUSED,
+        None => Admission::Granted(None),
+        Some(key) => {
+            let answer = limiter.try_acquire(PermitRequest {
+                app_id,
+                app_cap: route.app_cap,
+                key,
+                queue: slots,
+                limits: &route.limits,
+                paused: paused || route.paused,
+            });
+            match answer {
+                TryAcquire::Done(acquired) => acquired.into(),
+                TryAcquire::Pending(pending) => {
+                    // Boxed, so that a message that does not have to wait takes no memory for it.
+                    let acquired = Box::pin(halt.run_until_cancelled(pending.acquired())).await;
+                    pauses = limiter.pauses().in_force();
+                    match acquired.map_or(Admission::Stopping, Admission::from) {
+                        // Its pause began during the wait.
+                        Admission::Granted(_) if pauses.covers(app_id, &message.message_type) => {
+                            PAUSED
+                        }
+                        admission => admission,
+                    }
+                }
+            }
+        }
     };
-    let answer = limiter.try_acquire(PermitRequest {
-        app_id,
-        app_cap: route.app_cap,
-        key,
-        queue: slots,
-        limits: &route.limits,
-        paused: route.paused,
-    });
-    let pending = match answer {
-        TryAcquire::Done(acquired) => return acquired.into(),
-        TryAcquire::Pending(pending) => pending,
-    };
-    // Boxed, so that a message that does not have to wait takes no memory for it.
-    let acquired = Box::pin(stop.run_until_cancelled(pending.acquired())).await;
-    acquired.map_or(Admission::Stopping, Admission::from)
+    match admission {
+        Admission::Granted(_) if halt.is_cancelled() || pauses.deliveries_are_stopped() => {
+            Admission::Stopping
+        }
+        admission => admission,
+    }
 }
 
 impl From<Acquired> for Admission {
@@ -74,7 +101,8 @@ impl From<Acquired> for Admission {
 /// Releases the permit with its slot, and reports the call to the limiter.
 pub(super) fn release_permit(permit: Option<PermitGuard>, attempt: &CompletedAttempt) {
     if let Some(permit) = permit {
-        permit.release(&CallSample::of(&attempt.outcome, attempt.duration));
+        let sample = CallSample::of(&attempt.outcome, attempt.duration);
+        permit.release(&sample.with_cause(attempt.cause.as_deref()));
     }
 }
 

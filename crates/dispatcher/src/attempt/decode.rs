@@ -4,6 +4,7 @@ use crate::metrics::DispatcherMetrics;
 use broker::{Queue, Settlement};
 use bytes::Bytes;
 use contract::{IfUnknown, Message, MessageError, Probe};
+use runtime::clock::now_ms;
 
 /// What is received in place of a callback.
 #[derive(Debug)]
@@ -65,6 +66,7 @@ fn unusable(error: &MessageError, queue: Queue, metrics: &DispatcherMetrics) -> 
             metrics.unreadable();
             Settlement::Quarantine {
                 reason: error.to_string(),
+                at: now_ms(),
             }
         }
     }
@@ -116,7 +118,7 @@ mod tests {
             ),
         ] {
             let (settlement, page) = refused(body);
-            let Settlement::Quarantine { reason } = settlement else {
+            let Settlement::Quarantine { reason, .. } = settlement else {
                 panic!("{body}: {settlement:?}")
             };
             assert!(reason.contains(part_of_reason), "{body}: {reason}");

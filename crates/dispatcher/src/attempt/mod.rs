@@ -1,7 +1,7 @@
 //! The main path of the dispatcher: from a received message to its settlement.
 //!
 //! - `decode.rs`: decodes the message, or the probe that is in its place
-//! - `precheck.rs`: not due, cancelled, superseded by a replay, expired
+//! - `precheck.rs`: not due, cancelled, superseded by a replay or a retry, expired
 //! - `acquire.rs`: a permit of the target and a slot, or a deferral
 //! - `call.rs`: the call
 //! - `decision.rs`: what must happen next
@@ -22,7 +22,8 @@ mod telemetry;
 
 use crate::concurrency::{InFlight, slots_of};
 use crate::context::{AttemptContext, AttemptResult};
-use crate::queue::{WorkQueue, broker_queue};
+use crate::held::HeldGuard;
+use crate::queue::{WorkQueue, broker_queue, queue_label};
 use acquire::{Admission, acquire_permit, defer, release_permit};
 use broker::{Received, Settlement};
 use call::{CompletedAttempt, call};
@@ -32,12 +33,13 @@ use decode::{NotACallback, decode};
 use delivery::Verdict;
 use panicked::catch_panic;
 use precheck::check_before_attempt;
-use record::record_before_settle;
+use record::{record_before_settle, with_message};
 use settlement::{answer_probe, send_reply, settle, settlement_for};
 use std::pin::pin;
 use telemetry::{count_attempt, log_attempt};
+use tokio_util::sync::CancellationToken;
 
-/// Processes a received callback: normally makes one attempt.
+/// Processes a received callback: normally makes one attempt. After `halt` none is begun.
 ///
 /// Thousands of these wait for a target at a time. What follows the call is boxed, so that it takes
 /// memory only during its step.
@@ -45,6 +47,7 @@ pub(crate) async fn process_message(
     received: Received,
     queue: WorkQueue,
     context: &AttemptContext,
+    halt: &CancellationToken,
 ) {
     if received.redelivered {
         context.metrics.redelivered(queue);
@@ -61,7 +64,8 @@ pub(crate) async fn process_message(
             return;
         }
     };
-    let attempted = catch_panic(pin!(attempt(&message, queue, context))).await;
+    let held = context.held.begin(&message, queue_label(queue));
+    let attempted = catch_panic(pin!(attempt(&message, queue, &held, context, halt))).await;
     let result = match attempted {
         Ok(Some(result)) => result,
         // Unsettled and unchanged, the message returns to its queue for another dispatcher.
@@ -77,11 +81,14 @@ pub(crate) async fn process_message(
     }
 }
 
-/// Makes an attempt, unless the message must not be attempted now. `None`: the process is stopping.
+/// Makes an attempt, unless the message must not be attempted now. `None`: the process is stopping, or
+/// deliveries are stopped.
 async fn attempt(
     message: &Message,
     queue: WorkQueue,
+    held: &HeldGuard,
     context: &AttemptContext,
+    halt: &CancellationToken,
 ) -> Option<AttemptResult> {
     let metrics = &context.metrics;
     let route = context.routes.resolve(message);
@@ -91,7 +98,7 @@ async fn attempt(
         return Some(result);
     }
     let (slots, limiter) = (slots_of(message, queue), &context.limiter);
-    let acquired = acquire_permit(&route, &message.app_id, slots, limiter, &context.stop);
+    let acquired = acquire_permit(&route, message, slots, limiter, halt);
     let permit = match acquired.await {
         Admission::Granted(permit) => permit,
         Admission::Deferred { reason, after } => {
@@ -100,7 +107,9 @@ async fn attempt(
         Admission::Stopping => return None,
     };
     let in_flight = InFlight::begin(slots, metrics);
-    let attempt = call(message, &route, &context.sender).await;
+    held.set_in_flight(true);
+    let attempt = call(message, &route, &context.sender, context.keep().answers).await;
+    held.set_in_flight(false);
     // Before the record and the settlement: the consumer's prefetch bounds how many of those wait.
     release_permit(permit, &attempt);
     drop(in_flight);
@@ -119,9 +128,15 @@ async fn conclude(
     result: AttemptResult,
     context: &AttemptContext,
 ) {
-    record_before_settle(result.record, context.recorder()).await;
-    if settle(received, result.settlement).await {
-        send_reply(message, result.reply, &context.broker);
+    let AttemptResult {
+        record,
+        settlement,
+        reply,
+    } = result;
+    let record = record.map(|record| with_message(record, message, &settlement, context.keep()));
+    record_before_settle(record, context.recorder()).await;
+    if settle(received, settlement).await {
+        send_reply(message, reply, &context.broker);
     }
 }
 

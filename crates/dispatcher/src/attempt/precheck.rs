@@ -1,4 +1,4 @@
-//! Checks before an attempt: not due, cancelled, superseded by a replay, expired.
+//! Checks before an attempt: not due, cancelled, superseded by a replay or a retry, expired.
 
 use super::decision::expires_at_ms;
 use super::record;
@@ -40,12 +40,13 @@ pub(super) async fn check_before_attempt(
     };
     if let Some(control) = control.filter(|_| waited)
         && let Some(reason) = control
-            .skip_reason(message.request_id, message.generation)
+            .skip_reason(message.request_id, message.generation, message.hold)
             .await
     {
         return Some(match reason {
             SkipReason::Cancelled => cancelled(message, target, now, metrics),
-            SkipReason::Replayed => replayed(message, metrics),
+            SkipReason::Replayed => stale(message, "replayed", metrics),
+            SkipReason::Retried => stale(message, "retried now", metrics),
         });
     }
     expires_at_ms(message)
@@ -82,11 +83,11 @@ fn cancelled(
     }
 }
 
-fn replayed(message: &Message, metrics: &DispatcherMetrics) -> AttemptResult {
+fn stale(message: &Message, since: &str, metrics: &DispatcherMetrics) -> AttemptResult {
     metrics.stale_replica_discarded();
     tracing::info!(
-        request_id = %message.request_id, generation = message.generation,
-        "attempt skipped: callback replayed, this message is stale"
+        request_id = %message.request_id, generation = message.generation, hold = message.hold,
+        "attempt skipped: callback {since}, this message is stale"
     );
     AttemptResult {
         record: None,

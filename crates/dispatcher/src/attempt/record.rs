@@ -9,7 +9,7 @@ use crate::deferral::DeferralCause;
 use broker::Settlement;
 use contract::{Message, duration_ms, masked_url};
 use delivery::{DeadLetterReason, Outcome, Verdict};
-use journal::{AttemptRecord, Origin, Record, RecordedState, Recorder};
+use journal::{AttemptRecord, Keep, Origin, Record, RecordedState, Recorder};
 use std::time::Duration;
 
 /// For callbacks that are delivered or will be retried.
@@ -81,6 +81,8 @@ pub(super) fn attempted(
         outcome: outcome.to_owned(),
         http_status: attempt.outcome.http_status(),
         detail: detail(&attempt.outcome),
+        cause: attempt.cause.clone(),
+        answer: attempt.answer.clone(),
     });
     Record {
         attempted,
@@ -159,8 +161,33 @@ fn record(
         at,
         state,
         attempted: None,
-        dead_letter,
+        hold: message.hold,
+        message: dead_letter,
     }
+}
+
+/// The record with what it brings of the message beside the dead letter: of a callback that begins to
+/// wait the follow-up message, once in each generation, and of a delivered one the message itself.
+pub(super) fn with_message(
+    mut record: Record,
+    message: &Message,
+    settlement: &Settlement,
+    keep: Keep,
+) -> Record {
+    let begins_to_wait = message.attempt == 1 && message.deferrals == 0 && message.hold == 0;
+    match settlement {
+        Settlement::Reschedule { message, .. } if keep.waiting && begins_to_wait => {
+            record.message = Some(message.body.clone());
+        }
+        Settlement::Complete if keep.delivered && record.state == RecordedState::Delivered => {
+            record.message = Some(message.encode().into());
+        }
+        Settlement::Complete
+        | Settlement::Reschedule { .. }
+        | Settlement::DeadLetter { .. }
+        | Settlement::Quarantine { .. } => {}
+    }
+    record
 }
 
 /// What the message says about its callback. `target`: scheme, host and port; empty if unknown.
@@ -233,6 +260,7 @@ mod tests {
             generation: 1,
             attempt: 2,
             deferrals: 0,
+            hold: 0,
             not_before: None,
             scheduled_at: None,
             traceparent: None,
@@ -247,6 +275,8 @@ mod tests {
         let message = message();
         let made = CompletedAttempt {
             outcome,
+            cause: Some("Connection refused (os error 111)".to_owned()),
+            answer: None,
             started_at: 5_000,
             duration: Duration::from_millis(12),
         };
@@ -300,6 +330,8 @@ mod tests {
             assert_eq!((attempt.started_at, attempt.duration_ms), (5_000, 12));
             assert_eq!(attempt.outcome, "answered_5xx");
             assert_eq!(attempt.http_status, Some(503));
+            let cause = attempt.cause.as_deref();
+            assert_eq!(cause, Some("Connection refused (os error 111)"));
         }
     }
 
@@ -333,7 +365,7 @@ mod tests {
             reason: "rate".to_owned(),
         };
         assert_eq!((record.state, record.attempt), (expected, 2));
-        assert_eq!((record.attempted, record.dead_letter), (None, None));
+        assert_eq!((record.attempted, record.message), (None, None));
     }
 
     #[test]
@@ -342,7 +374,7 @@ mod tests {
             answered(400),
             Verdict::DeadLetter(DeadLetterReason::Rejected),
         );
-        let letter = Message::decode(&dead.dead_letter.unwrap()).unwrap();
+        let letter = Message::decode(&dead.message.unwrap()).unwrap();
         assert_eq!((letter.attempt, letter.history.len()), (2, 1));
 
         let expired = settlement::dead_letter(message(), DeadLetterReason::Expired);
@@ -357,12 +389,61 @@ mod tests {
             (record.state, record.attempted),
             (RecordedState::Expired, None)
         );
-        assert!(Message::decode(&record.dead_letter.unwrap()).is_ok());
+        assert!(Message::decode(&record.message.unwrap()).is_ok());
 
         for verdict in [Verdict::Delivered, Verdict::Retry { after: AFTER }] {
-            assert_eq!(recorded(answered(200), verdict).dead_letter, None);
+            assert_eq!(recorded(answered(200), verdict).message, None);
         }
-        assert_eq!(cancelled(&message(), String::new(), 9).dead_letter, None);
+        assert_eq!(cancelled(&message(), String::new(), 9).message, None);
+    }
+
+    #[test]
+    fn the_first_record_of_a_callback_that_waits_has_its_message_and_no_later_one() {
+        let keep = Keep {
+            waiting: true,
+            delivered: false,
+            answers: true,
+        };
+        let kept = |message: &Message, keep| {
+            let settlement = settlement::defer(message, 5_000, AFTER);
+            let cause = DeferralCause::Limit(DeferReason::Rate);
+            let record = deferred(message, String::new(), 5_000, cause, AFTER, &settlement);
+            with_message(record, message, &settlement, keep).message
+        };
+        let first = Message {
+            attempt: 1,
+            ..message()
+        };
+        let next = Message::decode(&kept(&first, keep).unwrap()).unwrap();
+        assert_eq!((next.attempt, next.deferrals), (1, 1));
+        assert_eq!(kept(&next, keep), None);
+        assert_eq!(kept(&message(), keep), None);
+        let retried_now = Message {
+            hold: 1,
+            ..first.clone()
+        };
+        assert_eq!(kept(&retried_now, keep), None);
+        let off = Keep {
+            waiting: false,
+            ..keep
+        };
+        assert_eq!(kept(&first, off), None);
+    }
+
+    #[test]
+    fn a_delivered_callbacks_message_is_kept_only_if_it_is_asked_for() {
+        let delivered = || recorded(answered(200), Verdict::Delivered);
+        let kept = |delivered_too| {
+            let keep = Keep {
+                waiting: true,
+                delivered: delivered_too,
+                answers: true,
+            };
+            with_message(delivered(), &message(), &Settlement::Complete, keep).message
+        };
+        assert_eq!(kept(false), None);
+        let again = Message::decode(&kept(true).unwrap()).unwrap();
+        assert_eq!(again, message());
     }
 
     #[test]

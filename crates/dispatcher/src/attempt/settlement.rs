@@ -174,6 +174,7 @@ mod tests {
             generation: 0,
             attempt: 2,
             deferrals: 3,
+            hold: 0,
             not_before: None,
             scheduled_at: None,
             traceparent: None,
@@ -190,6 +191,8 @@ mod tests {
                 status,
                 retry_after: None,
             },
+            cause: None,
+            answer: None,
             started_at: 5_000,
             duration: Duration::from_millis(12),
         }
@@ -254,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_follow_up_keeps_the_keys_that_this_gateway_does_not_know() {
-        let body = br#"{"v":2,"request_id":"01996d2c-4f00-7a3b-8c1d-2e3f4a5b6c7f","app_id":"shop","callee_no":"EO001","message_type":"order.paid","options":{"max_attempts":3,"batch":{"of":[1, 2]}},"accepted_at":1758500000000,"generation":0,"attempt":2,"deferrals":0,"history":[{"number":1,"started_at":1758500000010,"duration_ms":3000,"outcome":"timeout","region":null}],"hold":3,"partition":"\u0061", "request_message":{"field1":1}}"#;
+        let body = br#"{"v":2,"request_id":"01996d2c-4f00-7a3b-8c1d-2e3f4a5b6c7f","app_id":"shop","callee_no":"EO001","message_type":"order.paid","options":{"max_attempts":3,"batch":{"of":[1, 2]}},"accepted_at":1758500000000,"generation":0,"attempt":2,"deferrals":0,"history":[{"number":1,"started_at":1758500000010,"duration_ms":3000,"outcome":"timeout","region":null}],"tier":3,"partition":"\u0061", "request_message":{"field1":1}}"#;
         let message = Message::decode(&Bytes::from_static(body)).unwrap();
         let settlements = [
             settlement_for(&message, &completed(503), Verdict::Retry { after: AFTER }),
@@ -277,7 +280,7 @@ mod tests {
             for kept in [
                 r#""batch":{"of":[1, 2]}"#,
                 r#""region":null"#,
-                r#""hold":3"#,
+                r#""tier":3"#,
                 r#""partition":"\u0061""#,
             ] {
                 assert!(next.contains(kept), "no {kept} in {next}");

@@ -6,10 +6,12 @@ use crate::metrics::DispatcherMetrics;
 use crate::policy::route::DeliveryRoute;
 use crate::queue::{WorkQueue, queue_label};
 use contract::{Message, duration_ms};
-use delivery::Verdict;
+use delivery::retry::SHORT_BUDGET;
+use delivery::{DeadLetterReason, Verdict};
 use std::time::Duration;
 
-/// Logs the whole attempt as one event. Payloads, header values and query strings never appear.
+/// Logs the whole attempt as one event. Payloads, answers, header values and query
+/// strings never appear.
 pub(super) fn log_attempt(
     message: &Message,
     route: &DeliveryRoute,
@@ -18,6 +20,10 @@ pub(super) fn log_attempt(
     queue: WorkQueue,
 ) {
     let outcome = attempt.outcome.label();
+    let max_attempts = message
+        .options
+        .max_attempts
+        .unwrap_or_else(|| route.schedule.attempts());
     let (verdict, next, reason, text) = match verdict {
         Verdict::Delivered => ("delivered", None, None, String::new()),
         Verdict::Retry { after } => {
@@ -29,15 +35,12 @@ pub(super) fn log_attempt(
             ("deferred", Some(*after), None, text)
         }
         Verdict::DeadLetter(reason) => {
+            let budget = short_budget(*reason, message.attempt, max_attempts);
             let reason = reason.as_str();
-            let text = format!(", dead-lettered ({reason})");
+            let text = format!(", dead-lettered ({reason}{budget})");
             ("dead_lettered", None, Some(reason), text)
         }
     };
-    let max_attempts = message
-        .options
-        .max_attempts
-        .unwrap_or_else(|| route.schedule.attempts());
     let http_status = attempt.outcome.http_status();
     let status = http_status.map(|status| format!(" {status}"));
     let status = status.unwrap_or_default();
@@ -55,6 +58,7 @@ pub(super) fn log_attempt(
         queue = queue_label(queue),
         outcome,
         http_status,
+        cause = attempt.cause,
         duration_ms = duration_ms(attempt.duration),
         verdict,
         next_in_s = next.map(|next| next.as_secs_f64()),
@@ -62,6 +66,14 @@ pub(super) fn log_attempt(
         "attempt {} of {max_attempts}: {outcome}{status}{text}",
         message.attempt,
     );
+}
+
+/// Why attempts are exhausted before the schedule is.
+fn short_budget(reason: DeadLetterReason, attempt: u32, max_attempts: u32) -> String {
+    if reason == DeadLetterReason::Exhausted && attempt < max_attempts {
+        return format!(": an outcome of this kind has {SHORT_BUDGET} attempts");
+    }
+    String::new()
 }
 
 pub(super) fn count_attempt(
@@ -82,5 +94,19 @@ pub(super) fn count_attempt(
             metrics.deferred(DeferralCause::InternalError(attempt.outcome.label()));
         }
         Verdict::DeadLetter(reason) => metrics.dead_lettered(*reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_that_end_before_the_schedule_does_say_why() {
+        let exhausted = DeadLetterReason::Exhausted;
+        let sentence = ": an outcome of this kind has 3 attempts";
+        assert_eq!(short_budget(exhausted, 3, 9), sentence);
+        assert_eq!(short_budget(exhausted, 9, 9), "");
+        assert_eq!(short_budget(DeadLetterReason::Rejected, 1, 9), "");
     }
 }

@@ -68,6 +68,9 @@ pub struct CalleeConfig {
     pub success_values: Vec<String>,
     /// Whether a 2xx answer in which the success rule finds no value counts as delivered.
     pub success_when_unreadable: bool,
+    /// Whether what it answers to attempts that did not deliver is kept. None: as
+    /// `journal.keep_answers`, which this cannot turn on.
+    pub keep_answers: Option<bool>,
     /// Headers of every call to it. They replace those of callers.
     pub headers: BTreeMap<String, SecretRef>,
     /// How the gateway authenticates: `basic` (RFC 7617) or `bearer` (RFC 6750).

@@ -1,8 +1,9 @@
 //! Makes one call to a target and turns the response into an outcome.
 
+use crate::http::answer::{MAX_ANSWER, kept_answer};
 use crate::http::connector::CutOff;
 use crate::http::dns::Resolver;
-use crate::http::error::classify;
+use crate::http::error::{cause_text, classify};
 use crate::http::headers::headers;
 use crate::http::pool::UsedConnection;
 use crate::policy::route::{DeliveryRoute, Destination};
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::ext::on_informational;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use hyper::{Method, Request, Response, Uri};
+use journal::TargetAnswer;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -30,6 +32,25 @@ const MAX_JUDGED_BODY: usize = 64 * 1024;
 /// How many interim responses (1xx) a target may send before its answer: a hint, or a sign of life
 /// every few seconds.
 const MAX_INTERIM_RESPONSES: usize = 32;
+
+/// How a call ended, and what is recorded of it for operators.
+pub(crate) struct CallResult {
+    pub(crate) outcome: Outcome,
+    /// In the words of what reported a failure.
+    pub(crate) cause: Option<String>,
+    /// What the target answered, if that was no success and answers are kept.
+    pub(crate) answer: Option<TargetAnswer>,
+}
+
+impl From<Outcome> for CallResult {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            cause: None,
+            answer: None,
+        }
+    }
+}
 
 /// Makes calls.
 pub(crate) struct HttpSender {
@@ -53,22 +74,30 @@ impl HttpSender {
         self.replaced = Some(outcome_of);
     }
 
-    /// Calls the target of `message` once.
-    pub(crate) async fn send(&self, message: &Message, route: &DeliveryRoute) -> Outcome {
+    /// Calls the target of `message` once. `keep_answers`: unless the callee's settings say otherwise.
+    pub(crate) async fn send(
+        &self,
+        message: &Message,
+        route: &DeliveryRoute,
+        keep_answers: bool,
+    ) -> CallResult {
         #[cfg(test)]
         if let Some(outcome_of) = self.replaced {
-            return outcome_of(message);
+            return outcome_of(message).into();
         }
         let Destination { url, client } = match &route.destination {
             Ok(destination) => destination,
-            Err(outcome) => return outcome.clone(),
+            Err(outcome) => return outcome.clone().into(),
         };
         // Resolved before the timeout of the call starts: a slow resolver is not the target's fault.
         // A pooled connection would not check the name again.
         if let Some(Host::Domain(name)) = url.url().host() {
             let addresses = self.resolver.addresses(name, &client.address_policy);
             if let Err(error) = Box::pin(addresses).await {
-                return error.into();
+                return CallResult {
+                    cause: cause_text(&error),
+                    ..Outcome::from(&error).into()
+                };
             }
         }
         let profile = route.profile.as_deref();
@@ -78,7 +107,7 @@ impl HttpSender {
         let Ok(target) = url.url().as_str().parse::<Uri>() else {
             // An internal error, not the target's fault.
             tracing::error!("request could not be built");
-            return Outcome::Failed;
+            return Outcome::Failed.into();
         };
         let body = Full::new(message.request_message.clone());
         let mut request = Request::new(body);
@@ -95,17 +124,25 @@ impl HttpSender {
             // First: too many interim responses also end the connection.
             biased;
             status = flood.exceeded() => {
-                return Outcome::Answered { status, retry_after: None };
+                return Outcome::Answered { status, retry_after: None }.into();
             }
             answer = answer => answer,
         };
         match answer {
             Ok(Ok((response, connection))) => {
                 let rule = profile.and_then(|profile| profile.success_rule.as_ref());
-                read_response(response, connection, rule, deadline).await
+                let of_callee = profile.is_none_or(|profile| profile.keep_answers);
+                let keep = keep_answers && of_callee;
+                read_response(response, connection, rule, deadline, keep).await
             }
-            Ok(Err(error)) => classify(&error),
-            Err(_) => Outcome::Timeout,
+            Ok(Err(error)) => {
+                let (outcome, cause) = classify(&error);
+                CallResult {
+                    cause,
+                    ..outcome.into()
+                }
+            }
+            Err(_) => Outcome::Timeout.into(),
         }
     }
 }
@@ -173,34 +210,41 @@ async fn read_response(
     connection: UsedConnection,
     rule: Option<&SuccessRule>,
     deadline: Instant,
-) -> Outcome {
+    keep_answer: bool,
+) -> CallResult {
     let (head, mut incoming) = response.into_parts();
     let status = head.status.as_u16();
     let retry_after = text_of(&head.headers, &RETRY_AFTER)
         .and_then(|value| retry_after(value, SystemTime::now()));
-    let rule = rule.filter(|_| (200..=299).contains(&status));
+    let is_success = (200..=299).contains(&status);
+    let rule = rule.filter(|_| is_success);
     let mut body = Vec::new();
-    let max = rule.map_or(MAX_DRAINED_BODY, |_| MAX_JUDGED_BODY);
-    let end = read_body(
-        &mut incoming,
-        max,
-        rule.is_some().then_some(&mut body),
-        deadline,
-    )
-    .await;
+    let (max, kept) = match rule {
+        Some(_) => (MAX_JUDGED_BODY, MAX_JUDGED_BODY),
+        None if keep_answer && !is_success => (MAX_DRAINED_BODY, MAX_ANSWER),
+        None => (MAX_DRAINED_BODY, 0),
+    };
+    let end = read_body(&mut incoming, max, (&mut body, kept), deadline).await;
     if end == BodyEnd::Complete {
         connection.put_back();
     }
+    let content_type = text_of(&head.headers, &CONTENT_TYPE);
+    let encoding = text_of(&head.headers, &CONTENT_ENCODING);
+    let is_compressed = encoding.is_some_and(|it| !it.eq_ignore_ascii_case("identity"));
     let judgement = rule.map(|rule| {
-        let encoding = text_of(&head.headers, &CONTENT_ENCODING);
         rule.judge(&AnswerBody {
             bytes: &body,
-            content_type: text_of(&head.headers, &CONTENT_TYPE),
-            is_compressed: encoding.is_some_and(|it| !it.eq_ignore_ascii_case("identity")),
+            content_type,
+            is_compressed,
             is_too_long: end == BodyEnd::TooLong,
         })
     });
-    match (judgement, end) {
+    let delivered = is_success && matches!(judgement, None | Some(Judgement::Success));
+    let answer = match keep_answer && !delivered {
+        true => kept_answer(&body, content_type, is_compressed),
+        false => None,
+    };
+    let outcome = match (judgement, end) {
         (None | Some(Judgement::Success), _) => Outcome::Answered {
             status,
             retry_after,
@@ -212,14 +256,19 @@ async fn read_response(
         (Some(Judgement::Unreadable(reason)), BodyEnd::Complete | BodyEnd::TooLong) => {
             Outcome::SuccessRuleUnreadable { status, reason }
         }
+    };
+    CallResult {
+        outcome,
+        cause: None,
+        answer,
     }
 }
 
-/// Reads at most `max` bytes, and keeps them if there is room for them.
+/// Reads at most `max` bytes, and keeps so many of the first.
 async fn read_body(
     incoming: &mut Incoming,
     max: usize,
-    mut kept: Option<&mut Vec<u8>>,
+    (kept, most): (&mut Vec<u8>, usize),
     deadline: Instant,
 ) -> BodyEnd {
     let mut left = max;
@@ -232,9 +281,8 @@ async fn read_body(
                 let is_too_long = chunk.len() > left;
                 chunk.truncate(left);
                 left -= chunk.len();
-                if let Some(kept) = &mut kept {
-                    kept.extend_from_slice(&chunk);
-                }
+                let room = most.saturating_sub(kept.len()).min(chunk.len());
+                kept.extend_from_slice(chunk.get(..room).unwrap_or_default());
                 if is_too_long {
                     return BodyEnd::TooLong;
                 }

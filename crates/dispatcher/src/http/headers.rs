@@ -137,6 +137,7 @@ mod tests {
             generation: 0,
             attempt: 3,
             deferrals: 0,
+            hold: 0,
             not_before: None,
             scheduled_at: None,
             traceparent: None,

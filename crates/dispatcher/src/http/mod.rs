@@ -1,5 +1,6 @@
 //! HTTP calls to targets.
 //!
+//! - `answer/`: what is kept of a target's answer
 //! - `client.rs`: makes a call and reads the response
 //! - `pool.rs`: connection pools, one per address policy and TLS profile
 //! - `connector.rs`: opens connections
@@ -8,7 +9,10 @@
 //! - `error.rs`: classifies errors of the HTTP client as outcomes
 //! - `headers.rs`: request headers
 //! - `tls.rs`: trusted roots and client certificates
+//! - `certificates.rs`: when the certificates of callees expire
 
+mod answer;
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod connections;
 pub(crate) mod connector;

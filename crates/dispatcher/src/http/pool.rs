@@ -5,6 +5,7 @@
 //! client certificate must never serve a callee without it.
 
 use crate::config::DispatcherConfig;
+use crate::http::certificates::CertificateExpiries;
 use crate::http::connections::{NoConnectionLeft, PoolKey, Sender, TargetConnections};
 use crate::http::connector::{BoxError, Connector, CutOff};
 use crate::http::dns::{AddressPolicy, Resolver};
@@ -65,6 +66,8 @@ pub(crate) struct ClientFactory {
     connections: TargetConnections,
     connect_timeout: Duration,
     next_id: AtomicU64,
+    /// Of the registered callees.
+    pub(crate) expiries: CertificateExpiries,
 }
 
 impl ClientFactory {
@@ -78,6 +81,7 @@ impl ClientFactory {
             connections,
             connect_timeout: config.connect_timeout,
             next_id: AtomicU64::new(0),
+            expiries: CertificateExpiries::default(),
         }
     }
 
@@ -91,9 +95,10 @@ impl ClientFactory {
         tls: TlsProfile,
     ) -> Result<Arc<HttpClient>, rustls::Error> {
         let resolver = self.resolver.guarded(address_policy.clone());
+        let config = tls.client_config(&self.expiries)?;
         Ok(Arc::new(HttpClient {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            connector: Connector::new(resolver, tls.client_config()?, self.connect_timeout),
+            connector: Connector::new(resolver, config, self.connect_timeout),
             connections: self.connections.clone(),
             address_policy,
             tls,

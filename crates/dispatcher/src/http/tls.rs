@@ -1,8 +1,10 @@
 //! Trusted roots and client certificates of an HTTP client.
 
 use crate::config::{CalleeConfig, DispatcherConfig};
+use crate::http::certificates::{CertificateExpiries, NotingVerifier};
 use runtime::ConfigError;
-use rustls::client::WantsClientCert;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -77,27 +79,33 @@ impl TlsProfile {
     ///
     /// # Errors
     /// When there is no root, or a certificate and its key do not belong together.
-    pub(crate) fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
+    pub(crate) fn client_config(
+        &self,
+        expiries: &CertificateExpiries,
+    ) -> Result<ClientConfig, rustls::Error> {
         let provider = CryptoProvider::get_default().map_or_else(
             || Arc::new(rustls::crypto::ring::default_provider()),
             Arc::clone,
         );
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
-        let builder = match &self.roots {
-            TrustedRoots::System => verified_by(builder, Verifier::new(provider)?),
+        let verifier: Arc<dyn ServerCertVerifier> = match &self.roots {
+            TrustedRoots::System => Arc::new(Verifier::new(provider)?),
             TrustedRoots::SystemAnd(pem) => {
                 let extra = certificates_of(pem);
-                verified_by(builder, Verifier::new_with_extra_roots(extra, provider)?)
+                Arc::new(Verifier::new_with_extra_roots(extra, provider)?)
             }
             TrustedRoots::Only(pem) => {
                 let mut roots = RootCertStore::empty();
                 for root in certificates_of(pem) {
                     roots.add(root)?;
                 }
-                builder.with_root_certificates(roots)
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+                    .build()
+                    .map_err(|error| rustls::Error::General(error.to_string()))?
             }
         };
+        let builder = verified_by(builder, NotingVerifier::new(verifier, expiries.clone()));
         let mut config = match self.identity.as_deref().and_then(identity_of) {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
             None => builder.with_no_client_auth(),
@@ -109,11 +117,12 @@ impl TlsProfile {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the verifier is the system's own, with all its checks; only its roots may be more"
+    reason = "inside is the system's own verifier or rustls's, with all their checks; only the roots \
+              differ, and expiries are noted"
 )]
 fn verified_by(
     builder: ConfigBuilder<ClientConfig, WantsVerifier>,
-    verifier: Verifier,
+    verifier: NotingVerifier,
 ) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     builder
         .dangerous()

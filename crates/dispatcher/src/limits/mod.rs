@@ -2,7 +2,7 @@
 //!
 //! - `limiter/`: grants permits to make calls
 //! - `turn_queue.rs`: a queue in which apps take turns
-//! - `pauses/`: paused targets and callees
+//! - `pauses/`: pauses of targets, callees, apps and message types, and the switches
 //! - `target_stats.rs`: statistics of targets, for other crates and the metrics
 //! - `target_metrics.rs`: counters of the busiest targets
 

@@ -1,9 +1,11 @@
 //! Statistics of the targets that this process calls.
 
 use super::limiter::TargetLimiter;
-use super::pauses::PauseRegistry;
 use crate::metrics::DispatcherMetrics;
-use delivery::limits::{LimitKey, TopTargets};
+use contract::control::{AppFigures, LastErrorSeen, MAX_LISTED, TargetFigures, TargetsSeen};
+use contract::duration_ms;
+use delivery::limits::{BreakerState, LimitKey, OpenReason, TargetStats};
+use runtime::clock::now_ms;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -16,27 +18,82 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct TargetStatsHandle(Arc<TargetLimiter>);
 
-impl Default for TargetStatsHandle {
-    /// For a process that calls no targets.
-    fn default() -> Self {
-        Self(TargetLimiter::new([1, 1], PauseRegistry::default()))
-    }
-}
-
 impl TargetStatsHandle {
     pub(crate) fn new(limiter: &Arc<TargetLimiter>) -> Self {
         Self(Arc::clone(limiter))
     }
 
-    /// The `count` busiest keys of this process, busiest first, and the others together. A key that
-    /// has been idle for a while may be missing.
-    pub fn top(&self, count: usize) -> TopTargets {
-        self.0.top(count)
+    /// The busiest callees and targets of this process, with their figures.
+    pub fn targets(&self) -> TargetsSeen {
+        let (top, now) = (self.0.top(MAX_LISTED), now_ms());
+        TargetsSeen {
+            targets: top
+                .targets
+                .iter()
+                .map(|stats| figures(stats, now))
+                .collect(),
+            others: u64::try_from(top.remainder.targets).unwrap_or(u64::MAX),
+        }
     }
 
-    /// Whether this key is paused, as far as this process knows.
-    pub fn is_paused(&self, key: &LimitKey) -> bool {
-        self.0.pauses().is_paused(key)
+    /// Lets this process call the key at once, because its owner says that it is back: a `Retry-After`
+    /// ends, and an open breaker admits a probe at the next call. Returns for how many apps that
+    /// changes something; 0 in a process that calls no targets.
+    pub fn probe_now(&self, key: &LimitKey) -> usize {
+        self.0.probe_now(key)
+    }
+
+    /// The apps with the most calls in flight.
+    pub fn apps(&self) -> Vec<AppFigures> {
+        let apps = self.0.busiest_apps(MAX_LISTED).into_iter();
+        let figures = apps.map(|app| AppFigures {
+            app_id: app.app_id.to_string(),
+            in_flight: app.in_flight,
+            ..AppFigures::default()
+        });
+        figures.collect()
+    }
+}
+
+/// The figures of a target at `now`, Unix ms.
+fn figures(stats: &TargetStats, now: u64) -> TargetFigures {
+    let (callee_no, target) = match &stats.key {
+        LimitKey::Callee(no) => (Some(no.to_string()), None),
+        LimitKey::Target(target) => (None, Some(target.to_string())),
+    };
+    let calls = |counts: &[(&str, u64)]| {
+        let counts = counts.iter();
+        counts
+            .map(|(outcome, count)| ((*outcome).to_owned(), *count))
+            .collect()
+    };
+    let is_closed = stats.breaker == BreakerState::Closed;
+    TargetFigures {
+        callee_no,
+        target,
+        in_flight: stats.in_flight,
+        waiting: stats.waiting,
+        totals: calls(&stats.totals),
+        recent: calls(&stats.recent),
+        last_error: stats.last_error.as_ref().map(|error| LastErrorSeen {
+            outcome: error.outcome.to_owned(),
+            http_status: error.http_status,
+            cause: error.cause.as_deref().map(str::to_owned),
+            at: now.saturating_sub(duration_ms(error.ago)),
+        }),
+        breaker: stats.breaker.as_str().to_owned(),
+        breaker_apps: stats.breakers_not_closed,
+        breaker_reason: stats.opened.filter(|_| !is_closed).map(in_words),
+        probe_in_ms: stats.probe_in.map(duration_ms),
+        retry_after_ms: stats.held_for.map(duration_ms),
+        durations: stats.durations.clone(),
+    }
+}
+
+fn in_words(reason: OpenReason) -> String {
+    match reason {
+        OpenReason::Failures { failures, calls } => format!("{failures} of {calls} calls failed"),
+        OpenReason::Probe => "a probe failed".to_owned(),
     }
 }
 
@@ -49,6 +106,7 @@ pub(crate) async fn publish_metrics(
     let mut interval = tokio::time::interval(METRICS_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(interval.tick()).await.is_some() {
-        metrics.publish_targets(limiter.samples(), limiter.pauses().count());
+        metrics.publish_targets(limiter.samples());
+        metrics.publish_pauses(limiter.pauses().counts());
     }
 }

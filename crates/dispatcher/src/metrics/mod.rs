@@ -5,6 +5,7 @@
 mod targets;
 
 use crate::deferral::DeferralCause;
+use crate::limits::pauses::PauseCounts;
 use crate::queue::{WorkQueue, queue_label};
 use delivery::{DeadLetterReason, Outcome};
 use prometheus_client::metrics::counter::Counter;
@@ -48,6 +49,10 @@ pub struct DispatcherMetrics {
     unrouted_requeued: Counter,
     attempt_panics: Counter,
     paused_targets: Gauge,
+    paused_apps: Gauge,
+    paused_message_types: Gauge,
+    /// By switch: `intake` and `deliveries`.
+    stopped: Labeled<Gauge>,
     target_connections: Gauge,
     target_connections_shed: Counter,
     targets: TargetCollector,
@@ -141,6 +146,25 @@ impl DispatcherMetrics {
                 "paused_targets",
                 "Callees and targets that are paused, as far as the process knows",
                 Gauge::default(),
+            ),
+            paused_apps: add(
+                registry,
+                "paused_apps",
+                "Apps that are paused, as far as the process knows",
+                Gauge::default(),
+            ),
+            paused_message_types: add(
+                registry,
+                "paused_message_types",
+                "Message types that are paused, as far as the process knows",
+                Gauge::default(),
+            ),
+            stopped: Labeled::register(
+                registry,
+                "stopped",
+                "Whether an operator has stopped intake or deliveries (1), by switch",
+                "switch",
+                &["intake", "deliveries"],
             ),
             target_connections: add(
                 registry,
@@ -239,11 +263,21 @@ impl DispatcherMetrics {
         self.target_connections_shed.clone()
     }
 
-    /// Publishes the number of pauses and the samples of the busiest targets.
-    pub(crate) fn publish_targets(&self, samples: Vec<TargetSample>, paused: usize) {
+    /// Publishes the samples of the busiest targets.
+    pub(crate) fn publish_targets(&self, samples: Vec<TargetSample>) {
         self.targets.publish(samples);
-        self.paused_targets
-            .set(i64::try_from(paused).unwrap_or(i64::MAX));
+    }
+
+    /// Publishes the number of pauses, and the switches.
+    pub(crate) fn publish_pauses(&self, pauses: PauseCounts) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.paused_targets.set(number(pauses.targets));
+        self.paused_apps.set(number(pauses.apps));
+        self.paused_message_types.set(number(pauses.message_types));
+        for (switch, stopped) in [("intake", pauses.intake), ("deliveries", pauses.deliveries)] {
+            self.stopped
+                .with(switch, |gauge| gauge.set(i64::from(stopped)));
+        }
     }
 }
 
@@ -286,7 +320,13 @@ mod tests {
         metrics.cancelled();
         metrics.stale_replica_discarded();
         metrics.attempt_panicked();
-        metrics.publish_targets(Vec::new(), 2);
+        metrics.publish_pauses(PauseCounts {
+            targets: 2,
+            apps: 3,
+            message_types: 4,
+            intake: false,
+            deliveries: true,
+        });
         assert_lines(
             &registry.encode(),
             &[
@@ -310,6 +350,10 @@ mod tests {
                 "ringback_stale_replicas_discarded_total 1",
                 "ringback_attempt_panics_total 1",
                 "ringback_paused_targets 2",
+                "ringback_paused_apps 3",
+                "ringback_paused_message_types 4",
+                "ringback_stopped{switch=\"intake\"} 0",
+                "ringback_stopped{switch=\"deliveries\"} 1",
                 "# EOF",
             ],
         );

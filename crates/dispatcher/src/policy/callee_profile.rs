@@ -36,6 +36,8 @@ pub(crate) struct CalleeProfile {
     pub(crate) headers: HeaderMap,
     pub(crate) success_rule: Option<SuccessRule>,
     pub(crate) retry_overrides: RetryOverrides,
+    /// Whether its answers may be kept.
+    pub(crate) keep_answers: bool,
 }
 
 /// Defaults for what a callee does not set.
@@ -71,6 +73,7 @@ impl CalleePolicy {
                 headers: headers(no, config)?,
                 success_rule: rule,
                 retry_overrides,
+                keep_answers: config.keep_answers.unwrap_or(true),
             }),
             signing: signing::read(&format!("callees.{no}"), &config.signing_secrets)?,
         })

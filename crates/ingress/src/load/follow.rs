@@ -122,7 +122,9 @@ pub(crate) async fn follow(
 
 /// The counts, if they hold what this process recorded up to the number `must_be_stored`.
 async fn read(journal: &JournalHandle, must_be_stored: u64) -> Result<UnfinishedCounts, String> {
-    let JournalHandle { journal, recorder } = journal;
+    let JournalHandle {
+        journal, recorder, ..
+    } = journal;
     let own = journal.recorder(recorder.info().id).await;
     let own = own.map_err(|error| error.to_string())?;
     let stored = own.map_or(0, |own| own.last_number());

@@ -54,16 +54,38 @@ async fn enqueue(
     payload: web::Payload,
     wait_until: Option<Instant>,
 ) -> Result<(Enqueued, Caller), Rejection> {
-    let headers = http_request.headers();
+    state.intake.check()?;
     let authenticator = &state.authenticator;
     let credentials = authenticator.check_headers(http_request)?;
     let body = read_json(http_request, payload, state.body_limits).await?;
     let caller = authenticator.check_body(credentials, http_request, &body)?;
+    let mut app_id = caller.app_id().map(str::to_owned);
+    let steps = enqueue_as(
+        state,
+        (http_request, &body),
+        caller,
+        &mut app_id,
+        wait_until,
+    );
+    let enqueued = steps.await;
+    enqueued.map_err(|rejection| rejection.of_app(app_id.as_deref()))
+}
+
+/// The steps after the authentication. `app_id` is set once the body has named it.
+async fn enqueue_as(
+    state: &AppState,
+    (http_request, body): (&HttpRequest, &web::Bytes),
+    caller: Caller,
+    app_id: &mut Option<String>,
+    wait_until: Option<Instant>,
+) -> Result<(Enqueued, Caller), Rejection> {
+    let (headers, authenticator) = (http_request.headers(), &state.authenticator);
     let key = KeyHeader::read(headers, state.enqueuer.journal.as_ref())?;
-    let request = Request::parse(&body, &state.rules)?;
+    let request = Request::parse(body, &state.rules)?;
+    app_id.get_or_insert_with(|| request.app_id.clone());
     let caller = authenticator.authorize_app(caller, &request.app_id)?;
     let validated = validate_target(request, &state.callees.get(), &state.guards.get())?;
-    let key = key.map(|key| key.scoped(&validated.request.app_id, &body));
+    let key = key.map(|key| key.scoped(&validated.request.app_id, body));
     let request = EnqueueRequest {
         validated,
         traceparent: traceparent(headers),

@@ -16,7 +16,7 @@ pub(super) async fn cancel(
     request_id: web::Path<String>,
 ) -> HttpResponse {
     match request_cancel(&state, &http_request, &request_id).await {
-        Ok((_, CancelReport::Ended(callback))) => report(&http_request, &callback),
+        Ok((_, CancelReport::Ended(callback))) => report(&state, &http_request, &callback).await,
         Ok((request_id, CancelReport::CancelRequested)) => {
             respond(&state, &http_request, &Answer::Retrying, Some(request_id))
         }

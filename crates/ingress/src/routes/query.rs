@@ -28,7 +28,7 @@ pub(super) async fn query(
     let wait = WaitPreference::read(http_request.headers(), policy, Instant::now());
     match find(&state, &http_request, &request_id, wait.deadline()).await {
         Ok(callback) => {
-            let mut response = report(&http_request, &callback);
+            let mut response = report(&state, &http_request, &callback).await;
             set_preference_applied(&mut response, &wait);
             response
         }

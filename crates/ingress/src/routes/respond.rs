@@ -31,11 +31,19 @@ pub(super) fn reject(
     rejection: &Rejection,
 ) -> HttpResponse {
     state.metrics.rejected(rejection.answer.code());
+    if let Some(app_id) = &rejection.app_id {
+        state.traffic.rejected(app_id, &rejection.answer);
+    }
     respond(state, http_request, &rejection.answer, rejection.request_id)
 }
 
 /// A callback's report. Always a 200, whatever the code in it: the callback is known.
-pub(super) fn report(http_request: &HttpRequest, callback: &Callback) -> HttpResponse {
-    let report = to_report(callback, now_ms());
+pub(super) async fn report(
+    state: &AppState,
+    http_request: &HttpRequest,
+    callback: &Callback,
+) -> HttpResponse {
+    let held = state.holders.is_held(callback, now_ms()).await;
+    let report = to_report(callback, held, now_ms());
     response::json(200, report.body(response::language(http_request)))
 }

@@ -86,14 +86,18 @@ impl TestIngress {
             callees: Reloadable::new(CalleeRegistry::new([]).unwrap()),
             guards: Reloadable::new(Guards::default()),
             metrics: Arc::new(registry.add(IngressMetrics::register)),
+            traffic: crate::AppTraffic::default(),
             http: HttpLimits::uncounted(),
             health: Arc::clone(&health),
             journal: Some(JournalHandle {
                 journal: journal.clone(),
                 recorder,
+                keep: journal::JournalConfig::default().keep(),
             }),
             max_journal_backlog: 1_000,
             publish_timeout,
+            intake: tokio::sync::watch::channel(None).1,
+            is_held: Arc::new(|_| Box::pin(async { false })),
         };
         change(&mut config, &mut dependencies);
         let stop = CancellationToken::new();

@@ -147,7 +147,8 @@ async fn a_query_that_waits_sees_a_record_that_arrives_later() {
             at,
             state: RecordedState::Delivered,
             attempted: None,
-            dead_letter: None,
+            hold: 0,
+            message: None,
         };
         ingress.journal.record(&[record]).await.unwrap();
     };
@@ -173,7 +174,8 @@ async fn a_callback_whose_message_was_purged_is_said_to_be_overdue() {
             not_before: Some(at + 60_000),
         },
         attempted: None,
-        dead_letter: None,
+        hold: 0,
+        message: None,
     };
     ingress.journal.record(&[record]).await.unwrap();
     let path = format!("/api/callback/{id}");

@@ -182,6 +182,7 @@ async fn retention_counts_nothing(journal: &Journal) {
     let retention = Retention {
         callbacks: 30 * Duration::from_millis(DAY),
         dead_letters: 30 * Duration::from_millis(DAY),
+        delivered: Duration::ZERO,
         audits: 30 * Duration::from_millis(DAY),
     };
     for _ in 0..3 {
@@ -331,6 +332,7 @@ async fn concurrent_writers_count_the_same(journal: &Journal) {
         let retention = Retention {
             callbacks: Duration::from_millis(DAY),
             dead_letters: Duration::from_millis(DAY),
+            delivered: Duration::ZERO,
             audits: Duration::from_millis(DAY),
         };
         loop {

@@ -25,6 +25,9 @@ pub trait JournalFixture {
     /// Removes from a journal that was opened and closed what the versions after 3 added, so that it
     /// is as 0.2.0 left it.
     fn downgrade_to_version_3(&self, name: &str) -> impl Future<Output = ()>;
+
+    /// The same, of the versions after 5.
+    fn downgrade_to_version_5(&self, name: &str) -> impl Future<Output = ()>;
 }
 
 pub(super) const SECOND: u64 = 1_000;
@@ -77,7 +80,8 @@ pub(super) fn record(origin: &Origin, attempt: u32, at: u64, state: RecordedStat
         at,
         state,
         attempted: None,
-        dead_letter: is_dead.then(|| letter(origin)),
+        hold: 0,
+        message: is_dead.then(|| letter(origin)),
     }
 }
 
@@ -106,6 +110,8 @@ pub(super) fn attempted(
             outcome: if delivered { "delivered" } else { "refused" }.to_owned(),
             http_status: delivered.then_some(200),
             detail: (!delivered).then(|| "connection refused".to_owned()),
+            cause: None,
+            answer: None,
         }),
         ..record(origin, number, at, state)
     }

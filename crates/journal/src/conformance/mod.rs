@@ -4,13 +4,15 @@
 //! its own journals. All times are near the present, because an adapter may partition its tables by
 //! time.
 //!
-//! - `write.rs`, `read.rs`, `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `retention.rs`,
-//!   `counts.rs`, `stream.rs`, `unaccounted.rs`: a concern each, named as in the adapters.
+//! - `write.rs`, `read.rs`, `cancel.rs`, `replay.rs`, `retry.rs`, `bulk.rs`, `idempotency.rs`,
+//!   `pause.rs`, `retention.rs`, `counts.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: a concern each, named
+//!   as in the adapters.
 //!   `schema.rs`: tables of other versions are refused.
 //! - `fixture.rs`: what the parts share.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails loudly")]
 
+mod bulk;
 mod cancel;
 mod counts;
 mod fixture;
@@ -19,9 +21,11 @@ mod pause;
 mod read;
 mod replay;
 mod retention;
+mod retry;
 mod schema;
 mod stream;
 mod unaccounted;
+mod waiting;
 mod write;
 
 pub use fixture::JournalFixture;
@@ -35,8 +39,11 @@ pub async fn exercise(fixture: &impl JournalFixture) {
     idempotency::exercise(fixture).await;
     replay::exercise(fixture).await;
     retention::exercise(fixture).await;
+    retry::exercise(fixture).await;
+    bulk::exercise(fixture).await;
     pause::exercise(fixture).await;
     stream::exercise(fixture).await;
     unaccounted::exercise(fixture).await;
+    waiting::exercise(fixture).await;
     schema::exercise(fixture).await;
 }

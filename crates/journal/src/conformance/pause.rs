@@ -9,6 +9,7 @@ pub(super) async fn exercise(fixture: &impl JournalFixture) {
     let journal = open(fixture, "pauses").await;
     a_pause_holds_until_it_is_resumed(&journal).await;
     of_concurrent_pauses_one_is_first(&journal).await;
+    pauses_of_every_kind_are_kept(&journal).await;
     let left = a_pause(PauseKind::Target, "https://left.example:443", now());
     assert!(journal.pause(&left).await.expect("a result"));
     journal.close().await;
@@ -75,4 +76,19 @@ async fn of_concurrent_pauses_one_is_first(journal: &Journal) {
     assert_eq!(first.count(), 1);
     let resumed = journal.resume(pause.kind, &pause.name).await;
     assert_eq!(resumed.expect("a result"), Some(pause));
+}
+
+async fn pauses_of_every_kind_are_kept(journal: &Journal) {
+    let now = now();
+    let pauses = PauseKind::ALL.map(|kind| a_pause(kind, PauseKind::EVERYTHING, now));
+    for pause in &pauses {
+        assert!(journal.pause(pause).await.expect("a result"));
+    }
+    let mut found = all(journal).await;
+    found.sort_by_key(|pause| pause.kind);
+    assert_eq!(found, pauses);
+    for pause in pauses {
+        let resumed = journal.resume(pause.kind, &pause.name).await;
+        assert_eq!(resumed.expect("a result"), Some(pause));
+    }
 }

@@ -1,14 +1,16 @@
 //! Every filter finds what it should, page by page.
 
+use std::collections::HashMap;
+
 use contract::CallbackStatus;
 use uuid::Uuid;
 
 use crate::journal::Journal;
-use crate::model::{Callback, Filter, RecordedState};
+use crate::model::{Callback, Filter, Origin, RecordedState};
 
 use super::fixture::{
-    JournalFixture, QUEUED, SECOND, accepted, attempted, dead, deferred, find, now, open, origin,
-    record, retrying, store,
+    JournalFixture, QUEUED, SECOND, accepted, attempted, dead, deferred, find, now, of_generation,
+    open, origin, record, retrying, store,
 };
 
 pub(super) async fn exercise(fixture: &impl JournalFixture) {
@@ -20,7 +22,33 @@ pub(super) async fn exercise(fixture: &impl JournalFixture) {
     filters_find_what_matches(&journal, &all, first, now).await;
     discarded_callbacks_are_included_only_on_demand(&journal, now).await;
     control_states_are_returned_for_known_callbacks(&journal, &all).await;
+    the_last_cause_is_that_of_the_last_attempt(&journal, now).await;
     journal.close().await;
+}
+
+async fn the_last_cause_is_that_of_the_last_attempt(journal: &Journal, now: u64) {
+    let attempt = |callback: &Origin, number, cause: Option<&str>| {
+        let mut record = attempted(callback, number, 1, now, retrying(now));
+        let attempt = record.attempted.as_mut().expect("an attempt");
+        attempt.cause = cause.map(str::to_owned);
+        record
+    };
+    let (failed, answered, waits) = (origin(now), origin(now), origin(now));
+    let records = [
+        attempt(&failed, 1, Some("first")),
+        of_generation(1, attempt(&failed, 1, Some("last"))),
+        attempt(&failed, 2, Some("before the replay")),
+        attempt(&answered, 1, Some("first")),
+        attempt(&answered, 2, None),
+        accepted(&waits),
+    ];
+    store(journal, &records).await;
+    let ids = [&failed, &answered, &waits].map(|callback| callback.request_id);
+    let found = journal.last_causes(&ids).await.expect("a result");
+    let expected = HashMap::from([(failed.request_id, "last".to_owned())]);
+    assert_eq!(found, expected);
+    let none = journal.last_causes(&[]).await.expect("a result");
+    assert_eq!(none, HashMap::new());
 }
 
 async fn an_empty_journal_is_an_empty_page(journal: &Journal, now: u64) {
@@ -191,8 +219,14 @@ fn matches(filter: &Filter, callback: &Callback, now: u64) -> bool {
         && (filter.discarded || !callback.discarded)
         && filter.status.is_none_or(|status| {
             callback.status == status
-                || (status == CallbackStatus::Delivering && callback.status_at(now) == status)
+                || (status == CallbackStatus::Delivering && is_due(callback, now))
         })
+}
+
+/// Whether a recorded time of the next attempt has come.
+fn is_due(callback: &Callback, now: u64) -> bool {
+    let recorded = callback.next_attempt_at.is_some();
+    recorded && callback.due_since(now).is_some()
 }
 
 async fn by_pages(journal: &Journal, filter: &Filter, limit: u32, now: u64) -> Vec<Callback> {

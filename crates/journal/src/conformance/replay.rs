@@ -97,20 +97,17 @@ async fn only_dead_letters_are_replayed(journal: &Journal) {
         take(journal, &origin(now), now).await,
         ReplayOutcome::Unknown
     );
-    let waiting = [
-        QUEUED,
-        retrying(now + HOUR),
-        RecordedState::Delivered,
-        RecordedState::Cancelled,
-    ];
+    let waiting = [QUEUED, retrying(now + HOUR), RecordedState::Cancelled];
     for state in waiting {
         let callback = ended(journal, now, state).await;
         assert_eq!(take(journal, &callback, now).await, ReplayOutcome::NotDead);
         assert_eq!(find(journal, &callback).await.generation, 0);
     }
+    let delivered = ended(journal, now, RecordedState::Delivered).await;
+    assert_eq!(take(journal, &delivered, now).await, ReplayOutcome::NotKept);
     let callback = origin(now);
     let mut without_body = record(&callback, 1, now, dead("exhausted"));
-    without_body.dead_letter = None;
+    without_body.message = None;
     store(journal, &[without_body]).await;
     assert_eq!(take(journal, &callback, now).await, ReplayOutcome::NotDead);
     let discarded = ended(journal, now, dead("exhausted")).await;

@@ -187,6 +187,7 @@ async fn audit_log(journal: &Journal, limit: u32) -> Vec<AuditEntry> {
 const RETENTION: Retention = Retention {
     callbacks: Duration::from_secs(30 * 24 * 3_600),
     dead_letters: Duration::from_secs(10 * 24 * 3_600),
+    delivered: Duration::ZERO,
     audits: Duration::from_secs(365 * 24 * 3_600),
 };
 

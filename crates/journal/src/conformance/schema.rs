@@ -1,16 +1,66 @@
-//! A journal whose tables are of another version is refused, with a sentence that says what to do.
+//! Tables of an older version are upgraded with their rows. Those of versions that are too old or too
+//! new are refused, with a sentence that says what to do.
 
 use crate::error::JournalError;
 use crate::journal::Journal;
+use crate::model::{RetryOutcome, TargetAnswer};
 
-use super::fixture::{JournalFixture, accepted, find, now, open, origin, store};
+use super::fixture::{
+    HOUR, JournalFixture, SECOND, accepted, attempted, dead, find, letter, now, open, origin,
+    retrying, store,
+};
 
 /// The version of both adapters.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 /// The oldest version that is upgraded.
 const OLDEST: u32 = 3;
 
 pub(super) async fn exercise(fixture: &impl JournalFixture) {
+    version_5_is_upgraded_with_its_rows(fixture).await;
+    others_are_refused(fixture).await;
+}
+
+async fn version_5_is_upgraded_with_its_rows(fixture: &impl JournalFixture) {
+    let name = "schema-5";
+    let journal = open(fixture, name).await;
+    let at = now() - SECOND;
+    let (waits, died) = (origin(at), origin(at));
+    let failed = attempted(&waits, 1, 1, at, retrying(at + HOUR));
+    let exhausted = attempted(&died, 1, 1, at, dead("exhausted"));
+    store(&journal, &[failed, exhausted]).await;
+    let before = (find(&journal, &waits).await, find(&journal, &died).await);
+    journal.close().await;
+
+    fixture.downgrade_to_version_5(name).await;
+    let journal = open(fixture, name).await;
+    let after = (find(&journal, &waits).await, find(&journal, &died).await);
+    assert_eq!(after, before);
+    assert_eq!(before.0.hold, 0);
+    let kept = journal.message(died.request_id).await;
+    assert_eq!(kept.expect("a result"), Some(letter(&died)));
+
+    // What version 6 added has its place.
+    let mut failed = attempted(&waits, 2, 2, at, retrying(at + HOUR));
+    failed.message = Some(letter(&waits));
+    let attempt = failed.attempted.as_mut().expect("an attempt");
+    attempt.cause = Some("certificate expired".to_owned());
+    attempt.answer = Some(TargetAnswer {
+        content_type: None,
+        text: "busy".to_owned(),
+    });
+    let attempt = attempt.clone();
+    store(&journal, &[failed]).await;
+    let found = find(&journal, &waits).await;
+    assert_eq!(found.attempts.last(), Some(&attempt));
+    let taken = journal.take_retry(waits.request_id, now()).await;
+    let RetryOutcome::Retry(taken) = taken.expect("a result") else {
+        panic!("it waits, and has a message");
+    };
+    assert_eq!((taken.hold, taken.message), (1, letter(&waits)));
+    journal.close().await;
+}
+
+async fn others_are_refused(fixture: &impl JournalFixture) {
     for (name, version, advice) in [
         ("schema-newer", VERSION + 1, "newer ringback"),
         ("schema-far-newer", 999, "newer ringback"),

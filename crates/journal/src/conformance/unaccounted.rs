@@ -162,7 +162,7 @@ async fn a_callback_is_marked_only_as_it_was_read(journal: &Journal) {
         since: at,
     };
     assert_eq!(found.unaccounted, Some(since));
-    assert_eq!(found.last_known_status(at), CallbackStatus::Retrying);
+    assert_eq!(found.last_known_status(false), CallbackStatus::Retrying);
     assert_eq!(mark(journal, &[], at).await, 0);
 }
 
@@ -206,7 +206,7 @@ async fn a_marked_callback_is_found_and_counts_no_longer(journal: &Journal) {
     let state = states.expect("control states")[&callback.request_id];
     assert_eq!(state.status, CallbackStatus::Unaccounted);
     assert!(!state.cancelled, "a message that surfaces is attempted");
-    let last = find(journal, &callback).await.last_known_status(now());
+    let last = find(journal, &callback).await.last_known_status(false);
     assert_eq!(last, CallbackStatus::Queued);
 }
 
@@ -269,6 +269,7 @@ async fn it_is_removed_as_what_has_ended(journal: &Journal) {
     let retention = Retention {
         callbacks: Duration::from_secs(30 * 24 * 3_600),
         dead_letters: Duration::from_secs(30 * 24 * 3_600),
+        delivered: Duration::ZERO,
         audits: Duration::from_secs(30 * 24 * 3_600),
     };
     let retain = async || {

@@ -54,6 +54,8 @@ async fn a_recorded_callback_is_found(journal: &Journal) {
         discarded_by_retention: false,
         updated_at: now,
         unaccounted: None,
+        hold: 0,
+        has_message: false,
         attempts: Vec::new(),
     };
     assert_eq!(find(journal, &callback).await, expected);
@@ -86,7 +88,7 @@ async fn states_read_back_as_written(journal: &Journal) {
             is_deferred.then_some("target busy")
         );
         let kept = journal.dead_letter(callback.request_id).await;
-        assert_eq!(kept.expect("a result"), written.dead_letter, "{state:?}");
+        assert_eq!(kept.expect("a result"), written.message, "{state:?}");
     }
 }
 
@@ -120,7 +122,7 @@ fn history(callback: &Origin) -> Vec<Record> {
     let mut history: Vec<Record> = generations.collect();
     // Equal bodies: ties end the same for every callback.
     for record in &mut history {
-        record.dead_letter = record.dead_letter.take().map(|_| "{}".into());
+        record.message = record.message.take().map(|_| "{}".into());
     }
     history
 }

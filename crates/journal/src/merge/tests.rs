@@ -19,7 +19,7 @@ fn origin() -> Origin {
 }
 
 fn record(generation: u32, attempt: u32, at: u64, state: RecordedState) -> Record {
-    let ends = matches!(state, RecordedState::Dead { .. } | RecordedState::Expired);
+    let ends = state.is_dead_letter();
     Record {
         origin: origin(),
         generation,
@@ -27,7 +27,8 @@ fn record(generation: u32, attempt: u32, at: u64, state: RecordedState) -> Recor
         at,
         state,
         attempted: None,
-        dead_letter: ends.then(|| Bytes::from_static(b"{}")),
+        hold: 0,
+        message: ends.then(|| Bytes::from_static(b"{}")),
     }
 }
 
@@ -59,11 +60,12 @@ fn any_state() -> impl Strategy<Value = RecordedState> {
 prop_compose! {
     /// Numbers from small ranges, so that ties are common; parts of the origin are missing.
     fn any_record()(
-        generation in 0..3_u32, attempt in 1..4_u32, at in 0..3_u64, state in any_state(),
-        body in proptest::option::of("[ab]"), known in any::<[bool; 4]>(),
+        generation in 0..3_u32, hold in 0..3_u32, attempt in 1..4_u32, at in 0..3_u64,
+        state in any_state(), body in proptest::option::of("[ab]"), known in any::<[bool; 4]>(),
     ) -> Record {
         let mut record = record(generation, attempt, at, state);
-        record.dead_letter = body.map(Bytes::from);
+        record.hold = hold;
+        record.message = body.map(Bytes::from);
         let origin = &mut record.origin;
         origin.caller_no = origin.caller_no.take().filter(|_| known[0]);
         origin.callee_no = origin.callee_no.take().filter(|_| known[1]);
@@ -88,6 +90,21 @@ fn merged(records: &[Record], size: usize) -> CallbackRow {
     row.unwrap()
 }
 
+/// The row, with the message that only some records of a generation bring: any of them is as good as
+/// another, but where the winner brings its own.
+fn comparable(mut row: CallbackRow, all: &[Record]) -> (CallbackRow, bool) {
+    let winner = row.state.key;
+    let winners_own = all
+        .iter()
+        .any(|record| CallbackState::of(record).key == winner && record.message.is_some());
+    let has_message = row.message.is_some();
+    let waits = row.state.status.is_unfinished();
+    if !winners_own || waits {
+        row.message = None;
+    }
+    (row, has_message)
+}
+
 proptest! {
     #[test]
     fn any_order_and_repetition_of_records_ends_in_the_same_row(
@@ -97,11 +114,57 @@ proptest! {
         }),
         size in 1..6_usize,
     ) {
-        let expected = merged(&all, all.len());
+        let expected = comparable(merged(&all, all.len()), &all);
         let repeated: Vec<Record> = shuffled.into_iter().chain(again).collect();
-        prop_assert_eq!(&merged(&repeated, size), &expected);
+        prop_assert_eq!(&comparable(merged(&repeated, size), &all), &expected);
         let backwards: Vec<Record> = repeated.into_iter().rev().collect();
-        prop_assert_eq!(&merged(&backwards, size), &expected);
+        prop_assert_eq!(&comparable(merged(&backwards, size), &all), &expected);
+    }
+
+    #[test]
+    fn a_record_of_an_older_hold_loses_unless_it_delivered_or_cancelled(
+        older in any_record(), newer in any_record(),
+    ) {
+        let (older, mut newer) = (older, newer);
+        newer.generation = older.generation;
+        newer.hold += older.hold + 1;
+        let final_states = [CallbackStatus::Delivered, CallbackStatus::Cancelled];
+        let [old, new] = [&older, &newer].map(CallbackState::of);
+        prop_assume!(!final_states.contains(&old.status) && !final_states.contains(&new.status));
+        prop_assert!(new.key > old.key);
+    }
+
+    #[test]
+    fn a_retry_beats_what_it_was_taken_from_and_loses_to_its_own_records(
+        waiting in any_record(), own in any_record(), at in 0..3_u64,
+    ) {
+        let (waiting, mut own) = (waiting, own);
+        let state = CallbackState::of(&waiting);
+        prop_assume!(matches!(state.status, CallbackStatus::Queued | CallbackStatus::Retrying));
+        let attempt = next_attempt(state.key.progress);
+        let retry = retry_key(waiting.generation, waiting.hold + 1, attempt, at);
+        prop_assert!(retry > state.key);
+        own.generation = waiting.generation;
+        own.hold = waiting.hold + 1;
+        own.attempt = attempt;
+        prop_assume!(!matches!(own.state, RecordedState::Queued { .. }));
+        prop_assert!(CallbackState::of(&own).key > retry);
+    }
+
+    #[test]
+    fn a_callback_that_waits_has_the_message_that_any_record_of_its_generation_brought(
+        all in prop::collection::vec(any_record(), 1..12), size in 1..6_usize,
+    ) {
+        let row = merged(&all, size);
+        let mut of_generation = all
+            .iter()
+            .filter(|record| i64::from(record.generation) == row.state.key.generation);
+        let brought = of_generation.any(|record| record.message.is_some());
+        if keeps_message(row.state.status) {
+            prop_assert_eq!(row.message.is_some(), brought);
+        } else if row.message.is_some() {
+            prop_assert!(brought);
+        }
     }
 
     #[test]
@@ -184,7 +247,7 @@ fn of_equal_steps_the_later_one_wins() {
 #[test]
 fn a_dead_letter_with_its_body_is_preferred() {
     let mut without = record(0, 1, 9, dead("a"));
-    without.dead_letter = None;
+    without.message = None;
     assert!(beats(&record(0, 1, 1, dead("a")), &without));
 }
 
@@ -204,8 +267,11 @@ fn a_callback_deferred_before_its_first_attempt_is_queued_and_later_retrying() {
 }
 
 #[test]
-fn only_a_dead_letter_keeps_its_body() {
+fn the_message_of_a_callback_that_waits_is_no_dead_letter() {
     let mut retried = record(0, 1, 1, retrying(1));
-    retried.dead_letter = Some(Bytes::from_static(b"{}"));
-    assert_eq!(CallbackState::of(&retried).dead_letter, None);
+    retried.message = Some(Bytes::from_static(b"{}"));
+    let rows = rows(&[retried]);
+    let row = rows.get(&Uuid::nil()).unwrap();
+    assert!(row.message.is_some());
+    assert_eq!(row.kept_since(), None, "it is no dead letter");
 }

@@ -4,6 +4,8 @@
 //! state `parked` to `deferred`. Within a version, fields may be added, and so may kinds of records
 //! and states: a reader ignores the fields it does not know and skips the records. `span`, after 0.2.0,
 //! says which part of its recorder's stream a batch holds; a batch without it is of an older process.
+//! Also after 0.2.0: `hold`, `cause` and `answer`, left out where there is nothing to say, and
+//! `dead_letter` with callbacks that wait. An older writer stores such a record without them.
 
 use bytes::Bytes;
 use serde::de::{Error as _, IgnoredAny};
@@ -157,12 +159,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::model::record::{AttemptRecord, Origin, RecordedState};
+    use crate::model::record::{AttemptRecord, Origin, RecordedState, TargetAnswer};
     use crate::model::stream::RecorderInfo;
 
     const V1: &[u8] = include_bytes!("../../golden/records-v1.json");
     const V2: &[u8] = include_bytes!("../../golden/records-v2.json");
     const V2_SPAN: &[u8] = include_bytes!("../../golden/records-v2-span.json");
+    const V2_WAITING: &[u8] = include_bytes!("../../golden/records-v2-waiting.json");
     const V2_UNKNOWN: &[u8] = include_bytes!("../../golden/records-v2-unknown.json");
 
     const AT: u64 = 1_727_000_000_000;
@@ -196,6 +199,8 @@ mod tests {
             .to_owned(),
             http_status: Some(if delivered { 200 } else { 503 }),
             detail: (!delivered).then(|| "乐居 \"quoted\"".to_owned()),
+            cause: None,
+            answer: None,
         }
     }
 
@@ -207,7 +212,8 @@ mod tests {
             at: AT + at,
             state,
             attempted: None,
-            dead_letter: None,
+            hold: 0,
+            message: None,
         }
     }
 
@@ -241,11 +247,11 @@ mod tests {
             Record {
                 generation: 1,
                 attempted: Some(attempt(1, 9, 3, false)),
-                dead_letter: letter(r#"{"v":1,"request_message":{"no":1.0}}"#),
+                message: letter(r#"{"v":1,"request_message":{"no":1.0}}"#),
                 ..record(origin(2, false), 9, 9_000, dead)
             },
             Record {
-                dead_letter: letter(r#"{"v":1}"#),
+                message: letter(r#"{"v":1}"#),
                 ..record(origin(3, false), 1, 9_000, RecordedState::Expired)
             },
             record(origin(4, false), 1, 9_000, RecordedState::Cancelled),
@@ -300,6 +306,35 @@ mod tests {
         assert_eq!((batch.span, batch.records), (Some(open), Vec::new()));
     }
 
+    /// A callback that waits, with its message, and with the cause and the answer of its attempt.
+    fn waiting() -> Vec<Record> {
+        let retrying = RecordedState::Retrying {
+            next_attempt_at: AT + 6_000,
+        };
+        let mut attempted = attempt(0, 1, 7, false);
+        attempted.cause = Some("Connection refused (os error 111)".to_owned());
+        attempted.answer = Some(TargetAnswer {
+            content_type: Some("text/plain".to_owned()),
+            text: "整理中 ***".to_owned(),
+        });
+        vec![Record {
+            hold: 2,
+            attempted: Some(attempted),
+            message: Some(Bytes::from_static(br#"{"v":2}"#)),
+            ..record(origin(5, true), 1, 1_012, retrying)
+        }]
+    }
+
+    #[test]
+    fn a_record_of_a_callback_that_waits_has_its_message_its_cause_and_its_answer() {
+        let written = encode_batch(&waiting(), None);
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            String::from_utf8_lossy(V2_WAITING)
+        );
+        assert_eq!(decode_batch(V2_WAITING).unwrap().records, waiting());
+    }
+
     #[test]
     fn the_newest_version_is_written_to_the_byte() {
         assert_eq!(
@@ -320,6 +355,7 @@ mod tests {
             "records-v1.json",
             "records-v2-span.json",
             "records-v2-unknown.json",
+            "records-v2-waiting.json",
             "records-v2.json",
         ];
         assert_eq!(files, expected);

@@ -30,6 +30,10 @@ pub struct Callback {
     pub updated_at: u64,
     /// With `Unaccounted`.
     pub unaccounted: Option<Unaccounted>,
+    /// How often it was retried now in this generation.
+    pub hold: u32,
+    /// The journal has its queue message: it can be retried now, or replayed.
+    pub has_message: bool,
     /// All attempts, oldest first: by generation, then number, then start. Empty in lists.
     pub attempts: Vec<AttemptRecord>,
 }
@@ -39,32 +43,43 @@ pub struct Callback {
 const OVERDUE_MS: u64 = 5 * 60 * 1_000;
 
 impl Callback {
+    /// When its next attempt is or was due, Unix ms. `None`: it has ended, or is unaccounted for.
+    pub fn due_at(&self) -> Option<u64> {
+        // A callback without a delay is due when it is accepted or replayed.
+        let due = self.next_attempt_at.unwrap_or(self.updated_at);
+        self.status.is_unfinished().then_some(due)
+    }
+
+    /// Since when its next attempt is due at `now` (both Unix ms), and nothing has been recorded: a
+    /// process holds it, or it waits for one. `None`: it is not due.
+    pub fn due_since(&self, now: u64) -> Option<u64> {
+        self.due_at().filter(|due| *due <= now)
+    }
+
     /// Since when it is overdue at `now` (both Unix ms): its next attempt was due more than five
     /// minutes ago, and nothing has been recorded. It waits behind many others, or its message was
     /// removed from the queue by hand. `None`: it is not overdue.
     pub fn overdue_since(&self, now: u64) -> Option<u64> {
-        // A callback without a delay is due when it is accepted or replayed.
-        let due = self.next_attempt_at.unwrap_or(self.updated_at);
-        let overdue = self.status.is_unfinished() && due.saturating_add(OVERDUE_MS) <= now;
-        overdue.then_some(due)
+        let overdue = |due: &u64| due.saturating_add(OVERDUE_MS) <= now;
+        self.due_at().filter(overdue)
     }
 
-    /// The status as callers see it at `now` (Unix ms). Of an unaccounted callback it is the last
-    /// known one: nothing says that it is being delivered.
-    pub fn last_known_status(&self, now: u64) -> CallbackStatus {
+    /// The status as callers see it. The journal does not know which process holds a callback: `held`
+    /// says that one is known to, and then it is being delivered. Of an unaccounted callback it is the
+    /// last known one.
+    pub fn last_known_status(&self, held: bool) -> CallbackStatus {
         match (self.status, self.unaccounted) {
             (CallbackStatus::Unaccounted, Some(Unaccounted { last_status, .. })) => last_status,
             (CallbackStatus::Unaccounted, None) => CallbackStatus::Queued,
-            _ => self.status_at(now),
+            _ => self.status_if(held),
         }
     }
 
-    /// The status as operators see it at `now` (Unix ms): a callback whose next attempt is due is
-    /// being delivered.
-    pub fn status_at(&self, now: u64) -> CallbackStatus {
-        let due = self.next_attempt_at.is_some_and(|at| at <= now);
+    /// The status as operators see it: `Delivering` if a process is known to hold it. What is due and
+    /// held by nobody that is known still waits.
+    pub fn status_if(&self, held: bool) -> CallbackStatus {
         match self.status {
-            CallbackStatus::Queued | CallbackStatus::Retrying if due => CallbackStatus::Delivering,
+            CallbackStatus::Queued | CallbackStatus::Retrying if held => CallbackStatus::Delivering,
             status => status,
         }
     }
@@ -98,6 +113,8 @@ mod tests {
             discarded_by_retention: false,
             unaccounted: None,
             updated_at: DUE,
+            hold: 0,
+            has_message: false,
             attempts: Vec::new(),
         }
     }
@@ -118,5 +135,23 @@ mod tests {
         }
         let delayed = callback(CallbackStatus::Queued, Some(DUE + 3_600_000));
         assert_eq!(delayed.overdue_since(DUE + 3_600_000), None);
+    }
+
+    #[test]
+    fn only_what_a_process_holds_is_being_delivered() {
+        for status in CallbackStatus::ALL {
+            let due = callback(status, Some(DUE));
+            assert_eq!(due.status_if(false), status, "due is not delivering");
+            let held = match status {
+                CallbackStatus::Queued | CallbackStatus::Retrying => CallbackStatus::Delivering,
+                ended => ended,
+            };
+            assert_eq!(due.status_if(true), held);
+            let since = status.is_unfinished().then_some(DUE);
+            assert_eq!(due.due_since(DUE), since, "{status}");
+            assert_eq!(due.due_since(DUE - 1), None);
+        }
+        let without_delay = callback(CallbackStatus::Queued, None);
+        assert_eq!(without_delay.due_since(DUE), Some(DUE));
     }
 }

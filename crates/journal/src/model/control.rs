@@ -2,6 +2,7 @@
 //! cancellation.
 
 use contract::CallbackStatus;
+use uuid::Uuid;
 
 /// The maximum number of cancelled callbacks returned at once: no dispatcher needs more.
 pub(crate) const MAX_CANCELLED: u32 = 100_000;
@@ -11,6 +12,8 @@ pub(crate) const MAX_CANCELLED: u32 = 100_000;
 pub struct ControlState {
     /// The newest generation: a message of an older one is a stale copy.
     pub generation: u32,
+    /// How often it was retried now in that generation: a message of an older hold is a stale copy.
+    pub hold: u32,
     /// The callback's status.
     pub status: CallbackStatus,
     /// It is cancelled, or its cancellation was requested.
@@ -30,6 +33,38 @@ pub enum CancelOutcome {
     AlreadyEnded(CallbackStatus),
     /// Unknown, or of another app.
     Unknown,
+}
+
+/// What one step of cancelling many did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CancelledMany {
+    /// They were waiting and will not be delivered.
+    pub cancelled: Vec<Uuid>,
+    /// They may be in flight now; they are cancelled if they have to wait again.
+    pub requested: Vec<Uuid>,
+}
+
+impl CancelledMany {
+    /// How many callbacks the step found.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.cancelled.len() + self.requested.len()
+    }
+
+    /// Whether it found none: no other step is needed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a callback that was decided so.
+    pub(crate) fn add(&mut self, request_id: Uuid, outcome: CancelOutcome) {
+        match outcome {
+            CancelOutcome::Cancelled => self.cancelled.push(request_id),
+            CancelOutcome::Requested => self.requested.push(request_id),
+            CancelOutcome::AlreadyEnded(_) | CancelOutcome::Unknown => {}
+        }
+    }
 }
 
 impl CancelOutcome {

@@ -4,14 +4,18 @@
 //!   their versions.
 //! - `callback.rs`: a callback as it is read back. `query.rs`: filters and pages.
 //! - `control.rs`: what a worker checks before an attempt, and cancellation.
-//! - `idempotency.rs`: claims on idempotency keys. `replay.rs`: dead letters that are tried again.
-//! - `pause.rs`: paused callees and targets. `audit.rs`: who did what. `retention.rs`: how long
+//! - `idempotency.rs`: claims on idempotency keys. `replay.rs`: dead letters, and callbacks that
+//!   wait, that are tried again.
+//! - `bulk.rs`: counts for acts on many callbacks, and erasure.
+//! - `pause.rs`: pauses, and the switches. `audit.rs`: who did what. `retention.rs`: how long
 //!   things are kept. `counts.rs`: how many callbacks are unfinished. `unaccounted.rs`: those whose
 //!   end was not recorded.
 //! - `stream.rs`: the numbered stream of each recorder, and what of it is stored. `request_id.rs`.
+//! - `waiting.rs`: what is unfinished for one callee or target.
 
 mod audit;
 mod batch;
+mod bulk;
 mod callback;
 mod control;
 mod counts;
@@ -24,20 +28,22 @@ mod request_id;
 mod retention;
 mod stream;
 mod unaccounted;
+mod waiting;
 
 pub use audit::{AuditCursor, AuditEntry, AuditPage, MAX_AUDIT_SUBJECT, StoredAuditEntry};
 pub use batch::{DecodedBatch, UnreadableBatch, decode_batch, encode_batch};
+pub use bulk::{BulkCounts, EraseOutcome, ErasedMany};
 pub use callback::Callback;
 pub(crate) use control::MAX_CANCELLED;
-pub use control::{CancelOutcome, ControlState};
+pub use control::{CancelOutcome, CancelledMany, ControlState};
 pub use counts::{AppCount, UnfinishedCounts};
 pub use idempotency::{Claim, Claimed};
 pub(crate) use idempotency::{ClaimAction, KEY_TTL_MS, StoredClaim};
 pub use pause::{Pause, PauseKind};
 pub(crate) use query::MAX_PAGE;
 pub use query::{CallbackPage, Cursor, Filter};
-pub use record::{AttemptRecord, Origin, Record, RecordedState};
-pub use replay::{Replay, ReplayOutcome};
+pub use record::{AttemptRecord, Origin, Record, RecordedState, TargetAnswer};
+pub use replay::{Replay, ReplayOutcome, RetryOutcome, WaitingMessage};
 pub use request_id::generated_at;
 pub(crate) use request_id::mark;
 pub(crate) use retention::Remembered;
@@ -48,3 +54,4 @@ pub use stream::{AbsenceEvidence, BatchSpan, RecorderInfo, RecorderState};
 pub(crate) use stream::{MAX_RECORDERS, StoredSpans};
 pub(crate) use unaccounted::{EXAMINED_ROWS, RowVersion, UnfinishedRow};
 pub use unaccounted::{OverdueCallback, OverduePage, Unaccounted};
+pub use waiting::{Waiting, WaitingDestination};

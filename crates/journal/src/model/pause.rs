@@ -1,4 +1,4 @@
-//! Pauses: callees and targets that are not called until they are resumed.
+//! Pauses: what is not called until it is resumed, and the switches that stop everything.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,15 +10,40 @@ pub enum PauseKind {
     Callee,
     /// Scheme, host and port: `https://host:443`.
     Target,
+    /// The callbacks of an app, by its `app_id`.
+    App,
+    /// The callbacks of a message type.
+    MessageType,
+    /// The switch that stops intake everywhere. Its name is [`PauseKind::EVERYTHING`].
+    Intake,
+    /// The switch that stops deliveries everywhere. Its name is [`PauseKind::EVERYTHING`].
+    Deliveries,
 }
 
 impl PauseKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Callee,
+        Self::Target,
+        Self::App,
+        Self::MessageType,
+        Self::Intake,
+        Self::Deliveries,
+    ];
+
+    /// The name of a switch, which concerns everything.
+    pub const EVERYTHING: &str = "*";
+
     /// The word in tables and responses.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Callee => "callee",
             Self::Target => "target",
+            Self::App => "app",
+            Self::MessageType => "message_type",
+            Self::Intake => "intake",
+            Self::Deliveries => "deliveries",
         }
     }
 }
@@ -33,20 +58,19 @@ impl FromStr for PauseKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "callee" => Ok(Self::Callee),
-            "target" => Ok(Self::Target),
-            other => Err(format!("unknown pause kind {other:?} (callee or target)")),
-        }
+        let mut kinds = Self::ALL.into_iter();
+        kinds
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("unknown pause kind {text:?}"))
     }
 }
 
-/// A paused callee or target.
+/// A pause in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
     /// What `name` refers to.
     pub kind: PauseKind,
-    /// The callee's number, or the target.
+    /// The callee's number, the target, the app, the message type, or [`PauseKind::EVERYTHING`].
     pub name: String,
     /// The name of a person or a system.
     pub paused_by: String,

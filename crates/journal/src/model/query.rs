@@ -18,12 +18,23 @@ pub struct Filter {
     pub callee_no: Option<String>,
     /// For this target: scheme, host and port.
     pub target: Option<String>,
-    /// With this stored status; `Delivering` matches what is due of `Queued` and `Retrying`.
+    /// With this stored status; `Delivering` matches what is due of `Queued` and `Retrying`, because
+    /// that alone can be held by a process.
     pub status: Option<CallbackStatus>,
+    /// With one of these stored statuses; empty: any. In addition to `status`.
+    pub statuses: Vec<CallbackStatus>,
     /// Of this message type.
     pub message_type: Option<String>,
     /// Dead-lettered for this reason.
     pub reason: Option<String>,
+    /// Deferred for this reason.
+    pub deferred_reason: Option<String>,
+    /// The last attempt got an answer with this HTTP status.
+    pub http_status: Option<u16>,
+    /// Dead-lettered at this time (Unix ms) or later. Selects dead letters alone.
+    pub dead_since: Option<u64>,
+    /// Dead-lettered before this time (Unix ms). Selects dead letters alone.
+    pub dead_until: Option<u64>,
     /// Accepted at this time (Unix ms) or later.
     pub since: Option<u64>,
     /// Accepted before this time (Unix ms).

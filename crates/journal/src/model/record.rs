@@ -1,5 +1,7 @@
 //! Records: what is written about a callback.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,6 +14,10 @@ pub struct Record {
     pub origin: Origin,
     /// The replay generation: 0 before the first replay.
     pub generation: u32,
+    /// How often the message that this is about was retried now in its generation. A record of an
+    /// older hold is about a stale copy: it does not win over one of a newer hold.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hold: u32,
     /// The number of the attempt that this is about, from 1: the one just made if `attempted` is
     /// set, otherwise the next one.
     pub attempt: u32,
@@ -21,10 +27,17 @@ pub struct Record {
     pub state: RecordedState,
     /// The attempt that was made, if one was.
     pub attempted: Option<AttemptRecord>,
-    /// The queue message of a dead letter, so that it can be replayed. With `Dead` and `Expired`
-    /// only.
-    #[serde(default, with = "utf8_bytes")]
-    pub dead_letter: Option<Bytes>,
+    /// The queue message: of a dead letter, so that it can be replayed, and of a callback that waits
+    /// after its first failure, delay or deferral, so that it can be retried now. Later records of the
+    /// same generation need not repeat it. With `Delivered` only if delivered ones are kept too.
+    // The name on the wire is that of version 2, whose readers take it from dead letters alone.
+    #[serde(rename = "dead_letter", default, with = "utf8_bytes")]
+    pub message: Option<Bytes>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The part of a callback that is known from the start and never changes.
@@ -84,6 +97,14 @@ pub enum RecordedState {
     Cancelled,
 }
 
+impl RecordedState {
+    /// Whether the callback was given up.
+    #[must_use]
+    pub const fn is_dead_letter(&self) -> bool {
+        matches!(self, Self::Dead { .. } | Self::Expired)
+    }
+}
+
 /// One call that was made. Its identity is `(request_id, generation, number, run)`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
@@ -102,8 +123,38 @@ pub struct AttemptRecord {
     pub outcome: String,
     /// Absent without a response.
     pub http_status: Option<u16>,
-    /// One sentence for people, if there is more to say. Never a payload or a secret.
+    /// One sentence for people, callers among them, if there is more to say. Never a payload or a
+    /// secret.
     pub detail: Option<String>,
+    /// The cause of a failure in the words of what reported it (TLS, resolver, socket), for operators.
+    /// One line of at most 256 bytes, without a URL or a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What the target answered to an attempt that did not deliver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<TargetAnswer>,
+}
+
+/// The beginning of a target's answer, for operators who may see payloads.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetAnswer {
+    /// Its `Content-Type`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// At most 4 KiB of its body as text: control characters are shown, and what looks like a secret
+    /// is masked.
+    pub text: String,
+}
+
+/// Shows no byte of the answer.
+impl fmt::Debug for TargetAnswer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TargetAnswer")
+            .field("content_type", &self.content_type)
+            .field("text_bytes", &self.text.len())
+            .finish()
+    }
 }
 
 /// A queue message is one JSON object, so UTF-8: it travels as text.

@@ -1,4 +1,5 @@
-//! Replays: dead letters that are queued again, each exactly once per request.
+//! Replays and retries: dead letters, and callbacks that wait, that are queued again, each exactly once
+//! per request.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -16,6 +17,40 @@ pub struct Replay {
     pub dead_letter: Bytes,
 }
 
+/// A callback that waits, taken for publishing at once. Until the publish is confirmed
+/// ([`crate::RetryStore::confirm_retries`]) it can be taken again after a while.
+///
+/// Publish `message` with this generation, hold, attempt and due time, and without deferrals. The message may be that of an earlier attempt, so its own
+/// numbers say nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingMessage {
+    /// The callback's id, unchanged.
+    pub request_id: Uuid,
+    /// Its generation, unchanged.
+    pub generation: u32,
+    /// How often it was retried now, this time included: copies of an older hold are stale.
+    pub hold: u32,
+    /// The number of the next attempt, unchanged.
+    pub attempt: u32,
+    /// When that attempt is due, Unix ms: a retry is due when it is taken, a recovery may be later.
+    pub due_at: u64,
+    /// The queue message as it waited at first in this generation.
+    pub message: Bytes,
+}
+
+/// The result of asking for one retry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RetryOutcome {
+    /// Publish it now.
+    Retry(WaitingMessage),
+    /// It does not wait: it has ended, is cancelled, or its next attempt is due.
+    NotWaiting,
+    /// It waits, but its message is not in the journal.
+    NotKept,
+    /// The id is unknown.
+    Unknown,
+}
+
 /// The result of asking for one replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayOutcome {
@@ -23,6 +58,8 @@ pub enum ReplayOutcome {
     Replay(Replay),
     /// It is not, or no longer, a dead letter, or its body is past its retention.
     NotDead,
+    /// It was delivered, and its message is not kept, or no longer (`journal.keep_delivered`).
+    NotKept,
     /// The id is unknown.
     Unknown,
 }

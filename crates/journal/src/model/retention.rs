@@ -13,6 +13,8 @@ pub struct Retention {
     /// Dead letters, counted from the time they were dead-lettered. After it they are discarded,
     /// and their bodies are removed.
     pub dead_letters: Duration,
+    /// Messages of delivered callbacks, counted from the delivery. After it they are removed.
+    pub delivered: Duration,
     /// Entries of the audit log.
     pub audits: Duration,
 }

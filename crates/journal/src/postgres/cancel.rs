@@ -6,15 +6,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use contract::{CallbackStatus, duration_ms};
 use sqlx::postgres::PgRow;
-use sqlx::{Error, Row as _};
+use sqlx::{Error, Postgres, QueryBuilder, Row as _, Transaction};
 use uuid::Uuid;
 
 use super::connection::PostgresJournal;
+use super::filter::push_all;
 use super::row::{code, status, unsigned};
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::merge::CANCELLED;
-use crate::model::{CancelOutcome, ControlState, MAX_CANCELLED};
+use crate::model::{CancelOutcome, CancelledMany, ControlState, Filter, MAX_CANCELLED};
 use crate::store::ControlStore;
 
 /// Cancels the callback. Of later records of this generation, only a delivery wins over it.
@@ -22,7 +23,10 @@ const CANCEL: &str = "
 UPDATE callbacks SET progress = $2, updated_at = $3, tiebreak = 0, status = $4, reason = NULL,
     deferred_reason = NULL, next_attempt_at = NULL, dead_letter = NULL, dead_letter_since = NULL,
     replay_taken_at = NULL, cancel_requested_at = $3, unaccounted_from = NULL, unaccounted_at = NULL
-WHERE request_id = $1";
+WHERE request_id = ANY($1)";
+
+const REQUEST: &str = "
+UPDATE callbacks SET cancel_requested = true, cancel_requested_at = $2 WHERE request_id = ANY($1)";
 
 #[async_trait]
 impl ControlStore for PostgresJournal {
@@ -32,7 +36,7 @@ impl ControlStore for PostgresJournal {
     ) -> JournalResult<HashMap<Uuid, ControlState>> {
         let query = async {
             let rows = sqlx::query(
-                "SELECT request_id, generation, status, cancel_requested, discarded \
+                "SELECT request_id, generation, hold, status, cancel_requested, discarded \
                  FROM callbacks WHERE request_id = ANY($1)",
             )
             .bind(request_ids)
@@ -72,21 +76,10 @@ impl ControlStore for PostgresJournal {
                 CancelOutcome::of(status, found.try_get("next_attempt_at")?, in_flight_until);
             match outcome {
                 CancelOutcome::Cancelled if status != CallbackStatus::Cancelled => {
-                    let update = sqlx::query(CANCEL)
-                        .bind(request_id)
-                        .bind(CANCELLED)
-                        .bind(bigint(now))
-                        .bind(code(CallbackStatus::Cancelled));
-                    update.execute(&mut *transaction).await?;
+                    cancel_rows(&mut transaction, vec![request_id], now).await?;
                 }
                 CancelOutcome::Requested => {
-                    let update = sqlx::query(
-                        "UPDATE callbacks SET cancel_requested = true, cancel_requested_at = $2 \
-                         WHERE request_id = $1",
-                    )
-                    .bind(request_id)
-                    .bind(bigint(now));
-                    update.execute(&mut *transaction).await?;
+                    request_rows(&mut transaction, vec![request_id], now).await?;
                 }
                 CancelOutcome::Cancelled
                 | CancelOutcome::AlreadyEnded(_)
@@ -96,6 +89,40 @@ impl ControlStore for PostgresJournal {
             }
             transaction.commit().await?;
             Ok(outcome)
+        })
+        .await
+    }
+
+    /// Rows that another process has locked are skipped: processes share the work.
+    async fn cancel_matching(
+        &self,
+        filter: &Filter,
+        limit: u32,
+        now: u64,
+        margin: Duration,
+    ) -> JournalResult<CancelledMany> {
+        self.run(async {
+            let mut transaction = self.pool.begin().await?;
+            let mut sql: QueryBuilder<Postgres> = QueryBuilder::new(
+                "SELECT request_id, status, next_attempt_at FROM callbacks \
+                 WHERE status IN (0, 1, 6) AND NOT cancel_requested AND ",
+            );
+            push_all(&mut sql, filter, now);
+            sql.push(" ORDER BY request_id LIMIT ")
+                .push_bind(i64::from(limit))
+                .push(" FOR UPDATE SKIP LOCKED");
+            let rows = sql.build().fetch_all(&mut *transaction).await?;
+            let in_flight_until = bigint(now.saturating_add(duration_ms(margin)));
+            let mut many = CancelledMany::default();
+            for row in &rows {
+                let next_attempt_at = row.try_get("next_attempt_at")?;
+                let outcome = CancelOutcome::of(status(row)?, next_attempt_at, in_flight_until);
+                many.add(row.try_get("request_id")?, outcome);
+            }
+            cancel_rows(&mut transaction, many.cancelled.clone(), now).await?;
+            request_rows(&mut transaction, many.requested.clone(), now).await?;
+            transaction.commit().await?;
+            Ok(many)
         })
         .await
     }
@@ -112,11 +139,35 @@ impl ControlStore for PostgresJournal {
     }
 }
 
+async fn cancel_rows(
+    transaction: &mut Transaction<'_, Postgres>,
+    ids: Vec<Uuid>,
+    now: u64,
+) -> Result<(), Error> {
+    let update = sqlx::query(CANCEL)
+        .bind(ids)
+        .bind(CANCELLED)
+        .bind(bigint(now))
+        .bind(code(CallbackStatus::Cancelled));
+    update.execute(&mut **transaction).await.map(drop)
+}
+
+/// They are cancelled when they have to wait again.
+async fn request_rows(
+    transaction: &mut Transaction<'_, Postgres>,
+    ids: Vec<Uuid>,
+    now: u64,
+) -> Result<(), Error> {
+    let update = sqlx::query(REQUEST).bind(ids).bind(bigint(now));
+    update.execute(&mut **transaction).await.map(drop)
+}
+
 fn control_state(row: &PgRow) -> Result<(Uuid, ControlState), Error> {
     let status = status(row)?;
     let cancel_requested: bool = row.try_get("cancel_requested")?;
     let state = ControlState {
         generation: unsigned(row, "generation")?,
+        hold: unsigned(row, "hold")?,
         status,
         cancelled: cancel_requested || status == CallbackStatus::Cancelled,
         discarded: row.try_get("discarded")?,

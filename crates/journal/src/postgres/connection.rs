@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions as _, PgPool};
 
 use super::error::with_timeout;
 use super::hosts::Hosts;
+use super::unreachable::Unreachable;
 use crate::error::{JournalError, JournalResult};
 use crate::hosts::each_server;
 
@@ -36,6 +37,7 @@ const SESSION: [(&str, &str); 4] = [
 pub(crate) struct PostgresJournal {
     pub(super) pool: PgPool,
     hosts: Arc<Hosts>,
+    unreachable: Arc<Unreachable>,
 }
 
 impl fmt::Debug for PostgresJournal {
@@ -62,13 +64,19 @@ impl PostgresJournal {
                 .options(SESSION)
                 .disable_statement_logging())
         };
-        let options: Result<_, String> = each_server(url).into_iter().map(parse).collect();
-        let hosts = Arc::new(Hosts::new(options?));
+        let servers = each_server(url).into_iter().map(parse);
+        let options = servers.collect::<Result<Vec<_>, String>>()?;
+        let unreachable = Arc::new(Unreachable::new(&options));
+        let hosts = Arc::new(Hosts::new(options));
         let pool = PgPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT);
         let pool = hosts.pool(pool).ok_or_else(unusable)?;
-        Ok(Self { pool, hosts })
+        Ok(Self {
+            pool,
+            hosts,
+            unreachable,
+        })
     }
 
     /// Runs a query, within [`QUERY_TIMEOUT`].
@@ -90,6 +98,9 @@ impl PostgresJournal {
             let result = query.await;
             if let Err(error) = &result {
                 better = self.hosts.note(error, &self.pool);
+                if better.is_none() {
+                    better = self.unreachable.reason(error).await;
+                }
             }
             result
         };

@@ -7,15 +7,46 @@ use super::row::{code, storable};
 use crate::column::{bigint, first_id};
 use crate::model::Filter;
 
+/// The answer to the last attempt; the status follows.
+const LAST_HTTP_STATUS: &str = " AND (SELECT last.http_status FROM attempts AS last \
+    WHERE last.request_id = callbacks.request_id \
+    ORDER BY last.generation DESC, last.number DESC, last.started_at DESC LIMIT 1) = ";
+
 /// The stored statuses that match; empty if any status does.
 pub(super) fn statuses(filter: &Filter) -> Vec<CallbackStatus> {
+    let of_death = filter.dead_since.is_some() || filter.dead_until.is_some();
     match filter.status {
+        None if !filter.statuses.is_empty() => {
+            let mut stored: Vec<CallbackStatus> =
+                filter.statuses.iter().copied().flat_map(stored).collect();
+            stored.sort_unstable_by_key(|status| code(*status));
+            stored.dedup();
+            stored
+        }
+        None if of_death => vec![CallbackStatus::Dead, CallbackStatus::Expired],
         Some(CallbackStatus::Delivering) => vec![CallbackStatus::Queued, CallbackStatus::Retrying],
         // Only dead letters have a reason. Given both conditions, the planner underestimates the
         // rows.
         Some(CallbackStatus::Dead) if filter.reason.is_some() => Vec::new(),
         status => status.into_iter().collect(),
     }
+}
+
+/// The statuses that are stored for this one.
+fn stored(status: CallbackStatus) -> Vec<CallbackStatus> {
+    match status {
+        CallbackStatus::Delivering => vec![CallbackStatus::Queued, CallbackStatus::Retrying],
+        status => vec![status],
+    }
+}
+
+/// The statuses as literals, so that the planner can use a partial index.
+fn literals(statuses: impl IntoIterator<Item = CallbackStatus>) -> String {
+    let codes: Vec<String> = statuses
+        .into_iter()
+        .map(|status| code(status).to_string())
+        .collect();
+    codes.join(", ")
 }
 
 /// Pushes all conditions except the status, joined by AND; `true` if there are none.
@@ -27,6 +58,7 @@ pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter,
         ("target", &filter.target),
         ("message_type", &filter.message_type),
         ("reason", &filter.reason),
+        ("deferred_reason", &filter.deferred_reason),
     ];
     for (column, text) in texts {
         if let Some(text) = text {
@@ -44,6 +76,22 @@ pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter,
     if let Some(before) = filter.updated_before {
         sql.push(" AND updated_at < ").push_bind(bigint(before));
     }
+    // A callback's death is the last that is recorded of it.
+    if let Some(since) = filter.dead_since {
+        sql.push(" AND status IN (3, 4) AND updated_at >= ")
+            .push_bind(bigint(since));
+    }
+    if let Some(until) = filter.dead_until {
+        sql.push(" AND status IN (3, 4) AND updated_at < ")
+            .push_bind(bigint(until));
+    }
+    if let Some(status) = filter.http_status {
+        sql.push(LAST_HTTP_STATUS).push_bind(i32::from(status));
+    }
+    if filter.status.is_some() && !filter.statuses.is_empty() {
+        let statuses = literals(filter.statuses.iter().copied().flat_map(stored));
+        sql.push(format_args!(" AND status IN ({statuses})"));
+    }
     if filter.status == Some(CallbackStatus::Delivering) {
         sql.push(" AND next_attempt_at <= ").push_bind(bigint(now));
     }
@@ -55,11 +103,8 @@ pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter,
 /// Pushes the status too: as literals, so that the planner can use a partial index.
 pub(super) fn push_all(sql: &mut QueryBuilder<Postgres>, filter: &Filter, now: u64) {
     push_conditions(sql, filter, now);
-    let codes: Vec<String> = statuses(filter)
-        .into_iter()
-        .map(|status| code(status).to_string())
-        .collect();
-    if !codes.is_empty() {
-        sql.push(format_args!(" AND status IN ({})", codes.join(", ")));
+    let statuses = literals(statuses(filter));
+    if !statuses.is_empty() {
+        sql.push(format_args!(" AND status IN ({statuses})"));
     }
 }

@@ -4,12 +4,13 @@
 //! retention drops a day at once. The merge key decides in the database which of two records wins:
 //! any number of processes write in any order.
 //!
-//! - `connection.rs`: the pool. `hosts.rs`: its servers, of which the primary is used. `schema.rs`, `schema*.sql`: the tables. `partitions.rs`: their days.
+//! - `connection.rs`: the pool. `hosts.rs`: its servers, of which the primary is used.
+//!   `unreachable.rs`: why there is no connection, with host and port. `schema.rs`, `schema*.sql`: the tables. `partitions.rs`: their days.
 //! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
 //!   values.
 //! - `counts.rs`: the unfinished callbacks of each app, kept by triggers of `schema_4.sql`.
-//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`, `lease.rs`,
-//!   `stream.rs`, `unaccounted.rs`: the other concerns, a trait each.
+//! - `cancel.rs`, `replay.rs`, `retry.rs`, `recovery.rs`, `erase.rs`, `idempotency.rs`, `pause.rs`,
+//!   `audit.rs`, `retention.rs`, `lease.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: the other concerns, a trait each.
 //! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
 //!   are refused.
 
@@ -17,6 +18,7 @@ mod audit;
 mod cancel;
 mod connection;
 mod counts;
+mod erase;
 mod error;
 mod filter;
 mod hosts;
@@ -25,12 +27,16 @@ mod lease;
 mod partitions;
 mod pause;
 mod read;
+mod recovery;
 mod replay;
 mod retention;
+mod retry;
 mod row;
 mod schema;
 mod stream;
 mod unaccounted;
+mod unreachable;
+mod waiting;
 mod write;
 
 use async_trait::async_trait;

@@ -1,4 +1,4 @@
-//! Paused callees and targets.
+//! Pauses in force.
 
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;

@@ -1,12 +1,15 @@
 //! Reads callbacks, one by its id or a page: in a few milliseconds among millions.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::connection::PostgresJournal;
 use super::filter::{push_all, push_conditions, statuses};
-use super::row::{self, COLUMNS};
+use super::row::{self, ATTEMPT_COLUMNS, COLUMNS};
 use crate::error::JournalResult;
 use crate::model::{Callback, CallbackPage, Cursor, Filter, MAX_PAGE};
 use crate::store::CallbackStore;
@@ -24,14 +27,12 @@ impl CallbackStore for PostgresJournal {
             let Some(found) = found else {
                 return Ok(None);
             };
-            let attempts = sqlx::query(
-                "SELECT generation, number, run, started_at, duration_ms, outcome, http_status, \
-                 detail FROM attempts WHERE request_id = $1 \
-                 ORDER BY generation, number, started_at, run",
-            )
-            .bind(request_id)
-            .fetch_all(&mut *connection)
-            .await?;
+            let mut sql: QueryBuilder<Postgres> = QueryBuilder::new("SELECT ");
+            sql.push(ATTEMPT_COLUMNS)
+                .push(" FROM attempts WHERE request_id = ")
+                .push_bind(request_id)
+                .push(" ORDER BY generation, number, started_at, run");
+            let attempts = sql.build().fetch_all(&mut *connection).await?;
             let mut callback = row::callback(&found)?;
             callback.attempts = attempts
                 .iter()
@@ -40,6 +41,16 @@ impl CallbackStore for PostgresJournal {
             Ok(Some(callback))
         })
         .await
+    }
+
+    /// Not while a replay has taken it.
+    async fn message(&self, request_id: Uuid) -> JournalResult<Option<Bytes>> {
+        let query = sqlx::query_scalar(
+            "SELECT dead_letter FROM callbacks WHERE request_id = $1 AND replay_taken_at IS NULL",
+        )
+        .bind(request_id);
+        let found: Option<Option<Vec<u8>>> = self.run(query.fetch_optional(&self.pool)).await?;
+        Ok(found.flatten().map(Bytes::from))
     }
 
     async fn list(
@@ -62,6 +73,20 @@ impl CallbackStore for PostgresJournal {
             Ok(CallbackPage { callbacks, next })
         })
         .await
+    }
+
+    async fn last_causes(&self, request_ids: &[Uuid]) -> JournalResult<HashMap<Uuid, String>> {
+        let query = sqlx::query_as(
+            "SELECT DISTINCT ON (request_id) request_id, cause FROM attempts
+             WHERE request_id = ANY($1)
+             ORDER BY request_id, generation DESC, number DESC, started_at DESC",
+        )
+        .bind(request_ids);
+        let found: Vec<(Uuid, Option<String>)> = self.run(query.fetch_all(&self.pool)).await?;
+        let causes = found.into_iter();
+        Ok(causes
+            .filter_map(|(request_id, cause)| Some((request_id, cause?)))
+            .collect())
     }
 
     async fn count(&self, filter: &Filter, now: u64) -> JournalResult<u64> {

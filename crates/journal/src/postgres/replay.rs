@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::connection::PostgresJournal;
 use super::filter::push_all;
-use super::row::{code, unsigned};
+use super::row::{code, status, unsigned};
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::merge::replay_key;
@@ -24,12 +24,16 @@ const NOT_DISCARDED: &str = "NOT discarded";
 const REPLAYABLE: &str = "NOT discarded AND octet_length(dead_letter) >= 0";
 const _: () = assert!(code(CallbackStatus::Dead) == 3 && code(CallbackStatus::Expired) == 4);
 
+/// A delivered callback whose message is kept.
+const DELIVERED: &str = "status = 2";
+const _: () = assert!(code(CallbackStatus::Delivered) == 2);
+
 /// Resets the row for the next generation, requests to cancel included. Keeps the body until the
 /// replay is confirmed, so that a crash can resume it.
 const NEXT_GENERATION: &str = "
 UPDATE callbacks SET generation = $2, progress = $3, updated_at = $4, tiebreak = $5, status = $6,
     reason = NULL, deferred_reason = NULL, next_attempt_at = NULL, cancel_requested = false,
-    cancel_requested_at = NULL, dead_letter_since = NULL, replay_taken_at = $4
+    cancel_requested_at = NULL, dead_letter_since = NULL, replay_taken_at = $4, hold = 0
 WHERE request_id = ANY($1)";
 
 #[async_trait]
@@ -70,8 +74,9 @@ impl ReplayStore for PostgresJournal {
     async fn take_replay(&self, request_id: Uuid, now: u64) -> JournalResult<ReplayOutcome> {
         self.run(async {
             let mut transaction = self.pool.begin().await?;
-            let mut sql: QueryBuilder<Postgres> = QueryBuilder::new("SELECT ");
-            sql.push(DEAD).push(" AND ").push(REPLAYABLE);
+            let mut sql: QueryBuilder<Postgres> = QueryBuilder::new("SELECT status, (");
+            sql.push(DEAD).push(" OR ").push(DELIVERED).push(") AND ");
+            sql.push(REPLAYABLE);
             sql.push(" IS TRUE AS replayable, request_id, generation, dead_letter");
             sql.push(" FROM callbacks WHERE request_id = ")
                 .push_bind(request_id);
@@ -80,7 +85,10 @@ impl ReplayStore for PostgresJournal {
                 return Ok(ReplayOutcome::Unknown);
             };
             if !found.try_get::<bool, _>("replayable")? {
-                return Ok(ReplayOutcome::NotDead);
+                return Ok(match status(&found)? {
+                    CallbackStatus::Delivered => ReplayOutcome::NotKept,
+                    _ => ReplayOutcome::NotDead,
+                });
             }
             let mut replay = replay(&found)?;
             replay.generation = replay.generation.saturating_add(1);
@@ -157,7 +165,12 @@ impl ReplayStore for PostgresJournal {
         self.run(async {
             let mut transaction = self.pool.begin().await?;
             // The time matters only to callbacks that are due, and dead letters are not.
-            let mut sql = dead_letters_sql("request_id", NOT_DISCARDED, filter, limit, 0);
+            let condition = format!("{NOT_DISCARDED} AND {DEAD}");
+            let condition = match wants_delivered(filter) {
+                true => &condition,
+                false => NOT_DISCARDED,
+            };
+            let mut sql = dead_letters_sql("request_id", condition, filter, limit, 0);
             let ids: Vec<Uuid> = sql
                 .build_query_scalar()
                 .fetch_all(&mut *transaction)
@@ -189,13 +202,9 @@ fn dead_letters_sql(
     sql.push(columns)
         .push(" FROM callbacks WHERE ")
         .push(condition);
-    // Only dead letters have a reason. Given both conditions, the planner underestimates the rows.
-    let implied = match filter.status {
-        Some(CallbackStatus::Dead | CallbackStatus::Expired) => true,
-        Some(_) => false,
-        None => filter.reason.is_some(),
-    };
-    if !implied {
+    if wants_delivered(filter) {
+        sql.push(" AND ").push(DELIVERED);
+    } else if !implied(filter) {
         sql.push(" AND ").push(DEAD);
     }
     sql.push(" AND ");
@@ -204,6 +213,22 @@ fn dead_letters_sql(
     sql.push_bind(i64::from(limit));
     sql.push(" FOR UPDATE SKIP LOCKED");
     sql
+}
+
+/// Delivered callbacks are replayed only where the filter asks for them alone.
+fn wants_delivered(filter: &Filter) -> bool {
+    filter.status == Some(CallbackStatus::Delivered)
+        || filter.status.is_none() && filter.statuses == [CallbackStatus::Delivered]
+}
+
+/// Whether the filter itself selects dead letters alone.
+fn implied(filter: &Filter) -> bool {
+    // Only dead letters have a reason. Given both conditions, the planner underestimates the rows.
+    match filter.status {
+        Some(CallbackStatus::Dead | CallbackStatus::Expired) => true,
+        Some(_) => false,
+        None => filter.reason.is_some(),
+    }
 }
 
 /// One statement for each generation; they are few.

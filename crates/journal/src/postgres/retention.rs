@@ -50,13 +50,14 @@ impl RetentionStore for PostgresJournal {
             counts::remove_idle(&self.pool).await?;
             let (dead_letters, bodies) =
                 discard(&self.pool, before(retention.dead_letters), now).await?;
+            let messages = erase_delivered(&self.pool, before(retention.delivered)).await?;
             let audits = delete_audits(&self.pool, before(retention.audits)).await?;
             let idempotency_keys = delete_keys(&self.pool, now).await?;
             let bound = before(retention.callbacks);
             // Late: no later error can lose the number of callbacks removed.
             let (callbacks, more_days) =
                 clear_oldest_day(&self.pool, bound, Remembered::at(now)).await?;
-            let more = more_days || [bodies, audits, idempotency_keys].contains(&STEP);
+            let more = more_days || [bodies, messages, audits, idempotency_keys].contains(&STEP);
             let unfinished = match more {
                 true => 0,
                 false => count_unfinished(&self.pool, bound)
@@ -322,7 +323,7 @@ async fn discard(pool: &PgPool, until: u64, now: u64) -> Result<(u64, u64), Erro
     let mut transaction = pool.begin().await?;
     let rows = sqlx::query(
         "SELECT request_id, discarded FROM callbacks WHERE dead_letter_since <= $1 \
-         LIMIT $2 FOR UPDATE SKIP LOCKED",
+         AND status <> 2 LIMIT $2 FOR UPDATE SKIP LOCKED",
     )
     .bind(bigint(until))
     .bind(bigint(STEP))
@@ -352,6 +353,21 @@ async fn discard(pool: &PgPool, until: u64, now: u64) -> Result<(u64, u64), Erro
     transaction.commit().await?;
     let discarded = u64::try_from(discarded).unwrap_or(u64::MAX);
     Ok((discarded, updated.rows_affected()))
+}
+
+/// Removes messages of delivered callbacks. Returns how many.
+async fn erase_delivered(pool: &PgPool, until: u64) -> Result<u64, Error> {
+    let erased = sqlx::query(
+        "UPDATE callbacks SET dead_letter = NULL, dead_letter_since = NULL \
+         WHERE request_id = ANY(ARRAY( \
+         SELECT request_id FROM callbacks WHERE dead_letter_since <= $1 AND status = 2 \
+         LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    )
+    .bind(bigint(until))
+    .bind(bigint(STEP))
+    .execute(pool)
+    .await?;
+    Ok(erased.rows_affected())
 }
 
 async fn delete_audits(pool: &PgPool, until: u64) -> Result<u64, Error> {

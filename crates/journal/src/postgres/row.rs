@@ -6,13 +6,18 @@ use contract::CallbackStatus;
 use sqlx::postgres::PgRow;
 use sqlx::{Error, Row as _};
 
-use crate::model::{AttemptRecord, Callback, Origin, Unaccounted};
+use crate::model::{AttemptRecord, Callback, Origin, TargetAnswer, Unaccounted};
 
-/// All columns that [`callback`] reads, without the body of a dead letter.
+/// All columns that [`callback`] reads, without the message.
 pub(super) const COLUMNS: &str = "request_id, generation, updated_at, status, reason, \
      deferred_reason, next_attempt_at, cancel_requested, discarded, \
      retention_discarded_at IS NOT NULL AS discarded_by_retention, app_id, caller_no, callee_no, \
-     message_type, callback_url, target, accepted_at, unaccounted_from, unaccounted_at";
+     message_type, callback_url, target, accepted_at, unaccounted_from, unaccounted_at, hold, \
+     dead_letter IS NOT NULL AS has_message";
+
+/// All columns that [`attempt`] reads.
+pub(super) const ATTEMPT_COLUMNS: &str = "generation, number, run, started_at, duration_ms, outcome, \
+     http_status, detail, cause, answer_type, answer";
 
 /// The number of a status in its column; `Delivering` is never stored.
 pub(super) const fn code(status: CallbackStatus) -> i16 {
@@ -63,7 +68,7 @@ pub(super) fn callback(row: &PgRow) -> Result<Callback, Error> {
             caller_no: row.try_get("caller_no")?,
             callee_no: row.try_get("callee_no")?,
             message_type: row.try_get("message_type")?,
-            callback_url: row.try_get("callback_url")?,
+            callback_url: not_erased(row.try_get("callback_url")?),
             target: row.try_get("target")?,
             accepted_at: unsigned(row, "accepted_at")?,
         },
@@ -77,8 +82,15 @@ pub(super) fn callback(row: &PgRow) -> Result<Callback, Error> {
         discarded_by_retention: row.try_get("discarded_by_retention")?,
         updated_at: unsigned(row, "updated_at")?,
         unaccounted: unaccounted(row)?,
+        hold: unsigned(row, "hold")?,
+        has_message: row.try_get("has_message")?,
         attempts: Vec::new(),
     })
+}
+
+/// An erased URL is empty.
+fn not_erased(url: Option<String>) -> Option<String> {
+    url.filter(|url| !url.is_empty())
 }
 
 fn unaccounted(row: &PgRow) -> Result<Option<Unaccounted>, Error> {
@@ -96,6 +108,8 @@ fn unaccounted(row: &PgRow) -> Result<Option<Unaccounted>, Error> {
 pub(super) fn attempt(row: &PgRow) -> Result<AttemptRecord, Error> {
     let run: i64 = row.try_get("run")?;
     let http_status: Option<i32> = row.try_get("http_status")?;
+    let (answer, content_type): (Option<String>, Option<String>) =
+        (row.try_get("answer")?, row.try_get("answer_type")?);
     Ok(AttemptRecord {
         generation: unsigned(row, "generation")?,
         number: unsigned(row, "number")?,
@@ -105,5 +119,7 @@ pub(super) fn attempt(row: &PgRow) -> Result<AttemptRecord, Error> {
         outcome: row.try_get("outcome")?,
         http_status: http_status.and_then(|status| u16::try_from(status).ok()),
         detail: row.try_get("detail")?,
+        cause: row.try_get("cause")?,
+        answer: answer.map(|text| TargetAnswer { content_type, text }),
     })
 }

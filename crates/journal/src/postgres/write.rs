@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use contract::CallbackStatus;
 use sqlx::{Error, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -20,33 +21,53 @@ use crate::store::RecordStore;
 
 /// The state with the greater merge key wins; missing parts of the origin are filled. A row that
 /// would not change is not written.
+///
+/// The message is kept while the callback waits or is dead, whichever record of its generation brought
+/// it (`merge/mod.rs`). Status 2 is delivered, 3 dead, 4 expired, 5 cancelled.
 const CALLBACKS: &str = "
 INSERT INTO callbacks AS old (
     request_id, generation, progress, updated_at, tiebreak, status, reason, deferred_reason,
     next_attempt_at, dead_letter, dead_letter_since, app_id, caller_no, callee_no, message_type,
-    callback_url, target, accepted_at)
+    callback_url, target, accepted_at, hold)
 SELECT * FROM unnest(
     $1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[], $7::text[],
     $8::text[], $9::bigint[], $10::bytea[], $11::bigint[], $12::text[], $13::text[], $14::text[],
-    $15::text[], $16::text[], $17::text[], $18::bigint[])
+    $15::text[], $16::text[], $17::text[], $18::bigint[], $19::bigint[])
 ON CONFLICT (request_id) DO UPDATE SET
     (generation, progress, updated_at, tiebreak, status, reason, deferred_reason, next_attempt_at,
-     dead_letter, dead_letter_since, replay_taken_at, unaccounted_from, unaccounted_at) = (
+     hold, replay_taken_at, unaccounted_from, unaccounted_at) = (
         SELECT winner.* FROM (VALUES
             (excluded.generation, excluded.progress, excluded.updated_at, excluded.tiebreak,
              excluded.status, excluded.reason, excluded.deferred_reason, excluded.next_attempt_at,
-             excluded.dead_letter, excluded.dead_letter_since, NULL::bigint, NULL::smallint,
-             NULL::bigint),
+             excluded.hold, NULL::bigint, NULL::smallint, NULL::bigint),
             (old.generation, old.progress, old.updated_at, old.tiebreak,
              old.status, old.reason, old.deferred_reason, old.next_attempt_at,
-             old.dead_letter, old.dead_letter_since, old.replay_taken_at, old.unaccounted_from,
-             old.unaccounted_at)
+             old.hold, old.replay_taken_at, old.unaccounted_from, old.unaccounted_at)
         ) AS winner (generation, progress, updated_at, tiebreak, status, reason, deferred_reason,
-                     next_attempt_at, dead_letter, dead_letter_since, replay_taken_at,
-                     unaccounted_from, unaccounted_at)
+                     next_attempt_at, hold, replay_taken_at, unaccounted_from, unaccounted_at)
         ORDER BY winner.generation DESC, winner.progress DESC, winner.updated_at DESC,
                  winner.tiebreak DESC
         LIMIT 1),
+    dead_letter = CASE
+        WHEN (excluded.generation, excluded.progress, excluded.updated_at, excluded.tiebreak)
+                > (old.generation, old.progress, old.updated_at, old.tiebreak)
+            THEN CASE WHEN excluded.generation = old.generation AND excluded.status NOT IN (2, 5)
+                THEN coalesce(excluded.dead_letter, old.dead_letter)
+                ELSE excluded.dead_letter END
+        WHEN excluded.generation = old.generation AND old.status NOT IN (2, 5) AND NOT old.discarded
+            THEN coalesce(old.dead_letter, excluded.dead_letter)
+        ELSE old.dead_letter END,
+    dead_letter_since = CASE
+        WHEN (excluded.generation, excluded.progress, excluded.updated_at, excluded.tiebreak)
+                > (old.generation, old.progress, old.updated_at, old.tiebreak)
+            THEN CASE WHEN excluded.generation = old.generation AND excluded.status IN (3, 4)
+                    AND old.dead_letter IS NOT NULL
+                THEN excluded.updated_at
+                ELSE excluded.dead_letter_since END
+        WHEN excluded.generation = old.generation AND old.status IN (3, 4) AND NOT old.discarded
+                AND old.dead_letter IS NULL AND excluded.dead_letter IS NOT NULL
+            THEN old.updated_at
+        ELSE old.dead_letter_since END,
     caller_no = coalesce(old.caller_no, excluded.caller_no),
     callee_no = coalesce(old.callee_no, excluded.callee_no),
     callback_url = coalesce(old.callback_url, excluded.callback_url),
@@ -56,14 +77,24 @@ WHERE (excluded.generation, excluded.progress, excluded.updated_at, excluded.tie
     OR (old.caller_no IS NULL AND excluded.caller_no IS NOT NULL)
     OR (old.callee_no IS NULL AND excluded.callee_no IS NOT NULL)
     OR (old.callback_url IS NULL AND excluded.callback_url IS NOT NULL)
-    OR (old.target = '' AND excluded.target <> '')";
+    OR (old.target = '' AND excluded.target <> '')
+    OR (old.dead_letter IS NULL AND excluded.dead_letter IS NOT NULL
+        AND excluded.generation = old.generation AND old.status NOT IN (2, 5)
+        AND NOT old.discarded)";
+const _: () = assert!(
+    code(CallbackStatus::Delivered) == 2
+        && code(CallbackStatus::Dead) == 3
+        && code(CallbackStatus::Expired) == 4
+        && code(CallbackStatus::Cancelled) == 5
+);
 
 const ATTEMPTS: &str = "
 INSERT INTO attempts (
-    request_id, generation, number, run, started_at, duration_ms, outcome, http_status, detail)
+    request_id, generation, number, run, started_at, duration_ms, outcome, http_status, detail,
+    cause, answer_type, answer)
 SELECT * FROM unnest(
     $1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
-    $8::integer[], $9::text[])
+    $8::integer[], $9::text[], $10::text[], $11::text[], $12::text[])
 ON CONFLICT DO NOTHING";
 
 #[async_trait]
@@ -122,11 +153,8 @@ async fn store_callbacks(
             storable_option(&row.state.deferred_reason)
         }))
         .bind(column(&rows, |row| row.state.next_attempt_at))
-        .bind(column(&rows, |row| row.state.dead_letter.as_deref()))
-        .bind(column(&rows, |row| {
-            let body = row.state.dead_letter.as_ref();
-            body.map(|_| row.state.key.updated_at)
-        }))
+        .bind(column(&rows, |row| row.message.as_deref()))
+        .bind(column(&rows, |row| row.kept_since()))
         .bind(column(&rows, |row| storable(&row.origin.app_id)))
         .bind(column(&rows, |row| storable_option(&row.origin.caller_no)))
         .bind(column(&rows, |row| storable_option(&row.origin.callee_no)))
@@ -136,6 +164,7 @@ async fn store_callbacks(
         }))
         .bind(column(&rows, |row| storable(&row.origin.target)))
         .bind(column(&rows, |row| bigint(row.origin.accepted_at)))
+        .bind(column(&rows, |row| i64::from(row.state.hold)))
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -168,6 +197,14 @@ async fn store_attempts(
         .bind(column(&attempts, |call| storable(&call.outcome)))
         .bind(column(&attempts, |call| call.http_status.map(i32::from)))
         .bind(column(&attempts, |call| storable_option(&call.detail)))
+        .bind(column(&attempts, |call| storable_option(&call.cause)))
+        .bind(column(&attempts, |call| {
+            let answer = call.answer.as_ref()?;
+            answer.content_type.as_deref().map(storable)
+        }))
+        .bind(column(&attempts, |call| {
+            call.answer.as_ref().map(|answer| storable(&answer.text))
+        }))
         .execute(&mut **transaction)
         .await?;
     Ok(())

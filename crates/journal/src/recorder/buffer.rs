@@ -10,10 +10,10 @@ use crate::model::{BatchSpan, Record, RecorderInfo};
 
 /// The maximum number of records in a batch.
 const MAX_BATCH_RECORDS: usize = 256;
-/// The maximum bytes of dead letters in a batch, not counting the last one: brokers limit a
+/// The maximum bytes of messages and answers in a batch, not counting the last one: brokers limit a
 /// message.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
-/// The maximum bytes of dead letters in memory, not counting the last one.
+/// The maximum bytes of messages and answers in memory, not counting the last one.
 const MAX_BUFFERED_BYTES: usize = 64 * 1024 * 1024;
 /// A batch that is not full is sent after this long.
 pub(super) const BATCH_DELAY: Duration = Duration::from_millis(5);
@@ -41,8 +41,21 @@ struct NumberedRecord {
 
 impl BufferedRecord {
     fn bytes(&self) -> usize {
-        let body = self.record.dead_letter.as_ref();
-        body.map_or(0, bytes::Bytes::len)
+        let message = self.record.message.as_ref();
+        let attempted = self.record.attempted.as_ref();
+        let answer = attempted.and_then(|attempt| attempt.answer.as_ref());
+        message.map_or(0, bytes::Bytes::len) + answer.map_or(0, |answer| answer.text.len())
+    }
+
+    /// Leaves out the answer, and the message of a callback that waits: the broker has it. A dead
+    /// letter keeps its message.
+    fn leave_out_what_can_be_missed(&mut self) {
+        if let Some(attempt) = &mut self.record.attempted {
+            attempt.answer = None;
+        }
+        if !self.record.state.is_dead_letter() {
+            self.record.message = None;
+        }
     }
 }
 
@@ -140,9 +153,17 @@ impl RecordBuffer {
 
     /// Adds a record, handed over `now` (Unix ms). Returns whether the task that waits for a batch
     /// must be woken.
-    pub(super) fn push(&mut self, record: BufferedRecord, now: u64) -> Result<bool, RecordDropped> {
+    pub(super) fn push(
+        &mut self,
+        mut record: BufferedRecord,
+        now: u64,
+    ) -> Result<bool, RecordDropped> {
         let in_flight: usize = self.in_flight.iter().map(|batch| batch.bytes).sum();
-        let too_large = record.bytes() > 0 && self.bytes + in_flight >= MAX_BUFFERED_BYTES;
+        let full = self.bytes + in_flight >= MAX_BUFFERED_BYTES;
+        if full {
+            record.leave_out_what_can_be_missed();
+        }
+        let too_large = full && record.bytes() > 0;
         if self.closed || too_large || self.len() >= self.capacity {
             self.numbering.skip(now);
             return Err(RecordDropped);

@@ -139,7 +139,8 @@ pub(super) fn record() -> Record {
         at: 1,
         state: RecordedState::Queued { not_before: None },
         attempted: None,
-        dead_letter: None,
+        hold: 0,
+        message: None,
     }
 }
 

@@ -206,7 +206,8 @@ impl Simulation {
             at: self.now,
             state: RecordedState::Queued { not_before: None },
             attempted: None,
-            dead_letter: None,
+            hold: 0,
+            message: None,
         };
         let buffered = BufferedRecord {
             record,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::fixture::{SinkBehavior, TIMEOUT, TestSink, eventually, id, record};
 use super::*;
-use crate::model::{RecorderState, generated_at};
+use crate::model::{RecordedState, RecorderState, generated_at};
 
 fn broken() -> (Arc<TestSink>, Recorder) {
     let memory = TestSink::new(SinkBehavior::Fails);
@@ -91,7 +91,8 @@ async fn a_flood_of_bodies_is_bounded_and_batches_stay_small() {
     let body = bytes::Bytes::from(vec![b'x'; 256 * 1024]);
     for _ in 0..300 {
         let mut record = record();
-        record.dead_letter = Some(body.clone());
+        record.state = RecordedState::Expired; // Its message is never left out.
+        record.message = Some(body.clone());
         recorder.record(record);
     }
     // 64 MiB are 256 of them; records without a body still fit.

@@ -2,8 +2,8 @@
 
 use crate::error::JournalError;
 
-/// Converts the error of one piece of work.
-pub(super) fn classify(error: &rusqlite::Error) -> JournalError {
+/// Converts the error of one piece of work on this file.
+pub(super) fn classify(error: &rusqlite::Error, file: &str) -> JournalError {
     use rusqlite::ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
     let by_data = matches!(
         error.sqlite_error_code(),
@@ -12,10 +12,23 @@ pub(super) fn classify(error: &rusqlite::Error) -> JournalError {
     if by_data {
         return JournalError::Refused(error.to_string());
     }
-    unavailable(error)
+    unavailable(error, file)
 }
 
 /// Converts the error of a transaction.
-pub(super) fn unavailable(error: &rusqlite::Error) -> JournalError {
-    JournalError::Unavailable(error.to_string())
+pub(super) fn unavailable(error: &rusqlite::Error, file: &str) -> JournalError {
+    JournalError::Unavailable(format!("{error} ({file})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_with_the_file() {
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        let error = rusqlite::Error::SqliteFailure(full, None);
+        let found = classify(&error, "/data/journal.db").to_string();
+        assert!(found.ends_with("full (/data/journal.db)"), "{found}");
+    }
 }

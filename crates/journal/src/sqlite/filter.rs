@@ -15,6 +15,11 @@ const UNFINISHED: &str = "status IN ('queued', 'retrying')";
 /// Exactly the condition of the index `callbacks_unaccounted`.
 const UNACCOUNTED: &str = "status = 'unaccounted'";
 
+/// The answer to the last attempt.
+const LAST_HTTP_STATUS: &str = "(SELECT http_status FROM attempts
+    WHERE attempts.request_id = callbacks.request_id
+    ORDER BY attempts.generation DESC, number DESC, started_at DESC LIMIT 1) = ?";
+
 /// SQL after `FROM`, with its values.
 #[derive(Clone)]
 pub(super) struct FilterSql {
@@ -39,6 +44,7 @@ impl FilterSql {
             ("target = ?", &filter.target),
             ("message_type = ?", &filter.message_type),
             ("reason = ?", &filter.reason),
+            ("deferred_reason = ?", &filter.deferred_reason),
         ] {
             if let Some(wanted) = wanted {
                 condition.and(column, Value::Text(wanted.clone()));
@@ -52,6 +58,22 @@ impl FilterSql {
         }
         if let Some(before) = filter.updated_before {
             condition.and("updated_at < ?", Value::Integer(bigint(before)));
+        }
+        // A callback's death is the last that is recorded of it.
+        for (column, wanted) in [
+            ("updated_at >= ?", filter.dead_since),
+            ("updated_at < ?", filter.dead_until),
+        ] {
+            if let Some(at) = wanted {
+                condition.and_plain("status IN ('dead', 'expired')");
+                condition.and(column, Value::Integer(bigint(at)));
+            }
+        }
+        if let Some(status) = filter.http_status {
+            condition.and(LAST_HTTP_STATUS, Value::Integer(i64::from(status)));
+        }
+        if !filter.statuses.is_empty() {
+            condition.and_plain(&one_of(&filter.statuses));
         }
         condition
     }
@@ -92,6 +114,10 @@ impl FilterSql {
         condition.and_not_discarded(filter);
         let by_status = by_status(filter);
         match filter.status {
+            None if waits_alone(&filter.statuses) => {
+                condition.and_plain(UNFINISHED);
+                condition.index = Some("callbacks_unfinished").filter(|_| !by_status);
+            }
             None => {}
             Some(CallbackStatus::Delivering) => {
                 condition.and_plain(UNFINISHED);
@@ -145,6 +171,43 @@ impl FilterSql {
         stored.map(part).collect()
     }
 
+    /// The callbacks of the filter that wait, in parts as in [`Self::parts`].
+    pub(super) fn waiting(filter: &Filter, now: u64) -> Vec<Self> {
+        let mut condition = Self::of(filter);
+        condition.and_plain(UNFINISHED);
+        match filter.status {
+            None => {}
+            Some(CallbackStatus::Delivering) => {
+                condition.and("next_attempt_at <= ?", Value::Integer(bigint(now)));
+            }
+            Some(status) => condition.and_status(status),
+        }
+        if by_status(filter) {
+            return condition.split(&[CallbackStatus::Queued, CallbackStatus::Retrying]);
+        }
+        condition.index = Some("callbacks_unfinished");
+        vec![condition]
+    }
+
+    /// The delivered callbacks of the filter.
+    pub(super) fn delivered(filter: &Filter) -> Vec<Self> {
+        let mut condition = Self::of(filter);
+        condition.and_not_discarded(filter);
+        condition.and_status(CallbackStatus::Delivered);
+        vec![condition]
+    }
+
+    /// The unaccounted callbacks of the filter.
+    pub(super) fn unaccounted(filter: &Filter) -> Self {
+        let mut condition = Self::of(filter);
+        condition.and_plain(UNACCOUNTED);
+        if let Some(status) = filter.status {
+            condition.and_status(status);
+        }
+        condition.index = Some("callbacks_unaccounted").filter(|_| !by_status(filter));
+        condition
+    }
+
     /// The dead letters of the filter that are not discarded, in parts as in [`Self::parts`].
     pub(super) fn dead(filter: &Filter) -> Vec<Self> {
         let mut condition = Self::of(filter);
@@ -163,6 +226,20 @@ impl FilterSql {
 /// Whether the filter uses an index with the status before the id.
 fn by_status(filter: &Filter) -> bool {
     filter.callee_no.is_some() || filter.target.is_some()
+}
+
+fn waits_alone(statuses: &[CallbackStatus]) -> bool {
+    !statuses.is_empty() && statuses.iter().all(|status| status.is_unfinished())
+}
+
+/// Stored statuses. No name has a quote.
+fn one_of(statuses: &[CallbackStatus]) -> String {
+    let names = statuses.iter().flat_map(|status| match status {
+        CallbackStatus::Delivering => vec![CallbackStatus::Queued, CallbackStatus::Retrying],
+        status => vec![*status],
+    });
+    let names: Vec<String> = names.map(|name| format!("'{}'", name.as_str())).collect();
+    format!("status IN ({})", names.join(", "))
 }
 
 /// An id as it is stored.

@@ -5,8 +5,8 @@
 //! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
 //!   values.
 //! - `counts.rs`: the unfinished callbacks of each app, kept by the writer.
-//! - `cancel.rs`, `replay.rs`, `idempotency.rs`, `pause.rs`, `audit.rs`, `retention.rs`, `lease.rs`,
-//!   `stream.rs`, `unaccounted.rs`: the other concerns, a trait each.
+//! - `cancel.rs`, `replay.rs`, `retry.rs`, `recovery.rs`, `erase.rs`, `idempotency.rs`, `pause.rs`,
+//!   `audit.rs`, `retention.rs`, `lease.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: the other concerns, a trait each.
 //! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
 //!   are refused.
 
@@ -14,18 +14,22 @@ mod audit;
 mod cancel;
 mod connection;
 mod counts;
+mod erase;
 mod error;
 mod filter;
 mod idempotency;
 mod lease;
 mod pause;
 mod read;
+mod recovery;
 mod replay;
 mod retention;
+mod retry;
 mod row;
 mod schema;
 mod stream;
 mod unaccounted;
+mod waiting;
 mod worker;
 mod write;
 

@@ -1,13 +1,16 @@
 //! Reads callbacks, one by its id or a page.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use uuid::Uuid;
 
 use super::connection::SqliteJournal;
 use super::filter::{FilterSql, blob};
-use super::row::{self, COLUMNS};
+use super::row::{self, ATTEMPT_COLUMNS, COLUMNS};
 use crate::error::JournalResult;
 use crate::model::{Callback, CallbackPage, Cursor, Filter, MAX_PAGE};
 use crate::store::CallbackStore;
@@ -24,16 +27,30 @@ impl CallbackStore for SqliteJournal {
             let Some(mut callback) = found else {
                 return Ok(None);
             };
-            let mut statement = conn.prepare_cached(
-                "SELECT generation, number, run, started_at, duration_ms, outcome, http_status,
-                 detail FROM attempts WHERE request_id = ?1
-                 ORDER BY generation, number, started_at, run",
-            )?;
+            let sql = format!(
+                "SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE request_id = ?1
+                 ORDER BY generation, number, started_at, run"
+            );
+            let mut statement = conn.prepare_cached(&sql)?;
             let attempts = statement.query_map([request_id.as_bytes()], row::attempt)?;
             callback.attempts = attempts.collect::<rusqlite::Result<_>>()?;
             Ok(Some(callback))
         };
         self.reader.run(work).await
+    }
+
+    /// Not while a replay has taken it.
+    async fn message(&self, request_id: Uuid) -> JournalResult<Option<Bytes>> {
+        let select = move |conn: &Connection| {
+            conn.prepare_cached(
+                "SELECT dead_letter FROM callbacks
+                 WHERE request_id = ?1 AND replay_taken_at IS NULL",
+            )?
+            .query_row([request_id.as_bytes()], |row| row.get(0))
+            .optional()
+        };
+        let found: Option<Option<Vec<u8>>> = self.reader.run(select).await?;
+        Ok(found.flatten().map(Bytes::from))
     }
 
     async fn list(
@@ -70,6 +87,24 @@ impl CallbackStore for SqliteJournal {
             let last = callbacks.last().filter(|_| more);
             let next = last.map(|callback| Cursor(callback.origin.request_id));
             Ok(CallbackPage { callbacks, next })
+        };
+        self.lister.run(work).await
+    }
+
+    async fn last_causes(&self, request_ids: &[Uuid]) -> JournalResult<HashMap<Uuid, String>> {
+        let request_ids = request_ids.to_vec();
+        let work = move |conn: &Connection| {
+            let mut statement = conn.prepare_cached(
+                "SELECT cause FROM attempts WHERE request_id = ?1
+                 ORDER BY generation DESC, number DESC, started_at DESC LIMIT 1",
+            )?;
+            let mut causes = HashMap::new();
+            for request_id in request_ids {
+                let found = statement.query_row([request_id.as_bytes()], |row| row.get(0));
+                let found: Option<Option<String>> = found.optional()?;
+                causes.extend(found.flatten().map(|cause| (request_id, cause)));
+            }
+            Ok(causes)
         };
         self.lister.run(work).await
     }

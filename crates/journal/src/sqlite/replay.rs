@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::connection::SqliteJournal;
 use super::counts::{CountChanges, Counted};
 use super::filter::{DEAD, FilterSql};
-use super::row::id;
+use super::row::{id, status};
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::merge::replay_key;
@@ -50,7 +50,11 @@ impl ReplayStore for SqliteJournal {
         let filter = filter.clone();
         let work = move |conn: &Connection| {
             let with_body = "AND dead_letter IS NOT NULL";
-            let ids = dead_letters(conn, &filter, with_body, limit.min(MAX_STEP))?;
+            let parts = match wants_delivered(&filter) {
+                true => FilterSql::delivered(&filter),
+                false => FilterSql::dead(&filter),
+            };
+            let ids = select_ids(conn, parts, with_body, limit.min(MAX_STEP))?;
             let mut replays = Vec::with_capacity(ids.len());
             let mut bytes = 0;
             for request_id in ids {
@@ -74,12 +78,13 @@ impl ReplayStore for SqliteJournal {
                 return Ok(ReplayOutcome::Replay(replay));
             }
             let known = conn
-                .prepare_cached("SELECT 1 FROM callbacks WHERE request_id = ?1")?
-                .exists([request_id.as_bytes()])?;
-            Ok(if known {
-                ReplayOutcome::NotDead
-            } else {
-                ReplayOutcome::Unknown
+                .prepare_cached("SELECT status FROM callbacks WHERE request_id = ?1")?
+                .query_row([request_id.as_bytes()], |row| status(row, 0))
+                .optional()?;
+            Ok(match known {
+                Some(CallbackStatus::Delivered) => ReplayOutcome::NotKept,
+                Some(_) => ReplayOutcome::NotDead,
+                None => ReplayOutcome::Unknown,
             })
         };
         self.writer.run(work).await
@@ -130,7 +135,7 @@ impl ReplayStore for SqliteJournal {
     async fn discard(&self, filter: &Filter, limit: u32) -> JournalResult<u64> {
         let filter = filter.clone();
         let work = move |conn: &Connection| {
-            let ids = dead_letters(conn, &filter, "", limit.min(MAX_STEP))?;
+            let ids = select_ids(conn, FilterSql::dead(&filter), "", limit.min(MAX_STEP))?;
             for request_id in &ids {
                 discard_one(conn, *request_id)?;
             }
@@ -165,7 +170,7 @@ fn start(conn: &Connection, replay: &Replay, now: u64) -> rusqlite::Result<()> {
         "UPDATE callbacks SET status = 'queued', generation = ?2, progress = ?3,
          updated_at = ?4, tiebreak = ?5, reason = NULL, deferred_reason = NULL,
          next_attempt_at = NULL, cancel_requested = 0, cancel_requested_at = NULL,
-         dead_letter_since = NULL, replay_taken_at = ?4 WHERE request_id = ?1
+         dead_letter_since = NULL, replay_taken_at = ?4, hold = 0 WHERE request_id = ?1
          RETURNING app_id",
     )?;
     let values = params![
@@ -179,21 +184,27 @@ fn start(conn: &Connection, replay: &Replay, now: u64) -> rusqlite::Result<()> {
     let mut counts = CountChanges::default();
     counts.add(
         &app_id,
-        Counted::NOT, // It was dead.
+        Counted::NOT, // It was dead, or delivered.
         Counted::of(CallbackStatus::Queued, None),
     );
     counts.store(conn)
 }
 
-/// At most `limit` dead letters that match, oldest first.
-fn dead_letters(
+/// Delivered callbacks are replayed only where the filter asks for them alone.
+fn wants_delivered(filter: &Filter) -> bool {
+    filter.status == Some(CallbackStatus::Delivered)
+        || filter.status.is_none() && filter.statuses == [CallbackStatus::Delivered]
+}
+
+/// At most `limit` callbacks that match, oldest first.
+fn select_ids(
     conn: &Connection,
-    filter: &Filter,
+    parts: Vec<FilterSql>,
     extra_condition: &str,
     limit: u32,
 ) -> rusqlite::Result<Vec<Uuid>> {
     let mut ids = Vec::new();
-    for mut part in FilterSql::dead(filter) {
+    for mut part in parts {
         part.values.push(Value::Integer(i64::from(limit)));
         let sql = format!(
             "SELECT request_id FROM {} {extra_condition} ORDER BY request_id LIMIT ?",
@@ -213,7 +224,7 @@ fn dead_letters(
 fn take(conn: &Connection, request_id: Uuid, now: u64) -> rusqlite::Result<Option<Replay>> {
     let sql = format!(
         "SELECT request_id, generation, dead_letter FROM callbacks
-         WHERE request_id = ?1 AND {DEAD} AND dead_letter IS NOT NULL"
+         WHERE request_id = ?1 AND ({DEAD} OR status = 'delivered') AND dead_letter IS NOT NULL"
     );
     let found = conn
         .prepare_cached(&sql)?

@@ -48,6 +48,9 @@ impl RetentionStore for SqliteJournal {
         let remembered = Remembered::at(now);
         let work = move |conn: &Connection| discard(conn, until, now);
         let (letters, bodies) = self.writer.run(work).await?;
+        let until = before(retention.delivered);
+        let work = move |conn: &Connection| erase_delivered(conn, until);
+        let messages = self.writer.run(work).await?;
         // The search passes those that are kept: no writer waits for it.
         let select = move |conn: &Connection| find_removable(conn, bound, remembered);
         let expired = self.lister.run(select).await?;
@@ -57,7 +60,7 @@ impl RetentionStore for SqliteJournal {
             let audits = delete_audits(conn, before(retention.audits))?;
             let keys = delete_keys(conn, now.saturating_sub(KEY_TTL_MS))?;
             let step = usize::try_from(STEP).unwrap_or(usize::MAX);
-            let more = [expired.len(), bodies, audits, keys].contains(&step);
+            let more = [expired.len(), bodies, messages, audits, keys].contains(&step);
             let [callbacks, dead_letters, audits, idempotency_keys] =
                 [callbacks, letters, audits, keys]
                     .map(|rows| u64::try_from(rows).unwrap_or(u64::MAX));
@@ -120,7 +123,7 @@ fn delete_callbacks(
 fn discard(conn: &Connection, until: u64, now: u64) -> rusqlite::Result<(usize, usize)> {
     let mut select = conn.prepare_cached(
         "SELECT request_id, discarded FROM callbacks WHERE dead_letter_since <= ?1
-         ORDER BY dead_letter_since LIMIT ?2",
+         AND status <> 'delivered' ORDER BY dead_letter_since LIMIT ?2",
     )?;
     let found = select.query_map(params![bigint(until), STEP], |row| {
         Ok((id(row, 0)?, row.get(1)?))
@@ -140,6 +143,17 @@ fn discard(conn: &Connection, until: u64, now: u64) -> rusqlite::Result<(usize, 
         audit::append_part(conn, &entry, &retention_operation(now))?;
     }
     Ok((discarded, expired.len()))
+}
+
+/// Removes messages of delivered callbacks. Returns how many.
+fn erase_delivered(conn: &Connection, until: u64) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "UPDATE callbacks SET dead_letter = NULL, dead_letter_since = NULL
+         WHERE request_id IN (
+             SELECT request_id FROM callbacks WHERE dead_letter_since <= ?1
+             AND status = 'delivered' ORDER BY dead_letter_since LIMIT ?2)",
+    )?
+    .execute(params![bigint(until), STEP])
 }
 
 fn delete_audits(conn: &Connection, until: u64) -> rusqlite::Result<usize> {

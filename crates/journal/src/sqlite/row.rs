@@ -5,14 +5,19 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use uuid::Uuid;
 
-use crate::model::{AttemptRecord, Callback, Origin, Unaccounted};
+use crate::model::{AttemptRecord, Callback, Origin, TargetAnswer, Unaccounted};
 
-/// The columns that [`callback`] reads, in its order, without the body of a dead letter.
+/// The columns that [`callback`] reads, in its order, without the message.
 pub(super) const COLUMNS: &str = "
     request_id, app_id, caller_no, callee_no, message_type, callback_url, target, accepted_at,
     generation, updated_at, status, reason, deferred_reason, next_attempt_at, cancel_requested,
     discarded, CASE WHEN discarded THEN retention_discarded_at IS NOT NULL ELSE 0 END,
-    unaccounted_from, unaccounted_at";
+    unaccounted_from, unaccounted_at, hold, dead_letter IS NOT NULL";
+
+/// The columns that [`attempt`] reads, in its order.
+pub(super) const ATTEMPT_COLUMNS: &str =
+    "generation, number, run, started_at, duration_ms, outcome,
+    http_status, detail, cause, answer_type, answer";
 
 pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
     let next_attempt_at: Option<i64> = row.get(13)?;
@@ -23,7 +28,7 @@ pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
             caller_no: row.get(2)?,
             callee_no: row.get(3)?,
             message_type: row.get(4)?,
-            callback_url: row.get(5)?,
+            callback_url: not_erased(row.get(5)?),
             target: row.get(6)?,
             accepted_at: unsigned(row, 7)?,
         },
@@ -37,12 +42,20 @@ pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
         discarded: row.get(15)?,
         discarded_by_retention: row.get(16)?,
         unaccounted: unaccounted(row, 17)?,
+        hold: row.get(19)?,
+        has_message: row.get(20)?,
         attempts: Vec::new(),
     })
 }
 
+/// An erased URL is empty.
+fn not_erased(url: Option<String>) -> Option<String> {
+    url.filter(|url| !url.is_empty())
+}
+
 pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
     let run: i64 = row.get(2)?;
+    let (content_type, answer): (Option<String>, Option<String>) = (row.get(9)?, row.get(10)?);
     Ok(AttemptRecord {
         generation: row.get(0)?,
         number: row.get(1)?,
@@ -52,6 +65,8 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
         outcome: row.get(5)?,
         http_status: row.get(6)?,
         detail: row.get(7)?,
+        cause: row.get(8)?,
+        answer: answer.map(|text| TargetAnswer { content_type, text }),
     })
 }
 

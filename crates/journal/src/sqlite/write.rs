@@ -15,13 +15,15 @@ use crate::model::{AttemptRecord, BatchSpan, Record};
 use crate::store::RecordStore;
 
 /// Inserts a row, or replaces it if the merge key is greater. A record that wins over a taken
-/// replay proves that the replay was published.
+/// replay proves that the replay was published. The message is kept while the callback waits or is
+/// dead, whichever record of its generation brought it (`merge/mod.rs`).
 const CALLBACK: &str = "
     INSERT INTO callbacks (
         request_id, app_id, caller_no, callee_no, message_type, callback_url, target, accepted_at,
         generation, progress, updated_at, tiebreak, status, reason, deferred_reason,
-        next_attempt_at, dead_letter_since, dead_letter
-    ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+        next_attempt_at, dead_letter_since, dead_letter, hold
+    ) VALUES (
+        ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
     ON CONFLICT (request_id) DO UPDATE SET
         caller_no = coalesce(caller_no, excluded.caller_no),
         callee_no = coalesce(callee_no, excluded.callee_no),
@@ -38,8 +40,16 @@ const CALLBACK: &str = "
         replay_taken_at = NULL,
         unaccounted_from = NULL,
         unaccounted_at = NULL,
-        dead_letter_since = excluded.dead_letter_since,
-        dead_letter = excluded.dead_letter
+        hold = excluded.hold,
+        dead_letter_since = CASE
+            WHEN excluded.generation = generation AND excluded.status IN ('dead', 'expired')
+                AND dead_letter IS NOT NULL THEN excluded.updated_at
+            ELSE excluded.dead_letter_since END,
+        dead_letter = CASE
+            WHEN excluded.generation = generation
+                AND excluded.status NOT IN ('delivered', 'cancelled')
+                THEN coalesce(excluded.dead_letter, dead_letter)
+            ELSE excluded.dead_letter END
     WHERE (excluded.generation, excluded.progress, excluded.updated_at, excluded.tiebreak)
         > (generation, progress, updated_at, tiebreak)";
 
@@ -56,10 +66,19 @@ const ORIGIN: &str = "
         OR (callback_url IS NULL AND ?4 IS NOT NULL)
         OR (target = '' AND ?5 <> ''))";
 
+/// Fills the missing message of a row by that of a record that did not win.
+const MESSAGE: &str = "
+    UPDATE callbacks SET
+        dead_letter = ?2,
+        dead_letter_since = CASE WHEN status IN ('dead', 'expired') THEN updated_at END
+    WHERE request_id = ?1 AND generation = ?3 AND dead_letter IS NULL AND discarded = 0
+        AND status NOT IN ('delivered', 'cancelled')";
+
 const ATTEMPT: &str = "
     INSERT INTO attempts (
-        request_id, generation, number, run, started_at, duration_ms, outcome, http_status, detail
-    ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        request_id, generation, number, run, started_at, duration_ms, outcome, http_status, detail,
+        cause, answer_type, answer
+    ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
     ON CONFLICT DO NOTHING";
 
 #[async_trait]
@@ -83,11 +102,13 @@ impl RecordStore for SqliteJournal {
                     }
                 } else {
                     fill_origin(conn, row)?;
+                    fill_message(conn, row)?;
                 }
             }
             counts.store(conn)?;
             let mut statement = conn.prepare_cached(ATTEMPT)?;
             for (request_id, attempt) in &attempts {
+                let answer = attempt.answer.as_ref();
                 statement.execute(params![
                     request_id.as_bytes(),
                     attempt.generation,
@@ -98,6 +119,9 @@ impl RecordStore for SqliteJournal {
                     attempt.outcome,
                     attempt.http_status,
                     attempt.detail,
+                    attempt.cause,
+                    answer.and_then(|answer| answer.content_type.as_deref()),
+                    answer.map(|answer| answer.text.as_str()),
                 ])?;
             }
             store_spans(conn, &spans)
@@ -119,8 +143,11 @@ fn counted(conn: &Connection, request_id: Uuid) -> rusqlite::Result<Option<(Stri
 
 /// Returns whether the row was inserted or replaced.
 fn upsert(conn: &Connection, row: &CallbackRow) -> rusqlite::Result<bool> {
-    let CallbackRow { origin, state } = row;
-    let dead_letter = state.dead_letter.as_deref();
+    let CallbackRow {
+        origin,
+        state,
+        message,
+    } = row;
     let changed = conn.prepare_cached(CALLBACK)?.execute(params![
         origin.request_id.as_bytes(),
         origin.app_id,
@@ -138,10 +165,23 @@ fn upsert(conn: &Connection, row: &CallbackRow) -> rusqlite::Result<bool> {
         state.reason,
         state.deferred_reason,
         state.next_attempt_at,
-        dead_letter.map(|_| state.key.updated_at),
-        dead_letter,
+        row.kept_since(),
+        message.as_deref(),
+        state.hold,
     ])?;
     Ok(changed > 0)
+}
+
+fn fill_message(conn: &Connection, row: &CallbackRow) -> rusqlite::Result<()> {
+    let Some(message) = &row.message else {
+        return Ok(());
+    };
+    let filled = conn.prepare_cached(MESSAGE)?.execute(params![
+        row.origin.request_id.as_bytes(),
+        &message[..],
+        row.state.key.generation,
+    ]);
+    filled.map(drop)
 }
 
 fn fill_origin(conn: &Connection, row: &CallbackRow) -> rusqlite::Result<()> {

@@ -8,25 +8,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{AdminDependencies, AdminMetrics};
+use admin::cli::host_name;
+use admin::{AdminDependencies, AdminMetrics, ControlPlane, DoctorSources};
 use broker::Broker;
 use delivery::auth::{AuthMode, CallerRegistry};
 use delivery::{AddressRule, CalleeRegistry, Guards};
-use dispatcher::{Dispatcher, DispatcherMetrics, PauseRegistry, PolicyHandle};
-use ingress::{IngressDependencies, IngressMetrics};
-use journal::{JournalHandle, Retention};
+use dispatcher::{CertificateExpiries, Dispatcher, DispatcherMetrics, PauseRegistry, PolicyHandle};
+use ingress::{IngressDependencies, IngressMetrics, IsHeld};
+use journal::{JournalHandle, Pause, PauseKind, Retention};
 use runtime::http::{HealthPages, HttpLimits};
 use runtime::reload::Commit;
 use runtime::{
     ConfigError, Health, Loaded, MetricsRegistry, Reload, ReloadMetrics, Reloadable, open_files,
     shutdown,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::broker::open as open_broker;
 use super::broker_watch::{BrokerMetrics, NeededConnections, watch};
 use super::config_check::{ValidatedConfig, caller_registry, journal_location};
 use super::health_server::HealthServer;
+use super::process::{ProcessState, follow_commands, section_hashes};
 use super::role::ProcessRole;
 use super::settings::Settings;
 use crate::error::CommandError;
@@ -53,12 +56,17 @@ pub(crate) struct App {
     callers: Reloadable<CallerRegistry>,
     /// Taken by [`App::follow_settings`].
     reload: Option<Reload<Settings>>,
+    /// Of callees; `None` until there is a dispatcher.
+    certificates: Option<CertificateExpiries>,
     /// What the address guards allow in addition to the settings.
     allow: Vec<AddressRule>,
     pub(crate) broker: Broker,
     recording: Option<Recording>,
     unaccounted_after: Option<Duration>,
     pauses: PauseRegistry,
+    /// What this process answers to others.
+    process: Arc<ProcessState>,
+    control: ControlPlane,
     metrics: MetricsRegistry,
     /// The bounds of all listeners.
     http: HttpLimits,
@@ -128,17 +136,34 @@ impl App {
         let journal = recording
             .as_ref()
             .map(|recording| recording.handle.journal.clone());
+        let pauses = PauseRegistry::new(journal, settings.auto_pause.clone());
+        let process = ProcessState::new(role, settings, reload.handle());
+        let is_shared = settings.broker.data_dir.is_none();
+        let responder = Arc::clone(&process);
+        let control = ControlPlane::start(&broker, is_shared, responder, &stop);
+        follow_commands(&control, pauses.clone(), reload.handle(), &stop);
+        tokio::spawn(pauses.clone().run(stop.clone()));
+        let switches = [
+            (PauseKind::Intake, pauses.intake()),
+            (PauseKind::Deliveries, pauses.deliveries()),
+        ];
+        for (kind, stopped) in switches {
+            tokio::spawn(show_switch(kind, stopped, Arc::clone(&health)));
+        }
         let mut app = Self {
             role,
             guards: Reloadable::new(config.guards(&additions.allow)),
             callees: Reloadable::new(config.callees),
             callers: Reloadable::new(callers),
+            certificates: None,
             reload: Some(reload),
             allow: additions.allow,
             broker,
             recording,
             unaccounted_after: config.unaccounted_after,
-            pauses: PauseRegistry::new(journal, settings.auto_pause.clone()),
+            pauses,
+            process,
+            control,
             metrics,
             http,
             health,
@@ -157,6 +182,11 @@ impl App {
                 Ok(Box::new(move || callers.set(new)))
             });
         }
+        let process = Arc::clone(&self.process);
+        self.subscribe(move |settings| {
+            let (process, hashes) = (Arc::clone(&process), section_hashes(settings));
+            Ok(Box::new(move || process.settings_changed(hashes)))
+        });
         let (callees, guards) = (self.callees.clone(), self.guards.clone());
         let allow = self.allow.clone();
         self.subscribe(move |settings| {
@@ -184,6 +214,9 @@ impl App {
             pauses: self.pauses.clone(),
         };
         let dispatcher = Dispatcher::new(&settings.policy(), dependencies)?;
+        self.process
+            .dispatches(dispatcher.target_stats(), dispatcher.held());
+        self.certificates = Some(dispatcher.policy().certificates());
         self.watch_policy(dispatcher.policy());
         Ok(dispatcher)
     }
@@ -227,11 +260,14 @@ impl App {
             callees: self.callees.clone(),
             guards: self.guards.clone(),
             metrics: Arc::new(self.metrics.add(IngressMetrics::register)),
+            traffic: self.process.traffic.clone(),
             http: self.http.clone(),
             health: Arc::clone(&self.health),
             journal: self.journal().cloned(),
             max_journal_backlog: settings.journal.max_backlog,
             publish_timeout: settings.broker.publish_timeout,
+            intake: self.pauses.intake(),
+            is_held: self.is_held(),
         };
         let (address, serving) =
             ingress::serve(&settings.ingress, dependencies, self.stop.clone())?;
@@ -241,15 +277,11 @@ impl App {
         })
     }
 
-    /// Opens the operators' API, which shows the targets of this dispatcher.
+    /// Opens the operators' API.
     ///
     /// # Errors
     /// When the port is in use, or others could reach the API without a token.
-    pub(crate) fn serve_admin(
-        &self,
-        settings: &Settings,
-        dispatcher: &Dispatcher,
-    ) -> Result<Listener, CommandError> {
+    pub(crate) fn serve_admin(&self, settings: &Settings) -> Result<Listener, CommandError> {
         let dependencies = AdminDependencies {
             broker: self.broker.clone(),
             journal: self.journal().map(|handle| handle.journal.clone()),
@@ -257,7 +289,15 @@ impl App {
             retention: settings.journal.retention,
             dead_letter_retention: settings.dead_letter_retention(),
             pauses: self.pauses.clone(),
-            targets: dispatcher.target_stats(),
+            control: self.control.clone(),
+            has_ingress: self.role.has_ingress(),
+            doctor: DoctorSources {
+                process: format!("{}@{}:{}", self.role, host_name(), std::process::id()),
+                health: Arc::clone(&self.health),
+                dispatches: self.role.dispatches(),
+                certificates: self.certificates.clone(),
+                min_free_bytes: settings.broker.min_free_bytes,
+            },
             http: self.http.clone(),
             metrics: self.metrics.add(AdminMetrics::register),
         };
@@ -311,6 +351,7 @@ impl App {
                 let retention = Retention {
                     callbacks: settings.journal.retention,
                     dead_letters: settings.dead_letter_retention(),
+                    delivered: settings.journal.keep_delivered,
                     audits: settings.journal.audit_retention,
                 };
                 let maintenance = Maintenance {
@@ -324,6 +365,15 @@ impl App {
         }
     }
 
+    /// Asks all processes whether one holds a callback.
+    fn is_held(&self) -> IsHeld {
+        let control = self.control.clone();
+        Arc::new(move |id| {
+            let control = control.clone();
+            Box::pin(async move { control.is_held(id).await })
+        })
+    }
+
     fn journal(&self) -> Option<&JournalHandle> {
         self.recording.as_ref().map(|recording| &recording.handle)
     }
@@ -334,6 +384,24 @@ impl App {
             recording.close().await;
         }
         self.broker.close().await;
+    }
+}
+
+/// Shows a switch in the health until the process ends.
+async fn show_switch(
+    kind: PauseKind,
+    mut stopped: watch::Receiver<Option<Pause>>,
+    health: Arc<Health>,
+) {
+    loop {
+        let sentence = stopped.borrow_and_update().as_ref().map(|pause| {
+            let since = contract::rfc3339(pause.paused_at);
+            format!("by {} since {since}: {}", pause.paused_by, pause.reason)
+        });
+        health.set_stopped(kind.as_str(), sentence);
+        if stopped.changed().await.is_err() {
+            return;
+        }
     }
 }
 

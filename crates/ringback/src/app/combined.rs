@@ -22,7 +22,7 @@ impl Combined {
         let dispatcher = app.dispatcher(settings)?;
         Ok(Self {
             ingress: app.serve_ingress(settings)?,
-            admin: app.serve_admin(settings, &dispatcher)?,
+            admin: app.serve_admin(settings)?,
             dispatcher,
         })
     }

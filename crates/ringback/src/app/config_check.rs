@@ -1,4 +1,6 @@
 //! Checks of the settings that need types of other crates, before anything starts.
+//!
+//! [`check_start`] is all of them, for `ringback config`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +13,11 @@ use ingress::AppConfig;
 use runtime::ConfigError;
 use secrecy::ExposeSecret;
 
+use super::broker::{rabbitmq_settings, refused_tls_file};
 use super::guards::{guards, refuse_allow_without_auth};
+use super::role::ProcessRole;
 use super::settings::Settings;
+use crate::error::CommandError;
 use crate::recording::JournalLocation;
 
 /// Settings that all parts of the program accept, and the callee registry made from them.
@@ -48,6 +53,41 @@ impl<'a> ValidatedConfig<'a> {
     pub(crate) fn guards(&self, more: &[AddressRule]) -> Arc<Guards> {
         Arc::new(guards(self.settings, more))
     }
+}
+
+/// Everything that the start of a role checks without a connection or a port, with all files that the
+/// settings name. With the embedded store the role is `serve`; otherwise what one role alone needs
+/// is checked where it is set.
+///
+/// Call it inside a Tokio runtime.
+///
+/// # Errors
+/// What the start would say.
+pub(crate) fn check_start(settings: &Settings) -> Result<(), CommandError> {
+    let config = ValidatedConfig::check(settings)?;
+    let is_serve = settings.broker.data_dir.is_some();
+    if is_serve || settings.auth.mode.is_some() {
+        let command = if is_serve {
+            ProcessRole::Serve.as_str()
+        } else {
+            "config"
+        };
+        caller_registry(settings, command, None)?;
+    }
+    if settings.broker.url.is_some() {
+        let options = rabbitmq_settings(&settings.broker, "config")?;
+        let tls = options.tls.check();
+        tls.map_err(|error| refused_tls_file(&error))?;
+    }
+    match journal_location(settings, None)? {
+        // Connects with the first query.
+        Some(location) if location.is_shared() => drop(location.open()?),
+        Some(location) => location.check()?,
+        None => {}
+    }
+    let guards = config.guards(&[]);
+    dispatcher::check(&settings.policy(), config.callees, &guards)?;
+    Ok(())
 }
 
 /// The retry schedule.
@@ -199,6 +239,45 @@ mod tests {
             let begins = [format!("{variable}: "), format!("{named} ({variable}): ")];
             let named = begins.iter().any(|begin| sentence.starts_with(begin));
             assert!(named, "{sentence}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_check_of_the_settings_refuses_what_a_start_refuses() {
+        runtime::telemetry::install_crypto();
+        let found = |variables: &[(&str, &str)]| check_start(&settings(variables)).err();
+        assert!(found(&[]).is_none());
+        assert!(found(&[("BROKER__URL", "amqp://a:b@h/v")]).is_none());
+        let serve = ("BROKER__DATA_DIR", "/nowhere/ringback");
+        assert!(found(&[serve, ("AUTH__MODE", "open")]).is_none());
+        for (variables, named) in [
+            // The embedded store is served with ingress.
+            (
+                &[serve][..],
+                "auth.mode (RINGBACK__AUTH__MODE): it is not set, and serve needs it",
+            ),
+            (
+                &[
+                    ("BROKER__URL", "amqps://a:b@h/v"),
+                    ("BROKER__CA_FILE", "/nowhere/ca.pem"),
+                ],
+                "broker.ca_file (RINGBACK__BROKER__CA_FILE): /nowhere/ca.pem cannot be read",
+            ),
+            (
+                &[("DISPATCHER__CA_FILE", "/nowhere/ca.pem")],
+                "dispatcher.ca_file (RINGBACK__DISPATCHER__CA_FILE): /nowhere/ca.pem cannot be read",
+            ),
+            (
+                &[
+                    ("CALLEES__EO001__URL", "https://crm.example/"),
+                    ("CALLEES__EO001__CA_FILE", "/nowhere/ca.pem"),
+                ],
+                "callees.EO001.ca_file (RINGBACK__CALLEES__EO001__CA_FILE): /nowhere/ca.pem",
+            ),
+        ] {
+            let sentence = found(variables).map(|error| error.sentence());
+            let sentence = sentence.unwrap_or_default();
+            assert!(sentence.starts_with(named), "{variables:?}: {sentence:?}");
         }
     }
 

@@ -5,6 +5,7 @@
 //! - `guards.rs`: the address guards of the settings
 //! - `role.rs`: the roles
 //! - `app.rs`: a running role: broker, journal, metrics, health, reload, stop
+//! - `process.rs`: what this process answers to others
 //! - `broker.rs`: connects a role to the broker
 //! - `broker_watch.rs`: shows the broker's state on `/readyz` and in the metrics
 //! - `combined.rs`: ingress and dispatcher in one process
@@ -18,6 +19,7 @@ pub(crate) mod combined;
 pub(crate) mod config_check;
 pub(crate) mod guards;
 pub(crate) mod health_server;
+mod process;
 pub(crate) mod role;
 pub(crate) mod settings;
 

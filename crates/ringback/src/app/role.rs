@@ -10,6 +10,8 @@ pub(crate) enum ProcessRole {
     Ingress,
     Dispatcher,
     Recorder,
+    /// The operators' API alone.
+    Admin,
     /// Ingress and dispatcher on the embedded store.
     Serve,
     /// The same with a practice callee, for trying it out.
@@ -23,6 +25,7 @@ impl ProcessRole {
             Self::Ingress => "ingress",
             Self::Dispatcher => "dispatcher",
             Self::Recorder => "recorder",
+            Self::Admin => "admin",
             Self::Serve => "serve",
             Self::Dev => "dev",
         }
@@ -32,7 +35,7 @@ impl ProcessRole {
     pub(crate) const fn has_ingress(self) -> bool {
         match self {
             Self::Ingress | Self::Serve | Self::Dev => true,
-            Self::Dispatcher | Self::Recorder => false,
+            Self::Dispatcher | Self::Recorder | Self::Admin => false,
         }
     }
 
@@ -40,7 +43,7 @@ impl ProcessRole {
     pub(crate) const fn dispatches(self) -> bool {
         match self {
             Self::Dispatcher | Self::Serve | Self::Dev => true,
-            Self::Ingress | Self::Recorder => false,
+            Self::Ingress | Self::Recorder | Self::Admin => false,
         }
     }
 
@@ -48,14 +51,14 @@ impl ProcessRole {
     pub(crate) const fn stores_records(self) -> bool {
         match self {
             Self::Dispatcher | Self::Recorder | Self::Serve | Self::Dev => true,
-            Self::Ingress => false,
+            Self::Ingress | Self::Admin => false,
         }
     }
 
     /// Whether SIGHUP reloads the settings. `dev` must end when its terminal is closed.
     pub(crate) const fn reloads_on_sighup(self) -> bool {
         match self {
-            Self::Ingress | Self::Dispatcher | Self::Recorder | Self::Serve => true,
+            Self::Ingress | Self::Dispatcher | Self::Recorder | Self::Admin | Self::Serve => true,
             Self::Dev => false,
         }
     }

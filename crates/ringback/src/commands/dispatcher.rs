@@ -1,7 +1,8 @@
 //! `ringback dispatcher`: delivers queued callbacks.
 
-use runtime::{Config as _, Loaded};
+use runtime::Loaded;
 
+use super::start_log::log_settings;
 use crate::app::role::ProcessRole;
 use crate::app::settings::Settings;
 use crate::app::{Additions, App, broker};
@@ -17,15 +18,16 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     broker::require_shared(&settings.broker, role)?;
     let mut app = App::start(loaded, role, Additions::default())?;
     let dispatcher = app.dispatcher(settings)?;
-    let admin = app.serve_admin(settings, &dispatcher)?;
+    let admin = app.serve_admin(settings)?;
     let mut health = app.serve_health(settings.dispatcher.listen)?;
     let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
-    let (address, effective) = (health.address, settings.to_toml_redacted());
+    let address = health.address;
     tracing::info!(
-        %address, admin = %admin.address, metrics = %metrics.address, settings = effective,
+        %address, admin = %admin.address, metrics = %metrics.address,
         "dispatcher is running; health is listening"
     );
+    log_settings(settings);
     let work = async {
         let (ended, (), ()) = tokio::join!(
             admin.serve("the operators' listener", &app.stop),

@@ -51,7 +51,7 @@ async fn explain(
 ) -> Result<(String, Result<(), String>), CommandError> {
     let config = ValidatedConfig::check(settings)?;
     let guards = config.guards(&[]);
-    let app = args.app.as_deref().unwrap_or_default();
+    let app = known_app(args.app.as_deref(), settings)?;
     let callee = config.callees.find(&args.target);
     let (url, rules) = match callee {
         Some(callee) => {
@@ -75,6 +75,25 @@ async fn explain(
     let mut report = format!("target   {}\n", url.target());
     let decision = decide(&mut report, &rules, &url, &args.address, settings).await;
     Ok((report, decision))
+}
+
+/// The app of `--app`. The rules of a mistyped one would be those of any other app.
+fn known_app<'a>(app: Option<&'a str>, settings: &Settings) -> Result<&'a str, CommandError> {
+    match app {
+        None => Ok(""),
+        Some(app) if settings.apps.contains_key(app) => Ok(app),
+        Some(app) => {
+            let known: Vec<&str> = settings.apps.keys().map(String::as_str).collect();
+            let known = match known.as_slice() {
+                [] => "none is registered".to_owned(),
+                known => format!("known: {}", known.join(", ")),
+            };
+            Err(CommandError::Failed(format!(
+                "no app {app:?} is registered ({known}); without --app the rules are those of an \
+                 app without its own"
+            )))
+        }
+    }
 }
 
 async fn decide(
@@ -213,7 +232,7 @@ mod tests {
         for (target, app, assumed, expected, refused) in table {
             let args = GuardArgs {
                 target: target.to_owned(),
-                app: Some(app.to_owned()),
+                app: (!app.is_empty()).then(|| app.to_owned()),
                 address: assumed.iter().map(|ip| ip.parse().unwrap()).collect(),
             };
             let (report, decision) = explain(&args, &settings()).await.unwrap();
@@ -227,6 +246,20 @@ mod tests {
             };
             assert!(fits, "{target} {assumed:?}: {found:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_app_that_is_not_registered_is_refused_with_those_that_are() {
+        let args = GuardArgs {
+            target: "http://8.8.8.8/".to_owned(),
+            app: Some("shpo".to_owned()),
+            address: Vec::new(),
+        };
+        let Err(CommandError::Failed(sentence)) = explain(&args, &settings()).await else {
+            panic!("it was not refused")
+        };
+        let begin = "no app \"shpo\" is registered (known: shop);";
+        assert!(sentence.starts_with(begin), "{sentence}");
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! `ringback health URL`: checks a health page.
+//! `ringback health URL`: checks a health page, and prints what it says.
 
 use std::io;
 use std::time::Duration;
@@ -14,24 +14,29 @@ use crate::http;
 /// How long the response may take.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How much of an unhealthy process's answer is shown, in characters.
-const MAX_SHOWN_CHARACTERS: usize = 300;
+/// How much of an answer is shown, in characters.
+const MAX_SHOWN_CHARACTERS: usize = 2_000;
 
-/// Prints the status, and fails unless it is 2xx.
+/// Prints the status and the body, and fails unless the status is 2xx.
 ///
 /// # Errors
 /// No response within 3 s, or another status; the sentence holds the beginning of the body.
 pub(super) async fn run(url: &Url) -> Result<(), CommandError> {
+    Ok(print_line(&check(url).await?)?)
+}
+
+/// The status and the beginning of the body of a healthy process.
+async fn check(url: &Url) -> Result<String, CommandError> {
     let client = client(HEALTH_TIMEOUT).build().map_err(io::Error::other)?;
     let mut response = http::get(&client, url).await?;
     let status = response.status();
-    if status.is_success() {
-        return Ok(print_line(&status.to_string())?);
-    }
     // The body is for information only.
     let body = response.chunk().await.ok().flatten().unwrap_or_default();
     let body = String::from_utf8_lossy(&body);
     let beginning: String = one_line(&body).chars().take(MAX_SHOWN_CHARACTERS).collect();
+    if status.is_success() {
+        return Ok(format!("{status} {beginning}").trim_end().to_owned());
+    }
     let url = shown_url(url);
     Err(CommandError::Failed(format!(
         "{url} answered {status}: {beginning}"
@@ -44,13 +49,12 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::*;
     use crate::practice_callee;
 
-    async fn check(address: SocketAddr, path: &str) -> Result<(), String> {
+    async fn check(address: SocketAddr, path: &str) -> Result<String, String> {
         runtime::telemetry::install_crypto();
         let url = format!("http://user:word@{address}{path}").parse().unwrap();
-        run(&url).await.map_err(|error| error.sentence())
+        super::check(&url).await.map_err(|error| error.sentence())
     }
 
     #[tokio::test]
@@ -58,8 +62,11 @@ mod tests {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let (address, server) = practice_callee::serve(listen, CancellationToken::new()).unwrap();
         tokio::spawn(server);
-        for path in ["/ok", "/status/204", "/received"] {
-            assert_eq!(check(address, path).await, Ok(()), "{path}");
+        for (path, printed) in [
+            ("/ok", "200 OK {\"code\":\"000\"}"),
+            ("/status/204", "204 No Content"),
+        ] {
+            assert_eq!(check(address, path).await.as_deref(), Ok(printed), "{path}");
         }
         let unhealthy = check(address, "/status/503?token=x").await.unwrap_err();
         assert_eq!(

@@ -1,8 +1,9 @@
 //! `ringback ingress`: accepts callbacks.
 
 use delivery::auth::AuthMode;
-use runtime::{Config as _, Loaded};
+use runtime::Loaded;
 
+use super::start_log::log_settings;
 use crate::app::role::ProcessRole;
 use crate::app::settings::Settings;
 use crate::app::{Additions, App, broker};
@@ -20,11 +21,10 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     let ingress = app.serve_ingress(settings)?;
     let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
-    let effective = settings.to_toml_redacted();
     tracing::info!(
-        address = %ingress.address, metrics = %metrics.address, settings = effective,
-        "ingress is listening"
+        address = %ingress.address, metrics = %metrics.address, "ingress is listening"
     );
+    log_settings(settings);
     // Ends after the last response: only then may journal and broker close.
     let serving = ingress.serve(role.as_str(), &app.stop);
     let served = metrics.serve_while(serving).await;

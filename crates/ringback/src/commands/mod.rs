@@ -1,15 +1,18 @@
 //! The command line: one file per command.
 //!
-//! - Roles: `ingress.rs`, `dispatcher.rs`, `recorder.rs`, `serve.rs`
+//! - Roles: `ingress.rs`, `dispatcher.rs`, `recorder.rs`, `admin.rs`, `serve.rs`; `start_log.rs`:
+//!   what they log
 //! - Setup and checks: `config.rs`, `key.rs`, `schedule.rs`, `guard.rs`, `topology.rs`, `migrate.rs`,
-//!   `health.rs`
+//!   `health.rs`, `doctor.rs`
 //! - Practice: `callee.rs`
 //!
 //! `ringback dev` is in `dev/`, and the operators' commands are in the crate `admin`.
 
+mod admin;
 mod callee;
 mod config;
 mod dispatcher;
+mod doctor;
 mod guard;
 mod health;
 mod ingress;
@@ -18,12 +21,13 @@ mod migrate;
 mod recorder;
 mod schedule;
 mod serve;
+mod start_log;
 mod topology;
 
 use std::future::Future;
 use std::path::PathBuf;
 
-use admin::cli::AdminCommand;
+use ::admin::cli::AdminCommand;
 use clap::{Parser, Subcommand};
 use runtime::config::{Source, environment};
 use runtime::telemetry::LogConfig;
@@ -48,6 +52,10 @@ pub struct Cli {
     /// The settings file (TOML); without it, the one that RINGBACK_CONFIG names.
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The time zone of the operators' commands: Asia/Shanghai, +08:00 or UTC; without it, that of TZ
+    /// or of this machine. JSON is always UTC.
+    #[arg(long, global = true, value_name = "ZONE")]
+    tz: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -65,6 +73,12 @@ enum Command {
     /// Needs broker.url and journal.url. Every dispatcher does this too: run it where the journal
     /// must keep up while no dispatcher runs.
     Recorder,
+    /// Serve the operators' API on admin.listen, without a dispatcher; health on dispatcher.listen.
+    ///
+    /// Needs broker.url, and journal.url for most of it. Every dispatcher, serve and dev serve the same
+    /// API, with the same answers. Any number.
+    #[command(name = "admin")]
+    AdminRole,
     /// Create or upgrade the journal's tables, and exit. Needs journal.url.
     ///
     /// Every role does this at its start. Use it to do so earlier, or as another database user.
@@ -96,7 +110,15 @@ enum Command {
     /// Its name is resolved as for an attempt; nothing is called.
     Guard(guard::GuardArgs),
     /// Check the settings and print the effective ones, secrets masked. Connects to nothing.
+    ///
+    /// It fails where a start would: it reads every file that the settings name, builds the clients,
+    /// and with broker.data_dir checks what `serve` needs.
     Config,
+    /// Check whether all is well: one line for each check, exit code 1 if one has failed.
+    ///
+    /// A running process is asked over the operators' API, and RabbitMQ's nodes over their management
+    /// API. Each line says what is so, and what to do next.
+    Doctor(::admin::cli::doctor::DoctorArgs),
     /// Print when failed attempts are retried.
     Schedule,
     /// Print the RabbitMQ topology as definitions.json, or compare a broker with it.
@@ -124,6 +146,7 @@ impl Cli {
             Command::Ingress => run_role(&settings.log, ingress::run(&loaded)),
             Command::Dispatcher => run_role(&settings.log, dispatcher::run(&loaded)),
             Command::Recorder => run_role(&settings.log, recorder::run(&loaded)),
+            Command::AdminRole => run_role(&settings.log, admin::run(&loaded)),
             Command::Serve => run_role(&settings.log, serve::run(&loaded)),
             Command::Callee(args) => run_role(&settings.log, callee::run(args)),
             Command::Dev(args) => {
@@ -131,10 +154,17 @@ impl Cli {
                 run_long(dev::run(loaded, args))
             }
             Command::Migrate => run_short(migrate::run(settings)),
-            Command::Admin(command) => run_short(admin::cli::run(*command, &settings.admin)),
+            Command::Admin(command) => {
+                ::admin::cli::set_time_zone(self.tz.as_deref())?;
+                run_short(::admin::cli::run(*command, &settings.admin))
+            }
+            Command::Doctor(args) => {
+                ::admin::cli::set_time_zone(self.tz.as_deref())?;
+                run_short(doctor::run(args, settings))
+            }
             Command::Key(args) => key::run(&args),
             Command::Guard(args) => run_short(guard::run(args, settings)),
-            Command::Config => config::run(settings),
+            Command::Config => run_short(config::run(settings)),
             Command::Schedule => schedule::run(settings),
             Command::Topology(args) => run_short(topology::run(args, settings)),
             Command::Health { .. } => Ok(()), // Run above.

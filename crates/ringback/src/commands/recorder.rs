@@ -1,7 +1,8 @@
 //! `ringback recorder`: writes records into the journal, and nothing else.
 
-use runtime::{Config as _, Loaded};
+use runtime::Loaded;
 
+use super::start_log::log_settings;
 use crate::app::config_check::require_shared_journal;
 use crate::app::role::ProcessRole;
 use crate::app::settings::Settings;
@@ -21,11 +22,12 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     let mut health = app.serve_health(settings.dispatcher.listen)?;
     let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
-    let (address, effective) = (health.address, settings.to_toml_redacted());
+    let address = health.address;
     tracing::info!(
-        %address, metrics = %metrics.address, settings = effective,
+        %address, metrics = %metrics.address,
         "recorder is running; health is listening"
     );
+    log_settings(settings);
     let work = async {
         app.run_maintenance(settings).await;
         Ok(())

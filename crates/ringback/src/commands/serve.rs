@@ -1,8 +1,9 @@
 //! `ringback serve`: ingress and dispatcher in one process, on the embedded store.
 
-use runtime::{Config as _, Loaded};
+use runtime::Loaded;
 
 use super::ingress::warn_if_open;
+use super::start_log::log_settings;
 use crate::app::combined::Combined;
 use crate::app::role::ProcessRole;
 use crate::app::settings::Settings;
@@ -24,9 +25,9 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     app.follow_settings();
     tracing::info!(
         address = %combined.ingress.address, admin = %combined.admin.address,
-        metrics = %metrics.address, settings = settings.to_toml_redacted(),
-        "ringback is running"
+        metrics = %metrics.address, "ringback is running"
     );
+    log_settings(settings);
     let served = metrics.serve_while(combined.run(&app, settings)).await;
     app.close().await;
     served?;

@@ -20,6 +20,7 @@ pub(super) fn record() -> Record {
         at: 2,
         state: RecordedState::Delivered,
         attempted: None,
-        dead_letter: None,
+        hold: 0,
+        message: None,
     }
 }

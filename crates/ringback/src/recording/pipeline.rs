@@ -190,7 +190,11 @@ impl Recording {
         };
         let recorder = Recorder::start_with(sink, options, spool);
         Ok(Self {
-            handle: JournalHandle { journal, recorder },
+            handle: JournalHandle {
+                journal,
+                recorder,
+                keep: config.keep(),
+            },
             kind,
             metrics,
             writes,
@@ -202,7 +206,9 @@ impl Recording {
 
     /// Migrates the journal as soon as the database answers, and reports its state from then on.
     pub(crate) fn watch(&self, health: Arc<Health>) {
-        let JournalHandle { journal, recorder } = self.handle.clone();
+        let JournalHandle {
+            journal, recorder, ..
+        } = self.handle.clone();
         let (closing, kind) = (self.closing.clone(), self.kind.as_str());
         let alone = self.kind == JournalKind::Sqlite;
         let migrated = self.migrated.subscribe();

@@ -92,7 +92,7 @@ fn bodies(records: &[Record], span: Option<BatchSpan>, max_bytes: usize) -> Vec<
             "dead letter is too large for the journal's queue and cannot be replayed"
         );
         let mut record = record.clone();
-        record.dead_letter = None;
+        record.message = None;
         return vec![(1, encode_batch(&[record], span.as_ref()))];
     }
     let (front, back) = records.split_at(records.len() / 2);
@@ -111,7 +111,7 @@ mod tests {
 
     fn dead(bytes: usize) -> Record {
         Record {
-            dead_letter: Some(vec![b'a'; bytes].into()),
+            message: Some(vec![b'a'; bytes].into()),
             ..record()
         }
     }
@@ -143,6 +143,6 @@ mod tests {
         let huge = dead(MAX_BYTES);
         let read = read_back(std::slice::from_ref(&huge)).concat();
         assert_eq!(read[0].origin, huge.origin);
-        assert_eq!(read[0].dead_letter, None);
+        assert_eq!(read[0].message, None);
     }
 }

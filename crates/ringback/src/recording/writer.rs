@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use broker::{Broker, Consumer, Queue, Received, Settlement};
 use journal::{BatchPart, DecodedBatch, Record, decode_batch};
+use runtime::clock::now_ms;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -134,8 +135,11 @@ impl Writer {
             Err(error) => {
                 tracing::error!(%error, "unreadable batch of records quarantined");
                 self.sink.metrics.unreadable_batch();
-                let reason = error.to_string();
-                settle(received, Settlement::Quarantine { reason }).await;
+                let quarantine = Settlement::Quarantine {
+                    reason: error.to_string(),
+                    at: now_ms(),
+                };
+                settle(received, quarantine).await;
             }
         }
     }

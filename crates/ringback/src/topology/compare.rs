@@ -120,13 +120,17 @@ fn bindings(findings: &mut Findings, exchanges: &[Value], wanted: &[Value], foun
     }
 }
 
-/// The reply queue of an ingress exists as long as its connection. Its name is also its routing key,
-/// and begins with the name of the exchange.
+/// The queue of one process for replies or control messages exists as long as its connection. Its name
+/// is also the routing key of its replies, and begins with the name of their exchange.
 fn is_reply_queue(binding: &Value) -> bool {
     let [source, destination, key] =
         ["source", "destination", "routing_key"].map(|field| text(binding, field));
     let begins = |rest: &str| rest.starts_with('.');
-    key == destination && destination.strip_prefix(source).is_some_and(begins)
+    let is_control = source.strip_suffix(".control").is_some_and(|prefix| {
+        let rest = destination.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.starts_with(".reply.control."))
+    });
+    is_control || (key == destination && destination.strip_prefix(source).is_some_and(begins))
 }
 
 fn same_binding(one: &Value, other: &Value) -> bool {
@@ -269,6 +273,13 @@ mod tests {
                     "source": "ringback.reply", "destination": reply_queue,
                     "destination_type": "queue", "routing_key": reply_queue, "arguments": {},
                 }));
+                let control_queue = "ringback.reply.control.00c0ffee";
+                for (source, key) in [("control", ""), ("reply", control_queue)] {
+                    found.bindings.push(json!({
+                        "source": format!("ringback.{source}"), "destination": control_queue,
+                        "destination_type": "queue", "routing_key": key, "arguments": {},
+                    }));
+                }
                 named(&mut found.queues, "ringback.dead")["policy"] = json!("short-lived");
             },
             &[],

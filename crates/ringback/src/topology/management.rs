@@ -4,6 +4,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use admin::cli::http::{error_reason, shown_url};
+use admin::doctor::NodeFacts;
 use broker::rabbitmq::BrokerTls;
 use reqwest::{Certificate, Client};
 use serde_json::Value;
@@ -20,6 +21,13 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 /// megabytes; RabbitMQ ignores columns that a list does not have.
 const COLUMNS: &str = "columns=name,type,durable,auto_delete,internal,arguments,policy,\
                        source,destination,destination_type,routing_key";
+
+/// The timeout of the list of nodes: people wait for it.
+const NODES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is read of each node: its statistics are many times as much.
+const NODE_COLUMNS: &str = "columns=name,running,fd_used,fd_total,mem_used,mem_limit,mem_alarm,\
+                            disk_free,disk_free_limit,disk_free_alarm";
 
 /// The objects of one virtual host, as the management API shows them.
 #[derive(Debug, Default)]
@@ -40,17 +48,46 @@ pub(super) async fn read(
     vhost: &str,
     tls: &BrokerTls,
 ) -> Result<BrokerObjects, CommandError> {
-    let client = client(tls)?;
+    let client = client(tls, LIST_TIMEOUT)?;
+    let list = async |kind| list(&client, base, &[kind, vhost], COLUMNS).await;
     Ok(BrokerObjects {
-        exchanges: list(&client, base, "exchanges", vhost).await?,
-        queues: list(&client, base, "queues", vhost).await?,
-        bindings: list(&client, base, "bindings", vhost).await?,
+        exchanges: list("exchanges").await?,
+        queues: list("queues").await?,
+        bindings: list("bindings").await?,
     })
 }
 
-fn client(tls: &BrokerTls) -> Result<Client, CommandError> {
+/// Reads the nodes from the management API at `base`.
+///
+/// # Errors
+/// As [`read`].
+pub(super) async fn nodes(base: &Url, tls: &BrokerTls) -> Result<Vec<NodeFacts>, CommandError> {
+    let client = client(tls, NODES_TIMEOUT)?;
+    let nodes = list(&client, base, &["nodes"], NODE_COLUMNS).await?;
+    Ok(nodes.iter().map(node).collect())
+}
+
+/// What the API shows of a node; what it does not show is `None`. Some versions write 0 for a figure
+/// that they do not keep.
+fn node(node: &Value) -> NodeFacts {
+    let pair = |used: &str, limit: &str| {
+        let limit = node[limit].as_u64().filter(|limit| *limit > 0)?;
+        Some((node[used].as_u64()?, limit))
+    };
+    NodeFacts {
+        name: node["name"].as_str().unwrap_or("a node").to_owned(),
+        running: node["running"].as_bool(),
+        files: pair("fd_used", "fd_total").filter(|(used, _)| *used > 0),
+        memory: pair("mem_used", "mem_limit"),
+        memory_alarm: node["mem_alarm"].as_bool(),
+        disk: pair("disk_free", "disk_free_limit"),
+        disk_alarm: node["disk_free_alarm"].as_bool(),
+    }
+}
+
+fn client(tls: &BrokerTls, timeout: Duration) -> Result<Client, CommandError> {
     tls.check().map_err(|error| refused_tls_file(&error))?;
-    let mut client = admin::cli::http::client(LIST_TIMEOUT);
+    let mut client = admin::cli::http::client(timeout);
     let unusable = io::Error::other::<reqwest::Error>;
     if let Some(file) = &tls.ca_file {
         let roots = Certificate::from_pem_bundle(&fs::read(file)?).map_err(unusable)?;
@@ -68,10 +105,10 @@ fn client(tls: &BrokerTls) -> Result<Client, CommandError> {
 async fn list(
     client: &Client,
     base: &Url,
-    kind: &str,
-    vhost: &str,
+    path: &[&str],
+    columns: &str,
 ) -> Result<Vec<Value>, CommandError> {
-    let url = list_url(base, kind, vhost).ok_or_else(|| {
+    let url = list_url(base, path, columns).ok_or_else(|| {
         CommandError::Failed(format!("{} is not an HTTP address", shown_url(base)))
     })?;
     let answer = http::get(client, &url).await?;
@@ -96,13 +133,14 @@ async fn list(
 }
 
 /// `base` may have a path (`management.path_prefix`).
-fn list_url(base: &Url, kind: &str, vhost: &str) -> Option<Url> {
+fn list_url(base: &Url, path: &[&str], columns: &str) -> Option<Url> {
     let mut url = base.clone();
     url.path_segments_mut()
         .ok()?
         .pop_if_empty()
-        .extend(["api", kind, vhost]);
-    url.set_query(Some(COLUMNS));
+        .push("api")
+        .extend(path);
+    url.set_query(Some(columns));
     Some(url)
 }
 
@@ -124,11 +162,36 @@ mod tests {
                 "http://h/rabbit/api/queues/eu%2F1%20%25",
             ),
         ] {
-            let url = list_url(&base.parse().unwrap(), "queues", vhost).unwrap();
+            let url = list_url(&base.parse().unwrap(), &["queues", vhost], COLUMNS).unwrap();
             let expected = format!("{expected}?{COLUMNS}");
             assert_eq!(url.as_str(), expected);
         }
         let not_a_base = "mailto:a@b".parse().unwrap();
-        assert_eq!(list_url(&not_a_base, "queues", "/"), None);
+        assert_eq!(list_url(&not_a_base, &["queues", "/"], COLUMNS), None);
+    }
+
+    #[test]
+    fn the_figures_of_a_node_are_read_and_what_it_does_not_show_is_unknown() {
+        let full = serde_json::json!({
+            "name": "rabbit@a", "running": true, "fd_used": 1_020, "fd_total": 1_024,
+            "mem_used": 5, "mem_limit": 10, "mem_alarm": false,
+            "disk_free": 3, "disk_free_limit": 2, "disk_free_alarm": true,
+        });
+        let expected = NodeFacts {
+            name: "rabbit@a".to_owned(),
+            running: Some(true),
+            files: Some((1_020, 1_024)),
+            memory: Some((5, 10)),
+            memory_alarm: Some(false),
+            disk: Some((3, 2)),
+            disk_alarm: Some(true),
+        };
+        assert_eq!(node(&full), expected);
+        let newer = serde_json::json!({"name": "rabbit@b", "fd_used": 0, "fd_total": 0});
+        let expected = NodeFacts {
+            name: "rabbit@b".to_owned(),
+            ..NodeFacts::default()
+        };
+        assert_eq!(node(&newer), expected);
     }
 }

@@ -7,6 +7,7 @@ mod compare;
 mod management;
 
 use admin::cli::stdout::print_line;
+use admin::doctor::NodeFacts;
 use broker::BrokerConfig;
 use broker::rabbitmq::{BrokerTls, Topology, split_urls};
 use percent_encoding::percent_decode_str;
@@ -58,6 +59,16 @@ impl ManagementApi {
             url,
             tls: tls(config),
         })
+    }
+}
+
+impl ManagementApi {
+    /// Descriptors, memory, disk and alarms of each node.
+    ///
+    /// # Errors
+    /// No answer, or one that is not a list.
+    pub(crate) async fn nodes(&self) -> Result<Vec<NodeFacts>, CommandError> {
+        management::nodes(&self.url, &self.tls).await
     }
 }
 

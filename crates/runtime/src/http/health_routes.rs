@@ -11,6 +11,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::hold_body::hold_body;
@@ -80,14 +81,17 @@ fn ready(is_ready: bool) -> HttpResponseBuilder {
 }
 
 async fn bare_readyz(health: Data<Health>) -> HttpResponse {
+    /// Without the reason, which may name people.
+    #[derive(Serialize)]
+    struct Bare {
+        status: &'static str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        stopped: Vec<&'static str>,
+    }
     let is_ready = health.is_ready();
-    let body = match is_ready {
-        true => r#"{"status":"ready"}"#,
-        false => r#"{"status":"not ready"}"#,
-    };
-    ready(is_ready)
-        .insert_header((CONTENT_TYPE, "application/json"))
-        .body(body)
+    let status = if is_ready { "ready" } else { "not ready" };
+    let stopped = health.stopped();
+    ready(is_ready).json(Bare { status, stopped })
 }
 
 async fn readyz(health: Data<Health>) -> HttpResponse {

@@ -10,13 +10,16 @@
 mod metrics;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::now_ms;
 use crate::config::{Config, ConfigError, FileFingerprints, KeyFingerprints, Loaded, Source};
 pub use metrics::ReloadMetrics;
 
@@ -33,6 +36,37 @@ type Subscriber<T> = Box<dyn Fn(&T) -> Result<Commit, ConfigError> + Send>;
 pub struct Reload<T> {
     state: ReloadState<T>,
     hang_up: Option<Signal>,
+    asked: Arc<Notify>,
+}
+
+/// Asks for a reload, and tells how the last one ended. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ReloadHandle {
+    asked: Arc<Notify>,
+    last: watch::Receiver<Option<ReloadResult>>,
+}
+
+/// How a reload ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadResult {
+    /// Unix ms.
+    pub at: u64,
+    /// Why the new settings were rejected. `None`: they are in force.
+    pub refused: Option<String>,
+    /// The changed keys that need a restart.
+    pub restart: Vec<String>,
+}
+
+impl ReloadHandle {
+    /// Reads the settings again, as SIGHUP does.
+    pub fn reload(&self) {
+        self.asked.notify_one();
+    }
+
+    /// How the last reload ended. `None`: there was none since the start.
+    pub fn last(&self) -> Option<ReloadResult> {
+        self.last.borrow().clone()
+    }
 }
 
 struct ReloadState<T> {
@@ -47,6 +81,7 @@ struct ReloadState<T> {
     /// The sections and keys that can change while the process runs.
     reloadable: &'static [&'static str],
     subscribers: Vec<Subscriber<T>>,
+    last: watch::Sender<Option<ReloadResult>>,
 }
 
 impl<T: Config + Send + 'static> Reload<T> {
@@ -73,8 +108,10 @@ impl<T: Config + Send + 'static> Reload<T> {
                 seen: loaded.files.clone(),
                 reloadable,
                 subscribers: Vec::new(),
+                last: watch::Sender::new(None),
             },
             hang_up,
+            asked: Arc::default(),
         })
     }
 
@@ -87,11 +124,20 @@ impl<T: Config + Send + 'static> Reload<T> {
         self.state.subscribers.push(Box::new(subscriber));
     }
 
+    /// A handle for those that ask for reloads or for their results.
+    pub fn handle(&self) -> ReloadHandle {
+        ReloadHandle {
+            asked: Arc::clone(&self.asked),
+            last: self.state.last.subscribe(),
+        }
+    }
+
     /// Reloads changed settings until `stop`.
     pub async fn run(self, metrics: ReloadMetrics, stop: CancellationToken) {
         let Self {
             mut state,
             mut hang_up,
+            asked,
         } = self;
         let mut check = tokio::time::interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,6 +146,7 @@ impl<T: Config + Send + 'static> Reload<T> {
                 () = stop.cancelled() => return,
                 _ = check.tick() => false,
                 Some(()) = received(&mut hang_up) => true,
+                () = asked.notified() => true,
             };
             let metrics = metrics.clone();
             // Reading files may block.
@@ -140,6 +187,7 @@ impl<T: Config> ReloadState<T> {
     fn reload(&mut self, metrics: &ReloadMetrics) {
         let reloaded = self.try_reload();
         metrics.reloaded(reloaded.is_ok());
+        self.last.send_replace(Some(result_of(&reloaded)));
         match reloaded {
             Err(error) => tracing::error!(
                 %error,
@@ -194,6 +242,17 @@ struct ChangedKeys {
     applied: Vec<String>,
     /// Different from the start of the process, and in force only after a restart.
     restart: Vec<String>,
+}
+
+fn result_of(reloaded: &Result<ChangedKeys, ConfigError>) -> ReloadResult {
+    ReloadResult {
+        at: now_ms(),
+        refused: reloaded.as_ref().err().map(ToString::to_string),
+        restart: match reloaded {
+            Ok(changed) => changed.restart.clone(),
+            Err(_) => Vec::new(),
+        },
+    }
 }
 
 /// Whether the key is this one, or in this section.

@@ -152,6 +152,9 @@ fn rejected_settings_change_nothing_and_are_reported_once() {
         assert!(!fixture.state.has_changed(), "{rejected}");
     }
     assert_eq!(fixture.figures(), [0, 1, 3]);
+    let last = fixture.state.last.subscribe();
+    let refused = last.borrow().clone().unwrap();
+    assert!(refused.at > 0 && refused.refused.is_some(), "{refused:?}");
     fs::remove_file(&fixture.file).unwrap();
     fixture.state.reload(&fixture.metrics);
     assert_eq!(fixture.names(), ["A"]);
@@ -161,6 +164,8 @@ fn rejected_settings_change_nothing_and_are_reported_once() {
     fixture.state.reload(&fixture.metrics);
     assert_eq!(fixture.names(), ["C"]);
     assert_eq!(fixture.figures(), [1, 2, 4]);
+    let reloaded = last.borrow().clone().unwrap();
+    assert_eq!(reloaded.refused, None);
 }
 
 #[test]

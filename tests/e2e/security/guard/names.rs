@@ -211,8 +211,16 @@ fn one_silent_name_is_charged_while_the_resolver_answers_for_the_root() {
         let mut request = callback(&format!("http://{name}/"));
         // Shorter than the resolver's timeout, which does not count for the target.
         request["options"] = serde_json::json!({ "max_attempts": 1, "timeout_seconds": 1 });
-        let letter = fixture.dead_letter(&fixture.send(&request).await).await;
+        let id = fixture.send(&request).await;
+        let letter = fixture.dead_letter(&id).await;
         assert_eq!(letter.outcomes(), ["name_unresolved"]);
+        // The cause has the resolver's own words, or says that it had none in time.
+        let instances = fixture.gateway.instances();
+        let logs: String = instances.map(|instance| instance.process.log()).collect();
+        let mut lines = logs.lines().filter(|line| line.contains(&id));
+        let words = ["(request timed out", "(no answer in time", "(IPv4: "];
+        let told = lines.any(|line| words.iter().any(|words| line.contains(words)));
+        assert!(told, "{logs}");
     });
 }
 

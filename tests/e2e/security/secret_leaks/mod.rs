@@ -215,18 +215,23 @@ async fn live(setup: &GatewayWithSecrets, places: &mut Places) {
             .admin(&format!("/admin/v1/callbacks/{id}"), None, ADMIN)
             .await;
         places.add("an operator's view", shown);
-        // This request exists to show the dead-lettered message.
         let shown = setup
             .admin(&format!("/admin/v1/dead-letters/{id}"), None, ADMIN)
             .await;
+        places.add("a dead letter's view", shown);
+        // This request exists to show the dead-lettered message.
+        let path = format!("/admin/v1/callbacks/{id}/payload?actor=ops@example");
+        let shown = setup.admin(&path, None, ADMIN).await;
         assert!(shown.contains(PAYLOAD), "{shown}");
-        places.add_message("a dead letter's view", shown);
+        places.add_message("a callback's payload", shown);
     }
     for path in [
         "/admin/v1/callbacks",
         "/admin/v1/dead-letters",
         "/admin/v1/audit",
+        "/admin/v1/instances",
         "/admin/v1/targets",
+        "/admin/v1/apps",
         "/admin/v1/pauses",
     ] {
         places.add("an operator's list", setup.admin(path, None, ADMIN).await);

@@ -1,6 +1,6 @@
 //! HTTPS targets: which certificates the gateway trusts, and which one it presents.
 
-mod server;
+pub(crate) mod server;
 
 use std::fs;
 use std::path::Path;
@@ -11,6 +11,7 @@ use tests::cleanup::TempDirectory;
 use tests::tls_certs::{Authority, Certificate};
 use tests::{GatewayOptions, GatewayRole, SharedGateway, callback, eventually};
 
+use crate::admin::doctor::doctor;
 use server::Server;
 
 const IN_TIME: Duration = Duration::from_secs(60);
@@ -89,6 +90,22 @@ async fn a_callee_is_trusted_by_its_own_authority_alone() {
         assert!(server.connections() > 0);
         assert_eq!(server.bytes(), 0, "nothing is said before trust");
     }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_named_with_its_callee() {
+    let temp = TempDirectory::new("tls");
+    let ours = Authority::new("ours");
+    let ca = ours.write(temp.path(), "ours.crt");
+    let old = Server::start(ours.issue_expired(HOST).server(None)).await;
+    let fixture = fixture(&temp, &section("OLD", &old, &[("ca_file", &ca)])).await;
+    let id = fixture.send(&to_callee("OLD")).await;
+    fixture.dead_letter(&id).await;
+    let (passed, output) = doctor(&["--admin", &fixture.gateway.admin_url()]).await;
+    assert!(!passed, "{output}");
+    let line = "failure  certificates     the certificate of 127.0.0.1 (OLD) expired at \
+                2020-01-01T00:00:00.000Z. Next: ask its owner to renew it";
+    assert!(output.contains(line), "{output}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A target at `https://127.0.0.1:PORT/` that answers 204 to everything, until dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     seen: Arc<Seen>,
     _stop: DropGuard,
@@ -30,12 +30,12 @@ struct Seen {
 }
 
 impl Server {
-    pub(super) async fn start(config: ServerConfig) -> Self {
+    pub(crate) async fn start(config: ServerConfig) -> Self {
         Self::start_as(config, "").await
     }
 
     /// Closes each connection after one answer.
-    pub(super) async fn start_closing(config: ServerConfig) -> Self {
+    pub(crate) async fn start_closing(config: ServerConfig) -> Self {
         Self::start_as(config, "connection: close\r\n").await
     }
 
@@ -63,24 +63,24 @@ impl Server {
         }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("https://{}/in", self.address)
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.seen.connections.load(Ordering::Relaxed)
     }
 
-    pub(super) fn resumed(&self) -> usize {
+    pub(crate) fn resumed(&self) -> usize {
         self.seen.resumed.load(Ordering::Relaxed)
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.seen.bytes.load(Ordering::Relaxed)
     }
 
     /// Whether a complete request with this id has arrived.
-    pub(super) fn took(&self, id: &str) -> bool {
+    pub(crate) fn took(&self, id: &str) -> bool {
         let heads = self.seen.heads.lock().unwrap();
         heads.iter().any(|head| head.contains(id))
     }

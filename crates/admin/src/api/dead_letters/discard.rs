@@ -6,7 +6,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::api::audit::{self, AuditAction};
-use crate::api::bulk_request::{Actor, Selection};
+use crate::api::bulk_request::{Actor, BulkAct, Selection};
 
 /// How many ids are discarded concurrently.
 const MAX_CONCURRENT_DISCARDS: usize = 16;
@@ -46,7 +46,7 @@ pub(super) async fn discard(
             }
         }
     }
-    let subject = selection.describe();
+    let subject = selection.describe(BulkAct::Discard);
     let count = usize::try_from(result.discarded).unwrap_or(usize::MAX);
     audit::record(Some(journal), AuditAction::Discard, subject, actor, count).await;
     Ok(result)

@@ -15,34 +15,41 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use journal::{CallbackPage, Cursor};
 use runtime::clock::now_ms;
-use serde::Serialize;
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::auth::TokenName;
 use super::body::BodyBytes;
-use super::bulk_request::{self, BulkRequest, Selection};
+use super::bulk_request::{self, BulkAct, BulkRequest, Selection};
 use super::callbacks;
 use super::error::{ApiError, ProblemCode};
+use super::explain::facts::CallbackFacts;
+use super::known_callees;
 use super::query_params;
-use super::response::{ApiResponse, ok};
+use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::CallbackView;
-pub(super) use republish::resume_interrupted_replays;
+pub(super) use republish::{PublishedReplays, publish, resume_interrupted_replays};
 
 /// `GET /admin/v1/dead-letters`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
     let (filter, page) = query_params::callbacks(http.query_string())?;
-    let filters = selection::by_status(&bulk_request::dead_letter_filter(filter)?);
+    let filter = bulk_request::dead_letter_filter(filter)?;
+    let filters = selection::by_status(&filter);
     let journal = state.journal()?;
     let found = state.run(async move {
         let (now, mut pages) = (now_ms(), Vec::new());
         for filter in filters {
             pages.push(journal.list(&filter, page.after, page.limit, now).await?);
         }
-        Ok(merge(pages, page.limit))
+        let found = merge(pages, page.limit);
+        let causes = callbacks::causes(&found, &journal).await?;
+        Ok((found, causes))
     });
-    ok(&callbacks::items(found.await?))
+    let (found, causes) = found.await?;
+    let registry = state.callee_registry.get();
+    let is_empty = found.callbacks.is_empty() && page.after.is_none();
+    known_callees::refuse_unknown(&filter, &registry, is_empty)?;
+    ok_list(&callbacks::items(found, causes, &registry), &state.pauses)
 }
 
 /// The newest items of several pages that begin at the same cursor.
@@ -61,27 +68,18 @@ fn merge(pages: Vec<CallbackPage>, limit: u32) -> CallbackPage {
 
 /// `GET /admin/v1/dead-letters/{id}`
 pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiResponse {
-    #[derive(Serialize)]
-    struct DeadLetterView {
-        #[serde(flatten)]
-        callback: CallbackView,
-        /// The queue message. Null: past its retention.
-        message: Option<Box<RawValue>>,
-    }
-
     let id = query_params::request_id(&id)?;
     let journal = state.journal()?;
-    let found =
-        state.run(async move { Ok((journal.find(id).await?, journal.dead_letter(id).await?)) });
-    let (callback, message) = found.await?;
-    let callback = callback.ok_or_else(|| ApiError::unknown_callback(id))?;
-    let callback = CallbackView::of(callback, now_ms());
+    let found = state.run(async move { Ok(journal.find(id).await?) });
+    let callback = found.await?.ok_or_else(|| ApiError::unknown_callback(id))?;
+    let registry = state.callee_registry.get();
+    let callback = CallbackView::of(callback, &CallbackFacts::default(), now_ms());
+    let callback = callback.with_callee_name(&registry);
     if !selection::is_dead_letter(callback.status) {
         let sentence = format!("{id} is not a dead letter: it is {}", callback.status);
         return Err(ApiError::rejected(ProblemCode::NotADeadLetter, sentence));
     }
-    let message = message.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    ok(&DeadLetterView { callback, message })
+    ok(&callback)
 }
 
 /// `POST /admin/v1/dead-letters/replay`
@@ -90,8 +88,10 @@ pub(super) async fn replay(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    let BulkRequest { selection, actor } =
-        BulkRequest::parse(&body, TokenName::of(&http).as_deref())?;
+    let token_name = TokenName::of(&http);
+    let BulkRequest {
+        selection, actor, ..
+    } = BulkRequest::parse(&body, token_name.as_deref(), BulkAct::ReplayDead)?;
     let (broker, journal) = (state.broker.clone(), state.journal()?);
     let Some(actor) = actor else {
         return count(&state, selection).await;
@@ -111,8 +111,10 @@ pub(super) async fn discard(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    let BulkRequest { selection, actor } =
-        BulkRequest::parse(&body, TokenName::of(&http).as_deref())?;
+    let token_name = TokenName::of(&http);
+    let BulkRequest {
+        selection, actor, ..
+    } = BulkRequest::parse(&body, token_name.as_deref(), BulkAct::Discard)?;
     let journal = state.journal()?;
     let Some(actor) = actor else {
         return count(&state, selection).await;
@@ -129,8 +131,16 @@ pub(super) async fn discard(
 /// A dry run.
 async fn count(state: &AdminState, selection: Selection) -> ApiResponse {
     let journal = state.journal()?;
-    let matched = state.run(async move { Ok(selection::count(&journal, &selection).await?) });
-    ok(&matched.await?)
+    let matched = state.run(async move {
+        let matched = selection::count(&journal, &selection).await?;
+        Ok((matched, selection))
+    });
+    let (matched, selection) = matched.await?;
+    if let Selection::Matching { filter, .. } = &selection {
+        let registry = state.callee_registry.get();
+        known_callees::refuse_unknown(filter, &registry, matched.matched == 0)?;
+    }
+    ok(&matched)
 }
 
 /// `POST /admin/v1/dead-letters/reconcile`

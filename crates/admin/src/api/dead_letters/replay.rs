@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::republish::{self, PublishedReplays};
 use crate::api::audit::{self, AuditAction};
-use crate::api::bulk_request::{Actor, Selection};
+use crate::api::bulk_request::{Actor, BulkAct, Selection};
 
 /// How many ids are taken concurrently.
 const MAX_CONCURRENT_TAKES: usize = 16;
@@ -51,7 +51,7 @@ pub(super) async fn replay(
     let PublishedReplays { confirmed, pending } =
         republish::publish(broker, journal, &replays).await;
     (result.replayed, result.pending) = (confirmed, pending);
-    let (subject, count) = (selection.describe(), replays.len());
+    let (subject, count) = (selection.describe(BulkAct::ReplayDead), replays.len());
     audit::record(Some(journal), AuditAction::Replay, subject, actor, count).await;
     Ok(result)
 }
@@ -73,7 +73,7 @@ async fn take_each(
     for (id, outcome) in outcomes {
         match outcome {
             Ok(ReplayOutcome::Replay(replay)) => taken.push(replay),
-            Ok(ReplayOutcome::NotDead) => result.not_dead_letters.push(id),
+            Ok(ReplayOutcome::NotDead | ReplayOutcome::NotKept) => result.not_dead_letters.push(id),
             Ok(ReplayOutcome::Unknown) => result.unknown.push(id),
             Err(error) => {
                 result.more = true;

@@ -23,11 +23,11 @@ const MAX_RESUMED: u32 = 500;
 
 /// How many replays were published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct PublishedReplays {
+pub(in crate::api) struct PublishedReplays {
     /// In the queue, confirmed.
-    pub(super) confirmed: usize,
+    pub(in crate::api) confirmed: usize,
     /// Not confirmed: resumed in about a minute.
-    pub(super) pending: usize,
+    pub(in crate::api) pending: usize,
 }
 
 /// The message of the next generation. It does not expire: an expired callback would expire again at
@@ -37,6 +37,7 @@ fn next_generation(replay: &Replay) -> Result<Message, MessageError> {
     message.generation = replay.generation;
     message.attempt = 1;
     message.deferrals = 0;
+    message.hold = 0;
     (message.not_before, message.scheduled_at) = (None, None);
     message.reply_to = None;
     message.options.expire_seconds = None;
@@ -44,7 +45,7 @@ fn next_generation(replay: &Replay) -> Result<Message, MessageError> {
 }
 
 /// Publishes replays, and marks those that were confirmed in the journal.
-pub(super) async fn publish(
+pub(in crate::api) async fn publish(
     broker: &Broker,
     journal: &Journal,
     replays: &[Replay],

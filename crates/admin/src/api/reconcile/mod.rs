@@ -133,7 +133,7 @@ impl Reconciled {
 /// What happens to a message of the dead-letter queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CopyDisposition {
-    /// Removed: the callback is no longer a dead letter of this generation.
+    /// Removed: the callback is no longer a dead letter of this generation and hold.
     Stale,
     /// Put back.
     Keep,
@@ -157,8 +157,12 @@ struct CopyAge {
     letter_expired: bool,
 }
 
-/// Decides by the journal's state.
-fn decide(generation: u32, known: Option<&ControlState>, age: CopyAge) -> CopyDisposition {
+/// Decides by the journal's state on a copy of this generation and hold.
+fn decide(
+    (generation, hold): (u32, u32),
+    known: Option<&ControlState>,
+    age: CopyAge,
+) -> CopyDisposition {
     let Some(known) = known else {
         return match age {
             CopyAge {
@@ -176,6 +180,8 @@ fn decide(generation: u32, known: Option<&ControlState>, age: CopyAge) -> CopyDi
     match generation.cmp(&known.generation) {
         Ordering::Less => return CopyDisposition::Stale,
         Ordering::Greater => return CopyDisposition::Record,
+        // It was retried now after this copy was made: the copy of the newer hold counts.
+        Ordering::Equal if hold < known.hold => return CopyDisposition::Stale,
         Ordering::Equal => {}
     }
     match known.status {
@@ -431,7 +437,7 @@ impl Reconciler {
             letter_expired: older(self.dead_letter_retention, died_at),
         };
         let known = known.get(&message.request_id);
-        decide(message.generation, known, age)
+        decide((message.generation, message.hold), known, age)
     }
 
     /// Why the callback was dead-lettered: from the message, or else from the journal.
@@ -567,7 +573,8 @@ impl DeadLetter {
             at: self.died_at().unwrap_or(now),
             state,
             attempted: None,
-            dead_letter: Some(self.received.body.clone()),
+            hold: message.hold,
+            message: Some(self.received.body.clone()),
         })
     }
 

@@ -10,6 +10,7 @@ use crate::api::tests::{ApiFixture, dead, message, record};
 fn state(generation: u32, status: CallbackStatus) -> ControlState {
     ControlState {
         generation,
+        hold: 0,
         status,
         cancelled: false,
         discarded: false,
@@ -23,7 +24,7 @@ const YOUNG: CopyAge = CopyAge {
 
 #[test]
 fn the_journal_decides_on_each_copy() {
-    let of = |known: Option<ControlState>| decide(1, known.as_ref(), YOUNG);
+    let of = |known: Option<ControlState>| decide((1, 1), known.as_ref(), YOUNG);
     assert_eq!(of(None), CopyDisposition::Record);
     for (callback_expired, letter_expired, disposition) in [
         (true, false, CopyDisposition::Keep),
@@ -34,10 +35,10 @@ fn the_journal_decides_on_each_copy() {
             callback_expired,
             letter_expired,
         };
-        assert_eq!(decide(1, None, age), disposition);
+        assert_eq!(decide((1, 1), None, age), disposition);
         // What the journal knows, its own retention discards.
         let dead = state(1, CallbackStatus::Dead);
-        assert_eq!(decide(1, Some(&dead), age), CopyDisposition::Keep);
+        assert_eq!(decide((1, 1), Some(&dead), age), CopyDisposition::Keep);
     }
     for status in CallbackStatus::ALL {
         assert_eq!(
@@ -67,6 +68,25 @@ fn the_journal_decides_on_each_copy() {
         ..state(1, CallbackStatus::Dead)
     };
     assert_eq!(of(Some(discarded)), CopyDisposition::Stale);
+}
+
+#[test]
+fn a_copy_of_an_older_hold_is_stale() {
+    let with_hold = |hold, status| ControlState {
+        hold,
+        ..state(1, status)
+    };
+    for status in CallbackStatus::ALL {
+        let found = decide((1, 1), Some(&with_hold(2, status)), YOUNG);
+        assert_eq!(found, CopyDisposition::Stale, "{status}");
+        // The journal is behind the queue, as without holds.
+        let newer = decide((1, 3), Some(&with_hold(2, status)), YOUNG);
+        let equal = decide((1, 2), Some(&with_hold(2, status)), YOUNG);
+        assert_eq!(newer, equal, "{status}");
+    }
+    // Holds are counted anew in each generation.
+    let replayed = decide((2, 0), Some(&with_hold(7, CallbackStatus::Dead)), YOUNG);
+    assert_eq!(replayed, CopyDisposition::Record);
 }
 
 /// Dead-letters messages, as a dispatcher does.
@@ -278,6 +298,7 @@ async fn a_letter_discarded_by_its_age_leaves_the_queue() {
     let retention = journal::Retention {
         callbacks: Duration::from_secs(3_600),
         dead_letters: Duration::ZERO,
+        delivered: Duration::ZERO,
         audits: Duration::from_secs(3_600),
     };
     let now = now_ms();

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::fixture::{ApiFixture, TestClient};
 use crate::api::routes;
-use crate::config::{AdminConfig, Role, TokenConfig};
+use crate::config::{AdminConfig, Role, Roles, TokenConfig};
 
 /// A key that an app sends to ingress.
 const APP_KEY: &str = "rbk_of-an-app";
@@ -45,11 +45,12 @@ async fn status(
 }
 
 #[tokio::test]
-async fn every_route_rejects_a_missing_or_wrong_token_an_app_key_and_a_lower_role() {
+async fn every_route_rejects_a_missing_or_wrong_token_an_app_key_and_another_role() {
     let fixture = ApiFixture::new().await;
-    let roles = [Role::Read, Role::Replay, Role::Configure];
+    let roles = [Role::Read, Role::Payload, Role::Replay, Role::Configure];
     let tokens = roles.map(|role| {
         let hash = KeyHash::of(role.as_str().as_bytes()).to_string();
+        let role = Roles::from(role);
         (role.to_string(), TokenConfig { hash, role })
     });
     let config = AdminConfig {
@@ -74,18 +75,28 @@ async fn every_route_rejects_a_missing_or_wrong_token_an_app_key_and_a_lower_rol
         }
         // Independent of the table: the role that each kind of request needs at least.
         let at_least = match (&method, &*path) {
+            // With a message, or its first bytes.
+            (&Method::GET, path) if path.contains("/unreadable/") || path.ends_with("/payload") => {
+                Role::Payload
+            }
             (&Method::GET, _) => Role::Read,
-            (_, path) if path.contains("/dead-letters/") || path.ends_with("/cancel") => {
+            (_, path) if path.ends_with("/erase") => Role::Configure,
+            (_, path)
+                if ["/dead-letters/", "/unreadable/", "/callbacks/"]
+                    .iter()
+                    .any(|part| path.contains(part)) =>
+            {
                 Role::Replay
             }
+            (_, path) if path.ends_with("/expedite") => Role::Replay,
             _ => Role::Configure,
         };
         assert_eq!(needed, at_least, "{method} {path}");
         for role in roles {
             let status = status(&client, &http, &method, &path, &format!("Bearer {role}")).await;
-            match role < needed {
-                true => assert_eq!(status, 403, "{method} {path} as {role}"),
-                false => assert!(!matches!(status, 401 | 403), "{method} {path} as {role}"),
+            match Roles::from(role).grant(needed) {
+                false => assert_eq!(status, 403, "{method} {path} as {role}"),
+                true => assert!(!matches!(status, 401 | 403), "{method} {path} as {role}"),
             }
         }
         let status = status(&client, &http, &method, &path, "Bearer admin-token").await;
@@ -93,6 +104,36 @@ async fn every_route_rejects_a_missing_or_wrong_token_an_app_key_and_a_lower_rol
             !matches!(status, 401 | 403 | 500..),
             "{method} {path}: {status}"
         );
+    }
+    drop(client);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn every_role_learns_which_methods_a_path_supports() {
+    let fixture = ApiFixture::new().await;
+    let hash = KeyHash::of(b"read").to_string();
+    let token = TokenConfig {
+        hash,
+        role: Role::Read.into(),
+    };
+    let config = AdminConfig {
+        tokens: [("ann".to_owned(), token)].into(),
+        ..AdminConfig::default()
+    };
+    let client = fixture.serve_with(config, true);
+    for (method, allowed) in [
+        (Method::PUT, "GET, POST, DELETE"),
+        (Method::HEAD, "GET, POST, DELETE"),
+        (Method::OPTIONS, "GET, POST, DELETE"),
+    ] {
+        let url = format!("{}/admin/v1/pauses", client.base);
+        let request = client.http.request(method.clone(), &url);
+        let refused = request.try_clone().unwrap().send().await.unwrap();
+        assert_eq!(refused.status(), 401, "{method}");
+        let answer = request.bearer_auth("read").send().await.unwrap();
+        assert_eq!(answer.status(), 405, "{method}");
+        assert_eq!(answer.headers()["allow"], allowed, "{method}");
     }
     drop(client);
     fixture.close().await;

@@ -2,24 +2,27 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, Queue, embedded};
 use bytes::Bytes;
+use contract::control::{AppsSeen, Ask, ControlAnswerBody, InstanceReport, TargetsSeen};
 use contract::{Message, UnknownFields};
 use delivery::CalleeRegistry;
-use dispatcher::{PauseRegistry, TargetStatsHandle};
+use dispatcher::PauseRegistry;
 use journal::{Journal, Origin, Record, RecordedState};
 use reqwest::{Client, Method};
 use runtime::clock::now_ms;
 use runtime::http::HttpLimits;
-use runtime::{MetricsRegistry, Reloadable};
+use runtime::{Health, MetricsRegistry, Reloadable};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::api::{AdminDependencies, AdminMetrics, serve};
+use crate::api::{AdminDependencies, AdminMetrics, DoctorSources, serve};
 use crate::config::AdminConfig;
+use crate::control::{ControlPlane, Responder};
 
 /// How long anything may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -29,6 +32,29 @@ pub(crate) struct ApiFixture {
     pub(crate) broker: Broker,
     pub(crate) journal: Journal,
     directory: PathBuf,
+}
+
+/// A process that sees nothing.
+struct Alone;
+
+impl Responder for Alone {
+    fn identity(&self) -> InstanceReport {
+        InstanceReport {
+            role: "admin".to_owned(),
+            clock: now_ms(),
+            ..InstanceReport::default()
+        }
+    }
+
+    fn answer(&self, ask: Ask) -> ControlAnswerBody {
+        match ask {
+            Ask::Identity => ControlAnswerBody::Identity(Box::new(self.identity())),
+            Ask::Targets => ControlAnswerBody::Targets(TargetsSeen::default()),
+            Ask::Apps => ControlAnswerBody::Apps(AppsSeen::default()),
+            Ask::Held(_) => ControlAnswerBody::Held(None),
+            Ask::ProbeNow(_) => ControlAnswerBody::Probed(0),
+        }
+    }
 }
 
 /// A message before its last attempt.
@@ -45,6 +71,7 @@ pub(crate) fn message(app: &str) -> Message {
         generation: 0,
         attempt: 3,
         deferrals: 0,
+        hold: 0,
         not_before: None,
         scheduled_at: None,
         traceparent: None,
@@ -74,7 +101,8 @@ pub(crate) fn record(message: &Message, state: RecordedState) -> Record {
         at: message.accepted_at,
         state,
         attempted: None,
-        dead_letter: is_dead_letter.then(|| message.encode().into()),
+        hold: message.hold,
+        message: is_dead_letter.then(|| message.encode().into()),
     }
 }
 
@@ -137,15 +165,23 @@ impl ApiFixture {
 
     /// Serves the API with these settings, on any port.
     pub(super) fn serve_with(&self, config: AdminConfig, journal: bool) -> TestClient {
+        let mut dependencies = self.dependencies();
+        if !journal {
+            dependencies.journal = None;
+        }
+        Self::serve_dependencies(config, dependencies)
+    }
+
+    /// Serves the API of these dependencies, on any port.
+    pub(super) fn serve_dependencies(
+        config: AdminConfig,
+        dependencies: AdminDependencies,
+    ) -> TestClient {
         let stop = CancellationToken::new();
         let config = AdminConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             ..config
         };
-        let mut dependencies = self.dependencies();
-        if !journal {
-            dependencies.journal = None;
-        }
         let (address, serving) = serve(&config, dependencies, stop.clone()).unwrap();
         tokio::spawn(serving);
         TestClient {
@@ -163,7 +199,20 @@ impl ApiFixture {
             retention: Duration::from_secs(3_600),
             dead_letter_retention: Duration::from_secs(24 * 3_600),
             pauses: PauseRegistry::default(),
-            targets: TargetStatsHandle::default(),
+            control: ControlPlane::start(
+                &self.broker,
+                false,
+                Arc::new(Alone),
+                &CancellationToken::new(),
+            ),
+            has_ingress: true,
+            doctor: DoctorSources {
+                process: "tests@here:1".to_owned(),
+                health: Health::new(),
+                dispatches: false,
+                certificates: None,
+                min_free_bytes: 0,
+            },
             http: HttpLimits::uncounted(),
             metrics: MetricsRegistry::new().add(AdminMetrics::register),
         }

@@ -1,6 +1,7 @@
 //! Tests of the API on a real journal and a real queue.
 
 mod access;
+mod bulk;
 mod fixture;
 
 use std::collections::HashSet;
@@ -8,14 +9,14 @@ use std::net::SocketAddr;
 
 use broker::Queue;
 use contract::CallbackStatus;
-use journal::RecordedState;
+use journal::{AttemptRecord, RecordedState, TargetAnswer};
 use reqwest::Method;
 use runtime::clock::now_ms;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{routes, serve};
+use super::{AdminDependencies, routes, serve};
 use crate::config::AdminConfig;
 pub(crate) use fixture::{ApiFixture, TestClient, dead, message, record};
 
@@ -94,7 +95,8 @@ async fn a_dead_letter_is_shown_and_replayed_by_its_id() {
     let path = format!("/admin/v1/dead-letters/{id}");
     let (status, shown) = client.get(&path).await;
     assert_eq!((status, &shown["reason"]), (200, &json!("rejected")));
-    assert_eq!(shown["message"]["request_message"], json!({"n": 1}));
+    assert_eq!(shown["has_message"], json!(true));
+    assert_eq!(shown["message"], json!(null), "{shown}");
     let explanation = shown["explanation"].as_str().unwrap();
     assert!(explanation.contains("rejected the request"), "{shown}");
 
@@ -124,6 +126,92 @@ async fn a_dead_letter_is_shown_and_replayed_by_its_id() {
         (status, &problem["code"]),
         (404, &json!("unknown_callback"))
     );
+    drop(client);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn each_look_at_a_message_and_the_answers_is_one_audit_row() {
+    let fixture = ApiFixture::new().await;
+    let client = fixture.serve(None, true);
+    let mut letter = record(&message("demo"), dead("rejected"));
+    letter.message = Some(message("demo").encode().into());
+    letter.attempted = Some(AttemptRecord {
+        generation: 0,
+        number: 3,
+        run: 1,
+        started_at: letter.at,
+        duration_ms: 7,
+        outcome: "answered_4xx".to_owned(),
+        http_status: Some(400),
+        detail: None,
+        cause: Some("told to operators".to_owned()),
+        answer: Some(TargetAnswer {
+            content_type: Some("text/plain".to_owned()),
+            text: "字段缺失".to_owned(),
+        }),
+    });
+    let id = letter.origin.request_id;
+    fixture.journal.record(&[letter]).await.unwrap();
+    for path in ["callbacks", "dead-letters"] {
+        let (status, shown) = client.get(&format!("/admin/v1/{path}/{id}")).await;
+        assert_eq!(status, 200);
+        assert_eq!(shown["attempts"][0]["cause"], "told to operators");
+        let shown = shown.to_string();
+        assert!(
+            !shown.contains("字段缺失") && !shown.contains("request_message"),
+            "{shown}"
+        );
+    }
+    assert_eq!(
+        all_pages(&client, "/admin/v1/audit").await,
+        [json!(null); 0]
+    );
+
+    let payload = format!("/admin/v1/callbacks/{id}/payload");
+    for (query, sentence) in [
+        ("", "\"actor\" is missing"),
+        ("?actor=a&x=1", "unknown parameter"),
+    ] {
+        let (status, problem) = client.get(&format!("{payload}{query}")).await;
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(status == 400 && detail.contains(sentence), "{problem}");
+    }
+    let (status, _) = client
+        .get(&format!(
+            "/admin/v1/callbacks/{}/payload?actor=ann",
+            Uuid::now_v7()
+        ))
+        .await;
+    assert_eq!(status, 404);
+    for reason in ["", "&reason=ticket%207"] {
+        let (status, shown) = client.get(&format!("{payload}?actor=ann{reason}")).await;
+        assert_eq!(status, 200);
+        assert_eq!(shown["message"]["request_message"], json!({"n": 1}));
+        let answer = &shown["answers"][0];
+        assert_eq!(answer["answer"], "字段缺失");
+        assert_eq!(
+            (
+                &answer["number"],
+                &answer["http_status"],
+                &answer["content_type"]
+            ),
+            (&json!(3), &json!(400), &json!("text/plain"))
+        );
+    }
+    let entries = all_pages(&client, "/admin/v1/audit").await;
+    assert_eq!(entries.len(), 2, "{entries:?}");
+    for (entry, reason) in entries.iter().zip(["ticket 7", "no reason given"]) {
+        assert_eq!(
+            (
+                &entry["action"],
+                &entry["actor"],
+                &entry["subject"],
+                &entry["reason"]
+            ),
+            (&json!("look"), &json!("ann"), &json!(id), &json!(reason))
+        );
+    }
     drop(client);
     fixture.close().await;
 }
@@ -202,7 +290,9 @@ async fn pauses_are_made_listed_by_page_and_ended() {
         let body = with_actor(json!({ "target": format!("{target}/any?x=y") }));
         let (status, paused) = client.post(path, body.clone()).await;
         assert_eq!(status, 200);
-        assert_eq!(paused, json!({"paused": target, "new": true}));
+        let scope = "this_process"; // The registry of the fixture has no journal.
+        let made = json!({"paused": target, "new": true, "scope": scope});
+        assert_eq!(paused, made);
         let (_, again) = client.post(path, body).await;
         assert_eq!(again["new"], false);
         expected.push(json!(target));
@@ -223,6 +313,13 @@ async fn pauses_are_made_listed_by_page_and_ended() {
         (json!({"target": "h.example"}), 400, "invalid_parameter"),
         (json!({"target": "ftp://h"}), 400, "invalid_parameter"),
         (json!({}), 400, "invalid_parameter"),
+        (json!({"switch": "all"}), 400, "invalid_parameter"),
+        (json!({"app_id": " "}), 400, "invalid_parameter"),
+        (
+            json!({"app_id": "a", "switch": "intake"}),
+            400,
+            "invalid_parameter",
+        ),
         (json!({"actor": 1}), 400, "invalid_body"),
     ] {
         let mut body = body;
@@ -234,8 +331,79 @@ async fn pauses_are_made_listed_by_page_and_ended() {
     }
     let (status, targets) = client.get("/admin/v1/targets?limit=5").await;
     assert_eq!(status, 200);
-    let none = json!({"count": 0, "in_flight": 0, "deferrals": 0, "calls": 0});
-    assert_eq!(targets, json!({"items": [], "next": null, "others": none}));
+    let seen_by = json!({"answered": 1, "silent": [], "complete": true});
+    let mut expected = json!({"items": [], "next": null, "seen_by": seen_by, "warnings": []});
+    let (_, apps) = client.get("/admin/v1/apps").await;
+    assert_eq!(apps, expected);
+    let (_, holders) = client
+        .get(&format!("/admin/v1/callbacks/{}/holders", Uuid::now_v7()))
+        .await;
+    assert_eq!(holders, expected);
+    expected["others"] = json!({"count": 0});
+    assert_eq!(targets, expected);
+    let (status, instances) = client.get("/admin/v1/instances").await;
+    assert_eq!(
+        (status, &instances["items"][0]["role"]),
+        (200, &json!("admin"))
+    );
+    drop(client);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_switch_in_force_is_named_by_every_list() {
+    let fixture = ApiFixture::new().await;
+    let client = fixture.serve(None, true);
+    let path = "/admin/v1/pauses";
+    let lists = [
+        "callbacks",
+        "dead-letters",
+        "pauses",
+        "targets",
+        "audit",
+        "unreadable",
+    ];
+    for body in [json!({"switch": "deliveries"}), json!({"app_id": "crm"})] {
+        let (status, paused) = client.post(path, with_actor(body)).await;
+        assert_eq!((status, &paused["new"]), (200, &json!(true)));
+    }
+    for list in lists {
+        let (status, body) = client.get(&format!("/admin/v1/{list}")).await;
+        assert_eq!(status, 200, "{body}");
+        // The pause of an app is not one.
+        assert_eq!(
+            body["switches"].as_array().unwrap().len(),
+            1,
+            "{list}: {body}"
+        );
+        assert_eq!(body["switches"][0]["kind"], "deliveries", "{list}: {body}");
+        assert_eq!(body["switches"][0]["actor"], "me@here", "{list}: {body}");
+    }
+    let resume = format!("{path}?switch=deliveries&actor=me&reason=x");
+    assert_eq!(client.delete(&resume).await.0, 200);
+    for list in lists {
+        let (_, body) = client.get(&format!("/admin/v1/{list}")).await;
+        assert_eq!(body["switches"], Value::Null, "{list}: {body}");
+    }
+    drop(client);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn intake_is_not_said_to_be_stopped_where_nobody_would_know() {
+    let fixture = ApiFixture::new().await;
+    let dependencies = AdminDependencies {
+        has_ingress: false,
+        ..fixture.dependencies()
+    };
+    let client = ApiFixture::serve_dependencies(AdminConfig::default(), dependencies);
+    let stop = |switch: &str| with_actor(json!({ "switch": switch }));
+    let path = "/admin/v1/pauses";
+    // Without a journal a pause stays in this process, which has no ingress.
+    let (status, problem) = client.post(path, stop("intake")).await;
+    assert_eq!((status, &problem["code"]), (501, &json!("no_journal")));
+    let (status, paused) = client.post(path, stop("deliveries")).await;
+    assert_eq!((status, &paused["scope"]), (200, &json!("this_process")));
     drop(client);
     fixture.close().await;
 }
@@ -260,6 +428,8 @@ async fn an_invalid_or_forbidden_request_is_answered_with_a_problem() {
         "/admin/v1/audit?after=x",
         "/admin/v1/pauses?after=1-host",
         "/admin/v1/targets?after=-1",
+        "/admin/v1/instances?limit=1",
+        "/admin/v1/callbacks/7/holders",
     ] {
         let response = client.send(Method::GET, path, None).await;
         let media_type = response.headers()["content-type"].to_str().unwrap();

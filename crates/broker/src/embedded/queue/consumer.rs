@@ -7,6 +7,7 @@ use crate::embedded::store::command::{StoreCommand, StoreHandle};
 use crate::embedded::store::state::{QueueStates, TakeResult};
 use crate::message::Queue;
 use crate::received::{Received, Settler};
+use crate::settlement::{AT_HEADER, FROM_HEADER, REASON_HEADER};
 use crate::state::ConnectionState;
 use std::future::pending;
 use std::sync::Arc;
@@ -99,6 +100,7 @@ impl EmbeddedConsumer {
             key,
             body,
             redelivered,
+            headers,
         } = ready;
         self.leases.lock().insert(key.1, key);
         let lease = Lease {
@@ -108,10 +110,13 @@ impl EmbeddedConsumer {
             store: self.store.clone(),
             permit: Some(permit),
         };
+        let header = |name| header(headers.as_deref()?, name);
+        let at = header(AT_HEADER).and_then(|at| at.parse().ok());
         Received {
             body,
             redelivered,
-            reason: None,
+            reason: header(REASON_HEADER),
+            quarantined: (header(FROM_HEADER), at),
             settler: Settler::Embedded(lease),
         }
     }
@@ -146,6 +151,12 @@ impl Drop for EmbeddedConsumer {
         self.queues
             .put_back(self.queue, delivered.chain(undelivered));
     }
+}
+
+/// The value of a header, from the headers as they are stored.
+fn header(headers: &str, name: &str) -> Option<String> {
+    let headers: serde_json::Value = serde_json::from_str(headers).ok()?;
+    headers.get(name)?.as_str().map(str::to_owned)
 }
 
 async fn sleep(wait: Option<Duration>) {

@@ -28,7 +28,7 @@ enum Horizon {
 
 /// A message that waits in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::embedded) struct WaitingMessage {
+pub(in crate::embedded) struct IndexedMessage {
     /// Its body, unless it must be read from disk.
     pub(in crate::embedded) body: Option<Bytes>,
     /// Whether it was delivered before.
@@ -38,7 +38,7 @@ pub(in crate::embedded) struct WaitingMessage {
 /// The messages of one queue that memory holds.
 #[derive(Debug)]
 pub(in crate::embedded) struct QueueIndex {
-    entries: BTreeMap<MessageKey, WaitingMessage>,
+    entries: BTreeMap<MessageKey, IndexedMessage>,
     horizon: Horizon,
     body_bytes: usize,
 }
@@ -60,7 +60,7 @@ impl QueueIndex {
         if Horizon::UpTo(key) <= self.horizon {
             self.insert(
                 key,
-                WaitingMessage {
+                IndexedMessage {
                     body: Some(body),
                     redelivered: false,
                 },
@@ -73,14 +73,14 @@ impl QueueIndex {
         // Also beyond the horizon: a page loaded later finds it here already.
         self.insert(
             key,
-            WaitingMessage {
+            IndexedMessage {
                 body: None,
                 redelivered,
             },
         );
     }
 
-    fn insert(&mut self, key: MessageKey, mut waiting: WaitingMessage) {
+    fn insert(&mut self, key: MessageKey, mut waiting: IndexedMessage) {
         if let Some(body) = &waiting.body {
             if self.body_bytes + body.len() > MAX_BODY_BYTES {
                 waiting.body = None;
@@ -88,7 +88,7 @@ impl QueueIndex {
                 self.body_bytes += body.len();
             }
         }
-        if let Some(WaitingMessage {
+        if let Some(IndexedMessage {
             body: Some(body), ..
         }) = self.entries.insert(key, waiting)
         {
@@ -121,7 +121,7 @@ impl QueueIndex {
     pub(in crate::embedded) fn take_due(
         &mut self,
         now: u64,
-    ) -> Option<(MessageKey, WaitingMessage)> {
+    ) -> Option<(MessageKey, IndexedMessage)> {
         let entry = self.entries.first_entry()?;
         if entry.key().0 > now || Horizon::UpTo(*entry.key()) > self.horizon {
             return None;
@@ -132,7 +132,7 @@ impl QueueIndex {
     }
 
     /// Removes a message, if memory holds it.
-    pub(in crate::embedded) fn remove(&mut self, key: MessageKey) -> Option<WaitingMessage> {
+    pub(in crate::embedded) fn remove(&mut self, key: MessageKey) -> Option<IndexedMessage> {
         let waiting = self.entries.remove(&key)?;
         self.body_bytes -= waiting.body.as_ref().map_or(0, Bytes::len);
         Some(waiting)
@@ -168,7 +168,7 @@ impl QueueIndex {
         is_last_page: bool,
     ) {
         for key in keys {
-            self.entries.entry(key).or_insert(WaitingMessage {
+            self.entries.entry(key).or_insert(IndexedMessage {
                 body: None,
                 redelivered: false,
             });

@@ -4,7 +4,7 @@
 //! store does before it, a sync included. Read one by one, a backlog larger than memory would leave
 //! at the rate of syncs.
 
-use super::index::{MessageKey, WaitingMessage};
+use super::index::{IndexedMessage, MessageKey};
 use crate::embedded::store::command::{StoreCommand, StoreHandle};
 use crate::embedded::store::schema::StoredBody;
 use crate::message::Queue;
@@ -35,6 +35,8 @@ pub(super) struct ReadyMessage {
     pub(super) body: Bytes,
     /// Whether it was delivered before.
     pub(super) redelivered: bool,
+    /// Of an unreadable message: its headers, a JSON object.
+    pub(super) headers: Option<String>,
 }
 
 impl PrefetchBuffer {
@@ -53,6 +55,7 @@ impl PrefetchBuffer {
                         key,
                         body: stored.body,
                         redelivered: redelivered || stored.recovered,
+                        headers: stored.headers,
                     });
                 }
             }
@@ -64,17 +67,18 @@ impl PrefetchBuffer {
     /// requested. Called when the buffer is empty.
     pub(super) fn fill(
         &mut self,
-        taken: Vec<(MessageKey, WaitingMessage)>,
+        taken: Vec<(MessageKey, IndexedMessage)>,
         queue: Queue,
         store: &StoreHandle,
     ) {
         let mut keys = Vec::new();
-        for (key, WaitingMessage { body, redelivered }) in taken {
+        for (key, IndexedMessage { body, redelivered }) in taken {
             match body {
                 Some(body) => self.ready.push_back(ReadyMessage {
                     key,
                     body,
                     redelivered,
+                    headers: None,
                 }),
                 None => keys.push((key, redelivered)),
             }

@@ -57,6 +57,8 @@ pub(in crate::embedded) struct StoredBody {
     pub(super) deliveries: u32,
     /// It was on disk when the process started.
     pub(in crate::embedded) recovered: bool,
+    /// Of an unreadable message: its headers, a JSON object.
+    pub(in crate::embedded) headers: Option<String>,
 }
 
 impl MessageTable {
@@ -139,6 +141,11 @@ impl MessageTable {
             .map(drop)
     }
 
+    /// The path of the file, for people.
+    pub(super) fn file(&self) -> &str {
+        self.0.path().unwrap_or_default()
+    }
+
     /// Writes a message and deletes it again, to find out whether the disk accepts messages.
     pub(super) fn probe(&self, number: i64) -> rusqlite::Result<()> {
         let message = BrokerMessage {
@@ -176,7 +183,8 @@ impl MessageTable {
     pub(super) fn read(&self, queue: Queue, number: i64) -> rusqlite::Result<Option<StoredBody>> {
         self.0
             .prepare_cached(
-                "SELECT body, deliveries FROM messages WHERE number = ?1 AND queue = ?2",
+                "SELECT body, deliveries, CASE queue WHEN 'unreadable' THEN headers END
+                 FROM messages WHERE number = ?1 AND queue = ?2",
             )?
             .query_row(params![number, queue.as_str()], |row| {
                 let body: Vec<u8> = row.get(0)?;
@@ -184,6 +192,7 @@ impl MessageTable {
                     body: body.into(),
                     deliveries: row.get(1)?,
                     recovered: false,
+                    headers: row.get(2)?,
                 })
             })
             .optional()

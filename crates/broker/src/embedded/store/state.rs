@@ -1,6 +1,6 @@
 //! What the store's thread and the consumers share in memory.
 
-use crate::embedded::queue::index::{MessageKey, QueueIndex, WaitingMessage};
+use crate::embedded::queue::index::{IndexedMessage, MessageKey, QueueIndex};
 use crate::message::Queue;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -95,7 +95,7 @@ impl QueueStates {
 
 /// The result of [`QueueStates::take`].
 pub(in crate::embedded) struct TakeResult {
-    pub(in crate::embedded) taken: Vec<(MessageKey, WaitingMessage)>,
+    pub(in crate::embedded) taken: Vec<(MessageKey, IndexedMessage)>,
     /// The consumer must ask the store for a page.
     pub(in crate::embedded) wants_page: bool,
     pub(in crate::embedded) next_due: Option<u64>,

@@ -346,12 +346,14 @@ impl StoreThread {
     /// lost.
     fn fail(&mut self, batch: Vec<StoreCommand>, error: &rusqlite::Error) -> Vec<StoreCommand> {
         if !self.is_blocked() {
-            tracing::error!(%error, "the queue's disk accepts no messages");
+            let file = self.table.file();
+            tracing::error!(%error, file, "the queue's disk accepts no messages");
         }
         let failure = failure_of(error);
         self.damaged |= failure == Failure::Damaged;
         if !self.damaged || failure == Failure::Damaged {
-            self.state.send_replace(failure.state(error));
+            self.state
+                .send_replace(failure.state(error, self.table.file()));
         }
         self.show_accepting();
         // A full disk refuses before the commit is written. After any other failure the log may
@@ -396,7 +398,11 @@ impl StoreThread {
                 StoreEffect::Stored { queue, key, body } => {
                     self.totals[position(queue)] += 1;
                     if let Some(state) = queues.get_mut(&queue) {
-                        state.index.insert_stored(key, body);
+                        match queue {
+                            // Its headers are read with its body.
+                            Queue::Unreadable => state.index.put_back(key, false),
+                            _ => state.index.insert_stored(key, body),
+                        }
                     }
                 }
                 StoreEffect::Removed { queue, number } => {
@@ -513,15 +519,16 @@ enum Failure {
 }
 
 impl Failure {
-    fn state(self, error: &rusqlite::Error) -> ConnectionState {
+    /// `file`: the path of `queue.db`.
+    fn state(self, error: &rusqlite::Error, file: &str) -> ConnectionState {
         match self {
-            Self::Passing => ConnectionState::Blocked(error.to_string()),
+            Self::Passing => ConnectionState::Blocked(format!("{error} ({file})")),
             Self::Disk => ConnectionState::Unusable(format!(
-                "the disk of queue.db fails ({error}): repair the disk or its file system, then \
+                "the disk of {file} fails ({error}): repair the disk or its file system, then \
                  restart"
             )),
             Self::Damaged => ConnectionState::Unusable(format!(
-                "queue.db is damaged ({error}): stop the process, keep a copy of the data \
+                "{file} is damaged ({error}): stop the process, keep a copy of the data \
                  directory, then restore a backup or recover the file (runbook: the data directory \
                  is damaged)"
             )),
@@ -564,7 +571,8 @@ mod tests {
         ] {
             let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
             assert_eq!(failure_of(&error), failure, "{error}");
-            let state = failure.state(&error);
+            let state = failure.state(&error, "/data/queue.db");
+            assert!(state.to_string().contains("/data/queue.db"), "{state}");
             assert_eq!(state.is_unusable(), failure != Failure::Passing);
             assert!(state.to_string().contains(words), "{state}");
         }

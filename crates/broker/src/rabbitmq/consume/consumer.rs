@@ -11,7 +11,7 @@ use crate::message::Queue;
 use crate::rabbitmq::connection::{ManagedConnection, Session};
 use crate::rabbitmq::publish::publisher::Publisher;
 use crate::received::{Received, Settler};
-use crate::settlement::REASON_HEADER;
+use crate::settlement::{AT_HEADER, FROM_HEADER, REASON_HEADER};
 use crate::state::Depths;
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
@@ -176,8 +176,11 @@ impl Subscription {
             publisher,
             queue,
         );
+        let header = |name| header(&delivery.properties, name);
+        let at = header(AT_HEADER).and_then(|at| at.parse().ok());
         Received {
-            reason: reason(&delivery.properties),
+            reason: header(REASON_HEADER),
+            quarantined: (header(FROM_HEADER), at),
             body: delivery.data.into(),
             redelivered: delivery.redelivered,
             settler: Settler::RabbitMq(handle),
@@ -446,6 +449,9 @@ impl RabbitMqConsumer {
     pub(crate) async fn close(mut self) {
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.finish_opening()).await;
         self.pending = None;
+        // What kept this consumer from its queue concerns nobody any more.
+        let monitor = self.connection.monitor();
+        monitor.clear(FaultKind::NotConsumed, self.queue.as_str());
         let Some(Subscription {
             channel,
             deliveries,
@@ -469,10 +475,10 @@ impl RabbitMqConsumer {
     }
 }
 
-fn reason(properties: &BasicProperties) -> Option<String> {
+fn header(properties: &BasicProperties, name: &str) -> Option<String> {
     let headers = properties.headers().as_ref()?;
-    match headers.inner().get(REASON_HEADER)? {
-        AMQPValue::LongString(reason) => Some(reason.to_string()),
+    match headers.inner().get(name)? {
+        AMQPValue::LongString(value) => Some(value.to_string()),
         _ => None, // Not written by this gateway.
     }
 }

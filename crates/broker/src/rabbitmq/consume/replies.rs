@@ -140,13 +140,13 @@ pub(in crate::rabbitmq) fn start_sender(
 
 /// Which failure of a loop that goes on for ever is worth a warning: the first, and one a minute.
 #[derive(Default)]
-struct Failing {
+pub(in crate::rabbitmq) struct Failing {
     warned: Option<Instant>,
 }
 
 impl Failing {
     /// Notes a failure; `worked` in between.
-    fn is_news(&mut self, worked: bool) -> bool {
+    pub(in crate::rabbitmq) fn is_news(&mut self, worked: bool) -> bool {
         let recently = |warned: Instant| warned.elapsed() < WARN_INTERVAL;
         let news = worked || !self.warned.is_some_and(recently);
         if news {
@@ -210,6 +210,6 @@ async fn send_reply(
 }
 
 /// Waits before the next try, at most until the session ends.
-async fn wait_to_retry(session: &Session) {
+pub(in crate::rabbitmq) async fn wait_to_retry(session: &Session) {
     let _ = tokio::time::timeout(RETRY_INTERVAL, session.down.cancelled()).await;
 }

@@ -77,6 +77,15 @@ impl TopologyFindings {
         }
     }
 
+    /// The first missing object without which the gateway cannot work. The keeper shows the others.
+    fn first_needed(&self, topology: &Topology) -> Option<&(String, String)> {
+        let is_needed = |name: &str| {
+            let found = topology.exchanges.iter().find(|spec| spec.name == name);
+            found.is_none_or(|spec| spec.is_needed)
+        };
+        self.missing.iter().find(|(name, _)| is_needed(name))
+    }
+
     pub(super) fn missing_names(&self) -> BTreeSet<&str> {
         self.missing.iter().map(|(name, _)| &**name).collect()
     }
@@ -157,7 +166,7 @@ pub(in crate::rabbitmq) async fn prepare(
             binding: Box::new(move |_| bind),
         };
         declare(connection, topology, plan).await?;
-    } else if let Some((_, reason)) = found.missing.first() {
+    } else if let Some((_, reason)) = found.first_needed(topology) {
         return Err(reason.clone());
     }
     show_unanswered(topology, &found.unanswered, monitor);

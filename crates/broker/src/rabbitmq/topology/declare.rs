@@ -168,28 +168,40 @@ impl Topology {
         channel: &Channel,
         name: &str,
     ) -> lapin::Result<()> {
-        // A queue that is not durable must be exclusive: RabbitMQ 4.3 denies it otherwise.
-        let options = QueueDeclareOptions {
-            exclusive: true,
-            auto_delete: true,
-            ..Default::default()
-        };
-        let arguments = field_table(&Self::reply_arguments());
-        channel
-            .queue_declare(name.into(), options, arguments)
-            .await?;
-        let exchange = self.reply_exchange();
-        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
-        channel
-            .queue_bind(
-                name.into(),
-                exchange.as_str().into(),
-                name.into(),
-                options,
-                arguments,
-            )
-            .await
+        declare_own(channel, name, &Self::reply_arguments()).await?;
+        bind_own(channel, name, &self.reply_exchange(), name).await
     }
+
+    /// Declares the queue of one process for control messages and for replies to it, as
+    /// [`Topology::declare_reply_queue`].
+    pub(in crate::rabbitmq) async fn declare_control_queue(
+        &self,
+        channel: &Channel,
+        name: &str,
+    ) -> lapin::Result<()> {
+        declare_own(channel, name, &Self::control_arguments()).await?;
+        bind_own(channel, name, &self.reply_exchange(), name).await?;
+        bind_own(channel, name, &self.control_exchange(), "").await
+    }
+}
+
+/// Declares a queue that ends with its connection.
+async fn declare_own(channel: &Channel, name: &str, arguments: &Arguments) -> lapin::Result<()> {
+    // A queue that is not durable must be exclusive: RabbitMQ 4.3 denies it otherwise.
+    let options = QueueDeclareOptions {
+        exclusive: true,
+        auto_delete: true,
+        ..Default::default()
+    };
+    let declared = channel.queue_declare(name.into(), options, field_table(arguments));
+    declared.await.map(drop)
+}
+
+async fn bind_own(channel: &Channel, name: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+    let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+    channel
+        .queue_bind(name.into(), exchange.into(), key.into(), options, arguments)
+        .await
 }
 
 const fn exchange_kind(kind: ExchangeType) -> ExchangeKind {

@@ -24,6 +24,12 @@ const MAX_REPLIES: i64 = 10_000;
 /// In milliseconds; longer than any caller waits.
 const REPLY_TTL: i64 = 60_000;
 
+/// Control messages that may wait for one process, before the oldest are dropped.
+const MAX_CONTROL: i64 = 1_000;
+
+/// In milliseconds: a question has a deadline far below it, and a command is repeated.
+const CONTROL_TTL: i64 = 10_000;
+
 /// Routing key of first attempts on the exchange `in`.
 pub(in crate::rabbitmq) const FIRST_KEY: &str = "first";
 
@@ -64,6 +70,8 @@ pub(super) struct ExchangeSpec {
     /// each exchange with confirmed publishes needs one.
     pub(super) alternate: Option<String>,
     pub(super) purpose: String,
+    /// Whether the gateway's work needs it. Without one that does not, a process starts all the same.
+    pub(super) is_needed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +144,7 @@ impl Topology {
             None,
             "replies, routed by the name of the listener's queue",
         );
+        this.add_control();
         this
     }
 
@@ -183,6 +192,28 @@ impl Topology {
         ]
     }
 
+    /// The exchange that reaches all processes.
+    pub(in crate::rabbitmq) fn control_exchange(&self) -> String {
+        self.name("control")
+    }
+
+    /// The queue of one process, as [`Topology::reply_queue`]. Users may configure names that begin
+    /// with `reply.`.
+    pub(in crate::rabbitmq) fn control_queue(&self, random: u64) -> String {
+        self.name(&format!("reply.control.{random:016x}"))
+    }
+
+    /// A process that does not read must cost no memory, and what is older is worthless.
+    pub(super) fn control_arguments() -> Arguments {
+        let text = |text: &str| Argument::Text(text.to_owned());
+        vec![
+            ("x-queue-type", text("classic")),
+            ("x-max-length", Argument::Number(MAX_CONTROL)),
+            ("x-overflow", text("drop-head")),
+            ("x-message-ttl", Argument::Number(CONTROL_TTL)),
+        ]
+    }
+
     /// The exchange, and the queue, of a delay level.
     pub(in crate::rabbitmq) fn delay_level(&self, level: u32) -> String {
         self.name(&format!("delay.{level:02}"))
@@ -204,6 +235,18 @@ impl Topology {
             kind,
             alternate,
             purpose: purpose.to_owned(),
+            is_needed: true,
+        });
+    }
+
+    /// No alternate: with no process listening there is nothing to keep.
+    fn add_control(&mut self) {
+        self.exchanges.push(ExchangeSpec {
+            name: self.control_exchange(),
+            kind: ExchangeType::Fanout,
+            alternate: None,
+            purpose: "questions and commands to all processes".to_owned(),
+            is_needed: false,
         });
     }
 

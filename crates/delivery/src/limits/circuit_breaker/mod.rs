@@ -46,6 +46,22 @@ pub(super) struct CircuitBreaker {
     /// How often in a row it opened without closing.
     openings: u32,
     window: FailureWindow,
+    /// Why it opened, until it closes.
+    opened: Option<OpenReason>,
+}
+
+/// Why a circuit breaker opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenReason {
+    /// So many of these calls failed within the window.
+    Failures {
+        /// How many failed.
+        failures: u32,
+        /// Of how many.
+        calls: u32,
+    },
+    /// A probe failed.
+    Probe,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +89,7 @@ impl CircuitBreaker {
             epoch: 0,
             openings: 0,
             window: FailureWindow::default(),
+            opened: None,
         }
     }
 
@@ -127,7 +144,8 @@ impl CircuitBreaker {
                 self.window.record(health, rules.window, now);
                 let opens = self.window.exceeds(rules);
                 if opens {
-                    self.open(rules, now);
+                    let (calls, failures) = self.window.totals();
+                    self.open(OpenReason::Failures { failures, calls }, rules, now);
                 }
                 opens
             }
@@ -143,7 +161,7 @@ impl CircuitBreaker {
                         false
                     }
                     HealthSignal::Failure => {
-                        self.open(rules, now);
+                        self.open(OpenReason::Probe, rules, now);
                         true
                     }
                 }
@@ -151,11 +169,24 @@ impl CircuitBreaker {
         }
     }
 
-    fn open(&mut self, rules: &BreakerRules, now: Duration) {
+    /// Lets an open breaker admit a probe at the next call. Whether it was open.
+    pub(super) fn probe_now(&mut self) -> bool {
+        let is_open = matches!(self.state, CircuitState::Open { .. });
+        if is_open {
+            self.transition(CircuitState::HalfOpen {
+                allowed: 1,
+                in_flight: 0,
+            });
+        }
+        is_open
+    }
+
+    fn open(&mut self, reason: OpenReason, rules: &BreakerRules, now: Duration) {
         let factor = 2_u32.checked_pow(self.openings).unwrap_or(u32::MAX);
         let wait = rules.open_duration.saturating_mul(factor);
         let wait = wait.min(rules.max_open_duration);
         self.openings = self.openings.saturating_add(1);
+        self.opened = Some(reason);
         self.transition(CircuitState::Open {
             until: now.saturating_add(wait),
         });
@@ -163,6 +194,7 @@ impl CircuitBreaker {
 
     fn close(&mut self) {
         self.openings = 0;
+        self.opened = None;
         self.transition(CircuitState::Closed);
     }
 
@@ -188,9 +220,9 @@ impl CircuitBreaker {
         }
     }
 
-    /// Calls and failures within the window.
-    pub(super) fn window(&self) -> (u32, u32) {
-        self.window.totals()
+    /// Why it opened, until it is closed.
+    pub(super) fn opened(&self) -> Option<OpenReason> {
+        self.opened
     }
 }
 

@@ -60,7 +60,7 @@ fn failures_before_the_window_do_not_count() {
         call(&mut breaker, HealthSignal::Failure, seconds(100));
     }
     assert!(!call(&mut breaker, HealthSignal::Failure, seconds(111)));
-    assert_eq!(breaker.window(), (1, 1));
+    assert_eq!(breaker.window.totals(), (1, 1));
 }
 
 #[test]
@@ -116,6 +116,22 @@ fn a_failed_probe_doubles_the_open_duration_up_to_a_minute() {
         assert_eq!(breaker.state(now).1, Some(seconds(open)));
         now += seconds(open);
     }
+}
+
+#[test]
+fn a_probe_can_be_admitted_before_its_time() {
+    let mut breaker = opened(seconds(100));
+    let now = seconds(101);
+    assert!(breaker.check(now).is_err());
+    assert!(breaker.probe_now());
+    assert_eq!(breaker.check(now), Ok(()));
+    let probe = breaker.admit();
+    assert!(breaker.check(now).is_err(), "one probe");
+    assert!(!breaker.probe_now(), "it is half open");
+    assert!(breaker.check(now).is_err());
+    breaker.record(probe, HealthSignal::Success, 2, &rules(), now);
+    assert!(breaker.is_closed());
+    assert!(!breaker.probe_now());
 }
 
 #[test]

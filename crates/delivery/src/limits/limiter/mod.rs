@@ -17,7 +17,7 @@ use super::health_sample::CallSample;
 use super::limit_key::LimitKey;
 use super::policy::{DeferReason, TargetLimits, WorkQueue};
 use super::shared_pool::SharedPool;
-use super::stats::{Remainder, TargetStats, TopTargets};
+use super::stats::{AppStats, Remainder, TargetStats, TopTargets};
 use super::target_state::{Availability, TargetState};
 use table::{Entry, Table};
 
@@ -207,6 +207,15 @@ impl Limiter {
         target.is_some_and(|target| target.complete(queue, (&circuit, token), sample, now))
     }
 
+    /// Admits calls to this callee or target at once: its owner says that it is back. Every
+    /// `Retry-After` ends, and each open breaker admits a probe at the next call. Returns for how many
+    /// apps that changes something; a callee counts as one.
+    pub fn probe_now(&mut self, key: &LimitKey, now: Duration) -> usize {
+        let targets = self.targets.iter_mut().map(|(_, target)| target);
+        let targets = targets.filter(|target| target.key == *key);
+        targets.map(|target| target.probe_now(now)).sum()
+    }
+
     /// The key of a target, for as long as a permit or a ticket of it is held.
     #[must_use]
     pub fn key(&self, target: TargetId) -> Option<&LimitKey> {
@@ -243,6 +252,25 @@ impl Limiter {
             by_traffic.then_with(|| a.key.cmp(&b.key))
         });
         TopTargets { targets, remainder }
+    }
+
+    /// The `max` apps with the most in this process, most first.
+    #[must_use]
+    pub fn busiest_apps(&self, max: usize) -> Vec<AppStats> {
+        let stats = self.apps.iter().map(|app| AppStats {
+            app_id: Arc::clone(&app.id),
+            in_flight: app.held_in_all(),
+            waiting: app.waiting_in_all(),
+        });
+        let mut apps: Vec<AppStats> = stats
+            .filter(|app| app.in_flight > 0 || app.waiting > 0)
+            .collect();
+        apps.sort_by(|a, b| {
+            let most_first = (b.in_flight, b.waiting).cmp(&(a.in_flight, a.waiting));
+            most_first.then_with(|| a.app_id.cmp(&b.app_id))
+        });
+        apps.truncate(max);
+        apps
     }
 
     fn decide(

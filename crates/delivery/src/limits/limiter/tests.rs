@@ -1,7 +1,7 @@
 //! Caps, rates, waiting messages and memory stay within their bounds.
 
 use super::*;
-use crate::limits::{BreakerRules, BreakerState, HealthSignal, Rate};
+use crate::limits::{BreakerRules, BreakerState, HealthSignal, OpenReason, Rate};
 use crate::target_url::TargetUrl;
 use std::sync::Arc;
 
@@ -95,6 +95,7 @@ pub(super) fn sample(health: HealthSignal) -> CallSample {
         health,
         hold: None,
         duration: Some(Duration::from_secs(5)),
+        ..CallSample::unknown()
     }
 }
 
@@ -449,5 +450,58 @@ fn messages_deferred_together_return_spread_out() {
             within.iter().all(|wait| span.contains(&wait.as_millis())),
             "{within:?}"
         );
+    }
+}
+
+#[test]
+fn an_answer_of_400_is_no_delivery_and_figures_outlive_the_opening_of_the_breaker() {
+    use crate::Outcome;
+    let (mut limiter, key) = (limiter(), callee("EO001"));
+    let answered = |status| Outcome::Answered {
+        status,
+        retry_after: None,
+    };
+    let mut call = |outcome: &Outcome, now: Duration| {
+        let permit = admitted(admit(&mut limiter, &key, WorkQueue::First));
+        let sample = CallSample::of(outcome, Duration::from_millis(5));
+        limiter.complete(permit, &sample.with_cause(Some("in words")), now);
+        limiter.top(1, now).targets.remove(0)
+    };
+    for _ in 0..25 {
+        call(&answered(400), NOW);
+    }
+    let stats = call(&answered(200), NOW);
+    assert_eq!(stats.recent, [("answered_4xx", 25), ("delivered", 1)]);
+    assert_eq!(stats.breaker, BreakerState::Closed);
+    let error = stats.last_error.unwrap();
+    assert_eq!(
+        (error.outcome, error.http_status),
+        ("answered_4xx", Some(400))
+    );
+    assert_eq!(error.cause.as_deref(), Some("in words"));
+    let mut stats = stats_after(&mut call, &Outcome::ConnectionRefused);
+    assert_eq!(stats.breaker, BreakerState::Open);
+    let Some(OpenReason::Failures { failures, calls }) = stats.opened else {
+        panic!("{:?}", stats.opened);
+    };
+    assert!(
+        failures * 2 >= calls && calls >= 20,
+        "{failures} of {calls}"
+    );
+    let refused = stats.recent.pop().unwrap();
+    assert_eq!(refused, ("connection_refused", u64::from(failures)));
+    assert_eq!(stats.last_error.unwrap().outcome, "connection_refused");
+}
+
+/// The figures once the breaker has opened.
+fn stats_after(
+    call: &mut impl FnMut(&crate::Outcome, Duration) -> TargetStats,
+    outcome: &crate::Outcome,
+) -> TargetStats {
+    loop {
+        let stats = call(outcome, NOW);
+        if stats.breaker == BreakerState::Open {
+            return stats;
+        }
     }
 }

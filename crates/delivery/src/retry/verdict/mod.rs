@@ -8,7 +8,7 @@ use crate::guard::refusal::Refusal;
 
 /// The number of attempts for outcomes that rarely resolve by themselves: two retries, for a gap in
 /// a deployment or a name that is still propagating.
-const SHORT_BUDGET: u32 = 3;
+pub const SHORT_BUDGET: u32 = 3;
 
 /// How much of a `Retry-After` is honoured: a target must not delay a callback for days.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -62,7 +62,7 @@ pub enum DeadLetterReason {
 impl DeadLetterReason {
     /// A name for logs, metrics, records and message headers: `snake_case`.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Exhausted => "exhausted",
             Self::Rejected => "rejected",

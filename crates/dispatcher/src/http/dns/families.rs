@@ -33,13 +33,19 @@ pub(super) struct Families {
 }
 
 /// Why a name has no addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LookupError {
     /// It does not exist, or has none.
     NotFound,
-    /// No answer, or the answer that the server failed.
-    Failed(FailedLookup),
+    /// No answer, or the answer that the server failed: in words.
+    Failed(FailedLookup, Words),
 }
+
+/// What the resolver or a name server said of a failure.
+pub(super) type Words = Arc<str>;
+
+/// What is said where nothing came by the deadline.
+const NO_ANSWER: &str = "no answer in time";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Family {
@@ -55,7 +61,7 @@ enum Answer {
     NoAddress,
     /// There is no such name (NXDOMAIN).
     NoName,
-    Failed,
+    Failed(Words),
 }
 
 type Question = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -96,25 +102,29 @@ impl Families {
             }
         });
         let Ok((family, answer)) = first.await else {
-            return combine(Answer::Failed, Answer::Failed);
+            return combine(Answer::no_answer(), Answer::no_answer());
         };
         let mut other = match family {
             Family::Ipv4 => ipv6,
             Family::Ipv6 => ipv4,
         };
         let late = match answer.suffices(family) {
-            false => timeout_at(deadline, other).await.unwrap_or(Answer::Failed),
+            false => match timeout_at(deadline, other).await {
+                Ok(late) => late,
+                Err(_) => Answer::no_answer(),
+            },
             true => {
                 let delay = deadline.min(Instant::now() + RESOLUTION_DELAY);
                 match timeout_at(delay, &mut other).await {
                     Ok(late) => late,
                     // Nothing can be sent to these addresses, so the others are worth waiting for.
-                    Err(_) if !answer.has_route() => {
-                        timeout_at(deadline, other).await.unwrap_or(Answer::Failed)
-                    }
+                    Err(_) if !answer.has_route() => match timeout_at(deadline, other).await {
+                        Ok(late) => late,
+                        Err(_) => Answer::no_answer(),
+                    },
                     Err(_) => {
                         self.listen_on(name, family.other(), other);
-                        Answer::Failed
+                        Answer::no_answer()
                     }
                 }
             }
@@ -148,7 +158,7 @@ impl Families {
         let (silent, name, timeout) = (Arc::clone(&self.silent), name.clone(), self.timeout);
         tokio::spawn(async move {
             let answer = tokio::time::timeout(timeout, question).await;
-            if answer.is_ok_and(|answer| answer != Answer::Failed) {
+            if answer.is_ok_and(|answer| !matches!(answer, Answer::Failed(_))) {
                 silent.remove(&name, family);
             }
         });
@@ -175,8 +185,12 @@ impl Answer {
                 Self::NoName
             }
             Err(error) if is_negative(&error) => Self::NoAddress,
-            Err(_) => Self::Failed,
+            Err(error) => Self::Failed(words(&error).into()),
         }
+    }
+
+    fn no_answer() -> Self {
+        Self::Failed(NO_ANSWER.into())
     }
 
     /// Whether the result is clear without the other family. Some servers deny the existence of any
@@ -185,7 +199,7 @@ impl Answer {
         match self {
             Self::Addresses(_) => true,
             Self::NoName => family == Family::Ipv4,
-            Self::NoAddress | Self::Failed => false,
+            Self::NoAddress | Self::Failed(_) => false,
         }
     }
 
@@ -210,9 +224,15 @@ impl Answer {
 
 fn combine(ipv4: Answer, ipv6: Answer) -> Result<Vec<IpAddr>, LookupError> {
     let failed = match (&ipv4, &ipv6) {
-        (Answer::Failed, Answer::Failed) => Some(FailedLookup::Both),
-        (Answer::Failed, _) => Some(FailedLookup::Ipv4),
-        (Answer::NoAddress, Answer::Failed) => Some(FailedLookup::Ipv6),
+        (Answer::Failed(ipv4), Answer::Failed(ipv6)) if ipv4 == ipv6 => {
+            Some((FailedLookup::Both, Arc::clone(ipv4)))
+        }
+        (Answer::Failed(ipv4), Answer::Failed(ipv6)) => {
+            let both = format!("IPv4: {ipv4}; IPv6: {ipv6}");
+            Some((FailedLookup::Both, both.into()))
+        }
+        (Answer::Failed(words), _) => Some((FailedLookup::Ipv4, Arc::clone(words))),
+        (Answer::NoAddress, Answer::Failed(words)) => Some((FailedLookup::Ipv6, Arc::clone(words))),
         // No such name, whatever became of the other question.
         _ => None,
     };
@@ -224,8 +244,19 @@ fn combine(ipv4: Answer, ipv6: Answer) -> Result<Vec<IpAddr>, LookupError> {
     }
     match failed {
         _ if !addresses.is_empty() => Ok(addresses),
-        Some(failed) => Err(LookupError::Failed(failed)),
+        Some((failed, words)) => Err(LookupError::Failed(failed, words)),
         None => Err(LookupError::NotFound),
+    }
+}
+
+/// The failure in the resolver's words, or the name server's answer.
+fn words(error: &NetError) -> String {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(answer)) => {
+            format!("the name server answered {}", answer.response_code)
+        }
+        NetError::Dns(DnsError::ResponseCode(code)) => format!("the name server answered {code}"),
+        error => error.to_string(),
     }
 }
 

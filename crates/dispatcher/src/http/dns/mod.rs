@@ -9,7 +9,7 @@ mod families;
 
 use crate::config::DispatcherConfig;
 use delivery::{AllowList, FailedLookup, Guard, Outcome, Refusal};
-use families::{Families, LookupError, is_negative};
+use families::{Families, LookupError, Words, is_negative};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::NetError;
@@ -35,18 +35,18 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_CACHED_ANSWERS: u64 = 20_000;
 
 /// Why a name has no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NameError {
     #[error("the name does not exist or has no address")]
     NotFound,
-    #[error("the name could not be resolved: {0}")]
-    Unresolved(FailedLookup),
-    #[error("the resolver does not answer")]
-    ResolverDown,
+    #[error("the name could not be resolved: {0} ({1})")]
+    Unresolved(FailedLookup, Words),
+    #[error("the resolver does not answer ({0})")]
+    ResolverDown(Words),
 }
 
 /// Why a host cannot be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ResolveError {
     #[error(transparent)]
     Name(#[from] NameError),
@@ -54,13 +54,13 @@ pub(crate) enum ResolveError {
     Refused(#[from] Refusal),
 }
 
-impl From<ResolveError> for Outcome {
-    fn from(error: ResolveError) -> Self {
+impl From<&ResolveError> for Outcome {
+    fn from(error: &ResolveError) -> Self {
         match error {
             ResolveError::Name(NameError::NotFound) => Self::NameNotFound,
-            ResolveError::Name(NameError::Unresolved(failed)) => Self::NameUnresolved(failed),
-            ResolveError::Name(NameError::ResolverDown) => Self::ResolverDown,
-            ResolveError::Refused(refusal) => Self::AddressRefused(refusal),
+            ResolveError::Name(NameError::Unresolved(failed, _)) => Self::NameUnresolved(*failed),
+            ResolveError::Name(NameError::ResolverDown(_)) => Self::ResolverDown,
+            ResolveError::Refused(refusal) => Self::AddressRefused(*refusal),
         }
     }
 }
@@ -178,13 +178,13 @@ impl Resolver {
             match self.0.families.lookup(&name, deadline).await {
                 Ok(addresses) => return Ok(addresses),
                 Err(LookupError::NotFound) => {}
-                Err(LookupError::Failed(lookup)) => failed = Some(lookup),
+                Err(LookupError::Failed(lookup, words)) => failed = Some((lookup, words)),
             }
         }
         match failed {
             None => Err(NameError::NotFound),
             // A timeout, or a server failure: many resolvers report their own outage that way.
-            Some(lookup) => Err(self.0.classify_failure(lookup).await),
+            Some((lookup, words)) => Err(self.0.classify_failure(lookup, words).await),
         }
     }
 }
@@ -210,7 +210,7 @@ fn names_to_try(name: &DnsName, search: &[DnsName], ndots: usize) -> Vec<DnsName
 impl ResolverState {
     /// Distinguishes a failing name from a failing resolver: one that cannot look up the root is down
     /// for all names.
-    async fn classify_failure(&self, failed: FailedLookup) -> NameError {
+    async fn classify_failure(&self, failed: FailedLookup, words: Words) -> NameError {
         // Held across the check, on the failing path only: concurrent failures share one check.
         let mut last_check = self.last_check.lock().await;
         let is_up = match *last_check {
@@ -227,9 +227,9 @@ impl ResolverState {
             }
         };
         if is_up {
-            NameError::Unresolved(failed)
+            NameError::Unresolved(failed, words)
         } else {
-            NameError::ResolverDown
+            NameError::ResolverDown(words)
         }
     }
 }

@@ -12,8 +12,8 @@ use super::target_metrics::{MAX_NAMED_TARGETS, TargetMetricsAggregator};
 use crate::metrics::TargetSample;
 use crate::queue::WorkQueue;
 use delivery::limits::{
-    AdmissionRequest, CallSample, DeferReason, LimitDecision, LimitKey, Limiter, Permit, Place,
-    TargetId, TargetLimits, Terms, Ticket, TopTargets,
+    AdmissionRequest, AppStats, CallSample, DeferReason, LimitDecision, LimitKey, Limiter, Permit,
+    Place, TargetId, TargetLimits, Terms, Ticket, TopTargets,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -283,6 +283,17 @@ impl TargetLimiter {
     /// The busiest keys, and the others together.
     pub(crate) fn top(&self, count: usize) -> TopTargets {
         self.state().rules.top(count, self.now())
+    }
+
+    /// The apps with the most calls in flight.
+    pub(crate) fn busiest_apps(&self, count: usize) -> Vec<AppStats> {
+        self.state().rules.busiest_apps(count)
+    }
+
+    /// Ends the `Retry-After` of this key, and lets its open breakers admit a probe at the next call.
+    pub(crate) fn probe_now(&self, key: &LimitKey) -> usize {
+        let now = self.now();
+        self.state().rules.probe_now(key, now)
     }
 
     pub(crate) fn pauses(&self) -> &PauseRegistry {

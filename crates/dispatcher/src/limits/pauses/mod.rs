@@ -1,18 +1,29 @@
-//! Paused targets and callees.
+//! Pauses: of targets, callees, apps and message types; and the switches for intake and deliveries.
 //!
 //! Pauses are stored in the journal and read once a second, so an attempt does not wait for a query.
 //! While the journal is unavailable, the last known pauses stay in force. Without a journal they exist
 //! in this process only.
+//!
+//! - `key.rs`: what a pause stops. `in_force.rs`: the pauses as attempts ask for them.
+
+mod in_force;
+mod key;
 
 use crate::config::AutoPauseConfig;
 use delivery::Outcome;
 use delivery::limits::{CallSample, HealthSignal, LimitKey};
-use journal::{AuditEntry, Journal, JournalError, Pause, PauseKind};
+use in_force::PausesInForce;
+use journal::{AuditEntry, Journal, JournalError, Pause};
+use runtime::Reloadable;
 use runtime::clock::now_ms;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+
+pub use in_force::PauseCounts;
+pub use key::{PauseKey, Switch};
 
 /// How often pauses are read.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,17 +37,24 @@ const MAX_FAILING: usize = 10_000;
 const AUTO: &str = "auto";
 
 /// The pauses that this process knows. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PauseRegistry(Arc<RegistryState>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct RegistryState {
     journal: Option<Journal>,
     auto_pause: AutoPauseConfig,
     /// Never held across an await.
     known: RwLock<KnownPauses>,
+    /// What attempts read. Follows `known`.
+    in_force: Reloadable<PausesInForce>,
+    /// The switches follow `known`, too.
+    intake: watch::Sender<Option<Pause>>,
+    deliveries: watch::Sender<Option<Pause>>,
     /// Keys that have only failed since some time.
     failing: Mutex<HashMap<LimitKey, Failing>>,
+    /// Asks to read the journal before the interval is over.
+    refresh_asked: Notify,
 }
 
 /// Since when a key has only failed, and when it last did.
@@ -55,13 +73,27 @@ struct UnwrittenPause {
 
 #[derive(Debug, Default)]
 struct KnownPauses {
-    active: HashMap<LimitKey, Pause>,
+    active: HashMap<PauseKey, Pause>,
     /// Created by this process, and not in the journal yet.
-    unwritten: HashMap<LimitKey, UnwrittenPause>,
+    unwritten: HashMap<PauseKey, UnwrittenPause>,
     /// Counts the changes by this process: what was read before the last one is outdated.
     changes: u64,
     /// Whether the journal has been read once.
     loaded: bool,
+}
+
+impl KnownPauses {
+    fn find(&self, key: &PauseKey) -> Option<&Pause> {
+        let unwritten = || self.unwritten.get(key).map(|unwritten| &unwritten.pause);
+        self.active.get(key).or_else(unwritten)
+    }
+}
+
+impl Default for PauseRegistry {
+    /// Without a journal or automatic pauses.
+    fn default() -> Self {
+        Self::new(None, AutoPauseConfig::default())
+    }
 }
 
 impl PauseRegistry {
@@ -70,7 +102,12 @@ impl PauseRegistry {
         Self(Arc::new(RegistryState {
             journal,
             auto_pause,
-            ..RegistryState::default()
+            known: RwLock::default(),
+            in_force: Reloadable::new(PausesInForce::default()),
+            intake: watch::Sender::new(None),
+            deliveries: watch::Sender::new(None),
+            failing: Mutex::default(),
+            refresh_asked: Notify::new(),
         }))
     }
 
@@ -80,25 +117,81 @@ impl PauseRegistry {
         known.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For a change by this process.
-    fn change(&self) -> RwLockWriteGuard<'_, KnownPauses> {
+    /// Changes what is known. Before the lock is released, attempts and the waiters of the switches
+    /// see it.
+    fn update<T>(&self, change: impl FnOnce(&mut KnownPauses) -> T) -> T {
         let known = self.0.known.write();
         let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        known.changes += 1;
-        known
+        let result = change(&mut known);
+        let keys = known.active.keys().chain(known.unwritten.keys());
+        self.0.in_force.set(PausesInForce::of(keys));
+        for (switch, sender) in [
+            (Switch::Intake, &self.0.intake),
+            (Switch::Deliveries, &self.0.deliveries),
+        ] {
+            let now = known.find(&PauseKey::Switch(switch));
+            sender.send_if_modified(|last| {
+                if last.as_ref() == now {
+                    return false;
+                }
+                log_switch(switch, now);
+                *last = now.cloned();
+                true
+            });
+        }
+        result
+    }
+
+    /// As [`Self::update`], for a change by this process.
+    fn change<T>(&self, change: impl FnOnce(&mut KnownPauses) -> T) -> T {
+        self.update(|known| {
+            known.changes += 1;
+            change(known)
+        })
     }
 
     /// Whether this key is paused.
     pub fn is_paused(&self, key: &LimitKey) -> bool {
+        self.0.in_force.get().is_paused(key)
+    }
+
+    /// What is in force now, for one attempt.
+    pub(crate) fn in_force(&self) -> Arc<PausesInForce> {
+        self.0.in_force.get()
+    }
+
+    /// The pauses that this process knows of these keys.
+    pub fn find(&self, keys: &[PauseKey]) -> Vec<Pause> {
         let known = self.known();
-        known.active.contains_key(key) || known.unwritten.contains_key(key)
+        let found = keys.iter().filter_map(|key| known.find(key));
+        found.cloned().collect()
     }
 
     /// How many pauses are in force, as far as this process knows.
-    pub fn count(&self) -> usize {
-        let known = self.known();
-        let only_unwritten = |key: &&LimitKey| !known.active.contains_key(*key);
-        known.active.len() + known.unwritten.keys().filter(only_unwritten).count()
+    pub fn counts(&self) -> PauseCounts {
+        self.0.in_force.get().counts()
+    }
+
+    /// The pause of intake, while it is stopped.
+    pub fn intake(&self) -> watch::Receiver<Option<Pause>> {
+        self.0.intake.subscribe()
+    }
+
+    /// The pause of deliveries, while they are stopped.
+    pub fn deliveries(&self) -> watch::Receiver<Option<Pause>> {
+        self.0.deliveries.subscribe()
+    }
+
+    /// The switches in force, as far as this process knows.
+    pub fn switches(&self) -> Vec<Pause> {
+        let switches = [&self.0.intake, &self.0.deliveries];
+        let in_force = switches.into_iter().filter_map(|it| it.borrow().clone());
+        in_force.collect()
+    }
+
+    /// Whether pauses are shared by all processes, through the journal.
+    pub fn is_shared(&self) -> bool {
+        self.0.journal.is_some()
     }
 
     /// Pauses a key; `false` if it is paused already.
@@ -107,36 +200,33 @@ impl PauseRegistry {
     /// When there is a journal, and it is unavailable.
     pub async fn pause(
         &self,
-        key: &LimitKey,
+        key: &PauseKey,
         actor: String,
         reason: String,
     ) -> Result<bool, JournalError> {
         let pause = new_pause(key, actor, reason);
-        if let Some(journal) = &self.0.journal {
-            let new = journal.pause(&pause).await?;
-            self.change().active.entry(key.clone()).or_insert(pause);
-            return Ok(new);
-        }
-        let mut known = self.change();
-        let new = !known.active.contains_key(key);
-        known.active.entry(key.clone()).or_insert(pause);
-        Ok(new)
+        let new = match &self.0.journal {
+            Some(journal) => Some(journal.pause(&pause).await?),
+            None => None,
+        };
+        Ok(self.change(|known| {
+            let new = new.unwrap_or(!known.active.contains_key(key));
+            known.active.entry(key.clone()).or_insert(pause);
+            new
+        }))
     }
 
     /// Ends a pause; returns the one that was in force.
     ///
     /// # Errors
     /// When there is a journal, and it is unavailable.
-    pub async fn resume(&self, key: &LimitKey) -> Result<Option<Pause>, JournalError> {
+    pub async fn resume(&self, key: &PauseKey) -> Result<Option<Pause>, JournalError> {
         let written = match &self.0.journal {
-            Some(journal) => {
-                let Pause { kind, name, .. } = new_pause(key, String::new(), String::new());
-                journal.resume(kind, &name).await?
-            }
+            Some(journal) => journal.resume(key.kind(), &key.name()).await?,
             None => None,
         };
-        let mut known = self.change();
-        let (active, unwritten) = (known.active.remove(key), known.unwritten.remove(key));
+        let (active, unwritten) =
+            self.change(|known| (known.active.remove(key), known.unwritten.remove(key)));
         let unwritten = unwritten.map(|unwritten| unwritten.pause);
         // An active pause that the journal does not have is outdated.
         let active = active.filter(|_| self.0.journal.is_none());
@@ -163,8 +253,13 @@ impl PauseRegistry {
         Ok(all)
     }
 
-    /// Reads the journal at intervals until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    /// Reads the journal now instead of within a second: another process has changed a pause.
+    pub fn refresh_soon(&self) {
+        self.0.refresh_asked.notify_one();
+    }
+
+    /// Reads the journal at intervals until `stop`. Each process does so once.
+    pub async fn run(self, stop: CancellationToken) {
         if self.0.journal.is_none() {
             return;
         }
@@ -175,7 +270,8 @@ impl PauseRegistry {
             };
             let refresh = async {
                 self.refresh().await;
-                tokio::time::sleep(wait).await;
+                let asked = self.0.refresh_asked.notified();
+                let _ = tokio::time::timeout(wait, asked).await;
             };
             if stop.run_until_cancelled(refresh).await.is_none() {
                 return;
@@ -227,29 +323,51 @@ impl PauseRegistry {
 
     /// Applies the pauses that were read; `before` is the count of changes before the read.
     fn apply(&self, before: u64, pauses: Vec<Pause>) {
-        let keyed = |pause: Pause| Some((key_of(&pause)?, pause));
-        let active: HashMap<LimitKey, Pause> = pauses.into_iter().filter_map(keyed).collect();
-        let known = self.0.known.write();
-        let mut known = known.unwrap_or_else(PoisonError::into_inner);
-        // This process has paused or resumed something since: the next refresh includes it.
-        if known.changes != before {
-            return;
+        let keyed = |pause: Pause| Some((PauseKey::of(pause.kind, &pause.name)?, pause));
+        let active: HashMap<PauseKey, Pause> = pauses.into_iter().filter_map(keyed).collect();
+        {
+            let known = self.known();
+            let is_known = known.changes != before || (known.loaded && known.active == active);
+            if is_known {
+                return; // Nearly always: attempts go on with what they have.
+            }
         }
-        let new = active.keys().filter(|key| !known.active.contains_key(*key));
-        let new: Vec<LimitKey> = new.cloned().collect();
-        known.active = active;
-        known.loaded = true;
-        drop(known);
+        let new = self.update(|known| {
+            // This process has paused or resumed something since: the next refresh includes it.
+            if known.changes != before {
+                return Vec::new();
+            }
+            let new = active.keys().filter(|key| !known.active.contains_key(*key));
+            let new: Vec<PauseKey> = new.cloned().collect();
+            known.active = active;
+            known.loaded = true;
+            new
+        });
         for key in new {
-            tracing::info!(callback_target = %key, "target paused: its callbacks are deferred");
-            self.clear_failing(&key);
+            match &key {
+                PauseKey::Limit(key) => {
+                    tracing::info!(callback_target = %key, "target paused: its callbacks are deferred");
+                    self.clear_failing(key);
+                }
+                PauseKey::App(app_id) => {
+                    tracing::info!(app_id = &**app_id, "app paused: its callbacks are deferred");
+                }
+                PauseKey::MessageType(message_type) => {
+                    let message_type = &**message_type;
+                    tracing::info!(
+                        message_type,
+                        "message type paused: its callbacks are deferred"
+                    );
+                }
+                PauseKey::Switch(_) => {}
+            }
         }
     }
 
     /// Writes automatic pauses of this process into the journal. One that cannot be written stays in
     /// force in this process, is tried again at the next refresh, and holds up nothing else.
     async fn write(&self, journal: &Journal) {
-        let unwritten: Vec<(LimitKey, UnwrittenPause)> = {
+        let unwritten: Vec<(PauseKey, UnwrittenPause)> = {
             let known = self.known();
             let unwritten = known.unwritten.clone();
             unwritten.into_iter().collect()
@@ -265,20 +383,19 @@ impl PauseRegistry {
                             callback_target = %key, %error,
                             "an automatic pause cannot be stored: it is in force in this process only"
                         );
-                        let known = self.0.known.write();
-                        let mut known = known.unwrap_or_else(PoisonError::into_inner);
-                        if let Some(unwritten) = known.unwritten.get_mut(&key) {
-                            unwritten.refused = true;
-                        }
+                        self.update(|known| {
+                            if let Some(unwritten) = known.unwritten.get_mut(&key) {
+                                unwritten.refused = true;
+                            }
+                        });
                     }
                     continue;
                 }
             };
-            {
-                let mut known = self.change();
+            self.change(|known| {
                 known.unwritten.remove(&key);
                 known.active.entry(key).or_insert_with(|| pause.clone());
-            }
+            });
             let entry = AuditEntry {
                 occurred_at: pause.paused_at,
                 actor: pause.paused_by,
@@ -353,18 +470,48 @@ impl PauseRegistry {
             return;
         }
         tracing::warn!(callback_target = %key, reason, "target auto-paused; resume it once it has recovered");
-        let pause = new_pause(key, AUTO.to_owned(), reason);
-        let mut known = self.change();
-        match self.0.journal {
-            Some(_) => {
+        let key = PauseKey::Limit(key.clone());
+        let pause = new_pause(&key, AUTO.to_owned(), reason);
+        let is_shared = self.is_shared();
+        self.change(|known| match is_shared {
+            true => {
                 let refused = false;
-                let unwritten = UnwrittenPause { pause, refused };
-                known.unwritten.insert(key.clone(), unwritten);
+                known
+                    .unwritten
+                    .insert(key, UnwrittenPause { pause, refused });
             }
-            None => {
-                known.active.insert(key.clone(), pause);
+            false => {
+                known.active.insert(key, pause);
             }
-        }
+        });
+    }
+}
+
+/// Says in the log that a switch is or is no longer in force.
+fn log_switch(switch: Switch, now: Option<&Pause>) {
+    match (switch, now) {
+        (
+            Switch::Intake,
+            Some(Pause {
+                paused_by, reason, ..
+            }),
+        ) => tracing::warn!(
+            paused_by,
+            reason,
+            "intake is stopped: new callbacks are answered 503 until `ringback resume --intake`"
+        ),
+        (
+            Switch::Deliveries,
+            Some(Pause {
+                paused_by, reason, ..
+            }),
+        ) => tracing::warn!(
+            paused_by,
+            reason,
+            "deliveries are stopped: no attempt begins until `ringback resume --deliveries`"
+        ),
+        (Switch::Intake, None) => tracing::info!("intake goes on"),
+        (Switch::Deliveries, None) => tracing::info!("deliveries go on"),
     }
 }
 
@@ -381,24 +528,13 @@ fn forget_oldest(failing: &mut HashMap<LimitKey, Failing>) {
     }
 }
 
-fn new_pause(key: &LimitKey, actor: String, reason: String) -> Pause {
+fn new_pause(key: &PauseKey, actor: String, reason: String) -> Pause {
     Pause {
-        kind: match key {
-            LimitKey::Callee(_) => PauseKind::Callee,
-            LimitKey::Target(_) => PauseKind::Target,
-        },
-        name: key.to_string(),
+        kind: key.kind(),
+        name: key.name(),
         paused_by: actor,
         paused_at: now_ms(),
         reason,
-    }
-}
-
-/// The key of a pause. `None`: this version cannot parse its target.
-fn key_of(pause: &Pause) -> Option<LimitKey> {
-    match pause.kind {
-        PauseKind::Callee => Some(LimitKey::Callee(pause.name.as_str().into())),
-        PauseKind::Target => LimitKey::parse(&pause.name).ok(),
     }
 }
 

@@ -6,17 +6,19 @@
 use super::callee_profile::{CalleeDefaults, CalleePolicy};
 use super::signing;
 use crate::config::{CalleeConfig, DispatcherConfig, validate_callees};
+use crate::http::certificates::CertificateExpiries;
 use crate::http::dns::AddressPolicy;
 use crate::http::pool::{ClientFactory, HttpClient};
 use crate::http::tls::TlsProfile;
 use delivery::limits::{LimitsConfig, TargetLimits};
 use delivery::retry::RetryConfig;
 use delivery::signature::Signer;
-use delivery::{CalleeRegistry, Guard, Guards, RegisteredCallee, Schedule};
+use delivery::{CalleeRegistry, Guard, Guards, RegisteredCallee, Schedule, TargetUrl};
 use runtime::{ConfigError, Reloadable, SecretRef};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+use url::Host;
 
 /// The settings that a policy is made from.
 #[derive(Clone, Debug)]
@@ -81,10 +83,16 @@ impl PolicyHandle {
     ) -> Result<Self, ConfigError> {
         let policy =
             DeliveryPolicy::new(config, registry, guards, ClientCache::new(&factory, &[]))?;
+        factory.expiries.watch(policy.tls_hosts());
         Ok(Self {
             current: Reloadable::new(policy),
             factory: Arc::new(factory),
         })
+    }
+
+    /// When the certificates of registered callees expire.
+    pub fn certificates(&self) -> CertificateExpiries {
+        self.factory.expiries.clone()
     }
 
     pub(super) fn get(&self) -> Arc<DeliveryPolicy> {
@@ -108,11 +116,33 @@ impl PolicyHandle {
 
     /// Replaces the policy, for all routes from now on.
     pub fn set(&self, policy: DeliveryPolicy) {
+        self.factory.expiries.watch(policy.tls_hosts());
         self.current.set(policy);
     }
 }
 
+/// The host of a URL that is called with TLS, as it is named in the handshake.
+pub fn tls_host(url: &TargetUrl) -> Option<String> {
+    if url.url().scheme() != "https" {
+        return None;
+    }
+    Some(match url.url().host()? {
+        Host::Domain(name) => name.to_owned(),
+        Host::Ipv4(address) => address.to_string(),
+        Host::Ipv6(address) => address.to_string(),
+    })
+}
+
 impl DeliveryPolicy {
+    /// The hosts of registered callees that are called with TLS.
+    fn tls_hosts(&self) -> Vec<String> {
+        let urls = self
+            .registry
+            .iter()
+            .filter_map(|callee| callee.url.as_ref());
+        urls.filter_map(tls_host).collect()
+    }
+
     pub(super) fn app(&self, id: &str) -> &AppPolicy {
         self.apps.get(id).unwrap_or(&self.default_app)
     }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 /// JSON has whatever its header says (RFC 8259, 8.1), second. Bytes that are not UTF-8 are tried as
 /// UTF-16 if they begin like it, and as GB18030, which includes GBK and GB2312: Chinese targets send
 /// them without saying so.
-pub(super) fn readings<'a>(
+pub(crate) fn readings<'a>(
     body: &'a [u8],
     content_type: Option<&str>,
 ) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {

@@ -6,7 +6,7 @@
 //! - `charset.rs`: the body as text
 //! - `scanner.rs`: the value in the text
 
-mod charset;
+pub(crate) mod charset;
 mod scanner;
 
 use charset::readings;

@@ -55,7 +55,10 @@ where
 
     fn run(&mut self, connection: &Connection) -> bool {
         let result = self.work.take().map(|work| work(connection));
-        self.result = result.map(|result| result.map_err(|error| classify(&error)));
+        self.result = result.map(|result| {
+            let file = connection.path().unwrap_or_default();
+            result.map_err(|error| classify(&error, file))
+        });
         matches!(self.result, Some(Ok(_)))
     }
 
@@ -185,12 +188,15 @@ fn run_group(connection: &Connection, group: &mut Vec<Box<dyn WorkItem>>) {
     }
     let committed = transact(connection, group);
     if let Err(error) = &committed {
-        tracing::error!(%error, "the journal could not be written to disk");
+        let file = connection.path();
+        tracing::error!(%error, file, "the journal could not be written to disk");
         // SQLite may have rolled back by itself; then this error does not matter.
         let _ = connection.execute_batch("ROLLBACK");
     }
+    let file = connection.path().unwrap_or_default();
     for item in group.drain(..) {
-        let durable = committed.as_ref().map(|_| ()).map_err(unavailable);
+        let durable = committed.as_ref().map(|_| ());
+        let durable = durable.map_err(|error| unavailable(error, file));
         item.reply(durable);
     }
 }

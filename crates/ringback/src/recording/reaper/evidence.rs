@@ -18,7 +18,7 @@ pub(super) struct Rule {
 pub(super) struct RowFacts {
     /// Unix ms.
     pub(super) due_at: u64,
-    /// Its callee or its target is paused.
+    /// Its callee or its target is paused, or deliveries are stopped.
     pub(super) paused: bool,
 }
 
@@ -126,7 +126,7 @@ impl Obstacle {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::NotOverdue => "not overdue",
-            Self::Paused => "its callee or target is paused",
+            Self::Paused => "its callee or target is paused, or deliveries are stopped",
             Self::Interrupted => "the connection to the broker was lost or blocked",
             Self::NoReplies => {
                 "this process has no queue for replies (its user must be allowed to create them)"

@@ -386,6 +386,8 @@ fn stray(depths: &Depths) -> StrayMessages {
 struct Paused {
     callees: HashSet<String>,
     targets: HashSet<String>,
+    /// Deliveries are stopped.
+    everything: bool,
 }
 
 impl Paused {
@@ -393,21 +395,31 @@ impl Paused {
         let mut paused = Self {
             callees: HashSet::new(),
             targets: HashSet::new(),
+            everything: false,
         };
         for Pause { kind, name, .. } in pauses {
             match kind {
-                PauseKind::Callee => paused.callees.insert(name),
-                PauseKind::Target => paused.targets.insert(name),
-            };
+                PauseKind::Callee => {
+                    paused.callees.insert(name);
+                }
+                PauseKind::Target => {
+                    paused.targets.insert(name);
+                }
+                PauseKind::Deliveries => paused.everything = true,
+                // Each deferral leaves a record: what these defer does not become overdue.
+                PauseKind::App | PauseKind::MessageType => {}
+                PauseKind::Intake => {}
+            }
         }
         paused
     }
 
-    /// Whether the callback's callee or target is paused. A callee's URL may have changed since: either
-    /// is enough.
+    /// Whether everything is paused, or the callback's callee or target. A callee's URL may have
+    /// changed since: either is enough.
     fn contains(&self, callback: &OverdueCallback) -> bool {
         let callee = callback.callee_no.as_ref();
-        callee.is_some_and(|no| self.callees.contains(no))
+        self.everything
+            || callee.is_some_and(|no| self.callees.contains(no))
             || self.targets.contains(&callback.target)
     }
 }

@@ -123,7 +123,8 @@ impl Fixture {
                 next_attempt_at: at,
             },
             attempted: None,
-            dead_letter: None,
+            hold: 0,
+            message: None,
         };
         self.journal.record(&[record]).await.unwrap();
         request_id
@@ -180,6 +181,7 @@ async fn a_message_that_no_attempt_reads_leaves_everything_open() {
     fixture.broker.publish(message(Uuid::nil())).await.unwrap();
     let quarantine = Settlement::Quarantine {
         reason: "test".to_owned(),
+        at: now_ms(),
     };
     first.next().await.settle(quarantine).await.unwrap();
     first.close().await;

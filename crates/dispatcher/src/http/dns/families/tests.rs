@@ -1,5 +1,7 @@
 //! What two answers mean together, and what is remembered of silence.
 
+use std::io;
+
 use super::*;
 
 fn ip(text: &str) -> IpAddr {
@@ -8,6 +10,10 @@ fn ip(text: &str) -> IpAddr {
 
 fn addresses(texts: &[&str]) -> Answer {
     Answer::Addresses(texts.iter().map(|text| ip(text)).collect())
+}
+
+fn failed(words: &str) -> Answer {
+    Answer::Failed(words.into())
 }
 
 fn name(text: &str) -> Name {
@@ -19,7 +25,7 @@ fn the_addresses_of_one_family_suffice() {
     let (four, six) = (addresses(&["203.0.114.1"]), addresses(&["2001:db8::1"]));
     let both = vec![ip("2001:db8::1"), ip("203.0.114.1")];
     assert_eq!(combine(four.clone(), six.clone()), Ok(both));
-    for other in [Answer::Failed, Answer::NoAddress, Answer::NoName] {
+    for other in [failed("busy"), Answer::NoAddress, Answer::NoName] {
         let only = combine(four.clone(), other.clone());
         assert_eq!(only, Ok(vec![ip("203.0.114.1")]), "{other:?}");
         let only = combine(other.clone(), six.clone());
@@ -28,16 +34,22 @@ fn the_addresses_of_one_family_suffice() {
 }
 
 #[test]
-fn without_an_address_the_failed_question_is_named() {
-    use Answer::{Failed, NoAddress, NoName};
+fn without_an_address_the_failed_question_is_named_in_the_resolvers_words() {
+    use Answer::{NoAddress, NoName};
     use LookupError::NotFound;
+    let error = |lookup, words: &str| LookupError::Failed(lookup, words.into());
     for (ipv4, ipv6, expected) in [
-        (Failed, Failed, LookupError::Failed(FailedLookup::Both)),
-        (Failed, NoAddress, LookupError::Failed(FailedLookup::Ipv4)),
+        (failed("x"), failed("x"), error(FailedLookup::Both, "x")),
+        (
+            failed("x"),
+            failed("y"),
+            error(FailedLookup::Both, "IPv4: x; IPv6: y"),
+        ),
+        (failed("x"), NoAddress, error(FailedLookup::Ipv4, "x")),
         // Some servers say so of every name without an IPv6 address.
-        (Failed, NoName, LookupError::Failed(FailedLookup::Ipv4)),
-        (NoAddress, Failed, LookupError::Failed(FailedLookup::Ipv6)),
-        (NoName, Failed, NotFound),
+        (failed("x"), NoName, error(FailedLookup::Ipv4, "x")),
+        (NoAddress, failed("y"), error(FailedLookup::Ipv6, "y")),
+        (NoName, failed("y"), NotFound),
         (NoAddress, NoAddress, NotFound),
         (NoName, NoName, NotFound),
         (NoName, NoAddress, NotFound),
@@ -49,13 +61,31 @@ fn without_an_address_the_failed_question_is_named() {
 }
 
 #[test]
+fn a_failure_is_told_in_the_words_of_the_resolver_or_as_the_servers_answer() {
+    let refused = io::Error::from_raw_os_error(111);
+    for (error, expected) in [
+        (NetError::Timeout, "request timed out"),
+        (
+            NetError::from(refused),
+            "io error: Connection refused (os error 111)",
+        ),
+        (
+            NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)),
+            "the name server answered Server Failure",
+        ),
+    ] {
+        assert_eq!(Answer::of(Err(error)), failed(expected));
+    }
+}
+
+#[test]
 fn what_suffices_waits_for_the_other_family_only_briefly() {
     let found = addresses(&["203.0.114.1"]);
     for (answer, ipv4, ipv6) in [
         (found, true, true),
         (Answer::NoName, true, false),
         (Answer::NoAddress, false, false),
-        (Answer::Failed, false, false),
+        (failed("busy"), false, false),
     ] {
         let suffices = (answer.suffices(Family::Ipv4), answer.suffices(Family::Ipv6));
         assert_eq!(suffices, (ipv4, ipv6), "{answer:?}");

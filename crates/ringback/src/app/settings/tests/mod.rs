@@ -8,7 +8,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use admin::Role;
 use ingress::HttpStatusMode;
 use runtime::config::ConfigError;
 use runtime::telemetry::LogFormat;
@@ -274,7 +273,7 @@ fn apps_and_tokens_keep_the_case_of_their_names() {
     let env = [
         ("RINGBACK__APPS__Shop__KEYS", "a,b"),
         ("RINGBACK__APPS__shop__RATE", "7"),
-        ("RINGBACK__ADMIN__TOKENS__Ann__ROLE", "configure"),
+        ("RINGBACK__ADMIN__TOKENS__Ann__ROLE", "configure,payload"),
         ("RINGBACK__ADMIN__TOKENS__Ann__HASH", HASH),
         ("RINGBACK__ADMIN__LISTEN", "127.0.0.1:7"),
         ("RINGBACK__AUTH__MODE", ""),
@@ -282,7 +281,10 @@ fn apps_and_tokens_keep_the_case_of_their_names() {
     let settings = load("", &env).unwrap();
     assert_eq!(settings.apps["Shop"].keys, ["a", "b"]);
     assert_eq!(settings.apps["shop"].rate, 7);
-    assert_eq!(settings.admin.tokens["Ann"].role, Role::Configure);
+    assert_eq!(
+        settings.admin.tokens["Ann"].role.to_string(),
+        "payload,configure"
+    );
     assert_eq!(settings.admin.listen.port(), 7);
     assert_eq!(settings.auth.mode, None);
     for (name, shape) in [
@@ -300,5 +302,12 @@ fn apps_and_tokens_keep_the_case_of_their_names() {
         refusal.starts_with("RINGBACK__APPS__Shop__KEYS: it has 3 entries"),
         "{refusal}"
     );
-    assert!(Role::Read < Role::Replay && Role::Replay < Role::Configure);
+    let list = format!("[admin.tokens.ann]\nhash = \"{HASH}\"\nrole = [\"payload\", \"replay\"]");
+    let settings = load(&list, &[]).unwrap();
+    assert_eq!(
+        settings.admin.tokens["ann"].role.to_string(),
+        "payload,replay"
+    );
+    let refusal = refused_variable("RINGBACK__ADMIN__TOKENS__Ann__ROLE", "payload,s3cr3t");
+    assert!(!refusal.contains("s3cr3t"), "{refusal}");
 }

@@ -66,6 +66,9 @@ timestamp_tolerance = "5m"
 audit_retention = "365days"
 # body_retention is not set
 buffer = 100000
+keep_answers = true
+keep_delivered = "0s"
+keep_waiting = true
 max_backlog = 1000000
 retention = "30days"
 # spool_dir is not set

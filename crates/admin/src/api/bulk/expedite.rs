@@ -1,0 +1,116 @@
+//! `POST /admin/v1/expedite`: a callee or target is back, so all that waits for it is attempted at once.
+
+use actix_web::HttpRequest;
+use actix_web::web::Data;
+use contract::control::{Ask, ControlAnswerBody};
+use delivery::limits::LimitKey;
+use dispatcher::PauseKey;
+use journal::Filter;
+use serde::Deserialize;
+
+use super::{count, retry_now};
+use crate::api::audit::AuditAction;
+use crate::api::auth::TokenName;
+use crate::api::body::{self, BodyBytes};
+use crate::api::bulk_request::{Actor, BulkAct, Selection};
+use crate::api::error::ApiError;
+use crate::api::pauses::{parse_key, registered};
+use crate::api::query_params;
+use crate::api::response::{ApiResponse, ok};
+use crate::api::state::AdminState;
+use crate::api::timestamp;
+use crate::control::ControlPlane;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpediteBody {
+    callee_no: Option<String>,
+    target: Option<String>,
+    limit: Option<u32>,
+    updated_before: Option<serde_json::Value>,
+    #[serde(default)]
+    dry_run: bool,
+    /// Whether breakers give way. A command says so in its first step alone: a failing probe must not
+    /// be repeated by every step.
+    probe: Option<bool>,
+    actor: Option<String>,
+    reason: Option<String>,
+    operation: Option<String>,
+}
+
+/// `POST /admin/v1/expedite`
+pub(in crate::api) async fn expedite(
+    state: Data<AdminState>,
+    http: HttpRequest,
+    body: BodyBytes,
+) -> ApiResponse {
+    let body: ExpediteBody = body::parse(&body)?;
+    let key = parse_key([body.callee_no, body.target, None, None, None])?;
+    let PauseKey::Limit(key) = registered(&key, &state.callee_registry.get())? else {
+        return Err(ApiError::parameter(
+            "give exactly one of callee_no and target",
+        ));
+    };
+    let selection = Selection::Matching {
+        filter: waiting_for(&key, body.updated_before.as_ref())?,
+        limit: match body.limit {
+            Some(limit) => query_params::limit(&limit.to_string())?,
+            None => query_params::DEFAULT_LIMIT,
+        },
+    };
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    if body.dry_run {
+        let counting = async move { count::retries(&journal, &selection).await };
+        return ok(&state.run(counting).await?);
+    }
+    let actor = Actor::of_operation(
+        (body.actor, body.reason),
+        body.operation.as_deref(),
+        TokenName::of(&http).as_deref(),
+    )?;
+    let probed = match body.probe.unwrap_or(true) {
+        true => Some(probe_now(&state.control, &key).await),
+        false => None,
+    };
+    let done = state.run(async move {
+        retry_now::step(&broker, &journal, &selection, AuditAction::Expedite, actor).await
+    });
+    let mut done = done.await?;
+    done.probed = probed;
+    ok(&done)
+}
+
+/// Lets all dispatchers call the key at once; returns for how many apps that changed something.
+async fn probe_now(control: &ControlPlane, key: &LimitKey) -> u64 {
+    let answers = control.ask(Ask::ProbeNow(key.to_string())).await.answers;
+    let probed = answers.into_iter().map(|answer| match answer.body {
+        ControlAnswerBody::Probed(count) => count,
+        _ => 0,
+    });
+    probed.sum()
+}
+
+/// All that waits for the callee or target.
+fn waiting_for(
+    key: &LimitKey,
+    updated_before: Option<&serde_json::Value>,
+) -> Result<Filter, ApiError> {
+    let (callee_no, target) = match key {
+        LimitKey::Callee(no) => (Some(no.to_string()), None),
+        LimitKey::Target(target) => (None, Some(target.to_string())),
+    };
+    let text = match updated_before {
+        None => None,
+        Some(serde_json::Value::String(text)) => Some(text.clone()),
+        Some(other) => Some(other.to_string()),
+    };
+    let updated_before = text.map(|text| timestamp::parse(&text)).transpose();
+    let updated_before = updated_before
+        .map_err(|reason| ApiError::parameter(format!("\"updated_before\" {reason}")))?;
+    BulkAct::RetryNow.filter(Filter {
+        callee_no,
+        target,
+        updated_before,
+        ..Filter::default()
+    })
+}

@@ -1,0 +1,130 @@
+//! Acts on many callbacks: retry now, cancel, replay, erase, expedite and recover. All have one shape:
+//! ids or a filter, a limit, a dry run, and an operation that the audit log shows as one entry.
+//!
+//! - `mod.rs`: the handlers. `count.rs`: dry runs.
+//! - `retry_now.rs`, `cancel.rs`, `replay.rs`, `erase.rs`, `recover.rs`: what the requests do, one step
+//!   each. `expedite.rs`: a retry of all that waits for a callee or target.
+//! - `publish.rs`: publishes what was taken, and resumes what was interrupted.
+
+mod cancel;
+mod count;
+mod erase;
+mod expedite;
+mod publish;
+mod recover;
+mod replay;
+mod retry_now;
+
+use actix_web::HttpRequest;
+use actix_web::web::Data;
+
+use super::audit::AuditAction;
+use super::auth::TokenName;
+use super::body::BodyBytes;
+use super::bulk_request::{BulkAct, BulkRequest};
+use super::response::{ApiResponse, ok};
+use super::state::AdminState;
+pub(super) use expedite::expedite;
+pub(super) use publish::resume_interrupted_retries;
+
+/// `POST /admin/v1/callbacks/retry-now`
+pub(super) async fn retry_now(
+    state: Data<AdminState>,
+    http: HttpRequest,
+    body: BodyBytes,
+) -> ApiResponse {
+    let request = parse(&http, &body, BulkAct::RetryNow)?;
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    let Some(actor) = request.actor else {
+        let counting = async move { count::retries(&journal, &request.selection).await };
+        return ok(&state.run(counting).await?);
+    };
+    let selection = request.selection;
+    let done = state.run(async move {
+        retry_now::step(&broker, &journal, &selection, AuditAction::RetryNow, actor).await
+    });
+    ok(&done.await?)
+}
+
+/// `POST /admin/v1/callbacks/cancel`
+pub(super) async fn cancel(
+    state: Data<AdminState>,
+    http: HttpRequest,
+    body: BodyBytes,
+) -> ApiResponse {
+    let request = parse(&http, &body, BulkAct::Cancel)?;
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    let Some(actor) = request.actor else {
+        let counting = async move { count::cancellations(&journal, &request.selection).await };
+        return ok(&state.run(counting).await?);
+    };
+    let selection = request.selection;
+    let done = state.run(async move { cancel::step(&broker, &journal, &selection, actor).await });
+    ok(&done.await?)
+}
+
+/// `POST /admin/v1/callbacks/replay`
+pub(super) async fn replay(
+    state: Data<AdminState>,
+    http: HttpRequest,
+    body: BodyBytes,
+) -> ApiResponse {
+    let request = parse(&http, &body, BulkAct::Replay)?;
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    let Some(actor) = request.actor else {
+        let counting = async move { count::replays(&journal, &request.selection).await };
+        return ok(&state.run(counting).await?);
+    };
+    let (selection, reconcile) = (request.selection, state.reconcile_requested.clone());
+    let done = state.run(async move {
+        let done = replay::step(&broker, &journal, &selection, actor).await?;
+        reconcile.some_are_stale();
+        Ok(done)
+    });
+    ok(&done.await?)
+}
+
+/// `POST /admin/v1/callbacks/erase`
+pub(super) async fn erase(
+    state: Data<AdminState>,
+    http: HttpRequest,
+    body: BodyBytes,
+) -> ApiResponse {
+    let request = parse(&http, &body, BulkAct::Erase)?;
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    if request.actor.is_none() {
+        let counting = async move { count::erasures(&journal, &request).await };
+        return ok(&state.run(counting).await?);
+    }
+    let reconcile = state.reconcile_requested.clone();
+    let done = state.run(async move {
+        let done = erase::step(&broker, &journal, request).await?;
+        reconcile.some_are_stale();
+        Ok(done)
+    });
+    ok(&done.await?)
+}
+
+/// `POST /admin/v1/recover`
+pub(super) async fn recover(
+    state: Data<AdminState>,
+    http: HttpRequest,
+    body: BodyBytes,
+) -> ApiResponse {
+    let request = parse(&http, &body, BulkAct::Recover)?;
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    if request.actor.is_none() {
+        let counting = async move { recover::dry_run(&broker, &journal, &request.selection).await };
+        return ok(&state.run(counting).await?);
+    }
+    let done = state.run(async move { recover::step(&broker, &journal, request).await });
+    ok(&done.await?)
+}
+
+fn parse(
+    http: &HttpRequest,
+    body: &[u8],
+    act: BulkAct,
+) -> Result<BulkRequest, super::error::ApiError> {
+    BulkRequest::parse(body, TokenName::of(http).as_deref(), act)
+}

@@ -1,0 +1,482 @@
+//! Explains in plain words why a callback waits or has ended, and what happens next.
+//!
+//! - `facts.rs`: what is known of it besides its row
+//! - `waiting.rs`: what an unfinished one waits for
+
+pub(super) mod facts;
+mod waiting;
+
+use contract::CallbackStatus;
+use delivery::DeadLetterReason;
+use journal::{Callback, Unaccounted};
+use runtime::text::one_line;
+
+use super::reason;
+use facts::CallbackFacts;
+
+pub(super) use waiting::queue_name;
+
+/// A few sentences on the callback's state at `now`, Unix ms.
+pub(super) fn explain(callback: &Callback, facts: &CallbackFacts, now: u64) -> String {
+    let mut text = match callback.status {
+        CallbackStatus::Delivered => "The target accepted it; nothing more happens.".to_owned(),
+        CallbackStatus::Expired => format!(
+            "It expired before it could be delivered. {}",
+            next_for_dead_letter(callback)
+        ),
+        CallbackStatus::Dead => {
+            let why = match &callback.reason {
+                Some(reason) => dead_letter_reason(reason),
+                None => NOT_RECORDED.to_owned(),
+            };
+            let next = next_for_dead_letter(callback);
+            format!("It was dead-lettered: {why}. {next}")
+        }
+        CallbackStatus::Cancelled => {
+            "It was cancelled before it was delivered; nothing more happens.".to_owned()
+        }
+        CallbackStatus::Delivering | CallbackStatus::Queued | CallbackStatus::Retrying => {
+            waiting::sentences(callback, facts, now).join(" ")
+        }
+        CallbackStatus::Unaccounted => unaccounted(callback),
+    };
+    if callback.cancel_requested && callback.status.is_unfinished() {
+        text.push_str(
+            " Cancellation was requested: it takes effect when the callback waits again.",
+        );
+    }
+    text
+}
+
+fn unaccounted(callback: &Callback) -> String {
+    let (last, since) = match callback.unaccounted {
+        Some(Unaccounted { last_status, since }) => {
+            let since = format!(" since {}", contract::rfc3339(since));
+            (last_status, since)
+        }
+        None => (CallbackStatus::Queued, String::new()),
+    };
+    let due = match callback.next_attempt_at {
+        Some(at) => format!(", due at {}", contract::rfc3339(at)),
+        None => String::new(),
+    };
+    format!(
+        "It is unaccounted for{since}: no queue and no dispatcher holds its message, and no record \
+         says how it ended. Last it was {last}{due}. It may have been delivered: ask its target for \
+         this webhook-id. It cannot be replayed, because no body is left; if the target lacks it, its \
+         caller must send it again. A late record of it still counts."
+    )
+}
+
+fn next_for_dead_letter(callback: &Callback) -> &'static str {
+    if callback.discarded_by_retention {
+        "It was discarded because of its age (dead_letters.retention); nothing more happens."
+    } else if callback.discarded {
+        "An operator discarded it; nothing more happens."
+    } else {
+        "Nothing more happens unless it is replayed (`ringback dead-letters replay`)."
+    }
+}
+
+const NOT_RECORDED: &str = "the reason is unknown, because its record was dropped";
+
+/// Why a callback was dead-lettered, by the name of the reason.
+fn dead_letter_reason(name: &str) -> String {
+    let Some(reason) = reason::parse(name) else {
+        return match name {
+            reason::UNKNOWN => NOT_RECORDED.to_owned(),
+            other => one_line(other).into_owned(),
+        };
+    };
+    let why = match reason {
+        DeadLetterReason::Exhausted => "all its attempts failed",
+        DeadLetterReason::Rejected => "the target rejected the request for good",
+        DeadLetterReason::Redirected => {
+            "the target answered with a redirect, and redirects are not followed"
+        }
+        DeadLetterReason::AddressRefused => "the address guard refused the target's address",
+        DeadLetterReason::Expired => "it expired before it could be delivered",
+        DeadLetterReason::DeliveryLimit => {
+            "it was redelivered too often without an outcome; it may crash its dispatcher"
+        }
+    };
+    format!("{why} ({name})")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use delivery::limits::DeferReason;
+    use journal::{AttemptRecord, Origin};
+
+    use super::facts::{Asked, DueQueue, Holder, TargetFacts};
+    use super::*;
+
+    const NOW: u64 = 1_763_900_000_000;
+
+    fn callback(status: CallbackStatus) -> Callback {
+        Callback {
+            origin: Origin {
+                request_id: uuid::Uuid::nil(),
+                app_id: "demo".to_owned(),
+                caller_no: None,
+                callee_no: None,
+                message_type: "hello".to_owned(),
+                callback_url: Some("https://h.example/x?***".to_owned()),
+                target: "https://h.example:443".to_owned(),
+                accepted_at: NOW - 10_000,
+            },
+            generation: 0,
+            status,
+            reason: None,
+            deferred_reason: None,
+            next_attempt_at: None,
+            cancel_requested: false,
+            discarded: false,
+            discarded_by_retention: false,
+            updated_at: NOW - 5_000,
+            unaccounted: None,
+            hold: 0,
+            has_message: false,
+            attempts: Vec::new(),
+        }
+    }
+
+    fn attempt(number: u32) -> AttemptRecord {
+        AttemptRecord {
+            generation: 0,
+            number,
+            run: 1,
+            started_at: NOW - 6_000,
+            duration_ms: 12,
+            outcome: "answered_5xx".to_owned(),
+            http_status: Some(503),
+            detail: None,
+            cause: None,
+            answer: None,
+        }
+    }
+
+    /// The explanation of one that nobody was asked about.
+    fn unasked(callback: &Callback) -> String {
+        explain(callback, &CallbackFacts::default(), NOW)
+    }
+
+    /// Three processes have answered, one of them a dispatcher, and none holds it.
+    fn facts() -> CallbackFacts {
+        CallbackFacts {
+            asked: Some(Asked {
+                answered: 3,
+                silent: Vec::new(),
+                complete: true,
+                dispatchers: 1,
+            }),
+            queue: DueQueue {
+                ready: Some(7),
+                oldest_due: None,
+            },
+            ..CallbackFacts::default()
+        }
+    }
+
+    /// One whose next attempt is due since five seconds.
+    fn due() -> Callback {
+        let mut due = callback(CallbackStatus::Retrying);
+        due.next_attempt_at = Some(NOW - 5_000);
+        due
+    }
+
+    #[test]
+    fn a_failed_attempt_is_shown_with_the_time_of_the_next() {
+        let mut retrying = callback(CallbackStatus::Retrying);
+        retrying.attempts.push(attempt(2));
+        retrying.next_attempt_at = Some(NOW + 123_400);
+        assert_eq!(
+            unasked(&retrying),
+            "Attempt 2 failed at 2025-11-23T12:13:14.012Z (answered_5xx 503). \
+             The next attempt is at 2025-11-23T12:15:23.400Z (in 2m 3s)."
+        );
+        let last = retrying.attempts.last_mut().unwrap();
+        last.http_status = None;
+        last.outcome = "tls".to_owned();
+        last.cause = Some("certificate expired".to_owned());
+        let text = unasked(&retrying);
+        assert!(text.contains("(tls: certificate expired)"), "{text}");
+        // An attempt of an earlier generation is not the one that failed.
+        retrying.generation = 1;
+        assert!(unasked(&retrying).starts_with("The last attempt failed."));
+    }
+
+    #[test]
+    fn a_waiting_callback_says_what_it_waits_for() {
+        let mut waiting = callback(CallbackStatus::Queued);
+        let text = unasked(&waiting);
+        assert!(text.starts_with("Its first attempt is due since"), "{text}");
+        waiting.generation = 1;
+        assert!(unasked(&waiting).contains("was replayed"));
+        waiting.next_attempt_at = Some(NOW + 500);
+        assert!(unasked(&waiting).contains("with a delay"));
+        assert!(unasked(&waiting).contains("(now)"));
+        for (reason, words) in [
+            ("resolver_down", "no name server answers (resolver_down)"),
+            ("paused", "ringback resume"),
+            (DeferReason::RetryAfter.as_str(), "Retry-After"),
+            ("new\u{1b}\nword", "It is deferred: new\\u{1b} word."),
+        ] {
+            waiting.deferred_reason = Some(reason.to_owned());
+            let text = unasked(&waiting);
+            assert!(text.contains(words), "{text}");
+            assert!(text.contains("spends no attempt"), "{text}");
+        }
+        waiting.cancel_requested = true;
+        assert!(unasked(&waiting).contains("Cancellation was requested"));
+    }
+
+    #[test]
+    fn who_holds_a_callback_is_named_with_what_it_does() {
+        for (in_flight, words) in [
+            (
+                true,
+                "Attempt 2 is in flight at dispatcher h:7 since 2025-11-23T12:13:16.000Z (4s ago).",
+            ),
+            (
+                false,
+                "dispatcher h:7 holds it since 2025-11-23T12:13:16.000Z (4s ago), for attempt 2 from \
+                 the queue `retry`: it waits for a permit there, or its record is being written.",
+            ),
+        ] {
+            let holder = Holder {
+                process: "dispatcher h:7".to_owned(),
+                since: NOW - 4_000,
+                queue: "retry".to_owned(),
+                attempt: 2,
+                in_flight,
+            };
+            let facts = CallbackFacts {
+                holder: Some(holder),
+                ..facts()
+            };
+            assert_eq!(explain(&due(), &facts, NOW), words);
+        }
+    }
+
+    #[test]
+    fn what_is_due_and_held_by_nobody_says_what_stands_in_its_way() {
+        type Change = fn(&mut CallbackFacts);
+        let cases: [(Change, &[&str], &[&str]); 11] = [
+            (
+                |_| (),
+                &[
+                    "due since 2025-11-23T12:13:15.000Z (5s ago): it waits, none of the 3 processes that \
+                     answered holds it.",
+                    "7 are ready in the queue `retry`; how many of them are before it is not known",
+                ],
+                &["in flight", "behind", "No dispatcher"],
+            ),
+            (
+                |facts| facts.queue.oldest_due = Some(Duration::from_millis(62_700)),
+                &["the oldest due one has waited for 1m 2s"],
+                &["not known"],
+            ),
+            (
+                |facts| facts.queue.ready = Some(0),
+                &["`retry` has nothing ready"],
+                &["free slot"],
+            ),
+            (
+                |facts| facts.queue.ready = None,
+                &["How many wait in the queue `retry` is not known"],
+                &[],
+            ),
+            (
+                |facts| {
+                    let asked = facts.asked.as_mut().unwrap();
+                    asked.silent = vec!["dispatcher h:8".to_owned()];
+                },
+                &["and 1 that may hold it did not answer (dispatcher h:8)."],
+                &["it waits,"],
+            ),
+            (
+                |facts| facts.asked.as_mut().unwrap().complete = false,
+                &["whether a process holds it is not known"],
+                &["none of", "No dispatcher"],
+            ),
+            (
+                |facts| {
+                    let asked = facts.asked.as_mut().unwrap();
+                    (asked.answered, asked.dispatchers) = (1, 0);
+                },
+                &[
+                    "the one process that answered does not hold it",
+                    "No dispatcher answers, so nothing is attempted: start one (`ringback dispatcher`)",
+                ],
+                &["free slot"],
+            ),
+            (
+                |facts| facts.broker = Some("blocked: low on memory".to_owned()),
+                &["The broker cannot be used (blocked: low on memory)"],
+                &["free slot"],
+            ),
+            (
+                |facts| facts.faults = Some("missing: due".to_owned()),
+                &["at fault (missing: due): `ringback topology --check`"],
+                &["free slot"],
+            ),
+            (
+                |facts| facts.unwritten = Some(1_234),
+                &[
+                    "The journal is behind: 1234 batches",
+                    "may have been attempted already",
+                ],
+                &[],
+            ),
+            (
+                |facts| facts.pauses = vec!["Deliveries are stopped by ann.".to_owned()],
+                &["Deliveries are stopped by ann."],
+                &[],
+            ),
+        ];
+        for (change, present, absent) in cases {
+            let mut facts = facts();
+            change(&mut facts);
+            let text = explain(&due(), &facts, NOW);
+            for words in present {
+                assert!(text.contains(words), "{words}\n{text}");
+            }
+            for words in absent {
+                assert!(!text.contains(words), "{words}\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_deferral_says_how_the_target_is_now() {
+        let mut deferred = callback(CallbackStatus::Queued);
+        deferred.next_attempt_at = Some(NOW + 20_000);
+        deferred.deferred_reason = Some("breaker_open".to_owned());
+        let text = explain(&deferred, &facts(), NOW);
+        assert!(
+            text.contains("How its target is now is not known"),
+            "{text}"
+        );
+        let open = TargetFacts {
+            breaker: "open".to_owned(),
+            breaker_reason: Some("12 of 20 calls failed".to_owned()),
+            probe_in: Some(Duration::from_millis(12_300)),
+            last_error: Some(("timeout: no answer within 15 s".to_owned(), NOW - 1_000)),
+            ..TargetFacts::default()
+        };
+        let closed = TargetFacts {
+            breaker: "closed".to_owned(),
+            in_flight: 32,
+            waiting: 4,
+            retry_after: Some(Duration::from_secs(43)),
+            ..TargetFacts::default()
+        };
+        for (target, reason, words) in [
+            (
+                &open,
+                "breaker_open",
+                "The circuit breaker of its target is open: 12 of 20 calls failed; the next probe is in \
+                 12s; the last error was at 2025-11-23T12:13:19.000Z: timeout: no answer within 15 s.",
+            ),
+            (
+                &closed,
+                "breaker_open",
+                "The circuit breaker is closed again by now.",
+            ),
+            (
+                &closed,
+                "retry_after",
+                "Retry-After to be left alone until 2025-11-23T12:14:03.000Z (in 43s).",
+            ),
+            (
+                &closed,
+                "in_flight",
+                "32 calls in flight, and 4 callbacks wait",
+            ),
+        ] {
+            deferred.deferred_reason = Some(reason.to_owned());
+            let facts = CallbackFacts {
+                target: Some(target.clone()),
+                ..facts()
+            };
+            let text = explain(&deferred, &facts, NOW);
+            assert!(text.contains(words), "{text}");
+        }
+        // It may be another app's.
+        deferred.deferred_reason = None;
+        let facts = CallbackFacts {
+            target: Some(TargetFacts {
+                breaker_apps: Some(1),
+                ..open
+            }),
+            ..facts()
+        };
+        let text = explain(&deferred, &facts, NOW);
+        assert!(text.contains("is open for one app: 12 of 20"), "{text}");
+    }
+
+    #[test]
+    fn an_overdue_callback_is_not_said_to_be_in_flight() {
+        for (status, next_attempt_at) in [
+            (CallbackStatus::Queued, None),
+            (CallbackStatus::Queued, Some(NOW - 5_000)),
+            (CallbackStatus::Retrying, Some(NOW - 5_000)),
+        ] {
+            let mut overdue = callback(status);
+            overdue.next_attempt_at = next_attempt_at;
+            for facts in [CallbackFacts::default(), facts()] {
+                let text = explain(&overdue, &facts, NOW);
+                assert!(!text.contains("overdue"), "{text}");
+                let text = explain(&overdue, &facts, NOW + 295_000);
+                assert!(text.contains("12:13:15.000Z (5m ago)"), "{text}");
+                assert!(text.contains("purged"), "{text}");
+                assert!(!text.contains("in flight"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unaccounted_callback_says_what_was_last_known_and_what_can_be_done() {
+        let mut lost = callback(CallbackStatus::Unaccounted);
+        lost.next_attempt_at = Some(NOW - 123_400);
+        lost.unaccounted = Some(Unaccounted {
+            last_status: CallbackStatus::Retrying,
+            since: NOW,
+        });
+        lost.cancel_requested = true;
+        let text = unasked(&lost);
+        for words in [
+            "since 2025-11-23T12:13:20.000Z",
+            "Last it was retrying, due at 2025-11-23T12:11:16.600Z",
+            "cannot be replayed, because no body is left",
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+        assert!(!text.contains("Cancellation"), "{text}");
+    }
+
+    #[test]
+    fn every_end_says_what_can_be_done() {
+        for (status, words) in [
+            (CallbackStatus::Delivered, "accepted it"),
+            (CallbackStatus::Expired, "ringback dead-letters replay"),
+            (CallbackStatus::Dead, "ringback dead-letters replay"),
+            (CallbackStatus::Cancelled, "was cancelled"),
+        ] {
+            let text = unasked(&callback(status));
+            assert!(text.contains(words), "{status}: {text}");
+        }
+        let mut dead = callback(CallbackStatus::Dead);
+        assert!(unasked(&dead).contains("reason is unknown"));
+        dead.reason = Some("redirected".to_owned());
+        dead.discarded = true;
+        dead.cancel_requested = true;
+        let text = unasked(&dead);
+        assert!(text.contains("redirects are not followed"), "{text}");
+        assert!(text.contains("discarded"), "{text}");
+        assert!(!text.contains("Cancellation"), "{text}");
+    }
+}

@@ -1,0 +1,21 @@
+//! Is all well? Checks over what a gateway knows of itself: facts in, findings out.
+//!
+//! Nothing here reads anything: `api/doctor.rs` collects the facts of the process that is asked, and
+//! the command `ringback doctor` adds what only it can see.
+//!
+//! - `facts.rs`: what is known; `None` is not known, which is said
+//! - `finding.rs`: the result of a check
+//! - `checks/`: the checks
+
+mod checks;
+mod facts;
+mod finding;
+
+pub use checks::nodes::{examine_nodes, nodes_unknown};
+pub(crate) use checks::{clocks::operator_clock, examine};
+pub use facts::NodeFacts;
+pub(crate) use facts::{
+    BreakerFacts, CertificateFacts, DeadLetterFacts, DiskFacts, DueFacts, Facts, InstanceFacts,
+    JournalFacts, PauseFacts, QueueFacts, RefusedReload, Sample,
+};
+pub use finding::{Finding, Severity};

@@ -1,0 +1,133 @@
+//! Drills: a gateway is driven into a bad state, an operator runs one command, and what it prints
+//! names the cause.
+//!
+//! - `targets.rs`: a dead callee, an open breaker, a deploy that answers 400, an expired certificate, a
+//!   flood by one app
+//! - `waiting.rs`: a callback that waits long, and what is being delivered
+//! - `gateway.rs`: an unreadable message, a journal that is down, a broker with an alarm and one that
+//!   is lost, a clock that is wrong
+//!
+//! A full disk is in `embedded/disk.rs`.
+
+mod gateway;
+mod targets;
+mod waiting;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::ports::free_port;
+use tests::tls_certs::Authority;
+use tests::{
+    BrokerKind, Callee, GatewayOptions, Process, SharedGateway, SharedGatewayUse, eventually,
+};
+use tokio::sync::OnceCell;
+
+use crate::security::tls::server::Server;
+
+/// Upper bound for something that only the machine's load delays.
+const SOON: Duration = Duration::from_secs(60);
+
+/// One gateway for the drills that do not harm it: the second attempt comes after an hour, a breaker
+/// opens after five calls, and the app `flooder` may send two callbacks a second. The certificate of the
+/// callee `OLD` has expired; nobody listens at that of `GONE`.
+async fn shared() -> SharedGatewayUse<'static> {
+    static SHARED: OnceCell<(SharedGateway, Server)> = OnceCell::const_new();
+    let start = async || {
+        let authority = Authority::new("ours");
+        let server = Server::start(authority.issue_expired("127.0.0.1").server(None)).await;
+        let temp = tests::cleanup::TempDirectory::new("drills");
+        let ca = authority.write(temp.path(), "ca.crt").display().to_string();
+        let gone = format!("http://127.0.0.1:{}/", free_port());
+        let url = server.url();
+        let variables = [
+            ("RINGBACK__RETRY__SCHEDULE", "1h"),
+            ("RINGBACK__LIMITS__BREAKER_MIN_CALLS", "5"),
+            ("RINGBACK__LIMITS__BREAKER_OPEN_DURATION", "60s"),
+            ("RINGBACK__APPS__flooder__RATE", "2"),
+            ("RINGBACK__CALLEES__OLD__URL", &*url),
+            ("RINGBACK__CALLEES__OLD__CA_FILE", &*ca),
+            ("RINGBACK__CALLEES__GONE__URL", &*gone),
+        ];
+        (start_with(&variables).await, server)
+    };
+    SHARED.get_or_init(start).await.0.in_test()
+}
+
+/// A gateway with a journal and these variables.
+async fn start_with(variables: &[(&str, &str)]) -> SharedGateway {
+    SharedGateway::start(|_: &Callee| {
+        let options = GatewayOptions::default().with_journal();
+        let with = |options: GatewayOptions, (key, value): &(&str, &str)| options.with(key, value);
+        variables.iter().fold(options, with)
+    })
+    .await
+}
+
+fn is_rabbitmq() -> bool {
+    BrokerKind::chosen() == BrokerKind::RabbitMq
+}
+
+/// A callback of this app to a URL.
+fn of_app(app: &str, url: &str) -> Value {
+    let mut body = tests::callback(url);
+    body["app_id"] = json!(app);
+    body
+}
+
+/// A callback to a registered callee.
+fn to_callee(no: &str) -> Value {
+    let mut body = tests::callback("");
+    body.as_object_mut().unwrap().remove("callback_url");
+    body["callee_no"] = json!(no);
+    body
+}
+
+/// Runs `ringback` with these arguments against this operators' API: whether it succeeded, and its
+/// output.
+async fn run(admin: SocketAddr, words: &[&str]) -> (bool, String) {
+    let url = format!("http://{admin}");
+    let words: Vec<&str> = words.iter().copied().chain(["--admin", &url]).collect();
+    let mut process = Process::ringback(&words, [("USER", "night-shift")]);
+    let ended = process.wait_exit(SOON).await;
+    (ended.success(), process.log())
+}
+
+/// Where the operators of this gateway ask.
+fn admin(fixture: &SharedGateway) -> SocketAddr {
+    let gateway = &fixture.gateway;
+    gateway
+        .dispatchers
+        .first()
+        .unwrap_or(&gateway.ingress)
+        .admin
+}
+
+/// The output of the command, once it has all these words.
+async fn prints(admin: SocketAddr, command: &[&str], words: &[&str]) -> String {
+    eventually(
+        &format!("{command:?} to print {words:?}"),
+        SOON,
+        async || {
+            let (_, output) = run(admin, command).await;
+            let all = words.iter().all(|words| output.contains(words));
+            all.then(|| output.clone()).ok_or(output)
+        },
+    )
+    .await
+}
+
+/// `ringback callback show`, once it has all these words.
+async fn shows(admin: SocketAddr, id: &str, words: &[&str]) -> String {
+    prints(admin, &["callback", "show", id], words).await
+}
+
+/// The status word that the caller hears.
+async fn status(fixture: &SharedGateway, id: &str) -> String {
+    let answer = fixture.gateway.query(id).await;
+    match answer.status {
+        200 => answer.json()["status"].as_str().unwrap().to_owned(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,99 @@
+//! Targets that fail, and an app that floods the gateway.
+
+use tests::{ScriptedReply, TestTarget, on_shared_runtime};
+
+use super::{admin, of_app, prints, shared, shows, to_callee};
+
+#[test]
+fn a_dead_callee_is_named_with_the_cause_and_the_time_of_the_next_attempt() {
+    on_shared_runtime(async {
+        let fixture = shared().await;
+        let id = fixture.send(&to_callee("GONE")).await;
+        let words = [
+            "status  retrying",
+            "Attempt 1 failed at ",
+            "(connection_refused: Connection refused (os error 111)).",
+            "The next attempt is at ",
+            " (in 1h",
+        ];
+        shows(admin(&fixture), &id, &words).await;
+    });
+}
+
+#[test]
+fn an_open_breaker_says_why_it_opened_and_when_the_next_probe_is() {
+    on_shared_runtime(async {
+        let fixture = shared().await;
+        let target = TestTarget::http(ScriptedReply::status(500));
+        let body = of_app("drill-breaker", &target.url());
+        for _ in 0..8 {
+            fixture.send(&body).await;
+        }
+        let name = target.name();
+        prints(admin(&fixture), &["targets"], &[&name, "open"]).await;
+        let id = fixture.send(&body).await;
+        let words = [
+            "status  queued",
+            "It is deferred: its target fails",
+            "(breaker_open). This spends no attempt. The next try is at ",
+            "The circuit breaker of its target is open: ",
+            "; the next probe is ",
+            ": answered_5xx 500",
+        ];
+        shows(admin(&fixture), &id, &words).await;
+    });
+}
+
+#[test]
+fn a_deploy_that_answers_400_is_seen_at_the_callback_and_at_the_target() {
+    on_shared_runtime(async {
+        let fixture = shared().await;
+        let target = TestTarget::http(ScriptedReply::status(400));
+        let id = fixture.send(&of_app("drill-400", &target.url())).await;
+        let words = [
+            "status  dead",
+            "attempt 1: answered_4xx 400",
+            "the target rejected the request for good (rejected)",
+            "`ringback dead-letters replay`",
+        ];
+        shows(admin(&fixture), &id, &words).await;
+        let printed = prints(admin(&fixture), &["targets"], &[&target.name()]).await;
+        let name = target.name();
+        let line = printed.lines().find(|line| line.contains(&name)).unwrap();
+        assert!(
+            line.contains("1 4xx") && line.contains("0.0 %"),
+            "{printed}"
+        );
+    });
+}
+
+#[test]
+fn an_expired_certificate_is_named_in_the_words_of_tls() {
+    on_shared_runtime(async {
+        let fixture = shared().await;
+        let id = fixture.send(&to_callee("OLD")).await;
+        let words = ["Attempt 1 failed at ", "(tls: ", "certificate expired"];
+        shows(admin(&fixture), &id, &words).await;
+    });
+}
+
+#[test]
+fn the_app_that_floods_the_gateway_is_seen_with_what_was_refused() {
+    on_shared_runtime(async {
+        let fixture = shared().await;
+        for _ in 0..30 {
+            let body = of_app("flooder", &fixture.callee.url("/ok"));
+            let _ = fixture.gateway.post(&body).await;
+        }
+        let printed = prints(admin(&fixture), &["apps"], &["flooder"]).await;
+        let header = printed.lines().find(|line| line.contains("limited"));
+        assert!(header.is_some(), "{printed}");
+        let line = printed.lines().find(|line| line.starts_with("flooder"));
+        let figures: Vec<u64> = line
+            .unwrap_or_else(|| panic!("{printed}"))
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        assert!(figures.iter().any(|figure| *figure > 10), "{printed}");
+    });
+}

@@ -78,8 +78,10 @@ async fn a_queue_that_was_full_takes_messages_again_once_its_limit_is_gone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_delay_queues_stop_neither_other_targets_nor_the_end_of_the_process() {
     let rabbit = RabbitMq::shared().await;
+    // Longer than the pause between two tries of a publish that is nacked: with 2 s, the queue had room
+    // again at each try, and whether its nacks lasted was chance.
     let options = GatewayOptions {
-        schedule: "2s,2s".to_owned(),
+        schedule: "8s,8s".to_owned(),
         ..GatewayOptions::default()
     };
     let mut scenario = Scenario::start(rabbit, options).await;

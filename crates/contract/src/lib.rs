@@ -11,7 +11,7 @@
 //! - `control/`: what the processes of one gateway ask and tell each other.
 //! - `header_name.rs`: which headers of the request to a target only the gateway sets.
 //! - `times.rs`: time conversions, for all crates.
-//! - `json.rs`, `unknown_fields.rs`: JSON serialisation; unknown keys, kept byte for byte.
+//! - `json.rs`, `unknown_fields.rs`: JSON serialisation and its errors; unknown keys, kept byte for byte.
 //!
 //! Invariants: `request_message` is never decoded and never re-serialised, only sliced and copied;
 //! the text of a [`MessageError`] holds no payload; nothing here panics, whatever the bytes.
@@ -31,6 +31,7 @@ mod property_tests;
 
 pub use error::{Invalid, Param, ParamError};
 pub use header_name::{comparable_header, is_replaced_header, is_reserved_header};
+pub use json::error_without_values;
 pub use queue::{HistoryEntry, IfUnknown, MAX_HISTORY, Message, MessageError, Probe, ProbeAnswer};
 pub use request::{Options, Request, Rules, prefer_wait};
 pub use response::{

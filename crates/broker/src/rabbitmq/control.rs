@@ -4,13 +4,11 @@
 //! while a node of the cluster is silent. Publishes are neither confirmed nor mandatory.
 
 use super::connection::{ManagedConnection, Session};
-use super::consume::replies::{Failing, wait_to_retry};
+use super::consume::replies::{Failing, consume, forward, wait_to_retry};
 use super::topology::objects::Topology;
 use crate::control::{Control, ControlRoute, ControlSender, MAX_UNREAD};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
-use lapin::types::FieldTable;
+use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -19,8 +17,6 @@ use tokio::sync::{mpsc, watch};
 
 /// Messages that wait to be written. When it is full, further ones are dropped.
 const MAX_OUTBOX: usize = 256;
-/// For declaring, binding and consuming the queue.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// For one message.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -96,30 +92,9 @@ async fn receive(
     let open = async {
         let channel = session.connection.create_channel().await?;
         topology.declare_control_queue(&channel, &name).await?;
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            exclusive: true,
-            ..Default::default()
-        };
-        let (queue, arguments) = (name.as_str().into(), FieldTable::default());
-        let consumer = channel.basic_consume(queue, "control".into(), options, arguments);
-        // The channel must live as long as its consumer.
-        Ok::<_, lapin::Error>((consumer.await?, channel))
+        consume(channel, &name, "control").await
     };
-    let (mut deliveries, _channel) = match tokio::time::timeout(OPEN_TIMEOUT, open).await {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(error)) => return error.to_string(),
-        Err(_) => return "the broker does not answer in time".to_owned(),
-    };
-    address.send_replace(Some(name));
-    loop {
-        match deliveries.next().await {
-            // Dropped when the inbox is full.
-            Some(Ok(delivery)) => _ = inbox.try_send(delivery.data.into()),
-            Some(Err(error)) => return error.to_string(),
-            None => return "the broker ended the consumer".to_owned(),
-        }
-    }
+    forward(open, &name, address, inbox).await
 }
 
 async fn send_again_and_again(

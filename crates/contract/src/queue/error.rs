@@ -1,6 +1,6 @@
 //! Why bytes from the queue are not a message that this gateway can process.
 
-use serde_json::error::Category;
+use crate::json::error_without_values;
 
 /// Why a message cannot be processed. Decoding it again gives the same error.
 ///
@@ -55,19 +55,8 @@ impl MessageError {
     }
 }
 
-/// serde's messages may quote the bytes that it rejects, and payloads are never logged. Only the
-/// two messages that name nothing but a field of this crate are passed on.
 impl From<serde_json::Error> for MessageError {
     fn from(error: serde_json::Error) -> Self {
-        let text = error.to_string();
-        if text.starts_with("missing field `") || text.starts_with("duplicate field `") {
-            return Self::Malformed(text);
-        }
-        let what = match error.classify() {
-            Category::Data => "invalid value",
-            Category::Io | Category::Syntax | Category::Eof => "invalid JSON",
-        };
-        let (line, column) = (error.line(), error.column());
-        Self::Malformed(format!("{what} at line {line} column {column}"))
+        Self::Malformed(error_without_values(&error))
     }
 }

@@ -8,7 +8,7 @@
 //! `dead_letter` with callbacks that wait. An older writer stores such a record without them.
 
 use bytes::Bytes;
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -33,10 +33,16 @@ const STATES: [&str; 8] = [
     "cancelled",
 ];
 
-/// The bytes are not a batch of records.
+/// The bytes are not a batch of records. The text quotes none of them.
 #[derive(Debug, thiserror::Error)]
 #[error("not a batch of records: {0}")]
-pub struct UnreadableBatch(#[from] serde_json::Error);
+pub struct UnreadableBatch(String);
+
+impl From<serde_json::Error> for UnreadableBatch {
+    fn from(error: serde_json::Error) -> Self {
+        Self(contract::error_without_values(&error))
+    }
+}
 
 /// What a batch holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,8 +100,7 @@ pub fn decode_batch(bytes: &[u8]) -> Result<DecodedBatch, UnreadableBatch> {
     }
     let Batch::<&RawValue> { v, span, records } = serde_json::from_slice(bytes)?;
     if !(1..=VERSION).contains(&v) {
-        let unknown = serde_json::Error::custom(format_args!("unknown version {v}"));
-        return Err(UnreadableBatch(unknown));
+        return Err(UnreadableBatch(format!("unknown version {v}")));
     }
     let mut batch = DecodedBatch {
         span,
@@ -393,5 +398,18 @@ mod tests {
             let json = serde_json::to_string(&record).unwrap();
             assert!(!has_unknown_state(&RawValue::from_string(json).unwrap()));
         }
+    }
+
+    #[test]
+    fn the_text_of_an_error_quotes_nothing_of_the_batch() {
+        let secret = br#"{"v":2,"records":[{"origin":"S3CR3T"}]}"#;
+        let text = decode_batch(secret).unwrap_err().to_string();
+        assert!(text.contains("at line 1"), "{text}");
+        assert!(!text.contains("S3CR3T"), "{text}");
+        let newer = decode_batch(br#"{"v":9,"records":[]}"#).unwrap_err();
+        assert_eq!(
+            newer.to_string(),
+            "not a batch of records: unknown version 9"
+        );
     }
 }

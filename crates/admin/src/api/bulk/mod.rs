@@ -4,7 +4,7 @@
 //! - `mod.rs`: the handlers. `count.rs`: dry runs.
 //! - `retry_now.rs`, `cancel.rs`, `replay.rs`, `erase.rs`, `recover.rs`: what the requests do, one step
 //!   each. `expedite.rs`: a retry of all that waits for a callee or target.
-//! - `publish.rs`: publishes what was taken, and resumes what was interrupted.
+//! - `take.rs`: takes callbacks by their ids. `publish.rs`: publishes what was taken, and resumes what was interrupted.
 
 mod cancel;
 mod count;
@@ -14,6 +14,7 @@ mod publish;
 mod recover;
 mod replay;
 mod retry_now;
+mod take;
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;

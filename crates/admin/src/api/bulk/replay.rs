@@ -2,19 +2,15 @@
 
 use broker::Broker;
 use contract::CallbackStatus;
-use futures_util::{StreamExt as _, stream};
 use journal::{Filter, Journal, JournalError, Replay, ReplayOutcome};
 use runtime::clock::now_ms;
-use uuid::Uuid;
 
+use super::take::take_each;
 use crate::api::audit::{self, AuditAction};
 use crate::api::bulk_request::{Actor, BulkAct, Selection};
 use crate::api::bulk_view::{BulkView, Hindrance};
 use crate::api::dead_letters::{self, PublishedReplays};
 use crate::api::error::ApiError;
-
-/// How many ids are taken concurrently.
-const MAX_CONCURRENT_TAKES: usize = 16;
 
 /// One step.
 pub(super) async fn step(
@@ -31,7 +27,18 @@ pub(super) async fn step(
             view.more = !taken.is_empty();
             taken
         }
-        Selection::Ids(ids) => take_each(journal, ids, &mut view).await?,
+        Selection::Ids(ids) => {
+            let now = now_ms();
+            let take = |id| async move {
+                Ok(match journal.take_replay(id, now).await? {
+                    ReplayOutcome::Replay(replay) => Ok(replay),
+                    ReplayOutcome::NotDead => Err(Hindrance::NotReplayable),
+                    ReplayOutcome::NotKept => Err(Hindrance::NotKept),
+                    ReplayOutcome::Unknown => Err(Hindrance::Unknown),
+                })
+            };
+            take_each(ids, take, &mut view).await?
+        }
     };
     let PublishedReplays { confirmed, pending } =
         dead_letters::publish(broker, journal, &replays).await;
@@ -86,41 +93,4 @@ fn by_status(filter: &Filter) -> Vec<Filter> {
         ..filter.clone()
     };
     asked.map(one).collect()
-}
-
-/// Takes each id. Those taken before an error are returned for publishing: no other request can take
-/// them any more.
-async fn take_each(
-    journal: &Journal,
-    ids: &[Uuid],
-    view: &mut BulkView,
-) -> Result<Vec<Replay>, JournalError> {
-    let now = now_ms();
-    let outcomes: Vec<_> = stream::iter(ids.to_vec())
-        .map(|id| async move { (id, journal.take_replay(id, now).await) })
-        .buffered(MAX_CONCURRENT_TAKES)
-        .collect()
-        .await;
-    let (mut taken, mut failed) = (Vec::new(), None);
-    for (id, outcome) in outcomes {
-        let hindrance = match outcome {
-            Ok(ReplayOutcome::Replay(replay)) => {
-                taken.push(replay);
-                continue;
-            }
-            Ok(ReplayOutcome::NotDead) => Hindrance::NotReplayable,
-            Ok(ReplayOutcome::NotKept) => Hindrance::NotKept,
-            Ok(ReplayOutcome::Unknown) => Hindrance::Unknown,
-            Err(error) => {
-                view.more = true;
-                failed = Some(error);
-                continue;
-            }
-        };
-        view.not_changed.push(hindrance.of(id));
-    }
-    match failed {
-        Some(error) if taken.is_empty() => Err(error),
-        Some(_) | None => Ok(taken),
-    }
 }

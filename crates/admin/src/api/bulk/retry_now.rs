@@ -1,19 +1,15 @@
 //! Retries callbacks that wait: takes them under their next hold, and publishes them.
 
 use broker::Broker;
-use futures_util::{StreamExt as _, stream};
-use journal::{Journal, JournalError, RetryOutcome, WaitingMessage};
+use journal::{Journal, RetryOutcome};
 use runtime::clock::now_ms;
-use uuid::Uuid;
 
 use super::publish;
+use super::take::take_each;
 use crate::api::audit::{self, AuditAction};
 use crate::api::bulk_request::{Actor, BulkAct, Selection};
 use crate::api::bulk_view::{BulkView, Hindrance};
 use crate::api::error::ApiError;
-
-/// How many ids are taken concurrently.
-const MAX_CONCURRENT_TAKES: usize = 16;
 
 /// One step.
 pub(super) async fn step(
@@ -33,48 +29,22 @@ pub(super) async fn step(
             view.more = !taken.is_empty();
             taken
         }
-        Selection::Ids(ids) => take_each(journal, ids, &mut view).await?,
+        Selection::Ids(ids) => {
+            let now = now_ms();
+            let take = |id| async move {
+                Ok(match journal.take_retry(id, now).await? {
+                    RetryOutcome::Retry(retry) => Ok(retry),
+                    RetryOutcome::NotWaiting => Err(Hindrance::NotWaiting),
+                    RetryOutcome::NotKept => Err(Hindrance::NoMessage),
+                    RetryOutcome::Unknown => Err(Hindrance::Unknown),
+                })
+            };
+            take_each(ids, take, &mut view).await?
+        }
     };
     let published = publish::publish(broker, journal, &taken, mark).await;
     (view.changed, view.pending) = (published.confirmed, published.pending);
     let subject = selection.describe(BulkAct::RetryNow);
     audit::record(Some(journal), action, subject, actor, taken.len()).await;
     Ok(view)
-}
-
-/// Takes each id. Those taken before an error are returned for publishing: no other request can take
-/// them any more.
-async fn take_each(
-    journal: &Journal,
-    ids: &[Uuid],
-    view: &mut BulkView,
-) -> Result<Vec<WaitingMessage>, JournalError> {
-    let now = now_ms();
-    let outcomes: Vec<_> = stream::iter(ids.to_vec())
-        .map(|id| async move { (id, journal.take_retry(id, now).await) })
-        .buffered(MAX_CONCURRENT_TAKES)
-        .collect()
-        .await;
-    let (mut taken, mut failed) = (Vec::new(), None);
-    for (id, outcome) in outcomes {
-        let hindrance = match outcome {
-            Ok(RetryOutcome::Retry(retry)) => {
-                taken.push(retry);
-                continue;
-            }
-            Ok(RetryOutcome::NotWaiting) => Hindrance::NotWaiting,
-            Ok(RetryOutcome::NotKept) => Hindrance::NoMessage,
-            Ok(RetryOutcome::Unknown) => Hindrance::Unknown,
-            Err(error) => {
-                view.more = true;
-                failed = Some(error);
-                continue;
-            }
-        };
-        view.not_changed.push(hindrance.of(id));
-    }
-    match failed {
-        Some(error) if taken.is_empty() => Err(error),
-        Some(_) | None => Ok(taken),
-    }
 }

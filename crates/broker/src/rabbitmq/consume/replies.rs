@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions};
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel};
+use lapin::{BasicProperties, Channel, Consumer};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ pub(in crate::rabbitmq) fn listen(
     Replies { address, inbox }
 }
 
-/// Declares a queue and forwards what arrives in it. Returns why that ended.
+/// Declares the listener's queue and forwards what arrives in it. Returns why that ended.
 async fn receive_replies(
     session: &Session,
     topology: &Topology,
@@ -79,28 +79,48 @@ async fn receive_replies(
     let open = async {
         let channel = session.connection.create_channel().await?;
         topology.declare_reply_queue(&channel, &name).await?;
-        // Replies may be lost, so nothing is acknowledged.
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            exclusive: true,
-            ..Default::default()
-        };
-        let (queue, arguments) = (name.as_str().into(), FieldTable::default());
-        let consumer = channel.basic_consume(queue, "replies".into(), options, arguments);
-        // The channel must live as long as its consumer.
-        Ok::<_, lapin::Error>((consumer.await?, channel))
+        consume(channel, &name, "replies").await
     };
+    forward(open, &name, address, replies).await
+}
+
+/// A consumer, with the channel that must live as long as it does.
+pub(in crate::rabbitmq) type OpenConsumer = (Consumer, Channel);
+
+/// Consumes a queue of this process alone. Its messages may be lost, so nothing is acknowledged.
+pub(in crate::rabbitmq) async fn consume(
+    channel: Channel,
+    queue: &str,
+    tag: &str,
+) -> lapin::Result<OpenConsumer> {
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        exclusive: true,
+        ..Default::default()
+    };
+    let consumer = channel.basic_consume(queue.into(), tag.into(), options, FieldTable::default());
+    Ok((consumer.await?, channel))
+}
+
+/// Opens a consumer of the queue `name`, tells that it listens, and forwards what arrives. Returns why
+/// that ended.
+pub(in crate::rabbitmq) async fn forward(
+    open: impl Future<Output = lapin::Result<OpenConsumer>>,
+    name: &str,
+    address: &watch::Sender<Option<String>>,
+    inbox: &mpsc::Sender<Bytes>,
+) -> String {
     let (mut deliveries, _channel) = match tokio::time::timeout(OPEN_TIMEOUT, open).await {
         Ok(Ok(opened)) => opened,
         Ok(Err(error)) => return error.to_string(),
         Err(_) => return "the broker does not answer in time".to_owned(),
     };
-    address.send_replace(Some(name));
+    address.send_replace(Some(name.to_owned()));
     loop {
         match deliveries.next().await {
             // Dropped when the inbox is full. lapin buffers without a bound, so waiting here would
             // bound nothing.
-            Some(Ok(delivery)) => _ = replies.try_send(delivery.data.into()),
+            Some(Ok(delivery)) => _ = inbox.try_send(delivery.data.into()),
             Some(Err(error)) => return error.to_string(),
             None => return "the broker ended the consumer".to_owned(),
         }

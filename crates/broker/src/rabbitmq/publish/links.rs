@@ -92,21 +92,19 @@ impl PublishLinks {
         mut request: PublishRequest,
         unsettled: bool,
     ) -> Result<(), RefusedReason> {
-        let of_session = |channels: &Arc<PublishChannels>| {
-            let doubtful = channels.session.is_doubtful();
-            let channels = Arc::clone(channels);
-            (0..channels.inboxes.len()).map(move |at| (Arc::clone(&channels), at, doubtful))
-        };
-        let all: Vec<_> = open.iter().flat_map(of_session).collect();
+        let count = open.iter().map(|channels| channels.inboxes.len()).sum();
         let next = self.next.fetch_add(1, Ordering::Relaxed);
         let destination = request.address.destination;
         let mut refused = RefusedReason::NotConnected;
+        // Nearly always the first one is wanted.
         for wanted in Preference::ALL {
-            for offset in 0..all.len() {
-                let (channels, at, doubtful) = &all[next.wrapping_add(offset) % all.len()];
-                let inbox = &channels.inboxes[*at];
-                let standing = &inbox.standing;
-                if standing.preference(destination, *doubtful, unsettled) != wanted {
+            for offset in 0..count {
+                let Some((session, inbox)) = channel_at(open, next.wrapping_add(offset) % count)
+                else {
+                    continue;
+                };
+                let doubtful = session.is_doubtful();
+                if inbox.standing.preference(destination, doubtful, unsettled) != wanted {
                     continue;
                 }
                 request = match inbox.requests.try_send(request) {
@@ -147,6 +145,20 @@ impl PublishLinks {
             false => Ok(open),
         }
     }
+}
+
+/// The channel at this position, counted over all sessions.
+fn channel_at(
+    open: &[Arc<PublishChannels>],
+    mut position: usize,
+) -> Option<(&Session, &ChannelInbox)> {
+    for channels in open {
+        match channels.inboxes.get(position) {
+            Some(inbox) => return Some((&channels.session, inbox)),
+            None => position -= channels.inboxes.len(),
+        }
+    }
+    None
 }
 
 /// The best of several states at any time: one connection is enough to publish.

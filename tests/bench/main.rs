@@ -7,6 +7,7 @@
 //!
 //! One file for each part:
 //! - `ingress.rs`, `throughput.rs`, `overload.rs`, `weight.rs`: on RabbitMQ
+//! - `kept.rs`: what keeping for operators costs, on both
 //! - `embedded.rs`, `memory.rs`: the one process on the embedded store
 //! - `isolation/`: ten targets, one of them bad; a greedy app beside another
 //! - `hostile_connections.rs`: what hostile clients cost in memory
@@ -36,6 +37,7 @@ mod hostile_connections;
 mod ingress;
 mod isolation;
 mod journal;
+mod kept;
 mod load;
 mod memory;
 mod overload;
@@ -76,6 +78,7 @@ parts:
   latency    latency of a callback by load
   overload   twice the sustained throughput, for at least a minute
   storm      100,000 retries due at once
+  kept       what keeping messages and answers for operators costs
   weight     memory per callback in flight and per waiting caller
   embedded   the embedded store compared with its own disk
   memory     the one process idle, starting, and with a backlog of a million
@@ -91,8 +94,8 @@ parts:
   all        everything but isolation, apps, the journal and hostile connections";
 
 /// Parts of `all`, in this order.
-const ALL: [&str; 8] = [
-    "ingress", "e2e", "latency", "overload", "storm", "weight", "embedded", "memory",
+const ALL: [&str; 9] = [
+    "ingress", "e2e", "latency", "overload", "storm", "kept", "weight", "embedded", "memory",
 ];
 
 /// Parts that run only by name.
@@ -151,6 +154,7 @@ impl Command {
             "latency" => throughput::latency(plan, &BOTH).await,
             "overload" => overload::twice(plan, Setup::RabbitMq).await,
             "storm" => overload::storm(plan).await,
+            "kept" => kept::measure(plan).await,
             "weight" => weight::measure(plan).await,
             "embedded" => embedded::measure(plan).await,
             "memory" => memory::measure(plan).await,

@@ -1,4 +1,4 @@
-//! The cheapest target: answers 204 to every request, counts, and measures how long each callback
+//! The cheapest target: gives every request the same answer, counts, and measures how long each callback
 //! took to arrive.
 
 use std::net::SocketAddr;
@@ -44,13 +44,20 @@ impl Sink {
     /// # Panics
     /// When one cannot listen.
     pub(crate) fn many(count: usize, delay: Duration) -> Self {
+        Self::answering(vec![ScriptedReply::status(204).after(delay); count])
+    }
+
+    /// Starts one for each of these answers.
+    ///
+    /// # Panics
+    /// When one cannot listen.
+    pub(crate) fn answering(replies: Vec<ScriptedReply>) -> Self {
         let seen = Arc::<Seen>::default();
-        let start = |_| {
+        let start = |reply| {
             let seen = seen.clone();
-            let reply = ScriptedReply::status(204).after(delay);
             ReservedAddress::new().open_observed(reply, move |request| seen.request(request))
         };
-        let targets: Vec<TestTarget> = (0..count).map(start).collect();
+        let targets: Vec<TestTarget> = replies.into_iter().map(start).collect();
         let addresses: Vec<_> = targets.iter().map(TestTarget::address).collect();
         Self {
             address: addresses[0],

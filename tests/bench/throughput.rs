@@ -12,10 +12,10 @@ use super::{Plan, disk_ceiling, rate};
 
 /// Several targets: one alone would be limited to its cap of a tenth of the concurrency.
 const TARGETS: usize = 16;
-const CONNECTIONS: usize = 128;
+pub(crate) const CONNECTIONS: usize = 128;
 /// Undelivered callbacks that keep a gateway busy.
-const OUTSTANDING: u64 = 1_000;
-const WARM_UP: Duration = Duration::from_secs(2);
+pub(crate) const OUTSTANDING: u64 = 1_000;
+pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 /// A light load, per second.
 const LIGHT_LOAD: f64 = 200.0;
 /// Loads in percent of the sustained throughput.

@@ -1,7 +1,7 @@
 """Checks that a RabbitMQ that boots with our definitions has our users and queues.
 
-Starts a private node in a temporary directory with compose's own configuration file and the
-files that compose mounts, on ports of its own, and stops it again.
+Starts a private node in a temporary directory with the configuration and the definitions of compose's
+image, on ports of its own, and stops it again.
 """
 
 import base64
@@ -18,18 +18,22 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from compose_faults import copied
+
 # The script behind Debian's wrapper, which would change to another user; else any on the PATH.
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 if not Path(SERVER).exists():
     SERVER = shutil.which("rabbitmq-server")
 TIMEOUT = 90  # Seconds. A node needs about 6 when the machine is idle.
 CONTAINER_DIRECTORY = "/etc/rabbitmq/definitions.d"
+# Their users have the names of the roles, and those as passwords.
+ROLES = ("ingress", "dispatcher", "admin")
 
 
-def mounts(compose):
-    """The files that compose gives the broker: path in the container -> file here."""
-    pairs = (volume.split(":") for volume in compose["services"]["rabbitmq"]["volumes"])
-    return {pair[1]: Path(pair[0]) for pair in pairs if pair[0].startswith("./")}
+def files_of(dockerfile):
+    """The files that the broker's image adds: path in the image -> file here."""
+    here = copied(dockerfile.read_text())
+    return {place: dockerfile.parent / source for place, source in here.items()}
 
 
 def free_ports(number):
@@ -73,11 +77,11 @@ def stop(process):
             process.wait(10)
 
 
-def boot_faults(compose):
-    """Boots the node and compares it with the files."""
+def boot_faults(dockerfile):
+    """Boots the node and compares it with the files of its image."""
     if not SERVER:
         return ["RabbitMQ is needed for this check: install rabbitmq-server"]
-    files = mounts(compose)
+    files = files_of(dockerfile)
     conf = next(file for place, file in files.items() if place.startswith("/etc/rabbitmq/conf.d/"))
     parts = {p: f for p, f in files.items() if p.startswith(CONTAINER_DIRECTORY + "/")}
     wanted = {}
@@ -95,7 +99,7 @@ def boot_faults(compose):
             shutil.copy(file, home / "definitions.d" / Path(place).name)
         text = conf.read_text()
         if CONTAINER_DIRECTORY not in text:
-            return [f"{conf}: does not import {CONTAINER_DIRECTORY}, where compose mounts the files"]
+            return [f"{conf}: does not import {CONTAINER_DIRECTORY}, where the image has the files"]
         (home / "rabbitmq.conf").write_text(
             text.replace(CONTAINER_DIRECTORY, str(home / "definitions.d"))
             + f"\nlisteners.tcp.1 = 127.0.0.1:{amqp}"
@@ -136,8 +140,9 @@ def boot_faults(compose):
         if late:
             return late
         found = compare(management, wanted)
-        if not let_in(amqp, "ringback"):
-            found.append("after import the broker does not let `ringback` in over AMQP")
+        for role in ROLES:
+            if not let_in(amqp, role):
+                found.append(f"after import the broker does not let `{role}` in over AMQP")
         if let_in(amqp, "guest"):
             found.append("the broker lets `guest` in")
         return found
@@ -167,9 +172,10 @@ def compare(management, wanted):
     classic = [queue["name"] for queue in queues if queue["type"] != "quorum"]
     if classic:
         found.append(f"after import these queues are not quorum queues: {classic[:3]}")
-    rights = [p for p in ask(management, "operator", "permissions") if p["user"] == "ringback"]
-    if [p["configure"] for p in rights] != ["^ringback\\.reply\\."]:  # The reply queue of an ingress.
-        found.append("the roles' user may create or delete lasting objects, or has no rights at all")
+    for permission in ask(management, "operator", "permissions"):
+        # The queue of its own that each process has for replies and questions.
+        if permission["user"] in ROLES and permission["configure"] != "^ringback\\.reply\\.":
+            found.append(f"`{permission['user']}` may create or delete lasting objects, or has no rights at all")
     return found
 
 

@@ -1,6 +1,5 @@
-"""Checks the deployment files, and that each check detects a file broken on purpose."""
+"""Checks the deployment files, and that each check detects a file broken on purpose (breakages.py)."""
 
-import copy
 import json
 import os
 import subprocess
@@ -11,27 +10,21 @@ from pathlib import Path
 
 import yaml
 
+import breakages
 import broker
-import faults
+import compose_faults
+import kubernetes_faults
+import unit_faults
 
 COMPOSE = Path("docker-compose.yml")
+DOCKERFILES = [Path("deploy/rabbitmq/Dockerfile"), Path("deploy/monitoring/Dockerfile")]
 DEFINITIONS = Path("deploy/rabbitmq/definitions.json")
 UNIT = Path("deploy/systemd/ringback.service")
 UNIT_TOML = Path("deploy/systemd/ringback.toml")
+ROLES_TOML = Path("deploy/systemd/ringback-roles.toml")
+# Each unit of one role, with the shutdown timeouts that its stop must outlast.
+ROLE_UNITS = {"ingress": ("ingress",), "dispatcher": ("dispatcher",), "admin": ()}
 BINARY = os.environ.get("RINGBACK_BIN")
-
-
-def manifests():
-    files = sorted(Path("deploy/k8s").rglob("*.yaml"))
-    return [m for file in files for m in yaml.safe_load_all(file.read_text()) if m]
-
-
-def one(all_manifests, kind, name):
-    return next(m for m in all_manifests if (m["kind"], m["metadata"]["name"]) == (kind, name))
-
-
-def toml_of(all_manifests):
-    return one(all_manifests, "ConfigMap", "ringback")["data"]["ringback.toml"]
 
 
 def run_binary(arguments, settings=None):
@@ -47,31 +40,64 @@ def settings_faults(who, settings):
     return [] if done.returncode == 0 else [f"{who}: the binary refuses its settings: {done.stderr}"]
 
 
-def toml_faults(text, url):
+def toml_faults(who, text, settings):
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
         file.write(text)
         file.flush()
-        given = {"RINGBACK_CONFIG": file.name, "RINGBACK__BROKER__URL": url}
-        return settings_faults("ConfigMap ringback", given)
+        return settings_faults(who, {**settings, "RINGBACK_CONFIG": file.name})
+
+
+def role_unit(role):
+    return Path(f"deploy/systemd/ringback-{role}.service")
 
 
 def unit_settings_faults(unit):
     """The environment of the unit, with its settings file at its place in the repository."""
-    given = {**faults.unit_environment(unit), "RINGBACK_CONFIG": str(UNIT_TOML)}
-    return settings_faults("ringback.service", given)
+    given = {**unit_faults.unit_environment(unit), "RINGBACK_CONFIG": str(UNIT_TOML)}
+    found = settings_faults("ringback.service", given)
+    for role in ROLE_UNITS:
+        own = unit_faults.unit_environment(unit_faults.unit_of(role_unit(role).read_text()))
+        # The files of secrets are not here.
+        secrets = {
+            "RINGBACK__BROKER__URL": "amqp://user:password@host",
+            "RINGBACK__JOURNAL__URL": "postgres://user:password@host/ringback",
+        }
+        given = {**own, **secrets, "RINGBACK_CONFIG": str(ROLES_TOML)}
+        found += settings_faults(role_unit(role).name, given)
+    return found
 
 
-def binary_faults(compose, all_manifests, unit):
+def role_unit_faults():
+    """The units of single roles: each by itself, and their ports beside each other."""
+    found, ports = [], []
+    settings = tomllib.loads(ROLES_TOML.read_text())
+    for role, timeouts in ROLE_UNITS.items():
+        name, text = role_unit(role).name, role_unit(role).read_text()
+        unit = unit_faults.unit_of(text)
+        found += unit_faults.unit_sense(unit, settings, name, timeouts) + unit_faults.unit_verified(name, text)
+        listen = [value for key, value in unit_faults.unit_environment(unit).items() if key.endswith("__LISTEN")]
+        ports += [value.rpartition(":")[2] for value in listen]
+    if len(set(ports)) != len(ports):
+        found.append(f"the units of single roles share a port: {ports}")
+    return found
+
+
+def binary_faults(compose, overlays, secrets, unit):
     """Checks by the binary: whether it accepts these settings, and its topology."""
     found = []
     for name, service in compose["services"].items():
-        if (service.get("command") or [""])[0] in faults.ROLES:
+        if (service.get("command") or [""])[0] in compose_faults.ROLES:
             found += settings_faults(f"compose {name}", service["environment"])
-    url = one(all_manifests, "Secret", "ringback-broker")["stringData"]["url"]
-    found += toml_faults(toml_of(all_manifests), url)
-    # Accepted settings prove something only if wrong ones are refused.
-    if not toml_faults(toml_of(all_manifests) + "\n[ingress_]\nno_such_key = 1\n", url):
-        found.append("self-test: the binary took an unknown key without a word")
+    for overlay, manifests in overlays.items():
+        text = kubernetes_faults.settings_text(manifests)
+        for one in manifests:
+            if one["kind"] == "Deployment":
+                given = kubernetes_faults.environment_of(one, manifests, secrets)
+                who = f"overlay {overlay}, {one['metadata']['name']}"
+                found += toml_faults(who, text, given)
+                # Accepted settings prove something only if wrong ones are refused.
+                if not toml_faults(who, text + "\n[ingress_]\nno_such_key = 1\n", given):
+                    found.append(f"self-test: {who}: the binary took an unknown key without a word")
     found += unit_settings_faults(unit)
     printed = run_binary(["topology"])
     if printed.returncode != 0 or json.loads(printed.stdout) != json.loads(DEFINITIONS.read_text()):
@@ -79,116 +105,66 @@ def binary_faults(compose, all_manifests, unit):
     return found
 
 
-def breakages(compose_text, compose, all_manifests, settings, definitions, unit, unit_settings):
-    """Files broken on purpose, and whether the right check detects each of them."""
-
-    def on_compose(change):
-        broken = copy.deepcopy(compose)
-        change(broken["services"])
-        return broken
-
-    def on_manifests(kind, name, change):
-        broken = copy.deepcopy(all_manifests)
-        change(one(broken, kind, name))
-        return broken
-
-    def pod(manifest):
-        return manifest["spec"]["template"]["spec"]
-
-    def schema(kind, name, change):
-        return faults.manifest_schema(one(on_manifests(kind, name, change), kind, name))
-
-    def sense(kind, name, change):
-        return faults.manifest_sense(on_manifests(kind, name, change), settings)
-
-    def unit_with(**keys):
-        return faults.unit_sense({**unit, **{key: [value] for key, value in keys.items()}}, unit_settings)
-
-    ingress, dispatcher = "ringback-ingress", "ringback-dispatcher"
-    yield "a misspelt key in compose", faults.compose_schema(
-        compose_text.replace("stop_grace_period", "stop_grace_perod"))
-    yield "a compose stop shorter than the shutdown timeout", faults.compose_sense(
-        on_compose(lambda s: s["dispatcher"].update(stop_grace_period="1m15s")))
-    yield "a compose shutdown timeout that is not written", faults.compose_sense(
-        on_compose(lambda s: s["ingress"]["environment"].pop("RINGBACK__INGRESS__SHUTDOWN_TIMEOUT")))
-    yield "a compose port open to everybody", faults.compose_sense(
-        on_compose(lambda s: s["ingress"].update(ports=["5106:5106"])))
-    yield "a health check on another role's port", faults.compose_sense(
-        on_compose(lambda s: s["ingress"]["healthcheck"].update(test=["x", "http://127.0.0.1:5108/readyz"])))
-    yield "a mount of a file that is not there", faults.compose_sense(
-        on_compose(lambda s: s["rabbitmq"].update(volumes=["./deploy/none.json:/none"])))
-    yield "a misspelt key in a Deployment", schema(
-        "Deployment", ingress, lambda m: pod(m).update(terminationGraceSeconds=1))
-    yield "a wrong type in a Deployment", schema(
-        "Deployment", ingress, lambda m: m["spec"].update(replicas="two"))
-    yield "an unquoted number in a trigger", schema(
-        "ScaledObject", dispatcher, lambda m: m["spec"]["triggers"][0]["metadata"].update(value=512))
-    yield "a misspelt key in a trigger", schema(
-        "ScaledObject", dispatcher, lambda m: m["spec"]["triggers"][1]["metadata"].update(exclude="true"))
-    yield "a TriggerAuthentication without a key", schema(
-        "TriggerAuthentication", "ringback-broker", lambda m: m["spec"]["secretTargetRef"][0].pop("key"))
-    yield "a kind that nobody knows", faults.manifest_schema(
-        {"apiVersion": "apps/v1", "kind": "Deploymint", "metadata": {"name": "x"}})
-    yield "a pod stop shorter than the shutdown timeout", sense(
-        "Deployment", dispatcher, lambda m: pod(m).update(terminationGracePeriodSeconds=75))
-    yield "a pod stop that forgets the preStop sleep", sense(
-        "Deployment", ingress, lambda m: pod(m).update(terminationGracePeriodSeconds=35))
-    yield "a pod that may be root", sense(
-        "Deployment", dispatcher, lambda m: pod(m).pop("securityContext"))
-    yield "a readiness probe on /healthz", sense(
-        "Deployment", ingress,
-        lambda m: pod(m)["containers"][0]["readinessProbe"]["httpGet"].update(path="/healthz"))
-    yield "a secret key that does not exist", sense(
-        "Secret", "ringback-broker", lambda m: m["stringData"].pop("url"))
-    yield "a Service that selects nothing", sense(
-        "Service", ingress, lambda m: m["spec"].update(selector={"app": "x"}))
-    yield "a scaler without its Deployment", sense(
-        "ScaledObject", dispatcher, lambda m: m["spec"]["scaleTargetRef"].update(name="x"))
-    yield "a scaler on a queue that does not exist", faults.scaler_sense(
-        all_manifests, {"queues": definitions["queues"][:0]})
-    yield "an image that runs as root", faults.image_sense(
-        "FROM rust:1.0-x\nRUN cargo build --locked\n", {"workspace": {"package": {"rust-version": "1.0"}}})
-    yield "a unit's stop shorter than a shutdown timeout", unit_with(TimeoutStopSec="75")
-    yield "a unit's shutdown timeout that is not written", faults.unit_sense(unit, {"ingress": {"shutdown_timeout": "30s"}})
-    yield "a unit's stop that kills", unit_with(KillSignal="SIGKILL")
-    yield "a unit that runs as root", unit_with(DynamicUser="no")
-    yield "a unit's queue outside of its directory", unit_with(StateDirectory="elsewhere")
+def kubernetes(definitions):
+    """The faults of all overlays and components, and the overlays."""
+    if not os.environ.get("KUSTOMIZE"):
+        print("SKIPPED: Kubernetes: kustomize is not installed (kustomize, kubectl or mmdebstrap)")
+        return [], {}, []
+    secrets = kubernetes_faults.examples()
+    overlays = {name: kubernetes_faults.rendered(kubernetes_faults.TOP / "overlays" / name) for name in ("test", "production")}
+    found = []
+    for manifest in secrets:
+        found += kubernetes_faults.manifest_schema(manifest)
+    for name, namespace in (("test", "ringback-test"), ("production", "ringback")):
+        found += kubernetes_faults.overlay_sense(overlays[name], namespace)
+    found += kubernetes_faults.test_address_sense(overlays["test"])
+    found += kubernetes_faults.production_address_sense(overlays["production"])
+    components = {f"component {name}": kubernetes_faults.with_component(name) for name in ("hpa", "keda")}
+    for name, manifests in {**overlays, **components}.items():
+        settings = tomllib.loads(kubernetes_faults.settings_text(manifests))
+        here = kubernetes_faults.manifest_sense(manifests, secrets, settings)
+        for manifest in manifests:
+            here += kubernetes_faults.manifest_schema(manifest)
+        here += kubernetes_faults.scaler_sense(manifests, definitions)
+        found += [f"{name}: {fault}" for fault in here]
+        print(f"{name}: {len(manifests)} manifests rendered and read")
+    return found, overlays, secrets
 
 
 def main():
     found = []
     compose_text = COMPOSE.read_text()
     compose = yaml.safe_load(compose_text)
-    all_manifests = manifests()
-    settings = tomllib.loads(toml_of(all_manifests))
     workspace = tomllib.loads(Path("Cargo.toml").read_text())
-    unit = faults.unit_of(UNIT.read_text())
+    unit = unit_faults.unit_of(UNIT.read_text())
     unit_settings = tomllib.loads(UNIT_TOML.read_text())
+    definitions = json.loads(DEFINITIONS.read_text()) if DEFINITIONS.is_file() else {"queues": []}
 
-    found += faults.compose_schema(compose_text)
-    found += faults.compose_sense(compose)
-    for manifest in all_manifests:
-        found += faults.manifest_schema(manifest)
-    found += faults.manifest_sense(all_manifests, settings)
-    found += faults.image_sense(Path("deploy/Dockerfile").read_text(), workspace)
-    found += faults.unit_sense(unit, unit_settings)
-    print(f"docker-compose.yml, {len(all_manifests)} manifests and {UNIT.name} read")
+    found += compose_faults.compose_schema(compose_text)
+    found += compose_faults.compose_sense(compose)
+    found += compose_faults.image_sense(Path("deploy/Dockerfile").read_text(), workspace)
+    for file in DOCKERFILES:
+        found += compose_faults.copied_sense(file)
+    found += unit_faults.unit_sense(unit, unit_settings)
+    found += unit_faults.unit_verified(UNIT.name, UNIT.read_text())
+    found += role_unit_faults()
+    print(f"docker-compose.yml and {UNIT.name} read")
+    faults, overlays, secrets = kubernetes(definitions)
+    found += faults
 
     # Without this file compose cannot start; that is reported above.
-    definitions = {"queues": []}
     if DEFINITIONS.is_file():
-        definitions = json.loads(DEFINITIONS.read_text())
-        found += faults.scaler_sense(all_manifests, definitions)
-        found += broker.boot_faults(compose)
+        found += broker.boot_faults(DOCKERFILES[0])
         print(f"a private RabbitMQ was started on the definitions ({len(definitions['queues'])} queues)")
         if BINARY:
-            found += binary_faults(compose, all_manifests, unit)
+            found += binary_faults(compose, overlays, secrets, unit)
             print("the binary was asked about the settings of every role and its topology")
         else:
             print("not checked: settings and topology against the binary (RINGBACK_BIN is not set)")
 
-    broken = list(breakages(
-        compose_text, compose, all_manifests, settings, definitions, unit, unit_settings))
+    broken = list(breakages.of_compose(compose_text, compose)) + list(breakages.of_unit(unit, UNIT.read_text(), unit_settings))
+    if overlays:
+        broken += breakages.of_kubernetes(overlays["production"], overlays["test"], secrets, definitions)
     found += [f"self-test: nobody noticed {what}" for what, noticed in broken if not noticed]
     print(f"{len(broken)} files broken on purpose")
 

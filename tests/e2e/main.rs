@@ -11,6 +11,8 @@
 //! - `faults/`: failures of RabbitMQ and of a dispatcher
 //! - `embedded/`: `ringback serve` and `ringback dev` on one data directory
 //! - `rabbitmq/`: the connection to RabbitMQ and its conformance
+//! - `backup/`: backup and restore
+//! - `upgrade/`: the release before, beside this one
 //! - `drills/`: the sentence that an operator reads when something is wrong
 //! - `harness/`: the test harness itself
 //! - `fixtures.rs`: the gateways that tests share
@@ -18,7 +20,7 @@
 //! With `RINGBACK_E2E_BROKER=embedded` the gateways use the embedded store instead of RabbitMQ.
 //! Tests about RabbitMQ itself (`faults`, `harness`, `rabbitmq`) fail in such a run and have to be
 //! skipped. `tests/run` does so, and also skips the tests that use their own store or journal in
-//! either run (`embedded`, `broken_stderr`, `journal`).
+//! either run (`embedded`, `broken_stderr`, `journal`, `backup`, `upgrade`).
 
 #![expect(
     clippy::unwrap_used,
@@ -27,6 +29,7 @@
 
 mod accept;
 mod admin;
+mod backup;
 mod delivery;
 mod drills;
 mod embedded;
@@ -37,3 +40,4 @@ mod journal;
 mod limits;
 mod rabbitmq;
 mod security;
+mod upgrade;

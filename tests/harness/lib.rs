@@ -34,6 +34,7 @@ pub mod broker_under_test;
 pub mod callers;
 pub mod cleanup;
 pub mod dns;
+pub mod earlier_release;
 pub mod eventually;
 pub mod exclusive_broker;
 pub mod fault_proxy;

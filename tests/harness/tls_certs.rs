@@ -45,6 +45,13 @@ impl Authority {
         self.sign(&CertificateParams::new(vec![host.to_owned()]).unwrap())
     }
 
+    /// Issues a certificate for this host that is valid until this year, month and day (UTC).
+    pub fn issue_until(&self, host: &str, (year, month, day): (i32, u8, u8)) -> Certificate {
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        params.not_after = date_time_ymd(year, month, day);
+        self.sign(&params)
+    }
+
     /// Issues an expired certificate for this host.
     ///
     /// # Panics

@@ -15,6 +15,8 @@ mod config;
 mod control;
 pub mod doctor;
 
-pub use api::{AdminDependencies, AdminMetrics, DoctorSources, Reconciler, routes_table, serve};
+pub use api::{
+    AdminDependencies, AdminMetrics, AdminTokens, DoctorSources, Reconciler, routes_table, serve,
+};
 pub use config::{AdminConfig, DeadLettersConfig, Role, Roles, TokenConfig};
 pub use control::{ControlPlane, Responder};

@@ -5,7 +5,7 @@ use crate::embedded::{EmbeddedBroker, EmbeddedConsumer, EmbeddedOptions};
 use crate::faults::BrokerFaults;
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::publish_error::PublishError;
-use crate::rabbitmq::{RabbitMqBroker, RabbitMqConsumer, RabbitMqOptions};
+use crate::rabbitmq::{BrokerCredentials, RabbitMqBroker, RabbitMqConsumer, RabbitMqOptions};
 use crate::received::Received;
 use crate::replies::Replies;
 use crate::state::{ConnectionState, Depths};
@@ -68,6 +68,15 @@ impl Broker {
         EmbeddedBroker::open(options)
             .map(BrokerAdapter::Embedded)
             .map(Self)
+    }
+
+    /// Sets the users and passwords of new connections to RabbitMQ. Those that are open stay; the
+    /// embedded store has none.
+    pub fn set_credentials(&self, credentials: BrokerCredentials) {
+        match &self.0 {
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.set_credentials(credentials),
+            BrokerAdapter::Embedded(_) => {}
+        }
     }
 
     /// Publishes a new message to the queue of first attempts.

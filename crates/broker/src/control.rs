@@ -48,7 +48,8 @@ pub struct ControlSender(pub(crate) ControlRoute);
 /// How a message reaches the listeners.
 #[derive(Clone, Debug)]
 pub(crate) enum ControlRoute {
-    RabbitMq(mpsc::Sender<Bytes>),
+    /// An outbox of routing keys and messages.
+    RabbitMq(mpsc::Sender<(String, Bytes)>),
     Embedded(Arc<ControlListeners>),
 }
 
@@ -57,7 +58,7 @@ impl ControlSender {
     /// full.
     pub fn broadcast(&self, message: Bytes) {
         match &self.0 {
-            ControlRoute::RabbitMq(outbox) => _ = outbox.try_send(message),
+            ControlRoute::RabbitMq(outbox) => _ = outbox.try_send((String::new(), message)),
             ControlRoute::Embedded(listeners) => listeners.send(&message),
         }
     }

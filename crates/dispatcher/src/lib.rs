@@ -39,7 +39,6 @@ pub use attempt::record::origin_of;
 pub use attempt::settlement::to_broker_message;
 pub use config::{AutoPauseConfig, CalleeAuth, CalleeConfig, DispatcherConfig, validate_callees};
 pub use held::HeldCallbacks;
-pub use http::certificates::CertificateExpiries;
 pub use http::dns::addresses_of;
 pub use limits::pauses::{PauseCounts, PauseKey, PauseRegistry, Switch};
 pub use limits::target_stats::TargetStatsHandle;

@@ -150,7 +150,8 @@ impl Dispatcher {
 
     /// Statistics of the targets that it calls. The handle outlives the run.
     pub fn target_stats(&self) -> TargetStatsHandle {
-        TargetStatsHandle::new(&self.context.limiter)
+        let certificates = self.context.routes.policy().certificates();
+        TargetStatsHandle::new(&self.context.limiter, certificates)
     }
 
     /// The callbacks that it holds in memory.

@@ -13,6 +13,7 @@ use delivery::auth::{
     AuthError, AuthMode, CallerRegistry, RegisteredApp, ReplayCache, ReplayError, SignatureHeaders,
 };
 use delivery::limits::Gcra;
+use runtime::text::one_line;
 use runtime::{FailureLog, Reloadable};
 
 use crate::metrics::{AppLimit, IngressMetrics};
@@ -173,7 +174,7 @@ impl Authenticator {
         http_request: &HttpRequest,
     ) -> Result<Caller, Rejection> {
         let peer = peer(http_request);
-        let authorization = single_value(http_request.headers(), AUTHORIZATION.as_str());
+        let authorization = given(http_request.headers(), AUTHORIZATION.as_str());
         let app = callers.verify_bearer(authorization);
         let app = app.map_err(|reason| self.fail(reason, "", peer))?;
         self.admit(app, peer)
@@ -186,7 +187,7 @@ impl Authenticator {
         payload: &[u8],
     ) -> Result<Caller, Rejection> {
         let peer = peer(http_request);
-        let value = |name| single_value(http_request.headers(), name);
+        let value = |name| given(http_request.headers(), name);
         let app_id = value(APP_ID_HEADER)
             .and_then(percent_decoded)
             .unwrap_or_default();
@@ -195,7 +196,7 @@ impl Authenticator {
             value("webhook-timestamp"),
             value("webhook-signature"),
         );
-        let signature = signature.ok_or_else(|| self.fail(AuthError::Missing, &app_id, peer))?;
+        let signature = signature.map_err(|reason| self.fail(reason, &app_id, peer))?;
         let now = unix_seconds(SystemTime::now());
         let app = callers.verify_signature(&app_id, &signature, payload, now);
         let app = app.map_err(|reason| self.fail(reason, &app_id, peer))?;
@@ -295,7 +296,7 @@ impl Authenticator {
         if let Some(suppressed) = counted.log {
             tracing::info!(
                 reason = reason.as_str(),
-                app = ?excerpt(app_id),
+                app = %excerpt(app_id),
                 peer = peer.map(tracing::field::display),
                 peer_failures = counted.peer_failures,
                 suppressed,
@@ -351,7 +352,15 @@ fn percent_decoded(text: &str) -> Option<String> {
     bytes.decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
-/// The beginning of a caller's text, short enough for a log line.
+/// A header's value. Empty if it is given, but not as one line of text: that is no credential, and not
+/// an absent one either.
+fn given<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let is_given = headers.contains_key(name);
+    is_given.then(|| single_value(headers, name).unwrap_or_default())
+}
+
+/// The beginning of a caller's text, short enough and safe for a log line.
 pub(crate) fn excerpt(text: &str) -> String {
-    text.chars().take(64).collect()
+    let end = text.char_indices().nth(64).map_or(text.len(), |(at, _)| at);
+    one_line(&text[..end]).into_owned()
 }

@@ -13,6 +13,9 @@ use crate::preferences::WaitPreference;
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
+/// Says that a part of the request was ignored.
+const CALLBACK_WARNING: HeaderName = HeaderName::from_static("x-callback-warning");
+
 /// `Retry-After` of a 503. A reconnect to the broker takes at most this long.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
@@ -76,6 +79,14 @@ fn builder(status: u16) -> HttpResponseBuilder {
 pub(crate) fn language(http_request: &HttpRequest) -> Language {
     let header = http_request.headers().get(ACCEPT_LANGUAGE);
     Language::from_accept_language(header.and_then(|value| value.to_str().ok()))
+}
+
+/// Names the options that were ignored, if there are any.
+pub(crate) fn set_warning(response: &mut HttpResponse, ignored_options: Option<&str>) {
+    let warning = ignored_options.map(|names| format!("unknown options were ignored: {names}"));
+    if let Some(Ok(value)) = warning.map(HeaderValue::try_from) {
+        response.headers_mut().insert(CALLBACK_WARNING, value);
+    }
 }
 
 /// Adds `Preference-Applied` if the request asked to wait (RFC 7240, 3).

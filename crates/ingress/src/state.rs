@@ -111,6 +111,7 @@ impl AppState {
             guards,
             rules: Rules {
                 accept_blank_message_type: config.accept_blank_message_type,
+                strict_options: config.strict_options,
             },
             body_limits: BodyLimits {
                 max_bytes: config.body_limit_bytes,

@@ -94,7 +94,7 @@ impl AppTraffic {
         });
         if let Some(suppressed) = permitted {
             let http_status = answer.http_status();
-            tracing::warn!(app = ?excerpt(app_id), http_status, suppressed, "a request of an app is refused");
+            tracing::warn!(app = %excerpt(app_id), http_status, suppressed, "a request of an app is refused");
         }
     }
 

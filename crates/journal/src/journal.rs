@@ -9,6 +9,7 @@ use crate::model::{BatchSpan, Record};
 use crate::postgres::PostgresJournal;
 use crate::sqlite::SqliteJournal;
 use crate::store::JournalStore;
+use crate::url::JournalUrl;
 
 /// One of the batches that are stored together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,7 @@ impl Journal {
     /// # Errors
     /// A sentence when the URL is unusable. It never shows the password.
     pub fn connect(url: &str) -> Result<Self, String> {
+        let url = JournalUrl::parse(url)?;
         Ok(Self(Arc::new(PostgresJournal::new(url)?)))
     }
 

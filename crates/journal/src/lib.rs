@@ -16,7 +16,8 @@
 //! - `postgres/`, `sqlite/`: the two adapters, with the same file names. `column.rs`: conversions
 //!   that both use.
 //! - `conformance/`: the test suite that every adapter passes.
-//! - `config.rs`: the settings section `journal`. `hosts.rs`: a URL with several servers.
+//! - `config.rs`: the settings section `journal`. `hosts.rs`: a URL with several servers;
+//!   `url.rs`: [`JournalUrl`].
 
 mod column;
 mod config;
@@ -32,6 +33,7 @@ mod postgres;
 mod recorder;
 mod sqlite;
 mod store;
+mod url;
 
 pub use config::{JournalConfig, Keep};
 pub use error::{JournalError, JournalResult};
@@ -55,3 +57,4 @@ pub use store::{
     JournalStore, LeaseStore, PauseStore, RecordStore, RecoveryStore, ReplayStore, RetentionStore,
     RetryStore, StreamStore, UnaccountedStore, WaitingStore,
 };
+pub use url::JournalUrl;

@@ -16,6 +16,7 @@ use crate::model::{
     RecorderState, Replay, ReplayOutcome, Retention, RetentionProgress, RetryOutcome,
     UnfinishedCounts, Waiting, WaitingDestination, WaitingMessage,
 };
+use crate::url::JournalUrl;
 
 /// Everything that a journal does.
 #[async_trait]
@@ -43,6 +44,10 @@ pub trait JournalStore:
     /// # Errors
     /// [`crate::JournalError::Incompatible`] if tables of another version exist.
     async fn migrate(&self) -> JournalResult<()>;
+
+    /// Uses the user and the password of `url` for new connections, if it names the same database.
+    /// Connections that are open stay; a file has none.
+    fn use_credentials(&self, url: &JournalUrl);
 
     /// Closes all connections, or the file.
     async fn close(&self);

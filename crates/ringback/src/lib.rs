@@ -2,6 +2,7 @@
 //!
 //! - `commands/`: the command line, one file per command
 //! - `app/`: the settings, and what every role is assembled from
+//! - `backup/`: backups of the embedded store
 //! - `recording/`: writes records into the journal
 //! - `dev/`: `ringback dev`
 //! - `practice_callee/`: a target that does what its path says; the tests use it as well
@@ -11,6 +12,7 @@
 #![recursion_limit = "256"] // The futures of the roles nest deeply.
 
 mod app;
+mod backup;
 mod commands;
 mod dev;
 mod error;

@@ -12,6 +12,7 @@
 //! - `shutdown.rs`: graceful stop on signals
 //! - `reload/`: settings that change while the process runs
 //! - `reloadable.rs`: a shared value that a reload replaces
+//! - `service_manager/`: readiness and watchdog of systemd
 //! - `open_files.rs`: the limit of open files
 //! - `process_usage.rs`: what the process uses of its machine
 //! - `random.rs`, `clock.rs`: random bytes for keys, the wall clock
@@ -29,6 +30,7 @@ pub mod random;
 pub mod reload;
 mod reloadable;
 mod safe_writer;
+pub mod service_manager;
 pub mod shutdown;
 pub mod telemetry;
 pub mod text;
@@ -41,3 +43,4 @@ pub use metrics::MetricsRegistry;
 pub use process_usage::ProcessUsage;
 pub use reload::{Reload, ReloadHandle, ReloadMetrics, ReloadResult};
 pub use reloadable::Reloadable;
+pub use service_manager::ServiceManager;

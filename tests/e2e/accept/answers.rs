@@ -165,7 +165,7 @@ fn messages_are_english_on_request() {
             .gateway
             .post_raw(callback.to_string(), &[english])
             .await;
-        let msg = "parameter callback_url is malformed: this address may not be called (private)";
+        let msg = "parameter callback_url is not allowed: this address may not be called (private)";
         check_envelope(&refused, 400, "400", msg);
 
         let neither = fixture.gateway.post_raw("{}", &[english]).await;

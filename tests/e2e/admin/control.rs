@@ -10,7 +10,7 @@ use tests::{
 };
 
 /// Upper bound for something that only the machine's load delays.
-const SOON: Duration = Duration::from_secs(60);
+pub(super) const SOON: Duration = Duration::from_secs(60);
 
 async fn fixture(dispatchers: usize, more: &[(&str, &str)]) -> SharedGateway {
     SharedGateway::start(|callee: &Callee| {
@@ -32,7 +32,7 @@ fn is_rabbitmq() -> bool {
 }
 
 /// What the operators' API at this address says.
-async fn ask(admin: SocketAddr, path: &str) -> Result<Value, String> {
+pub(super) async fn ask(admin: SocketAddr, path: &str) -> Result<Value, String> {
     let response = http::client().get(format!("http://{admin}{path}")).send();
     let response = response.await.map_err(|error| error.to_string())?;
     let body = response.bytes().await.map_err(|error| error.to_string())?;

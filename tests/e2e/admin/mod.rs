@@ -1,6 +1,6 @@
 //! What operators do: the operators' API, commands, settings, starting and stopping.
 //!
-//! - `control.rs`: what all processes say, whoever is asked
+//! - `control.rs`: what all processes say; `same_answers.rs`: whoever is asked
 //! - `dead_letters.rs`, `replay.rs`, `pauses.rs`, `switches.rs`, `unreadable.rs`: by command and by
 //!   API
 //! - `bulk/`: acts on many callbacks that wait or have ended
@@ -9,6 +9,8 @@
 //! - `startup.rs`, `reload.rs`: settings at start and in a running gateway
 //! - `reference.rs`: the references of settings and metrics list what there is
 //! - `dev.rs`: `ringback dev`; `doctor.rs`: `ringback doctor`
+//! - `reload_command.rs`: `ringback reload`; `secret_files.rs`: secrets in files
+//! - `service_manager.rs`: readiness and watchdog of systemd; `machine.rs`: what a machine may lack
 //! - `broken_stderr.rs`: a process whose log nobody reads any more
 
 mod broken_stderr;
@@ -18,11 +20,16 @@ mod dead_letters;
 mod dev;
 pub(crate) mod doctor;
 mod listener;
+mod machine;
 mod pauses;
 mod payload;
 mod reference;
 mod reload;
+mod reload_command;
 mod replay;
+mod same_answers;
+mod secret_files;
+mod service_manager;
 pub(crate) mod startup;
 mod switches;
 mod unreadable;

@@ -8,7 +8,7 @@ use tests::{
     callback, eventually, on_shared_runtime,
 };
 
-use super::{SOON, admin, is_rabbitmq, prints, run, start_with};
+use super::{SOON, admin, doctor_passes, doctor_says, is_rabbitmq, prints, run, shows, start_with};
 use crate::fixtures::message;
 
 /// `/readyz` of this process, once it has all these words.
@@ -30,12 +30,22 @@ fn an_unreadable_message_is_listed_with_the_reason() {
         let future = text.replacen(r#"{"v":2,"#, r#"{"v":99,"#, 1).into_bytes();
         fixture.gateway.insert_messages("first", &[future]).await;
         let fixture = fixture.in_test();
-        prints(
-            admin(&fixture),
-            &["unreadable", "list"],
-            &["version 99", "first"],
-        )
-        .await;
+        let admin = admin(&fixture);
+        let words = [
+            "warning ",
+            "cannot be decoded. Next: `ringback unreadable list`",
+        ];
+        doctor_says(admin, "unreadable", &words).await;
+        let listed = prints(admin, &["unreadable", "list"], &["version 99", "first"]).await;
+        let line = listed.lines().find(|line| line.contains("version 99"));
+        // Its id is hexadecimal.
+        let mut columns = line.unwrap().split_whitespace();
+        let is_id = |word: &&str| word.len() >= 16 && word.bytes().all(|it| it.is_ascii_hexdigit());
+        let id = columns.find(is_id).unwrap_or_else(|| panic!("{listed}"));
+        let discard = ["unreadable", "discard", id, "--reason", "a drill", "--yes"];
+        let (discarded, output) = run(admin, &discard).await;
+        assert!(discarded, "{output}");
+        doctor_says(admin, "unreadable", &["ok ", "no message is unreadable"]).await;
     });
 }
 
@@ -50,6 +60,9 @@ async fn a_journal_that_is_down_is_named_and_callbacks_go_on() {
     let gateway = Gateway::start(BrokerUnderTest::shared().await, options).await;
     let callee = tests::Callee::start().await;
     let id = gateway.post(&callback(&callee.url("/ok"))).await.accepted();
+    let admin = gateway.dispatchers[0].admin;
+    shows(admin, &id, &["status  delivered"]).await;
+    doctor_passes(admin).await;
     postgres.kill().await;
     ready_says(
         &gateway,
@@ -57,7 +70,13 @@ async fn a_journal_that_is_down_is_named_and_callbacks_go_on() {
         &[r#""journal":"unreachable: "#],
     )
     .await;
-    let admin = gateway.dispatchers[0].admin;
+    let words = [
+        "failure ",
+        "it is unreachable: ",
+        "Next: repair PostgreSQL; callbacks go on, and records wait in the queue",
+        "(runbook: the-journal-is-unreachable)",
+    ];
+    doctor_says(admin, "journal ", &words).await;
     let (shown, output) = run(admin, &["callback", "show", &id]).await;
     assert!(!shown && output.contains("journal"), "{output}");
     let during = gateway.post(&callback(&callee.url("/ok"))).await.accepted();
@@ -65,6 +84,11 @@ async fn a_journal_that_is_down_is_named_and_callbacks_go_on() {
         (!callee.requests.for_id(&during).is_empty()).then_some(())
     })
     .await;
+    postgres.restart().await;
+    doctor_says(admin, "journal ", &["ok ", "the journal is reachable"]).await;
+    doctor_passes(admin).await;
+    // What waited in the queue.
+    shows(admin, &during, &["status  delivered"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,21 +102,46 @@ async fn a_broker_with_an_alarm_and_one_that_is_lost_are_named() {
     let callee = tests::Callee::start().await;
     // RabbitMQ tells of an alarm to connections that have published.
     gateway.post(&callback(&callee.url("/ok"))).await.accepted();
+    let retried = callback(&callee.url("/flaky/1"));
+    let retried = gateway.post(&retried).await.accepted();
+    let admin = gateway.dispatchers[0].admin;
+    shows(admin, &retried, &["status  delivered"]).await;
+    doctor_passes(admin).await;
     rabbit.raise_memory_alarm().await;
     ready_says(&gateway, GatewayRole::Ingress, &["blocked", "memory"]).await;
+    let words = [
+        "failure ",
+        "RabbitMQ blocks publishers: ",
+        "memory",
+        "Next: free memory or disk on its nodes; do not restart dispatchers",
+        "(runbook: memory-or-disk-alarm)",
+    ];
+    doctor_says(admin, "broker ", &words).await;
     let refused = gateway.post(&callback(&callee.url("/ok"))).await;
     assert_eq!(refused.status, 503, "{refused:?}");
     rabbit.clear_memory_alarm().await;
     ready_says(&gateway, GatewayRole::Ingress, &[r#""broker":"connected"#]).await;
+    doctor_says(admin, "broker ", &["ok ", "RabbitMQ is connected"]).await;
+    doctor_passes(admin).await;
+    gateway.post(&callback(&callee.url("/ok"))).await.accepted();
     rabbit.kill().await;
     for role in [GatewayRole::Ingress, GatewayRole::Dispatcher(0)] {
         ready_says(&gateway, role, &["disconnected"]).await;
     }
-    let admin = gateway.dispatchers[0].admin;
+    let words = [
+        "failure ",
+        "the broker is unreachable: ",
+        "Next: repair the broker; the processes connect again by themselves",
+        "(runbook: the-broker-is-unreachable)",
+    ];
+    doctor_says(admin, "broker ", &words).await;
     let alone = "other processes cannot be asked now";
     prints(admin, &["instances"], &[alone]).await;
     rabbit.restart().await;
     ready_says(&gateway, GatewayRole::Ingress, &[r#""broker":"connected"#]).await;
+    doctor_passes(admin).await;
+    let after = gateway.post(&callback(&callee.url("/ok"))).await.accepted();
+    shows(admin, &after, &["status  delivered"]).await;
 }
 
 /// A library that puts the clock of a process ahead by ten minutes.
@@ -133,7 +182,7 @@ fn a_clock_that_is_wrong_is_named_with_its_process() {
         variables.insert("LD_PRELOAD".to_owned(), library);
         let listen = "RINGBACK__DISPATCHER__LISTEN".to_owned();
         variables.insert(listen, "127.0.0.1:0".to_owned());
-        let skewed = Process::ringback(&["recorder"], variables);
+        let mut skewed = Process::ringback(&["dispatcher"], variables);
         let name = format!(":{}", skewed.pid());
         let admin = admin(&fixture);
         let printed = prints(admin, &["instances"], &[&name, "clock"]).await;
@@ -147,5 +196,18 @@ fn a_clock_that_is_wrong_is_named_with_its_process() {
             warning.contains(&name) && warning.contains("ahead"),
             "{printed}"
         );
+        let named = format!("{name} is ");
+        let words = [
+            "warning ",
+            &*named,
+            " s ahead. Next: correct it (NTP)",
+            "(runbook: clocks)",
+        ];
+        doctor_says(admin, "clocks", &words).await;
+        // A process is as good as another one with a clock that is right.
+        skewed.sigterm();
+        skewed.wait_exit(SOON).await;
+        doctor_says(admin, "clocks", &["ok "]).await;
+        doctor_passes(admin).await;
     });
 }

@@ -6,9 +6,11 @@
 //! - `waiting.rs`: a callback that waits long, and what is being delivered
 //! - `gateway.rs`: an unreadable message, a journal that is down, a broker with an alarm and one that
 //!   is lost, a clock that is wrong
+//! - `disk.rs`: a disk that is full, for the embedded store
 //!
-//! A full disk is in `embedded/disk.rs`.
+//! Where `ringback doctor` names a next step that is a command, the drill runs it and sees it work.
 
+mod disk;
 mod gateway;
 mod targets;
 mod waiting;
@@ -116,6 +118,42 @@ async fn prints(admin: SocketAddr, command: &[&str], words: &[&str]) -> String {
         },
     )
     .await
+}
+
+/// Runs `ringback doctor`: its exit code, and its output.
+async fn doctor(admin: SocketAddr) -> (Option<i32>, String) {
+    let words = ["doctor", "--admin", &format!("http://{admin}")];
+    let mut process = Process::ringback(&words, [("TZ", "UTC")]);
+    let ended = process.wait_exit(SOON).await;
+    (ended.code(), process.log())
+}
+
+/// The line of `ringback doctor` about this check, once it has all these words. A failure must make the
+/// command fail, with exit code 1.
+async fn doctor_says(admin: SocketAddr, check: &str, words: &[&str]) -> String {
+    let what = format!("doctor to say {words:?} of {check}");
+    eventually(&what, SOON, async || {
+        let (code, output) = doctor(admin).await;
+        let of_check = |line: &&str| {
+            let check_and_more = line.split_once(' ').map(|(_, more)| more.trim_start());
+            check_and_more.is_some_and(|more| more.starts_with(check))
+        };
+        let line = output.lines().find(of_check).unwrap_or_default().to_owned();
+        let failed = output.lines().any(|line| line.starts_with("failure "));
+        assert_eq!(code, Some(i32::from(failed)), "{output}");
+        let all = words.iter().all(|words| line.contains(words));
+        all.then_some(line).ok_or(output)
+    })
+    .await
+}
+
+/// `ringback doctor` ends with exit code 0: no check is a failure.
+async fn doctor_passes(admin: SocketAddr) {
+    eventually("doctor to pass", SOON, async || {
+        let (code, output) = doctor(admin).await;
+        (code == Some(0)).then_some(()).ok_or(output)
+    })
+    .await;
 }
 
 /// `ringback callback show`, once it has all these words.

@@ -2,7 +2,7 @@
 
 use tests::{ScriptedReply, TestTarget, on_shared_runtime};
 
-use super::{admin, of_app, prints, shared, shows, to_callee};
+use super::{admin, doctor_says, of_app, prints, run, shared, shows, to_callee};
 
 #[test]
 fn a_dead_callee_is_named_with_the_cause_and_the_time_of_the_next_attempt() {
@@ -64,6 +64,27 @@ fn a_deploy_that_answers_400_is_seen_at_the_callback_and_at_the_target() {
             line.contains("1 4xx") && line.contains("0.0 %"),
             "{printed}"
         );
+        // The command that the sentence names.
+        let replay = [
+            "dead-letters",
+            "replay",
+            &id,
+            "--reason",
+            "repaired",
+            "--yes",
+        ];
+        let (replayed, output) = run(admin(&fixture), &replay).await;
+        assert!(
+            replayed && output.contains("replayed 1 dead letter"),
+            "{output}"
+        );
+        let words = [
+            "status  dead",
+            "replayed (replay 1)",
+            "attempt 1: answered_4xx 400",
+        ];
+        let shown = shows(admin(&fixture), &id, &words).await;
+        assert_eq!(shown.matches("attempt 1: ").count(), 2, "{shown}");
     });
 }
 
@@ -74,6 +95,13 @@ fn an_expired_certificate_is_named_in_the_words_of_tls() {
         let id = fixture.send(&to_callee("OLD")).await;
         let words = ["Attempt 1 failed at ", "(tls: ", "certificate expired"];
         shows(admin(&fixture), &id, &words).await;
+        let words = [
+            "failure ",
+            "127.0.0.1 (OLD) expired at 2020-01-01",
+            "Next: ask its owner to renew it",
+            "(runbook: a-certificate-expires)",
+        ];
+        doctor_says(admin(&fixture), "certificates", &words).await;
     });
 }
 

@@ -3,7 +3,9 @@
 use serde_json::json;
 use tests::{eventually, on_shared_runtime};
 
-use super::{SOON, admin, is_rabbitmq, of_app, run, shared, shows, start_with, status};
+use super::{
+    SOON, admin, doctor_says, is_rabbitmq, of_app, run, shared, shows, start_with, status,
+};
 
 #[test]
 fn a_slow_first_attempt_is_delivering_to_its_caller_and_in_flight_to_operators() {
@@ -57,6 +59,14 @@ fn a_delay_and_a_pause_are_named_with_their_end_or_their_author() {
             ": they migrate.",
         ];
         shows(admin(&fixture), &id, &words).await;
+        // The command that it names, and the one that waits for nothing.
+        let resume = ["resume", "--app", "drill-pause", "--reason", "it is done"];
+        let retry = ["callback", "retry-now", &id, "--reason", "at once", "--yes"];
+        for act in [&resume[..], &retry[..]] {
+            let (done, output) = run(admin(&fixture), act).await;
+            assert!(done, "{output}");
+        }
+        shows(admin(&fixture), &id, &["status  delivered"]).await;
     });
 }
 
@@ -106,5 +116,21 @@ fn what_is_due_and_held_by_nobody_waits_and_says_why() {
         ];
         let shown = shows(operators.admin, &retried, &words).await;
         assert!(!shown.contains("in flight"), "{shown}");
+        doctor_says(
+            operators.admin,
+            "consumers",
+            &["failure ", "no dispatcher answers"],
+        )
+        .await;
+        // The command that both name.
+        let started = fixture.gateway.start_instance("dispatcher").await;
+        fixture.received(&retried, 2).await;
+        shows(started.admin, &retried, &["attempt 2: "]).await;
+        doctor_says(
+            operators.admin,
+            "consumers",
+            &["ok ", "1 dispatcher answers"],
+        )
+        .await;
     });
 }

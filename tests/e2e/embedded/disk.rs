@@ -22,7 +22,7 @@ const MEBIBYTES: u32 = 8;
 ///
 /// # Errors
 /// As text, when it is not possible and we are not root, for whom it has to be.
-fn unshare() -> Result<&'static [&'static str], String> {
+pub(crate) fn unshare() -> Result<&'static [&'static str], String> {
     const AS_ROOT: &[&str] = &["-m", "--"];
     const AS_ANYBODY: &[&str] = &["-r", "-m", "--"];
     let status = fs::read_to_string("/proc/self/status").unwrap();

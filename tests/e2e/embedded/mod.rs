@@ -10,7 +10,7 @@
 
 mod crash;
 mod damage;
-mod disk;
+pub(crate) mod disk;
 mod first_minute;
 mod journal;
 mod refusals;

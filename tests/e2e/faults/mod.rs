@@ -5,6 +5,7 @@
 //! - `half_open.rs`: the connection to the broker stalls
 //! - `silent_queue.rs`: one queue confirms nothing, or delivers nothing
 //! - `silent_node.rs`: one node of three is stopped
+//! - `failover.rs`: one node of three is down at the start, another one dies
 //! - `nacks.rs`: a queue refuses messages
 //! - `dispatcher_killed.rs`: a dispatcher dies during attempts
 //! - `records.rs`: records cannot be published or stored
@@ -12,6 +13,7 @@
 mod alarm;
 mod broker_gone;
 mod dispatcher_killed;
+mod failover;
 mod half_open;
 mod nacks;
 mod records;

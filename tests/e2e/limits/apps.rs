@@ -137,7 +137,7 @@ async fn an_app_never_has_more_calls_in_flight_than_its_cap() {
         .with("RINGBACK__LIMITS__APP_IN_FLIGHT", "2")
         .with("RINGBACK__APPS__second__IN_FLIGHT", "4");
     let gateway = Gateway::start(BrokerUnderTest::shared().await, options).await;
-    let reply = || ScriptedReply::status(200).after(Duration::from_millis(50));
+    let reply = || ScriptedReply::status(200).after(Duration::from_millis(200));
     for (app, cap) in [("first", 2), ("second", 4)] {
         let target = TestTarget::http(reply());
         let ids = send(&gateway, app, &target.url(), 40).await;

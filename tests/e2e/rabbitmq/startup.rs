@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tests::cleanup::TempDirectory;
 use tests::ports::free_port;
-use tests::{BrokerKind, Process, callback, eventually, http, on_shared_runtime};
+use tests::{BrokerKind, Process, RabbitMq, callback, eventually, http, on_shared_runtime};
 
 use crate::admin::startup::{SOON, errors_of, no_broker, printed, sentence};
 
@@ -100,6 +100,38 @@ fn the_topology_is_printed_as_definitions_to_import() {
             assert!(names("queues").contains(&queue), "{queue}");
         }
         assert!(names("exchanges").contains(&"gate.in"));
+    });
+}
+
+#[test]
+fn a_user_without_the_tag_is_told_what_to_set() {
+    BrokerKind::must_be_rabbitmq();
+    on_shared_runtime(async {
+        let rabbit = RabbitMq::start_with_management().await;
+        rabbit.ctl(&["add_user", "plain", "w0rd"]).await;
+        let all = ["set_permissions", "-p", "/", "plain", ".*", ".*", ".*"];
+        rabbit.ctl(&all).await;
+        let url = |user: &str| {
+            rabbit
+                .management_url()
+                .replacen("://", &format!("://{user}@"), 1)
+        };
+        let check = async |user: &str| {
+            let words = ["topology", "--check", "--management", &url(user)];
+            let mut process = Process::ringback(&words, [("A", "")]);
+            assert!(!process.wait_exit(SOON).await.success());
+            process.log()
+        };
+        let untagged = check("plain:w0rd").await;
+        let expected = "the user plain lacks the tag `monitoring`: set it with \
+                        `rabbitmqctl set_user_tags plain monitoring`";
+        assert!(untagged.contains(expected), "{untagged}");
+        let wrong = check("plain:other").await;
+        assert!(wrong.contains("is the user's password right"), "{wrong}");
+        rabbit.ctl(&["set_user_tags", "plain", "monitoring"]).await;
+        let tagged = check("plain:w0rd").await;
+        assert!(tagged.contains("the topology has"), "{tagged}");
+        assert!(!format!("{untagged}{wrong}{tagged}").contains("w0rd"));
     });
 }
 

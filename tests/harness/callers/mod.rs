@@ -116,6 +116,11 @@ impl Callers {
             .count()
     }
 
+    /// All answers so far.
+    pub fn so_far(&self) -> Vec<CallerAnswer> {
+        lock(&self.answers).clone()
+    }
+
     /// Waits until this many more callbacks are accepted.
     ///
     /// # Panics

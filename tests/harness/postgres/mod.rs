@@ -2,10 +2,10 @@
 
 mod install;
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -215,6 +215,21 @@ impl Postgres {
         PgConnection::connect_with(&options)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    /// Runs one of PostgreSQL's programs, for instance `pg_dump`, and returns its output.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn run(&self, program: &str, arguments: &[&str], input: Option<File>) -> Vec<u8> {
+        let mut command = self.install.command(program);
+        command.args(arguments);
+        command.stdin(input.map_or_else(Stdio::null, Stdio::from));
+        let run = tokio::task::spawn_blocking(move || command.output());
+        let output = run.await.unwrap().expect("it runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program}: {errors}");
+        output.stdout
     }
 
     /// Stops the server: open transactions are rolled back and connections closed.

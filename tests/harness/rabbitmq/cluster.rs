@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::RabbitMq;
 use super::network::{ClusterNetwork, NodeHost};
-use super::node::Ports;
+use super::node::{self, Ports};
 use crate::ports::free_port;
 use crate::{cleanup, eventually};
 
@@ -97,6 +97,26 @@ impl RabbitCluster {
         self.nodes.iter().position(is_leader).expect("a leader")
     }
 
+    /// Waits until no queue is led from a minority and every member of a queue runs on every node, as
+    /// the node at this position sees it.
+    ///
+    /// # Panics
+    /// When that takes long.
+    pub async fn in_sync(&self, position: usize) {
+        let running = "length(rabbit_mnesia:cluster_nodes(running)).";
+        let critical = "length(rabbit_quorum_queue:list_with_minimum_quorum()).";
+        eventually("members that have caught up", SOON, async || {
+            let node = &self.nodes[position];
+            let running = node.ctl(&["eval", running]).await;
+            let critical = node.ctl(&["eval", critical]).await;
+            let in_sync = running.trim() == "3" && critical.trim() == "0";
+            in_sync
+                .then_some(())
+                .ok_or(format!("{running} running, {critical} critical"))
+        })
+        .await;
+    }
+
     /// Stops a node without a word (SIGSTOP): its connections stay open, and nothing answers.
     pub fn stop_silently(&self, position: usize) {
         cleanup::signal(self.nodes[position].pid(), "STOP");
@@ -137,12 +157,15 @@ impl Drop for RabbitCluster {
 }
 
 /// More lines of a node's settings; `join`: the node that it joins.
-pub(super) fn settings(join: Option<&RabbitMq>) -> String {
+pub(super) fn settings(place: &NodeHost, ports: &Ports, join: Option<&RabbitMq>) -> String {
     let join = join.map(|join| {
+        // RabbitMQ 4 joins nobody when the list does not name the node itself.
         format!(
             "cluster_formation.peer_discovery_backend = classic_config\n\
-             cluster_formation.classic_config.nodes.1 = {}\n",
-            join.node
+             cluster_formation.classic_config.nodes.1 = {}\n\
+             cluster_formation.classic_config.nodes.2 = {}\n",
+            join.node,
+            node::name(place, ports)
         )
     });
     // As the guide advises.

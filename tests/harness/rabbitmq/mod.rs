@@ -1,7 +1,7 @@
 //! A private RabbitMQ node.
 //!
 //! - `cluster.rs`: three nodes
-//! - `install.rs`: where RabbitMQ is installed
+//! - `install.rs`: where RabbitMQ is installed, on this machine or in a root directory
 //! - `network.rs`: a network for each node of a cluster, which can be cut off
 //! - `node.rs`: ports, files and environment of a node
 //! - `outages.rs`: one queue is away, and other faults made by the node's own means
@@ -17,7 +17,7 @@ mod queues;
 mod tls;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use crate::cleanup::{self, ChildGroup, TempDirectory};
 use crate::eventually;
 use crate::ports::free_port;
 
+use install::Installation;
 use network::NodeHost;
 use node::Ports;
 use tls::NodeTls;
@@ -45,7 +46,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// User `guest`, password `guest`, virtual host `/`. Removed when dropped.
 #[derive(Debug)]
 pub struct RabbitMq {
-    scripts: PathBuf,
+    installation: Installation,
     node: String,
     place: NodeHost,
     ports: Ports,
@@ -92,15 +93,16 @@ impl RabbitMq {
         let tls_settings = tls.map(|tls| tls.settings(temp.path(), &ports));
         let (place, more) = (NodeHost::loopback(), tls_settings.unwrap_or_default());
         node::write_files(temp.path(), &place, &ports, &more, None);
-        let epmd = Some(temp.start("epmd", &node::epmd(&place, &ports)));
-        Self::start_in(temp, place, ports, epmd).await
+        let installation = Installation::find();
+        let epmd = Some(temp.start("epmd", &node::epmd(&installation, &place, &ports)));
+        Self::start_in(temp, installation, place, ports, epmd).await
     }
 
     /// Starts a node of a cluster: the first one, or one that joins it.
     async fn start_in_cluster(place: NodeHost, ports: Ports, join: Option<&Self>) -> Self {
         BrokerKind::must_be_rabbitmq();
         let temp = TempDirectory::new("rabbit");
-        let settings = cluster::settings(join);
+        let settings = cluster::settings(&place, &ports, join);
         let kernel = cluster::kernel();
         node::write_files(temp.path(), &place, &ports, &settings, Some(&kernel));
         if let Some(first) = join {
@@ -108,20 +110,22 @@ impl RabbitMq {
         }
         // On one machine all nodes share the one that the first has started.
         let has_epmd = join.is_none() || place.keeper.is_some();
-        let epmd = has_epmd.then(|| temp.start("epmd", &node::epmd(&place, &ports)));
-        Self::start_in(temp, place, ports, epmd).await
+        let installation = Installation::find();
+        let command = node::epmd(&installation, &place, &ports);
+        let epmd = has_epmd.then(|| temp.start("epmd", &command));
+        Self::start_in(temp, installation, place, ports, epmd).await
     }
 
     async fn start_in(
         temp: TempDirectory,
+        installation: Installation,
         place: NodeHost,
         ports: Ports,
         epmd: Option<ChildGroup>,
     ) -> Self {
-        let scripts = install::scripts();
         let node = Self {
-            scripts,
-            node: format!("ringback{}@{}", ports.amqp, place.host_in_name()),
+            installation,
+            node: node::name(&place, &ports),
             place,
             ports,
             server: Mutex::new(None),
@@ -216,6 +220,17 @@ impl RabbitMq {
         .await;
     }
 
+    /// Stops the node as an operator does, and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub async fn stop(&self) {
+        let pid_file = self.temp.path().join("pid").display().to_string();
+        self.ctl(&["stop", &pid_file]).await;
+        // It has ended; this waits for its process.
+        self.kill().await;
+    }
+
     /// Starts the node with the same data and ports, after killing it if it runs, and waits until
     /// it accepts connections.
     ///
@@ -300,7 +315,8 @@ impl RabbitMq {
             "the memory alarm to be {}",
             if raised { "raised" } else { "cleared" }
         );
-        eventually(&what, Duration::from_secs(30), async || {
+        // On a busy machine `rabbitmqctl` alone takes half a minute.
+        eventually(&what, START_TIMEOUT, async || {
             let alarms = self.ctl(&["eval", "rabbit_alarm:get_alarms()."]).await;
             if alarms.contains("memory") == raised {
                 Ok(())

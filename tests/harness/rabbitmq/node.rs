@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::RabbitMq;
+use super::install::Installation;
 use super::network::NodeHost;
 use crate::ports::free_port;
 
@@ -48,7 +49,7 @@ impl RabbitMq {
     /// One of RabbitMQ's scripts with the environment of this node.
     pub(super) fn command(&self, script: &str) -> Command {
         let directory = self.temp.path();
-        let mut command = self.place.command(self.scripts.join(script));
+        let mut command = self.installation.script(&self.place, script);
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("RABBITMQ_") {
                 command.env_remove(key);
@@ -78,8 +79,13 @@ impl RabbitMq {
     }
 }
 
-pub(super) fn epmd(place: &NodeHost, ports: &Ports) -> Command {
-    let mut command = place.command("epmd");
+/// The name of the node with these ports.
+pub(super) fn name(place: &NodeHost, ports: &Ports) -> String {
+    format!("ringback{}@{}", ports.amqp, place.host_in_name())
+}
+
+pub(super) fn epmd(installation: &Installation, place: &NodeHost, ports: &Ports) -> Command {
+    let mut command = installation.epmd(place);
     command.args(["-port", &ports.epmd.to_string(), "-address", &place.host]);
     command
 }

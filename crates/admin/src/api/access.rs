@@ -13,9 +13,9 @@ use std::time::Duration;
 use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use runtime::http::HttpLimits;
-use runtime::{FailureLog, peer_network};
+use runtime::{FailureLog, Reloadable, peer_network};
 
-use super::auth::{AdminAuth, TokenName};
+use super::auth::{AdminTokens, TokenName};
 use super::error::{ApiError, ProblemCode};
 use super::metrics::AdminMetrics;
 use crate::config::Role;
@@ -33,7 +33,7 @@ const MAX_DELAYED: usize = 16;
 
 /// Decides who has access, and slows those who have not.
 pub(super) struct OperatorAccess {
-    auth: AdminAuth,
+    tokens: Reloadable<AdminTokens>,
     limits: HttpLimits,
     metrics: AdminMetrics,
     failures: FailureLog,
@@ -48,9 +48,13 @@ struct DelayedAnswer<'a> {
 }
 
 impl OperatorAccess {
-    pub(super) fn new(auth: AdminAuth, limits: HttpLimits, metrics: AdminMetrics) -> Self {
+    pub(super) fn new(
+        tokens: Reloadable<AdminTokens>,
+        limits: HttpLimits,
+        metrics: AdminMetrics,
+    ) -> Self {
         Self {
-            auth,
+            tokens,
             limits,
             metrics,
             failures: FailureLog::new(),
@@ -76,13 +80,14 @@ impl OperatorAccess {
                 ProblemCode::TooManyFailures,
                 "your address has sent too many wrong tokens at a time; try again soon",
             )),
-            Some(_) | None => self.auth.authorize(method, headers, needed),
+            Some(_) | None => self.tokens.get().authorize(method, headers, needed),
         };
         let Err(error) = &checked else {
             return checked;
         };
         let failures = self.record(error, peer);
-        let is_wrong_token = *error == ApiError::Unauthenticated && AdminAuth::shows_token(headers);
+        let is_wrong_token =
+            *error == ApiError::Unauthenticated && AdminTokens::shows_token(headers);
         if let (true, Some(peer)) = (is_wrong_token, peer) {
             let delay = delay_after(failures);
             if !delay.is_zero() {
@@ -187,7 +192,7 @@ mod tests {
             ..HttpConfig::default()
         };
         OperatorAccess::new(
-            AdminAuth::new(&config).unwrap(),
+            Reloadable::new(AdminTokens::new(&config).unwrap()),
             HttpLimits::new(&http, u64::MAX, &registry),
             registry.add(AdminMetrics::register),
         )

@@ -24,6 +24,7 @@ pub(super) enum AuditAction {
     Erase,
     Pause,
     Resume,
+    Reload,
     RequeueUnreadable,
     DiscardUnreadable,
     /// At a message, or at what targets answered.
@@ -42,6 +43,7 @@ impl AuditAction {
             Self::Erase => "erase",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::Reload => "reload",
             Self::RequeueUnreadable => "requeue_unreadable",
             Self::DiscardUnreadable => "discard_unreadable",
             Self::Look => "look",

@@ -5,7 +5,7 @@
 //! page's own name; a page may send forms and plain text to any address, but JSON only after a
 //! preflight, which is never granted; and every other request names the page in `Origin`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
@@ -17,7 +17,8 @@ use super::error::{ApiError, ProblemCode};
 use crate::config::{AdminConfig, Role, Roles};
 
 /// The tokens that grant access.
-pub(super) struct AdminAuth {
+#[derive(Default)]
+pub struct AdminTokens {
     /// The hash of `admin.token`. Hashes are compared in constant time.
     token: Option<KeyHash>,
     operators: Vec<OperatorToken>,
@@ -43,12 +44,12 @@ impl TokenName {
     }
 }
 
-impl AdminAuth {
+impl AdminTokens {
     /// The tokens of the settings.
     ///
     /// # Errors
     /// A sentence that names the first token whose hash is invalid.
-    pub(super) fn new(config: &AdminConfig) -> Result<Self, String> {
+    pub fn new(config: &AdminConfig) -> Result<Self, String> {
         let operators = config.tokens.iter().map(|(name, token)| {
             let hash = KeyHash::parse(&token.hash)
                 .ok_or_else(|| format!("admin.tokens.{name}.hash is not a token hash"))?;
@@ -68,6 +69,27 @@ impl AdminAuth {
     /// Whether no token is required.
     pub(super) fn is_open(&self) -> bool {
         self.token.is_none() && self.operators.is_empty()
+    }
+
+    /// The tokens of new settings, for a listener that is open at `listen`.
+    ///
+    /// # Errors
+    /// As [`AdminTokens::new`], or when others could reach the API without a token or with a weak
+    /// one.
+    pub fn reloaded(new: &AdminConfig, listen: SocketAddr) -> Result<Self, (&'static str, String)> {
+        let tokens = Self::new(new).map_err(|reason| ("admin.tokens", reason))?;
+        let in_force = AdminConfig {
+            listen,
+            ..new.clone()
+        };
+        if tokens.is_open() && !listen.ip().is_loopback() {
+            let reason = format!("it is not set, and the API listens on {listen}");
+            return Err(("admin.token", reason));
+        }
+        match in_force.weak_token() {
+            Some(reason) => Err(("admin.token", reason)),
+            None => Ok(tokens),
+        }
     }
 
     /// Checks that a request has the needed role. Returns the name of its token.
@@ -189,7 +211,7 @@ mod tests {
             token: token.map(SecretString::from),
             ..AdminConfig::default()
         };
-        let auth = AdminAuth::new(&config).unwrap();
+        let auth = AdminTokens::new(&config).unwrap();
         auth.authorize(method, &headers, Role::Read).map(drop)
     }
 
@@ -286,7 +308,7 @@ mod tests {
             tokens: tokens.into(),
             ..AdminConfig::default()
         };
-        let auth = AdminAuth::new(&config).unwrap();
+        let auth = AdminTokens::new(&config).unwrap();
         let authorize = |token: &str, needed: Role| {
             let mut headers = HeaderMap::new();
             let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
@@ -306,6 +328,6 @@ mod tests {
             assert_eq!(authorize("other", needed), Err(ApiError::Unauthenticated));
         }
         config.tokens.insert("x".to_owned(), TokenConfig::default());
-        assert!(AdminAuth::new(&config).is_err());
+        assert!(AdminTokens::new(&config).is_err());
     }
 }

@@ -17,6 +17,10 @@ const MAX_REASON_BYTES: usize = 1_000;
 /// Up to so many ids are listed in the audit log. They fit into its subject.
 const MAX_LISTED_IDS: usize = 100;
 
+/// Why a step takes no rate.
+pub(super) const RATE_OF_A_DRY_RUN: &str =
+    "\"rate\" is of a dry run: who sends steps sends them at the pace of their choice";
+
 /// The body as it is sent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +28,7 @@ struct BulkBody {
     filter: Option<Map<String, Value>>,
     ids: Option<Vec<String>>,
     limit: Option<u32>,
+    rate: Option<u32>,
     dry_run: bool,
     actor: Option<String>,
     reason: Option<String>,
@@ -64,6 +69,8 @@ pub(super) struct BulkRequest {
     pub(super) cancel: bool,
     /// Recover: whatever the queues hold.
     pub(super) force: bool,
+    /// A dry run of retry now: how many a second are going to be taken.
+    pub(super) rate: Option<u32>,
 }
 
 /// Which callbacks are selected.
@@ -100,10 +107,14 @@ impl BulkRequest {
             ("after", body.after.is_some(), BulkAct::Erase),
             ("cancel", body.cancel.is_some(), BulkAct::Erase),
             ("force", body.force.is_some(), BulkAct::Recover),
+            ("rate", body.rate.is_some(), BulkAct::RetryNow),
         ] {
             if given && act != only_of {
                 return Err(ApiError::body(format!("{key:?} is of another command")));
             }
+        }
+        if body.rate.is_some() && !body.dry_run {
+            return Err(ApiError::body(RATE_OF_A_DRY_RUN));
         }
         if act == BulkAct::Recover && body.ids.is_some() {
             return Err(ApiError::body("recover takes a filter: {} selects all"));
@@ -147,6 +158,7 @@ impl BulkRequest {
                 .transpose()?,
             cancel: body.cancel.unwrap_or_default(),
             force: body.force.unwrap_or_default(),
+            rate: body.rate,
         })
     }
 }
@@ -194,11 +206,12 @@ fn waiting_filter(mut filter: Filter, unaccounted: bool) -> Result<Filter, ApiEr
     let asked = filter.status.iter().chain(&filter.statuses);
     if let Some(other) = asked.copied().find(|status| !waits(status)) {
         let others = match unaccounted {
-            true => ", delivering or unaccounted",
-            false => " or delivering",
+            true => ", due or unaccounted",
+            false => " or due",
         };
         return Err(ApiError::parameter(format!(
-            "what is {other} does not wait: the status is queued, retrying{others}"
+            "what is {} does not wait: the status is queued, retrying{others}",
+            query_params::name_in_filter(other)
         )));
     }
     if filter.status.is_none() && filter.statuses.is_empty() {
@@ -232,7 +245,8 @@ fn ended_filter(filter: Filter) -> Result<Filter, ApiError> {
     match asked.into_iter().find(|status| !replayable(status)) {
         None => Ok(filter),
         Some(other) => Err(ApiError::parameter(format!(
-            "what is {other} cannot be replayed: the status is delivered, dead or expired"
+            "what is {} cannot be replayed: the status is delivered, dead or expired",
+            query_params::name_in_filter(other)
         ))),
     }
 }
@@ -334,7 +348,8 @@ pub(super) fn dead_letter_filter(filter: Filter) -> Result<Filter, ApiError> {
                 .to_owned(),
         )),
         Some(status) => Err(ApiError::parameter(format!(
-            "the status of a dead letter is dead or expired, never {status}"
+            "the status of a dead letter is dead or expired, never {}",
+            query_params::name_in_filter(status)
         ))),
     }
 }

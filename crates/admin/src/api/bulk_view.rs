@@ -4,6 +4,7 @@ use journal::Callback;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::estimate::EstimateView;
 use super::rfc3339;
 
 /// What a request, or one step of a command, did.
@@ -39,7 +40,7 @@ pub(crate) struct NotChanged {
 }
 
 /// The answer to a dry run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BulkCountView {
     /// To how many it could be done now.
     pub(crate) matched: u64,
@@ -52,6 +53,9 @@ pub(crate) struct BulkCountView {
     /// The selected ids that it could not be done to.
     #[serde(default)]
     pub(crate) not_changed: Vec<NotChanged>,
+    /// Retry now and expedite: when all have been attempted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) estimate: Option<EstimateView>,
     /// Recover: how many messages the queues hold, dead letters apart; null: unknown.
     #[serde(default)]
     pub(crate) queued: Option<u64>,
@@ -96,7 +100,7 @@ pub(super) enum Hindrance {
 }
 
 impl Hindrance {
-    const fn reason(self) -> &'static str {
+    pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::NotWaiting => "not_waiting",

@@ -8,6 +8,7 @@ use journal::Callback;
 use super::explain::facts::{Asked, CallbackFacts, DueQueue, Holder, TargetFacts};
 use super::explain::queue_name;
 use super::merge_targets::merge;
+use super::pace::{self, PaceFigures};
 use super::pauses;
 use super::process_view::{LastErrorView, TargetView};
 use super::processes::{Names, name_of};
@@ -47,6 +48,8 @@ pub(super) async fn gather_facts(state: &AdminState, callback: &Callback) -> Cal
         broker: (publishing != broker::ConnectionState::Connected).then(|| publishing.to_string()),
         faults: faults.filter(|faults| !faults.is_empty()),
         queue: DueQueue {
+            all_ready: depths.backlog().current(),
+            per_second: calls_per_second(&targets, &names),
             ready: depth.current(),
             oldest_due: depths.oldest_due_age,
         },
@@ -86,6 +89,15 @@ fn holder(held: &Answers, names: &Names) -> Option<Holder> {
     holders.max_by_key(|holder| (holder.in_flight, holder.since))
 }
 
+/// Calls of all processes in the last five minutes.
+fn calls_per_second(targets: &Answers, names: &Names) -> Option<f64> {
+    let (views, _) = merge(targets, names);
+    pace::per_second(PaceFigures {
+        calls: views.iter().map(|view| view.last_5_min.calls).sum(),
+        ..PaceFigures::default()
+    })
+}
+
 /// Its callee or target, if a process has figures of it.
 fn target(callback: &Callback, targets: &Answers, names: &Names) -> Option<TargetFacts> {
     let origin = &callback.origin;
@@ -112,6 +124,7 @@ fn target(callback: &Callback, targets: &Answers, names: &Names) -> Option<Targe
         retry_after: seconds(view.retry_after_s),
         in_flight: view.in_flight,
         waiting: view.waiting,
+        per_second: view.per_second,
         last_error: view.last_error.as_ref().map(last_error),
     })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use contract::control::{ControlAnswerBody, OutcomeFigures, TargetFigures};
 use delivery::limits::duration_quantile;
 
+use super::pace::{self, PaceFigures};
 use super::process_view::{CallsView, LastErrorView, TargetView};
 use super::processes::{Names, name_of};
 use crate::control::Answers;
@@ -51,6 +52,9 @@ impl Merged {
         let sum = &mut self.sum;
         sum.in_flight = sum.in_flight.saturating_add(figures.in_flight);
         sum.waiting = sum.waiting.saturating_add(figures.waiting);
+        sum.slots = sum_of([sum.slots, figures.slots], u32::saturating_add);
+        let rates = [sum.max_calls_per_day, figures.max_calls_per_day];
+        sum.max_calls_per_day = sum_of(rates, u64::saturating_add);
         add_outcomes(&mut sum.totals, &figures.totals);
         add_outcomes(&mut sum.recent, &figures.recent);
         sum.durations.extend(&figures.durations);
@@ -86,12 +90,20 @@ impl Merged {
             duration.map(|duration| duration.as_secs_f64() * 1_000.0)
         };
         let last_5_min = CallsView::of(&sum.recent);
+        let per_second = pace::per_second(PaceFigures {
+            calls: last_5_min.calls,
+            slots: sum.slots,
+            usual: duration_quantile(&sum.durations, 0.5),
+            max_per_second: sum.max_calls_per_day.map(as_per_second),
+        });
         TargetView {
             callee_no,
             name: None,
             target,
             in_flight: sum.in_flight,
             waiting: sum.waiting,
+            slots: sum.slots,
+            per_second,
             success_ratio: last_5_min.success_ratio(),
             last_5_min,
             since_start: CallsView::of(&sum.totals),
@@ -107,6 +119,16 @@ impl Merged {
             unfinished: None,
         }
     }
+}
+
+/// The sum of those that are known.
+fn sum_of<T>(of: [Option<T>; 2], add: fn(T, T) -> T) -> Option<T> {
+    of.into_iter().flatten().reduce(add)
+}
+
+fn as_per_second(calls_per_day: u64) -> f64 {
+    let seconds = std::time::Duration::from_secs(calls_per_day).as_secs_f64();
+    seconds / 86_400.0
 }
 
 fn as_seconds(ms: u64) -> f64 {
@@ -217,7 +239,11 @@ mod tests {
             let others = u64::try_from(number).unwrap();
             Answered {
                 from,
-                body: ControlAnswerBody::Targets(TargetsSeen { targets, others }),
+                body: ControlAnswerBody::Targets(TargetsSeen {
+                    targets,
+                    others,
+                    ..TargetsSeen::default()
+                }),
                 at: 0,
             }
         });
@@ -236,7 +262,10 @@ mod tests {
         open.breaker = "open".to_owned();
         open.breaker_reason = Some("12 of 20 calls failed".to_owned());
         open.probe_in_ms = Some(1_500);
-        let closed = figures("EO001", &[("delivered", 2), ("answered_4xx", 4)], 7);
+        open.slots = Some(4);
+        open.durations = vec![(12, 4)];
+        let mut closed = figures("EO001", &[("delivered", 2), ("answered_4xx", 4)], 7);
+        (closed.slots, closed.max_calls_per_day) = (Some(4), Some(172_800));
         let other = figures("EO002", &[("delivered", 100)], 1);
         let (answers, names) = answers(vec![vec![closed, other], vec![open]]);
         let (found, unlisted) = merge(&answers, &names);
@@ -245,6 +274,7 @@ mod tests {
         assert_eq!(numbers, [Some("EO002"), Some("EO001")], "busiest first");
         let view = &found[1];
         assert_eq!((view.in_flight, view.last_5_min.calls), (4, 10));
+        assert_eq!((view.slots, view.per_second), (Some(8), Some(2.0)));
         assert_eq!(
             (view.last_5_min.delivered, view.success_ratio),
             (3, Some(0.3))

@@ -9,8 +9,10 @@
 //!   `unreadable/` (messages that could not be decoded), `audit.rs` (also writes the audit log),
 //!   `doctor/` (is all well?).
 //! - Handlers that ask all processes (`processes.rs`): `instances.rs`, `targets.rs` with
-//!   `merge_targets.rs`, `apps.rs`, `holders.rs`; `process_view.rs` is their JSON. `gather_facts.rs`
-//!   asks them about one callback.
+//!   `merge_targets.rs`, `apps.rs`, `holders.rs`, `reload.rs`; `process_view.rs` is their JSON. `gather_facts.rs`
+//!   asks them about one callback. `pace.rs`: how fast targets take calls; `estimate.rs`: when all that a
+//!   command retries has been attempted.
+//! - `republish/`: publishes what the journal has given out to be retried or replayed.
 //! - `reconcile/`: compares the dead-letter queue with the journal.
 //! - Requests: `query_params.rs` (lists), `body.rs`, `bulk_request.rs` (acts on many),
 //!   `timestamp.rs`. `known_callees.rs`: names of callees, and numbers that nobody knows.
@@ -29,6 +31,7 @@ mod callbacks;
 mod dead_letters;
 mod doctor;
 mod error;
+pub(crate) mod estimate;
 mod explain;
 mod gather_facts;
 mod holders;
@@ -36,6 +39,7 @@ mod instances;
 mod known_callees;
 mod merge_targets;
 mod metrics;
+pub(crate) mod pace;
 mod pauses;
 mod payload;
 pub(crate) mod process_view;
@@ -43,6 +47,8 @@ mod processes;
 pub(crate) mod query_params;
 mod reason;
 mod reconcile;
+mod reload;
+mod republish;
 mod response;
 mod rfc3339;
 mod routes;
@@ -55,6 +61,7 @@ pub(crate) mod timestamp;
 mod unreadable;
 pub(crate) mod view;
 
+pub use auth::AdminTokens;
 pub use doctor::sources::DoctorSources;
 pub use metrics::AdminMetrics;
 pub use reconcile::Reconciler;

@@ -78,6 +78,33 @@ pub(crate) struct ReloadView {
     pub(crate) restart: Vec<String>,
 }
 
+/// What came of the command to reload, in one process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReloadedView {
+    pub(crate) instance: uuid::Uuid,
+    pub(crate) role: String,
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    pub(crate) outcome: ReloadOutcome,
+    /// Why the new settings were refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) refused: Option<String>,
+    /// The changed keys that need a restart.
+    pub(crate) restart: Vec<String>,
+}
+
+/// How a reload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReloadOutcome {
+    /// The new settings are in force.
+    Reloaded,
+    /// The previous settings stay in force.
+    Refused,
+    /// The process has not said in time.
+    Unknown,
+}
+
 /// A callee or target as all processes see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TargetView {
@@ -91,6 +118,12 @@ pub(crate) struct TargetView {
     pub(crate) in_flight: u32,
     /// Waiting in memory for a permit.
     pub(crate) waiting: u32,
+    /// How many calls may be in flight, in all processes; null: not known.
+    #[serde(default)]
+    pub(crate) slots: Option<u32>,
+    /// An estimate of how many calls it takes a second; null: it was not called in the last five minutes.
+    #[serde(default)]
+    pub(crate) per_second: Option<f64>,
     pub(crate) last_5_min: CallsView,
     /// Since each of the processes knows the target.
     pub(crate) since_start: CallsView,

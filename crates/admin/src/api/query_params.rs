@@ -158,9 +158,9 @@ fn set_status(filter: &mut Filter, text: &str) -> Result<(), ApiError> {
         several => {
             let waits = [CallbackStatus::Queued, CallbackStatus::Retrying];
             let has_both = waits.iter().all(|status| several.contains(status));
-            if several.contains(&CallbackStatus::Delivering) && !has_both {
+            if several.contains(&DUE) && !has_both {
                 return Err(ApiError::parameter(
-                    "delivering is what is due of queued and retrying: give it alone, or with both",
+                    "due is what is due of queued and retrying: give it alone, or with both",
                 ));
             }
             filter.statuses = statuses;
@@ -169,9 +169,28 @@ fn set_status(filter: &mut Filter, text: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// A filter for it selects what is due: the journal does not know which of these a process holds.
+const DUE: CallbackStatus = CallbackStatus::Delivering;
+
+/// The name of a status in a filter.
+pub(super) const fn name_in_filter(status: CallbackStatus) -> &'static str {
+    match status {
+        DUE => "due",
+        other => other.as_str(),
+    }
+}
+
 fn status(text: &str) -> Result<CallbackStatus, ApiError> {
-    text.parse().map_err(|_| {
-        let known = CallbackStatus::ALL.iter().map(|status| status.as_str());
+    if text == DUE.as_str() {
+        return Err(ApiError::parameter(
+            "which callbacks are being delivered is not in the journal: status=due selects what is due, \
+             and /admin/v1/callbacks/ID (`ringback callback show`) says whether a process holds one",
+        ));
+    }
+    let mut all = CallbackStatus::ALL.into_iter();
+    let found = all.find(|status| name_in_filter(*status) == text);
+    found.ok_or_else(|| {
+        let known = CallbackStatus::ALL.into_iter().map(name_in_filter);
         unknown_name("status", text, known)
     })
 }
@@ -270,10 +289,14 @@ pub(super) fn describe(filter: &Filter, all: &str) -> String {
         }
     }
     if let Some(status) = filter.status {
-        add("status", &status);
+        add("status", &name_in_filter(status));
     }
     if !filter.statuses.is_empty() {
-        let names: Vec<&str> = filter.statuses.iter().map(|one| one.as_str()).collect();
+        let names: Vec<&str> = filter
+            .statuses
+            .iter()
+            .map(|one| name_in_filter(*one))
+            .collect();
         add("status", &names.join(" or "));
     }
     if let Some(status) = filter.http_status {
@@ -345,7 +368,7 @@ mod tests {
             ("app_id=", "parameter \"app_id\" is empty"),
             (
                 "status=shop",
-                "unknown status \"shop\"; known: queued, delivering, retrying, delivered, dead, \
+                "unknown status \"shop\"; known: queued, due, retrying, delivered, dead, \
                  expired, cancelled, unaccounted",
             ),
             (
@@ -363,7 +386,8 @@ mod tests {
                 "status=dead,shop",
                 "unknown status \"shop\"; known: queued, ",
             ),
-            ("status=dead,delivering", "give it alone"),
+            ("status=dead,due", "give it alone"),
+            ("status=delivering", "status=due selects what is due"),
             ("reason=tired", "known: exhausted, rejected,"),
             ("deferred_reason=tired", "known: in_flight, rate,"),
             ("http_status=99", "100 to 599"),
@@ -398,6 +422,9 @@ mod tests {
             "deferred_reason breaker_open, status retrying or queued, http_status 503, \
              dead_since 2025-11-23T12:13:20.000Z, dead_until 2025-11-23T12:13:20.001Z"
         );
+        let (due, _) = callbacks("status=due").unwrap();
+        assert_eq!(due.status, Some(CallbackStatus::Delivering));
+        assert_eq!(describe(&due, ""), "status due");
         let (one, _) = callbacks("status=dead,dead").unwrap();
         assert_eq!(one.status, Some(CallbackStatus::Dead));
     }

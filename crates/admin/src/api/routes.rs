@@ -11,7 +11,7 @@ use super::error::{ApiError, ProblemCode};
 use super::response::ApiResponse;
 use super::{
     apps, audit, bulk, callbacks, dead_letters, doctor, holders, instances, pauses, payload,
-    targets, unreadable,
+    reload, targets, unreadable,
 };
 use crate::config::Role;
 
@@ -26,7 +26,7 @@ pub(super) struct Endpoint {
 }
 
 /// Every endpoint. If several paths match, the first one counts.
-pub(super) static ENDPOINTS: [Endpoint; 28] = [
+pub(super) static ENDPOINTS: [Endpoint; 29] = [
     Endpoint {
         method: Method::GET,
         path: "/admin/v1/callbacks",
@@ -166,6 +166,13 @@ pub(super) static ENDPOINTS: [Endpoint; 28] = [
         role: Role::Read,
         summary: "List the processes of the gateway",
         handler: || web::to(instances::list),
+    },
+    Endpoint {
+        method: Method::POST,
+        path: "/admin/v1/reload",
+        role: Role::Configure,
+        summary: "Make every process read its settings and secrets again",
+        handler: || web::to(reload::reload),
     },
     Endpoint {
         method: Method::GET,

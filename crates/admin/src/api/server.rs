@@ -1,4 +1,4 @@
-//! The operators' listener, and its background tasks: resuming interrupted replays and reconciling
+//! The operators' listener, and its background tasks: resuming interrupted publishes and reconciling
 //! dead letters.
 
 use std::future::Future;
@@ -18,11 +18,12 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::access::OperatorAccess;
-use super::auth::AdminAuth;
+use super::auth::AdminTokens;
 use super::doctor::history::DepthHistory;
 use super::reconcile::{ReconcileRequests, Reconciler};
+use super::republish::resume_interrupted;
+use super::routes;
 use super::state::{AdminDependencies, AdminState};
-use super::{bulk, dead_letters, routes};
 use crate::config::AdminConfig;
 
 /// How long a stop waits for requests in progress, such as a replay of a thousand callbacks.
@@ -45,8 +46,8 @@ pub fn serve(
     impl Future<Output = io::Result<()>> + Send + 'static,
 )> {
     let listen = config.listen;
-    let auth = AdminAuth::new(config).map_err(io::Error::other)?;
-    if auth.is_open() && !listen.ip().is_loopback() {
+    let tokens = AdminTokens::new(config).map_err(io::Error::other)?;
+    if tokens.is_open() && !listen.ip().is_loopback() {
         let reason = "it is not loopback, and no admin.token is set";
         let error = io::Error::new(io::ErrorKind::InvalidInput, reason);
         return Err(http::cannot_listen(listen, &error));
@@ -58,6 +59,7 @@ pub fn serve(
         );
         return Err(http::cannot_listen(listen, &error));
     }
+    dependencies.tokens.set(tokens);
     let (listener, address) = http::listen(listen)?;
     let AdminDependencies {
         broker,
@@ -71,12 +73,13 @@ pub fn serve(
         doctor,
         http: limits,
         metrics,
+        tokens,
     } = dependencies;
     let reconcile_requested = Arc::new(ReconcileRequests::default());
     let depth_history = DepthHistory::default();
     let watching = depth_history.clone().watch(broker.depths(), stop.clone());
     tokio::spawn(watching);
-    let auth = Data::new(OperatorAccess::new(auth, limits.clone(), metrics));
+    let auth = Data::new(OperatorAccess::new(tokens, limits.clone(), metrics));
     let state = Data::new(AdminState {
         broker: broker.clone(),
         journal: journal.clone(),
@@ -126,11 +129,9 @@ pub fn serve(
                 retention,
                 dead_letter_retention,
             };
-            let retries =
-                bulk::resume_interrupted_retries(broker.clone(), journal.clone(), stop.clone());
-            let resume = dead_letters::resume_interrupted_replays(broker, journal, stop.clone());
+            let resume = resume_interrupted(broker, journal, stop.clone());
             let reconcile = reconciler.run(reconcile_requested, stop.clone());
-            tokio::join!(follow, resume, retries, reconcile);
+            tokio::join!(follow, resume, reconcile);
         };
         let (mut server, mut background) = (pin!(server), pin!(background));
         tokio::select! {

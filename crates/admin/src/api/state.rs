@@ -13,6 +13,7 @@ use runtime::http::HttpLimits;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
+use super::auth::AdminTokens;
 use super::doctor::history::DepthHistory;
 use super::doctor::sources::DoctorSources;
 use super::error::ApiError;
@@ -45,6 +46,8 @@ pub struct AdminDependencies {
     pub http: HttpLimits,
     /// What the listener counts.
     pub metrics: AdminMetrics,
+    /// Who may send requests: set when the listener opens, and replaced by reloads.
+    pub tokens: Reloadable<AdminTokens>,
 }
 
 /// The state of the request handlers.

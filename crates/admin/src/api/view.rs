@@ -40,6 +40,13 @@ pub(crate) struct CallbackView {
         with = "rfc3339::option"
     )]
     pub(crate) next_attempt_at: Option<u64>,
+    /// Since when its attempt is due, if it has not ended and is due.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "rfc3339::option"
+    )]
+    pub(crate) due_since: Option<u64>,
     #[serde(with = "rfc3339")]
     pub(crate) created_at: u64,
     #[serde(with = "rfc3339")]
@@ -257,6 +264,7 @@ impl CallbackView {
     pub(super) fn of(callback: Callback, facts: &CallbackFacts, now: u64) -> Self {
         let status = callback.status_if(facts.holder.is_some());
         let explanation = explain(&callback, facts, now);
+        let due_since = callback.due_since(now);
         let last = callback.attempts.last();
         let last_cause = last.and_then(|attempt| attempt.cause.clone());
         let origin = callback.origin;
@@ -267,6 +275,7 @@ impl CallbackView {
             explanation,
             deferred_reason: callback.deferred_reason,
             next_attempt_at: callback.next_attempt_at,
+            due_since,
             created_at: origin.accepted_at,
             updated_at: callback.updated_at,
             app_id: origin.app_id,

@@ -23,7 +23,10 @@ pub enum AdminCommand {
     /// Without --yes it only counts. Due times are kept; what was due is due now. What the journal has
     /// no message of cannot be recovered: --json lists it. After an interruption, run it again.
     Recover(RecoverArgs),
-    /// Erase personal data: messages, URLs and kept answers. Times and status stay.
+    /// Erase personal data: messages, URLs, caller_no, targets' answers and the words about them.
+    ///
+    /// Ids, app_id, callee_no, message_type, target, times and outcomes stay: they name systems, and counts
+    /// depend on them.
     Erase(EraseArgs),
     /// Pause a callee, target, app or message type: its callbacks wait, and nothing is lost.
     ///
@@ -35,6 +38,10 @@ pub enum AdminCommand {
     Pauses(ApiArgs),
     /// List the running processes: version, clock, settings, and what is wrong with them.
     Instances(ApiArgs),
+    /// Make every process read its settings file and the files of its secrets again.
+    ///
+    /// Prints what came of it in each process: exit code 1 if one has refused them, or has not said.
+    Reload(ReloadArgs),
     /// List the busiest callees and targets: what they answer, their breaker, what waits for them.
     Targets(BusiestArgs),
     /// List the apps: accepted, refused and limited in the last minute, the busiest first.
@@ -201,8 +208,8 @@ pub struct DeadLetterListArgs {
 /// A list of callbacks.
 #[derive(Debug, Args)]
 pub struct CallbackListArgs {
-    /// With this status: queued, delivering, retrying, delivered, dead, expired, cancelled or
-    /// unaccounted; several are separated by commas.
+    /// With this status: queued, retrying, due (what is due of both), delivered, dead, expired, cancelled
+    /// or unaccounted; several are separated by commas.
     #[arg(long, value_name = "STATUS")]
     pub(super) status: Option<String>,
     #[command(flatten)]
@@ -377,6 +384,16 @@ pub struct PauseArgs {
     pub(super) api: ApiArgs,
 }
 
+/// `ringback reload`
+#[derive(Debug, Args)]
+pub struct ReloadArgs {
+    /// Why, for the audit log.
+    #[arg(long, value_name = "WHY")]
+    pub(super) reason: String,
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
+}
+
 /// A list of the busiest.
 #[derive(Debug, Args)]
 pub struct BusiestArgs {
@@ -508,6 +525,7 @@ mod tests {
             "unreadable discard --all --dry-run",
             "pauses",
             "instances --json",
+            "reload --reason x",
             "targets --limit 3",
             "apps",
             "audit --limit 7",
@@ -520,6 +538,7 @@ mod tests {
             "callback retry-now --all",
             &format!("callback retry-now {id} --status queued --reason x"),
             "erase --reason x",
+            "reload",
             "recover",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -97,7 +97,7 @@ pub(super) async fn run(
     if args.limit.is_some() && !plan.ids.is_empty() {
         return Err(CliError::failed("--limit is for filters: give fewer ids"));
     }
-    let counted = count(&plan, &client).await?;
+    let counted = count(&plan, args.rate, &client).await?;
     let total = counted.matched.min(args.limit.unwrap_or(u64::MAX));
     if args.dry_run {
         let pace = (total, args.rate);
@@ -111,6 +111,9 @@ pub(super) async fn run(
         return Ok(bulk_report::untouched(&counted)?);
     }
     if total > 0 && !args.yes {
+        for line in bulk_report::expected(&counted, (total, args.rate)) {
+            print_line(&line)?;
+        }
         confirm(operation, total)?;
     }
     finish(plan, &counted, total, args, client).await
@@ -216,6 +219,7 @@ fn begin_at(body: &mut Map<String, Value>, started_at: StartedAt, now: u64) {
 /// A dry run.
 pub(super) async fn count(
     plan: &BulkPlan,
+    rate: u32,
     client: &AdminClient,
 ) -> Result<BulkCountView, CliError> {
     let post = |members: Value| {
@@ -224,6 +228,9 @@ pub(super) async fn count(
             body.extend(members);
         }
         body.insert("dry_run".to_owned(), json!(true));
+        if plan.operation.has_estimate() {
+            body.insert("rate".to_owned(), json!(rate));
+        }
         let body = Value::Object(body);
         async move { parse(&client.post(plan.operation.path(), &body).await?) }
     };
@@ -238,6 +245,11 @@ pub(super) async fn count(
             Some(mut sum) => {
                 sum.matched += counted.matched;
                 sum.not_changed.extend(counted.not_changed);
+                match (&mut sum.estimate, counted.estimate) {
+                    (Some(sum), Some(more)) => sum.add(more),
+                    (none @ None, more) => *none = more,
+                    (Some(_), None) => {}
+                }
                 sum
             }
         });

@@ -7,11 +7,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::estimate;
 use super::stdout::print_line;
 use crate::api::bulk_view::{BulkCountView, NotChanged};
 
 /// How many ids are listed for people; `--json` has all.
 const MAX_LISTED: usize = 20;
+
+/// What an erasure leaves, and why.
+const WHAT_STAYS: &str = "erased are messages, URLs, caller_no, targets' answers and the words about them; \
+    ids, app_id, callee_no, message_type, target, times and outcomes stay, because they name systems and \
+    counts depend on them; so does the audit log";
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,11 @@ impl BulkOperation {
 
     const fn is_of_dead_letters(self) -> bool {
         matches!(self, Self::ReplayDead | Self::Discard)
+    }
+
+    /// Whether its dry run says until when all are attempted.
+    pub(super) const fn has_estimate(self) -> bool {
+        matches!(self, Self::RetryNow | Self::Expedite)
     }
 
     /// Whether it makes attempts, so that its pace says when they have begun.
@@ -125,13 +136,21 @@ pub(super) fn plan(
             plan["untouched"] = json!(counted.untouched);
             plan["not_changed"] = json!(counted.not_changed);
             plan["seconds"] = json!(takes.as_secs());
+            plan["estimate"] = json!(counted.estimate);
         }
         return print_line(&plan.to_string());
     }
     let (what, done) = (operation.counted(total), operation.past_participle());
     print_line(&format!("{what} would be {done}"))?;
+    if operation == BulkOperation::Erase {
+        print_line(WHAT_STAYS)?;
+    }
     untouched(counted)?;
     not_changed(&counted.not_changed)?;
+    let expected = expected(counted, (total, rate));
+    if !expected.is_empty() {
+        return expected.iter().try_for_each(|line| print_line(line));
+    }
     if operation.attempts() && total > 0 {
         let takes = humantime::format_duration(takes);
         print_line(&format!(
@@ -140,6 +159,14 @@ pub(super) fn plan(
         ))?;
     }
     Ok(())
+}
+
+/// Until when all are attempted, as far as that is known.
+pub(super) fn expected(counted: &BulkCountView, (total, rate): (u64, u32)) -> Vec<String> {
+    let estimate = counted.estimate.as_ref().filter(|_| total > 0);
+    estimate.map_or_else(Vec::new, |estimate| {
+        estimate::sentences(estimate, (total, counted.matched), rate, counted.now)
+    })
 }
 
 /// Prints what matches and is not touched.
@@ -174,6 +201,9 @@ pub(super) fn report(
     }
     let done = operation.past_participle();
     print_line(&format!("{done} {}", operation.counted(result.changed)))?;
+    if operation == BulkOperation::Erase {
+        print_line(WHAT_STAYS)?;
+    }
     if result.pending > 0 {
         let pending = result.pending;
         print_line(&format!(

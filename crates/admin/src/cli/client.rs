@@ -52,7 +52,7 @@ impl AdminClient {
                 Url::parse(&text).map_err(std::io::Error::other)?
             }
         };
-        let client = http::client(REQUEST_TIMEOUT).build();
+        let client = http::client_for(&base, REQUEST_TIMEOUT).build();
         Ok(Self {
             base,
             token: config.token.clone(),

@@ -17,6 +17,16 @@ pub fn client(timeout: Duration) -> ClientBuilder {
         .no_proxy()
 }
 
+/// A client for this URL. Without TLS it needs no roots of certificates, which a small container may
+/// not have.
+pub fn client_for(url: &Url, timeout: Duration) -> ClientBuilder {
+    let client = client(timeout);
+    match url.scheme() {
+        "https" => client,
+        _ => client.tls_certs_only([]),
+    }
+}
+
 /// Where a listener is reached from this machine: a wildcard address cannot be called.
 #[must_use]
 pub fn reachable(listen: SocketAddr) -> SocketAddr {

@@ -5,8 +5,8 @@
 //!   errors are shown.
 //! - `callbacks.rs`: `callback` and `dead-letters` (list, show, cancel one, reconcile);
 //!   `bulk_callbacks.rs`: what acts on many; `bulk.rs`: works through it step by step;
-//!   `bulk_report.rs`: says what is done; `recover.rs`: `recover`; `pauses.rs`: `pause`, `resume`,
-//!   `pauses`; `instances.rs`, `targets.rs`, `apps.rs`: what all processes say; `unreadable.rs`:
+//!   `bulk_report.rs`: says what is done; `estimate.rs`: until when; `recover.rs`: `recover`; `pauses.rs`: `pause`, `resume`,
+//!   `pauses`; `instances.rs`, `targets.rs`, `apps.rs`, `reload.rs`: what all processes say; `unreadable.rs`:
 //!   `unreadable`; `audit.rs`: `audit`; `doctor.rs`: `doctor`.
 //! - `list.rs`, `seen.rs`, `table.rs`, `timeline.rs`, `payload.rs`, `local_time.rs`, `stdout.rs`: how
 //!   results are
@@ -23,6 +23,7 @@ mod callbacks;
 mod client;
 pub mod doctor;
 mod error;
+mod estimate;
 pub mod http;
 mod instances;
 mod list;
@@ -30,6 +31,7 @@ mod local_time;
 mod pauses;
 mod payload;
 mod recover;
+mod reload;
 mod seen;
 pub mod stdout;
 mod table;
@@ -91,6 +93,7 @@ pub async fn run(command: AdminCommand, config: &AdminConfig) -> Result<(), CliE
         AdminCommand::Resume(args) => pauses::resume(args, config).await,
         AdminCommand::Pauses(args) => pauses::list(args, config).await,
         AdminCommand::Instances(args) => instances::list(args, config).await,
+        AdminCommand::Reload(args) => reload::reload(args, config).await,
         AdminCommand::Targets(args) => targets::list(args, config).await,
         AdminCommand::Apps(args) => apps::list(args, config).await,
         AdminCommand::Unreadable(UnreadableCommand::List(args)) => {

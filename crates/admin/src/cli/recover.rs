@@ -34,10 +34,10 @@ pub(super) async fn run(args: RecoverArgs, config: &AdminConfig) -> Result<(), C
             started_at: StartedAt::Filter,
         }
     };
-    let counted = bulk::count(&plan(None), &client).await?;
+    let counted = bulk::count(&plan(None), step.rate, &client).await?;
     let continues = counted.continues.filter(|_| !anew);
     let counted = match continues {
-        Some(_) => bulk::count(&plan(continues), &client).await?,
+        Some(_) => bulk::count(&plan(continues), step.rate, &client).await?,
         None => counted,
     };
     let total = counted.matched.min(step.limit.unwrap_or(u64::MAX));

@@ -6,7 +6,9 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, Row, Table, Width};
 
 use super::local_time;
-use crate::api::process_view::{AppView, InstanceView, LastErrorView, TargetView, UnfinishedView};
+use crate::api::process_view::{
+    AppView, InstanceView, LastErrorView, ReloadOutcome, ReloadedView, TargetView, UnfinishedView,
+};
 use crate::api::view::{AuditView, CallbackView, PauseView, UnreadableView};
 use runtime::text::one_line;
 
@@ -41,7 +43,11 @@ pub(super) fn callbacks(callbacks: &[CallbackView]) -> String {
         [
             local_time::show(callback.created_at),
             callback.request_id.to_string(),
-            callback.status.to_string(),
+            match callback.due_since {
+                // Whether a process holds it is not known to a list.
+                Some(_) => format!("{}, due", callback.status),
+                None => callback.status.to_string(),
+            },
             callback.app_id.clone(),
             to,
             callback.message_type.clone(),
@@ -168,6 +174,30 @@ pub(super) fn instances(instances: &[InstanceView]) -> String {
             settings,
             reload,
             state,
+        ]
+    });
+    table(header, rows)
+}
+
+/// What came of a reload, one process per line.
+pub(super) fn reloads(reloads: &[ReloadedView]) -> String {
+    let header = ["role", "process", "result", "detail"];
+    let rows = reloads.iter().map(|it| {
+        let detail = match (&it.refused, it.restart.is_empty()) {
+            (Some(reason), _) => reason.clone(),
+            (None, false) => format!("needs a restart for {}", it.restart.join(", ")),
+            (None, true) => String::new(),
+        };
+        let result = match it.outcome {
+            ReloadOutcome::Reloaded => "reloaded",
+            ReloadOutcome::Refused => "refused",
+            ReloadOutcome::Unknown => "unknown",
+        };
+        [
+            it.role.clone(),
+            format!("{}:{}", it.host, it.pid),
+            result.to_owned(),
+            detail,
         ]
     });
     table(header, rows)
@@ -449,6 +479,8 @@ mod tests {
             target: None,
             in_flight: 3,
             waiting: 0,
+            slots: Some(8),
+            per_second: None,
             last_5_min: CallsView {
                 calls: 25,
                 rejected: BTreeMap::from([("4xx".to_owned(), 25)]),

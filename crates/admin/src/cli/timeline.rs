@@ -116,6 +116,7 @@ pub(super) mod tests {
             explanation: "Why it waits.".to_owned(),
             deferred_reason: None,
             next_attempt_at: None,
+            due_since: None,
             created_at: NOW - 10_000,
             updated_at: NOW - 5_000,
             app_id: "demo".to_owned(),

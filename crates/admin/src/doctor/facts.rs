@@ -22,8 +22,8 @@ pub(crate) struct Facts {
     pub(crate) queues: QueueFacts,
     pub(crate) disk: Option<DiskFacts>,
     pub(crate) usage: ProcessUsage,
-    /// Of the hosts of callees that are called with TLS; `None`: this process calls none.
-    pub(crate) certificates: Option<Vec<CertificateFacts>>,
+    /// Of the hosts of callees that are called with TLS, as all processes that have answered saw them.
+    pub(crate) certificates: Result<Vec<CertificateFacts>, String>,
     /// New settings that this process has refused.
     pub(crate) refused_settings: Option<RefusedReload>,
     /// All processes that have answered, this one included; `None`: they could not be asked.
@@ -94,7 +94,7 @@ pub(crate) struct CertificateFacts {
     pub(crate) host: String,
     /// The callees that are called there: `EO001 乐居新房`.
     pub(crate) callees: String,
-    /// Unix ms; `None`: no handshake has been seen.
+    /// Unix ms; `None`: no process that has answered has seen a handshake.
     pub(crate) not_after: Option<u64>,
 }
 

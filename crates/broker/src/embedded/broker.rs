@@ -1,9 +1,10 @@
 //! The adapter's entry point.
 
+use super::backup::refuse_unfinished;
 use super::check::{check_database, log_of};
 use super::clock::StoreClock;
 use super::control::ControlListeners;
-use super::directory;
+use super::directory::{self, QUEUE_FILE};
 use super::queue::consumer::EmbeddedConsumer;
 use super::replies::ReplyListeners;
 use super::store::command::{NewMessage, StoreCommand, StoreHandle};
@@ -27,7 +28,6 @@ use std::sync::mpsc;
 use std::time::Duration;
 use tokio::sync::{mpsc as channel, oneshot, watch};
 
-const QUEUE_FILE: &str = "queue.db";
 /// The maximum number of publishes that wait for their sync. Beyond it the disk is too slow: refuse
 /// at once.
 const MAX_WAITING_PUBLISHES: usize = 8_192;
@@ -81,6 +81,7 @@ impl EmbeddedBroker {
         };
         directory::create(directory).map_err(|error| sentence("cannot be created", &error))?;
         let lock = directory::lock_data_dir(directory)?;
+        refuse_unfinished(directory)?;
         let file = directory.join(QUEUE_FILE);
         check_database(&file)
             .map_err(|reason| sentence("holds a queue that cannot be opened", &reason))?;

@@ -5,9 +5,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
+pub(super) const QUEUE_FILE: &str = "queue.db";
 pub(super) const LOCK_FILE: &str = "lock";
 /// Read and written by the owner alone.
-const PRIVATE: u32 = 0o600;
+pub(super) const PRIVATE: u32 = 0o600;
 
 /// Creates the data directory. It will hold payloads, so no other user may read it.
 pub(super) fn create(directory: &Path) -> io::Result<()> {

@@ -4,10 +4,12 @@
 //! its missing confirms, by the end of its consumer, or by RabbitMQ's consumer timeout; callbacks
 //! must not notice.
 
+use super::best_effort::Addressed;
 use super::connection::{ConnectionRole, ManagedConnection};
 use super::consume::consumer::RabbitMqConsumer;
 use super::consume::{depths, replies};
 use super::control;
+use super::credentials::BrokerCredentials;
 use super::options::RabbitMqOptions;
 use super::publish::publisher::Publisher;
 use super::topology::keeper;
@@ -47,16 +49,22 @@ struct RabbitMqInner {
     record_consume_connection: OnceLock<ManagedConnection>,
     /// Opened after the publishing connection.
     control_connection: OnceLock<ManagedConnection>,
-    reply_outbox: mpsc::Sender<replies::AddressedReply>,
+    reply_outbox: mpsc::Sender<Addressed>,
     depths: watch::Receiver<Depths>,
 }
 
 impl RabbitMqBroker {
+    /// Sets the users and passwords of new connections.
+    pub(crate) fn set_credentials(&self, credentials: BrokerCredentials) {
+        self.0.options.credentials.set(credentials);
+    }
+
     pub(crate) fn start(mut options: RabbitMqOptions) -> Result<Self, String> {
         if options.publish_channels == 0 {
             return Err("at least one publish channel is needed".to_owned());
         }
         options.monitor = Arc::default();
+        options.credentials = Arc::default();
         let options = Arc::new(options);
         let topology = Arc::new(Topology::new(&options.prefix));
         let publish_connection = ManagedConnection::start(

@@ -370,7 +370,11 @@ impl Supervisor {
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Arc<Session>, String> {
         let address = endpoint.address.clone()?;
-        let uri = self.options.nodes[endpoint.node].clone();
+        let mut uri = self.options.nodes[endpoint.node].clone();
+        let credentials = &self.options.credentials;
+        if let Some(newer) = credentials.of(endpoint.node, &uri.authority) {
+            uri.authority.userinfo = newer;
+        }
         let socket = Arc::new(OnceLock::<TcpStream>::new());
         let heard = Heard::default();
         let progress = Arc::new(Progress::default());

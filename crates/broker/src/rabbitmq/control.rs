@@ -1,26 +1,19 @@
 //! Messages to all processes, and replies to this one, on a connection of its own.
 //!
 //! It is opened once callbacks can be published, and nothing waits for it: binding a queue can hang
-//! while a node of the cluster is silent. Publishes are neither confirmed nor mandatory.
+//! while a node of the cluster is silent.
 
-use super::connection::{ManagedConnection, Session};
-use super::consume::replies::{Failing, consume, forward, wait_to_retry};
+use super::best_effort::{FailureWords, ListenersQueue, receive, send};
+use super::connection::ManagedConnection;
 use super::topology::objects::Topology;
 use crate::control::{Control, ControlRoute, ControlSender, MAX_UNREAD};
-use bytes::Bytes;
-use lapin::options::BasicPublishOptions;
-use lapin::{BasicProperties, Channel};
+use lapin::Channel;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// Messages that wait to be written. When it is full, further ones are dropped.
 const MAX_OUTBOX: usize = 256;
-/// For one message.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
-
-const TRANSIENT: u8 = 1;
 
 /// Listens until the messages are dropped. `connect` opens the connection, or returns it if it is
 /// open.
@@ -40,8 +33,12 @@ pub(super) fn listen(
             () = inbox_sender.closed() => return,
         }
         let connection = connect();
-        let sending = send_again_and_again(connection.clone(), topology.control_exchange(), outbox);
-        let receiving = receive_again_and_again(connection, topology, address_sender, inbox_sender);
+        let exchange = topology.control_exchange();
+        let unasked = FailureWords("other processes cannot be asked");
+        let sending = send(connection.clone(), exchange, outbox, unasked);
+        let deaf = FailureWords("this process cannot be asked for its state by others");
+        let queue = ControlQueue(topology);
+        let receiving = receive(connection, queue, address_sender, inbox_sender, deaf);
         // Sending ends with the last sender, of which `Control` holds one; receiving with `Control`.
         tokio::join!(sending, receiving);
     });
@@ -52,102 +49,18 @@ pub(super) fn listen(
     }
 }
 
-async fn receive_again_and_again(
-    connection: ManagedConnection,
-    topology: Arc<Topology>,
-    address: watch::Sender<Option<String>>,
-    inbox: mpsc::Sender<Bytes>,
-) {
-    let mut failing = Failing::default();
-    while let Some(session) = connection.session().await {
-        let failed = tokio::select! {
-            () = session.down.cancelled() => None,
-            () = inbox.closed() => return,
-            failed = receive(&session, &topology, &address, &inbox) => Some(failed),
-        };
-        let listened = address.send_replace(None).is_some();
-        if let Some(error) = failed {
-            match failing.is_news(listened) {
-                true => tracing::warn!(
-                    error,
-                    "this process cannot be asked for its state by others; trying again"
-                ),
-                false => tracing::debug!(error, "control messages cannot be received"),
-            }
-            wait_to_retry(&session).await;
-        }
-    }
-}
+struct ControlQueue(Arc<Topology>);
 
-/// Declares a queue and forwards what arrives in it. Returns why that ended.
-async fn receive(
-    session: &Session,
-    topology: &Topology,
-    address: &watch::Sender<Option<String>>,
-    inbox: &mpsc::Sender<Bytes>,
-) -> String {
-    // Each process has new random seeds, which is random enough here.
-    let random = RandomState::new().hash_one(topology.control_exchange());
-    let name = topology.control_queue(random);
-    let open = async {
-        let channel = session.connection.create_channel().await?;
-        topology.declare_control_queue(&channel, &name).await?;
-        consume(channel, &name, "control").await
-    };
-    forward(open, &name, address, inbox).await
-}
+impl ListenersQueue for ControlQueue {
+    const TAG: &'static str = "control";
 
-async fn send_again_and_again(
-    connection: ManagedConnection,
-    exchange: String,
-    mut outbox: mpsc::Receiver<Bytes>,
-) {
-    let mut failing = Failing::default();
-    while let Some(session) = connection.session().await {
-        // What was sent while there was no connection is too old.
-        while outbox.try_recv().is_ok() {}
-        let failed = tokio::select! {
-            () = session.down.cancelled() => None,
-            ended = send(&session, &exchange, &mut outbox) => match ended {
-                Ok(()) => return,
-                Err(error) => Some(error),
-            },
-        };
-        if let Some(error) = failed {
-            match failing.is_news(false) {
-                true => tracing::warn!(%error, "other processes cannot be asked; trying again"),
-                false => tracing::debug!(%error, "control messages cannot be sent"),
-            }
-            wait_to_retry(&session).await;
-        }
+    fn name(&self) -> String {
+        // Each process has new random seeds, which is random enough here.
+        let random = RandomState::new().hash_one(self.0.control_exchange());
+        self.0.control_queue(random)
     }
-}
 
-/// Writes messages until every sender is dropped.
-async fn send(
-    session: &Session,
-    exchange: &str,
-    outbox: &mut mpsc::Receiver<Bytes>,
-) -> lapin::Result<()> {
-    let mut channel: Option<Channel> = None;
-    while let Some(message) = outbox.recv().await {
-        if session.is_blocked() {
-            continue; // It would be written when the block ends, which is too late.
-        }
-        let channel = match &mut channel {
-            Some(channel) => channel,
-            none => none.insert(session.connection.create_channel().await?),
-        };
-        let properties = BasicProperties::default()
-            .with_delivery_mode(TRANSIENT)
-            .with_content_type("application/json".into());
-        let options = BasicPublishOptions::default();
-        let written =
-            channel.basic_publish(exchange.into(), "".into(), options, &message, properties);
-        // A timeout is not a fault: an alarm may have begun, which the connection reports.
-        if let Ok(written) = tokio::time::timeout(WRITE_TIMEOUT, written).await {
-            written?;
-        }
+    async fn declare(&self, channel: &Channel, name: &str) -> lapin::Result<()> {
+        self.0.declare_control_queue(channel, name).await
     }
-    Ok(())
 }

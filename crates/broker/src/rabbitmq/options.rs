@@ -1,20 +1,12 @@
 //! How to reach RabbitMQ, and the prefix of all names there.
 
+use super::credentials::CurrentCredentials;
 use super::monitor::Monitor;
+use super::node_urls::parse_nodes;
 use super::tls::BrokerTls;
 use lapin::uri::AMQPUri;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// In seconds. RabbitMQ looks twice in this time whether it has sent anything, and sends a heartbeat
-/// if not: a node at work is heard every 4 s at least, even when it reads nothing from us. That is
-/// shorter than the time after which a node counts as silent.
-const HEARTBEAT: u16 = 4;
-
-/// Bytes in a frame, unless the URL says otherwise. lapin buffers 32 of them in each direction of
-/// each connection: with RabbitMQ's 128 KiB, four connections would take 32 MiB.
-const FRAME_MAX: u32 = 32 * 1024;
 
 /// What the RabbitMQ adapter is built from.
 #[derive(Clone)]
@@ -23,6 +15,8 @@ pub struct RabbitMqOptions {
     pub(super) nodes: Vec<AMQPUri>,
     /// What the connections that are built from these options know together.
     pub(super) monitor: Arc<Monitor>,
+    /// Newer users and passwords than those of `nodes`.
+    pub(super) credentials: Arc<CurrentCredentials>,
     /// Certificates of an `amqps://` connection. Not used for `amqp://`.
     pub tls: BrokerTls,
     /// The prefix of all names in the broker.
@@ -45,10 +39,10 @@ impl RabbitMqOptions {
     /// A sentence when a URL cannot be parsed. It never contains the URL, which may hold a
     /// password.
     pub fn new(urls: &str) -> Result<Self, String> {
-        let nodes = split_urls(urls).map(parse_node);
         Ok(Self {
-            nodes: nodes.collect::<Result<_, _>>()?,
+            nodes: parse_nodes(urls)?,
             monitor: Arc::default(),
+            credentials: Arc::default(),
             tls: BrokerTls::default(),
             prefix: "ringback".to_owned(),
             declare: true,
@@ -57,50 +51,6 @@ impl RabbitMqOptions {
             connection_name: "ringback".to_owned(),
         })
     }
-}
-
-/// The URLs of the nodes in the setting's text: separated by commas. A comma inside a URL is left
-/// alone.
-pub fn split_urls(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest.take()?;
-        let ends = text.match_indices(',').find(|(at, _)| {
-            let next = text[at + 1..].trim_start();
-            next.starts_with("amqp://") || next.starts_with("amqps://")
-        });
-        let Some((end, _)) = ends else {
-            return Some(text.trim());
-        };
-        rest = Some(&text[end + 1..]);
-        Some(text[..end].trim())
-    })
-}
-
-fn parse_node(url: &str) -> Result<AMQPUri, String> {
-    let mut uri: AMQPUri = url
-        .parse()
-        // The parser's own words may repeat a part of the URL.
-        .map_err(|_| {
-            "the broker's URL is not usable: check its port and its parameters (heartbeat, \
-             channel_max, frame_max, connection_timeout, auth_mechanism)"
-        })?;
-    uri.query.heartbeat.get_or_insert(HEARTBEAT);
-    uri.query.frame_max.get_or_insert(FRAME_MAX);
-    if let Some(address) = ipv6_host(url) {
-        uri.authority.host = address.to_owned();
-    }
-    Ok(uri)
-}
-
-/// The IPv6 address that is the URL's host (RFC 3986, 3.2.2), without its brackets. lapin's parser
-/// ignores it and uses `localhost` instead.
-fn ipv6_host(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let (_, host_and_port) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (address, _) = host_and_port.strip_prefix('[')?.split_once(']')?;
-    address.parse::<Ipv6Addr>().is_ok().then_some(address)
 }
 
 /// Without the URIs, which may hold a password.
@@ -130,6 +80,20 @@ mod tests {
         ] {
             let options = RabbitMqOptions::new(url).unwrap();
             assert_eq!(options.nodes[0].query.heartbeat, Some(seconds), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_without_a_virtual_host_means_the_default_one() {
+        for (url, vhost) in [
+            ("amqp://h", "/"),
+            ("amqp://h/", "/"),
+            ("amqp://h/?heartbeat=5", "/"),
+            ("amqp://h/%2f", "/"),
+            ("amqp://h/shop", "shop"),
+        ] {
+            let node = RabbitMqOptions::new(url).unwrap().nodes.remove(0);
+            assert_eq!(node.vhost, vhost, "{url}");
         }
     }
 

@@ -20,7 +20,7 @@ use crate::json::to_json;
 pub use app::{AppFigures, AppsSeen};
 pub use held::HeldCallback;
 pub use instance::{InstanceReport, LastReload};
-pub use target::{LastErrorSeen, OutcomeFigures, TargetFigures, TargetsSeen};
+pub use target::{CertificateSeen, LastErrorSeen, OutcomeFigures, TargetFigures, TargetsSeen};
 
 /// How many targets, and how many apps, one answer holds: those with the most.
 pub const MAX_LISTED: usize = 200;

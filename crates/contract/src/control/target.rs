@@ -15,6 +15,21 @@ pub struct TargetsSeen {
     pub targets: Vec<TargetFigures>,
     /// How many are not listed.
     pub others: u64,
+    /// The certificates of registered callees' hosts, at most [`MAX_LISTED`](super::MAX_LISTED): those
+    /// that expire first, then those that were not seen.
+    pub certificates: Vec<CertificateSeen>,
+}
+
+/// The certificate of a registered callee's host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateSeen {
+    /// The name or address that is called with TLS.
+    pub host: String,
+    /// The end of its validity, Unix ms. `None`: the process has seen no handshake.
+    pub not_after: Option<u64>,
+    /// When it was last seen, Unix ms.
+    pub seen_at: Option<u64>,
 }
 
 /// One callee or target as one process sees it.
@@ -29,6 +44,10 @@ pub struct TargetFigures {
     pub in_flight: u32,
     /// Messages in memory that wait for a permit.
     pub waiting: u32,
+    /// How many calls may be in flight. `None`: the process does not say.
+    pub slots: Option<u32>,
+    /// The rate limit. `None`: there is none.
+    pub max_calls_per_day: Option<u64>,
     /// Calls since the process knows the target.
     pub totals: OutcomeFigures,
     /// Calls of the last five minutes.

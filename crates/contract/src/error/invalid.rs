@@ -97,6 +97,12 @@ impl Invalid {
             (Self::Malformed(_, error), Language::Chinese) => {
                 format!("参数{name}格式错误: {}", error.reason(language))
             }
+            (Self::Malformed(_, error @ ParamError::AddressRefused { .. }), Language::English) => {
+                format!(
+                    "parameter {name} is not allowed: {}",
+                    error.reason(language)
+                )
+            }
             (Self::Malformed(_, error), Language::English) => {
                 format!("parameter {name} is malformed: {}", error.reason(language))
             }

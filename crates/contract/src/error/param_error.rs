@@ -99,6 +99,11 @@ pub enum ParamError {
         /// The name of the guard's rule.
         rule: &'static str,
     },
+    /// An option that the gateway does not know, and the operator has unknown ones refused.
+    OptionUnknown {
+        /// Its name, visible ASCII.
+        name: String,
+    },
     /// No such callee is registered.
     CalleeUnknown,
     /// The callee is registered, but without a URL.
@@ -106,7 +111,7 @@ pub enum ParamError {
 }
 
 impl ParamError {
-    /// The reason for the caller: a clause that follows "is malformed: ".
+    /// The reason for the caller: a clause that follows "is malformed: " or "is not allowed: ".
     pub fn reason(&self, language: Language) -> Cow<'static, str> {
         match language {
             Language::Chinese => self.chinese(),
@@ -147,6 +152,7 @@ impl ParamError {
             Self::UrlNoHost => "URL缺少主机名".into(),
             Self::UrlPort => "URL端口无效".into(),
             Self::AddressRefused { rule } => format!("不允许访问该地址（{rule}）").into(),
+            Self::OptionUnknown { name } => format!("不支持选项{name}").into(),
             Self::CalleeUnknown => "该被回调方编号未登记".into(),
             Self::CalleeWithoutUrl => "该被回调方未配置回调地址".into(),
         }
@@ -194,6 +200,7 @@ impl ParamError {
             Self::AddressRefused { rule } => {
                 format!("this address may not be called ({rule})").into()
             }
+            Self::OptionUnknown { name } => format!("there is no option {name}").into(),
             Self::CalleeUnknown => "no such callee is registered".into(),
             Self::CalleeWithoutUrl => "this callee has no URL configured".into(),
         }
@@ -229,6 +236,7 @@ mod tests {
             (ParamError::HeaderName { name: name() }, vec!["x-name"]),
             (ParamError::HeaderForbidden { name: name() }, vec!["x-name"]),
             (ParamError::HeaderValue { name: name() }, vec!["x-name"]),
+            (ParamError::OptionUnknown { name: name() }, vec!["x-name"]),
             (ParamError::UrlTooLong { max: 41 }, vec!["41"]),
             (
                 ParamError::AddressRefused { rule: "loopback" },

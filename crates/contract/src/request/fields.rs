@@ -30,6 +30,18 @@ pub(crate) fn known_fields<'a, const N: usize>(
     json: &'a str,
     names: &[&str; N],
 ) -> Result<[Field<'a>; N], serde_json::Error> {
+    known_and_other_fields(json, names, |_| {})
+}
+
+/// Collects the fields with these names, in this order, and calls `other` with the names of the rest.
+///
+/// # Errors
+/// Those of [`each_field`].
+pub(crate) fn known_and_other_fields<'a, const N: usize>(
+    json: &'a str,
+    names: &[&str; N],
+    mut other: impl FnMut(&str),
+) -> Result<[Field<'a>; N], serde_json::Error> {
     let mut fields = [Field::default(); N];
     each_field(json, |key, value| {
         // A key may be written with escapes: "app\u005fid" is app_id. A key that is not text (a
@@ -42,6 +54,8 @@ pub(crate) fn known_fields<'a, const N: usize>(
         {
             field.duplicate = field.value.is_some();
             field.value = Some(value);
+        } else {
+            other(&key);
         }
     })?;
     Ok(fields)

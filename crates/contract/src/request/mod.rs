@@ -3,7 +3,7 @@
 //! - `body.rs`: whether the body can be parsed safely, and where its syntax is wrong.
 //! - `depth.rs`: the nesting depth of a JSON text.
 //! - `fields.rs`: the fields of a JSON object, with the bytes of their values unchanged.
-//! - `options/`: the object `options`.
+//! - `options/`: the object `options`, and the names in it that are not known.
 //! - `headers.rs`: `options.headers`.
 //! - `prefer.rs`: the preference `wait` of the header `Prefer`.
 
@@ -51,6 +51,8 @@ pub struct Rules {
     /// Accept a blank `message_type`, as in the original contract's sample. Absent and null are
     /// still missing.
     pub accept_blank_message_type: bool,
+    /// Refuse a request with an option that the gateway does not know, instead of ignoring it.
+    pub strict_options: bool,
 }
 
 /// The body of `POST /api/callback`, checked.
@@ -74,6 +76,9 @@ pub struct Request {
     pub request_message: Bytes,
     /// The caller's options.
     pub options: Options,
+    /// The names of options that are not known and were ignored, for a header of the answer: visible
+    /// ASCII and spaces, at most 8 names.
+    pub ignored_options: Option<String>,
 }
 
 impl Request {
@@ -121,7 +126,7 @@ impl Request {
         }
 
         // Fields are evaluated in the order written here, which is the contract's.
-        Ok(Self {
+        let mut request = Self {
             callback_url: optional(callback_url, Param::CallbackUrl, url)?,
             callee_no: optional(callee_no, Param::CalleeNo, short)?,
             app_id: required(app_id, Param::AppId, short)?,
@@ -130,8 +135,20 @@ impl Request {
             request_message: required(request_message, Param::RequestMessage, |message| {
                 Ok(body.slice_ref(message.get().as_bytes()))
             })?,
-            options: Options::parse(options)?,
-        })
+            options: Options::default(),
+            ignored_options: None,
+        };
+        let (options, unknown) = Options::parse(options)?;
+        let strict = rules.strict_options;
+        if let Some(name) = unknown.first().filter(|_| strict) {
+            let error = ParamError::OptionUnknown {
+                name: name.to_owned(),
+            };
+            return Err(Invalid::Malformed(Param::Options, error));
+        }
+        request.options = options;
+        request.ignored_options = unknown.listed();
+        Ok(request)
     }
 }
 

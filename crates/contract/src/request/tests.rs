@@ -22,6 +22,7 @@ const SAMPLE: &str = r#"{
 
 const BLANK_TYPE: Rules = Rules {
     accept_blank_message_type: true,
+    strict_options: false,
 };
 
 fn parse(json: impl Into<Bytes>) -> Result<Request, Invalid> {

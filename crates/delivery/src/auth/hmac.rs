@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
+use super::auth_error::AuthError;
 use super::keys::Secret;
 
 /// The prefix of a symmetric signature. Others are ignored, as the standard requires.
@@ -41,15 +42,23 @@ pub struct SignatureHeaders<'a> {
 }
 
 impl<'a> SignatureHeaders<'a> {
-    /// Parses the three headers. `None` if one is missing or malformed: an id is 1 to 128 visible
-    /// ASCII characters without a dot, a timestamp consists of digits.
-    #[must_use]
+    /// Parses the three headers: an id is 1 to 128 visible ASCII characters without a dot, a timestamp
+    /// consists of digits.
+    ///
+    /// # Errors
+    /// [`AuthError::Missing`] if one is absent, [`AuthError::Malformed`] if one cannot be read.
     pub fn parse(
         id: Option<&'a str>,
         timestamp: Option<&'a str>,
         signature: Option<&str>,
-    ) -> Option<Self> {
-        let (id, timestamp_text) = (id?, timestamp?);
+    ) -> Result<Self, AuthError> {
+        let (Some(id), Some(timestamp), Some(signature)) = (id, timestamp, signature) else {
+            return Err(AuthError::Missing);
+        };
+        Self::read(id, timestamp, signature).ok_or(AuthError::Malformed)
+    }
+
+    fn read(id: &'a str, timestamp_text: &'a str, signature: &str) -> Option<Self> {
         // With a dot, a part of the id could pass for the timestamp.
         let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'.';
         if !(1..=MAX_ID_BYTES).contains(&id.len()) || !id.bytes().all(fits) {
@@ -60,7 +69,7 @@ impl<'a> SignatureHeaders<'a> {
             return None;
         }
         let timestamp = timestamp_text.parse().ok()?;
-        let signatures: Vec<[u8; 32]> = signature?
+        let signatures: Vec<[u8; 32]> = signature
             .split(' ')
             .filter_map(|part| part.strip_prefix(VERSION))
             .filter_map(|part| STANDARD.decode(part).ok()?.try_into().ok())

@@ -1,6 +1,6 @@
 //! The address guard.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::allowlist::AllowList;
@@ -81,7 +81,8 @@ impl Guard {
     }
 
     /// Admits a URL, as far as that can be decided before its host is resolved: scheme, port, and a
-    /// host that is an address. `Ok` for a name: its addresses must be admitted after resolution.
+    /// host that is an address or `localhost`. `Ok` for another name: its addresses must be admitted
+    /// after resolution.
     ///
     /// HTTP clients do not resolve literal addresses, so this check is needed besides the guard in
     /// the resolver.
@@ -111,8 +112,25 @@ impl Guard {
             None => match &self.allowlist {
                 Some(list) if list.excludes(target.host()) => Err(Refusal::NotListed),
                 Some(_) | None => self.check_name(target.host()).map(|()| None),
-            },
+            }
+            .and_then(|found| self.check_localhost(target.host()).map(|()| found)),
         }
+    }
+
+    /// `localhost` and the names below it never mean another machine (RFC 6761, section 6.3): what
+    /// every attempt would find is known before.
+    fn check_localhost(&self, host: &str) -> Result<(), Refusal> {
+        let name = host.strip_suffix('.').unwrap_or(host);
+        let last = name.rsplit('.').next().unwrap_or(name);
+        if !last.eq_ignore_ascii_case("localhost") {
+            return Ok(());
+        }
+        // Which of the two it resolves to is only known at the attempt.
+        self.admit(host, Ipv4Addr::LOCALHOST.into())
+            .or_else(|refusal| {
+                let other = self.admit(host, Ipv6Addr::LOCALHOST.into());
+                other.map_err(|_| refusal)
+            })
     }
 
     /// Admits an address that the host `name` of a URL resolves to, on any port.

@@ -43,6 +43,17 @@ pub enum AddressRuleError {
         /// The range that the prefix means.
         meant: IpNet,
     },
+    /// A name with a port.
+    #[error(
+        "{text:?} has a name and a port: a rule for a name allows every port, write {name}, or write \
+         an address with the port, like 127.0.0.1:5107"
+    )]
+    NamePort {
+        /// The text.
+        text: String,
+        /// Its name.
+        name: String,
+    },
     /// Port 0 cannot be called.
     #[error("{0:?} allows nothing: port 0 cannot be called")]
     Port(String),
@@ -152,6 +163,15 @@ impl FromStr for AddressRule {
                 0 => Err(AddressRuleError::Port(text.to_owned())),
                 _ => Ok(Self::Socket(socket)),
             };
+        }
+        if let Some((name, port)) = text.rsplit_once(':')
+            && host(name.strip_prefix("*.").unwrap_or(name)).is_some()
+            && port.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            return Err(AddressRuleError::NamePort {
+                text: text.to_owned(),
+                name: name.to_owned(),
+            });
         }
         let named = match text.strip_prefix("*.") {
             Some(above) => host(above).map(Self::Subdomains),

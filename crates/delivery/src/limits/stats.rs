@@ -15,6 +15,10 @@ pub struct TargetStats {
     pub in_flight: u32,
     /// Messages waiting in memory.
     pub waiting: u32,
+    /// How many calls may be in flight, both queues.
+    pub slots: u32,
+    /// The rate limit, in calls a second.
+    pub max_per_second: Option<f64>,
     /// Deferrals since the limiter first saw the target.
     pub deferrals: u64,
     /// The state of its circuit breaker: the worst among those of its apps.

@@ -42,6 +42,8 @@ pub(super) struct TargetState {
     /// The rules and the cap of the last request, which apply to the end of a call.
     rules: BreakerRules,
     cap: u32,
+    /// The rate of the last request.
+    rate: Option<Rate>,
     /// When a call last ended, or the first one began.
     last_progress: Duration,
     pub(super) last_used: Duration,
@@ -93,6 +95,7 @@ impl TargetState {
             pacer: ReleasePacer::default(),
             rules: BreakerRules::default(),
             cap: 1,
+            rate: None,
             last_progress: Duration::ZERO,
             last_used: now,
         }
@@ -111,6 +114,7 @@ impl TargetState {
         self.last_used = self.last_used.max(now);
         self.rules = limits.breaker;
         self.cap = cap(limits, queue_caps);
+        self.rate = limits.rate;
         match self.circuits.check(circuit, now) {
             Ok(()) => {}
             Err(CircuitClosedTo::Held(remaining)) => {
@@ -325,6 +329,8 @@ impl TargetState {
             key: self.key.clone(),
             in_flight: self.all_in_flight(),
             waiting: self.waiting[0].saturating_add(self.waiting[1]),
+            slots: self.cap,
+            max_per_second: self.rate.map(Rate::per_second),
             deferrals: self.deferrals,
             breaker: circuits.breaker,
             breakers_not_closed: circuits.not_closed,

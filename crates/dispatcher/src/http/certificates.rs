@@ -3,6 +3,8 @@
 //! Only the hosts of callees are remembered, so strangers' URLs take no room and push nothing out. What
 //! is seen is remembered before it is verified: an expired certificate is one to tell of.
 
+use contract::control::CertificateSeen;
+use runtime::clock::now_ms;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
@@ -11,10 +13,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The certificates of callees' hosts. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct CertificateExpiries(Arc<Mutex<BTreeMap<String, Option<u64>>>>);
+pub(crate) struct CertificateExpiries(Arc<Mutex<BTreeMap<String, Option<Seen>>>>);
+
+/// The last certificate of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// The end of its validity, Unix ms.
+    not_after: u64,
+    /// When it was seen, Unix ms.
+    at: u64,
+}
 
 impl CertificateExpiries {
-    fn by_host(&self) -> MutexGuard<'_, BTreeMap<String, Option<u64>>> {
+    fn by_host(&self) -> MutexGuard<'_, BTreeMap<String, Option<Seen>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -25,19 +36,25 @@ impl CertificateExpiries {
         *by_host = hosts
             .into_iter()
             .map(|host| {
-                let not_after = known.get(&host).copied().flatten();
-                (host, not_after)
+                let seen = known.get(&host).copied().flatten();
+                (host, seen)
             })
             .collect();
     }
 
-    /// Each watched host with the end of its certificate's validity (Unix ms) as last seen.
-    pub fn by_watched_host(&self) -> Vec<(String, Option<u64>)> {
+    /// At most so many watched hosts: those whose certificates expire first, then those that were not
+    /// seen.
+    pub(crate) fn seen(&self, max: usize) -> Vec<CertificateSeen> {
         let by_host = self.by_host();
-        by_host
-            .iter()
-            .map(|(host, not_after)| (host.clone(), *not_after))
-            .collect()
+        let all = by_host.iter().map(|(host, seen)| CertificateSeen {
+            host: host.clone(),
+            not_after: seen.map(|seen| seen.not_after),
+            seen_at: seen.map(|seen| seen.at),
+        });
+        let mut all: Vec<CertificateSeen> = all.collect();
+        all.sort_by_key(|certificate| certificate.not_after.unwrap_or(u64::MAX));
+        all.truncate(max);
+        all
     }
 
     fn note(&self, host: &str, certificate: &CertificateDer<'_>) {
@@ -46,7 +63,8 @@ impl CertificateExpiries {
         }
         let not_after = not_after(certificate);
         if let (Some(not_after), Some(seen)) = (not_after, self.by_host().get_mut(host)) {
-            *seen = Some(not_after);
+            let at = now_ms();
+            *seen = Some(Seen { not_after, at });
         }
     }
 }
@@ -168,6 +186,16 @@ mod tests {
         params.self_signed(&key).unwrap().der().clone()
     }
 
+    /// Hosts with the ends of validity.
+    fn expiries_of(expiries: &CertificateExpiries, max: usize) -> Vec<(String, Option<u64>)> {
+        let seen = expiries.seen(max).into_iter();
+        seen.map(|it| {
+            assert_eq!(it.seen_at.is_some(), it.not_after.is_some());
+            (it.host, it.not_after)
+        })
+        .collect()
+    }
+
     #[test]
     fn the_expiry_of_a_callees_certificate_is_noted_even_if_it_is_refused() {
         let expiries = CertificateExpiries::default();
@@ -185,16 +213,17 @@ mod tests {
             verified.unwrap_err();
         }
         let expected = [
-            ("10.0.0.1".to_owned(), None),
             ("crm.example".to_owned(), Some(1_767_225_600_000)),
+            ("10.0.0.1".to_owned(), None),
         ];
-        assert_eq!(expiries.by_watched_host(), expected);
+        assert_eq!(expiries_of(&expiries, 2), expected);
+        assert_eq!(expiries_of(&expiries, 1), expected[..1], "the most urgent");
         // A reload keeps what is known of the hosts that stay.
         expiries.watch(["crm.example".to_owned(), "new.example".to_owned()]);
         let expected = [
             ("crm.example".to_owned(), Some(1_767_225_600_000)),
             ("new.example".to_owned(), None),
         ];
-        assert_eq!(expiries.by_watched_host(), expected);
+        assert_eq!(expiries_of(&expiries, 9), expected);
     }
 }

@@ -1,6 +1,7 @@
 //! Statistics of the targets that this process calls.
 
 use super::limiter::TargetLimiter;
+use crate::http::certificates::CertificateExpiries;
 use crate::metrics::DispatcherMetrics;
 use contract::control::{AppFigures, LastErrorSeen, MAX_LISTED, TargetFigures, TargetsSeen};
 use contract::duration_ms;
@@ -16,16 +17,23 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The targets and callees of a dispatcher. Cheap to clone.
 #[derive(Clone)]
-pub struct TargetStatsHandle(Arc<TargetLimiter>);
+pub struct TargetStatsHandle {
+    limiter: Arc<TargetLimiter>,
+    certificates: CertificateExpiries,
+}
 
 impl TargetStatsHandle {
-    pub(crate) fn new(limiter: &Arc<TargetLimiter>) -> Self {
-        Self(Arc::clone(limiter))
+    pub(crate) fn new(limiter: &Arc<TargetLimiter>, certificates: CertificateExpiries) -> Self {
+        Self {
+            limiter: Arc::clone(limiter),
+            certificates,
+        }
     }
 
-    /// The busiest callees and targets of this process, with their figures.
+    /// The busiest callees and targets of this process, with their figures, and the certificates of
+    /// registered callees.
     pub fn targets(&self) -> TargetsSeen {
-        let (top, now) = (self.0.top(MAX_LISTED), now_ms());
+        let (top, now) = (self.limiter.top(MAX_LISTED), now_ms());
         TargetsSeen {
             targets: top
                 .targets
@@ -33,6 +41,7 @@ impl TargetStatsHandle {
                 .map(|stats| figures(stats, now))
                 .collect(),
             others: u64::try_from(top.remainder.targets).unwrap_or(u64::MAX),
+            certificates: self.certificates.seen(MAX_LISTED),
         }
     }
 
@@ -40,12 +49,12 @@ impl TargetStatsHandle {
     /// ends, and an open breaker admits a probe at the next call. Returns for how many apps that
     /// changes something; 0 in a process that calls no targets.
     pub fn probe_now(&self, key: &LimitKey) -> usize {
-        self.0.probe_now(key)
+        self.limiter.probe_now(key)
     }
 
     /// The apps with the most calls in flight.
     pub fn apps(&self) -> Vec<AppFigures> {
-        let apps = self.0.busiest_apps(MAX_LISTED).into_iter();
+        let apps = self.limiter.busiest_apps(MAX_LISTED).into_iter();
         let figures = apps.map(|app| AppFigures {
             app_id: app.app_id.to_string(),
             in_flight: app.in_flight,
@@ -73,6 +82,8 @@ fn figures(stats: &TargetStats, now: u64) -> TargetFigures {
         target,
         in_flight: stats.in_flight,
         waiting: stats.waiting,
+        slots: Some(stats.slots),
+        max_calls_per_day: stats.max_per_second.map(per_day),
         totals: calls(&stats.totals),
         recent: calls(&stats.recent),
         last_error: stats.last_error.as_ref().map(|error| LastErrorSeen {
@@ -88,6 +99,16 @@ fn figures(stats: &TargetStats, now: u64) -> TargetFigures {
         retry_after_ms: stats.held_for.map(duration_ms),
         durations: stats.durations.clone(),
     }
+}
+
+/// A rate in whole calls a day. The slowest is one.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is positive and at most a million a second"
+)]
+fn per_day(per_second: f64) -> u64 {
+    (per_second * 86_400.0).round() as u64
 }
 
 fn in_words(reason: OpenReason) -> String {

@@ -40,6 +40,9 @@ pub struct IngressConfig {
     pub http_status: HttpStatusMode,
     /// Whether `message_type` may be blank, for callers that copied the sample request of the original contract.
     pub accept_blank_message_type: bool,
+    /// Whether a request with an unknown option is refused. Otherwise the option is ignored, and the
+    /// answer's header `x-callback-warning` names it.
+    pub strict_options: bool,
     /// How many due messages may wait in the queues before new callbacks are answered 503.
     pub max_backlog: u64,
     /// How many callbacks may wait for the time of their next attempt, delayed, deferred or to be
@@ -123,6 +126,7 @@ impl Default for IngressConfig {
             body_timeout: Duration::from_secs(10),
             http_status: HttpStatusMode::ByCode,
             accept_blank_message_type: false,
+            strict_options: false,
             max_backlog: 500_000,
             max_waiting: 5_000_000,
             app_share: 0.25,

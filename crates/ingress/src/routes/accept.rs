@@ -15,10 +15,14 @@ use crate::message::traceparent;
 use crate::preferences::WaitPreference;
 use crate::rejection::Rejection;
 use crate::report::answer_for;
-use crate::response::set_preference_applied;
+use crate::response::{set_preference_applied, set_warning};
 use crate::state::AppState;
 use crate::validate_target::validate_target;
 use crate::wait::status::WaitFor;
+
+/// What was enqueued, the names of options that were ignored, and the caller's place among those in
+/// flight.
+type Accepted = (Enqueued, Option<String>, Caller);
 
 pub(super) async fn accept(
     state: web::Data<AppState>,
@@ -29,7 +33,7 @@ pub(super) async fn accept(
     // Boxed: while the caller waits for the first attempt, these steps take no memory.
     let steps = Box::pin(enqueue(&state, &http_request, payload, wait.deadline()));
     // The caller counts as in flight until the response is made.
-    let (enqueued, _caller) = match steps.await {
+    let (enqueued, ignored_options, _caller) = match steps.await {
         Ok(enqueued) => enqueued,
         Err(rejection) => {
             let msg = rejection.answer.msg(Language::English);
@@ -42,6 +46,7 @@ pub(super) async fn accept(
     let answer = first_outcome(&state, enqueued, wait.deadline()).await;
     let mut response = respond(&state, &http_request, &answer, Some(request_id));
     set_preference_applied(&mut response, &wait);
+    set_warning(&mut response, ignored_options.as_deref());
     response
 }
 
@@ -53,7 +58,7 @@ async fn enqueue(
     http_request: &HttpRequest,
     payload: web::Payload,
     wait_until: Option<Instant>,
-) -> Result<(Enqueued, Caller), Rejection> {
+) -> Result<Accepted, Rejection> {
     state.intake.check()?;
     let authenticator = &state.authenticator;
     let credentials = authenticator.check_headers(http_request)?;
@@ -78,10 +83,11 @@ async fn enqueue_as(
     caller: Caller,
     app_id: &mut Option<String>,
     wait_until: Option<Instant>,
-) -> Result<(Enqueued, Caller), Rejection> {
+) -> Result<Accepted, Rejection> {
     let (headers, authenticator) = (http_request.headers(), &state.authenticator);
     let key = KeyHeader::read(headers, state.enqueuer.journal.as_ref())?;
-    let request = Request::parse(body, &state.rules)?;
+    let mut request = Request::parse(body, &state.rules)?;
+    let ignored_options = request.ignored_options.take();
     app_id.get_or_insert_with(|| request.app_id.clone());
     let caller = authenticator.authorize_app(caller, &request.app_id)?;
     let validated = validate_target(request, &state.callees.get(), &state.guards.get())?;
@@ -92,7 +98,7 @@ async fn enqueue_as(
         wait_until,
     };
     let enqueued = Arc::clone(&state.enqueuer).enqueue(request, key).await?;
-    Ok((enqueued, caller))
+    Ok((enqueued, ignored_options, caller))
 }
 
 /// The answer: accepted, or the outcome of the first attempt if the caller waits for it.

@@ -100,6 +100,8 @@ async fn what_has_ended_is_erased_but_for_its_row(journal: &Journal) {
             content_type: Some("text/plain".to_owned()),
             text: "no such person".to_owned(),
         });
+        attempt.cause = Some("person.example does not resolve".to_owned());
+        attempt.detail = Some("in words".to_owned());
     }
     let mut second = attempted(&also, 1, 1, now, dead("rejected"));
     second.message = Some(letter(&also));
@@ -125,12 +127,20 @@ async fn what_has_ended_is_erased_but_for_its_row(journal: &Journal) {
     assert!(found.discarded && !found.has_message);
     assert_eq!(found.origin.callback_url, None);
     assert_eq!(found.attempts.len(), 1);
-    assert_eq!(found.attempts[0].answer, None);
-    // A record that comes twice does not bring the URL back.
+    let attempt = &found.attempts[0];
+    assert_eq!((&attempt.answer, &attempt.cause), (&None, &None));
+    assert_eq!((&attempt.detail, &found.origin.caller_no), (&None, &None));
+    assert_eq!(found.origin.app_id, ended.app_id, "a system, not a person");
+    // A record that comes twice brings nothing back.
     let mut late = late;
     late.message = None;
     store(journal, &[late]).await;
-    assert_eq!(find(journal, &ended).await.origin.callback_url, None);
+    let again = find(journal, &ended).await;
+    assert_eq!(
+        (again.origin.callback_url, again.origin.caller_no),
+        (None, None)
+    );
+    assert_eq!(again.attempts, found.attempts);
     let kept = find(journal, &waits).await;
     assert!(kept.has_message && kept.origin.callback_url.is_some());
     for (id, expected) in [

@@ -219,14 +219,8 @@ fn matches(filter: &Filter, callback: &Callback, now: u64) -> bool {
         && (filter.discarded || !callback.discarded)
         && filter.status.is_none_or(|status| {
             callback.status == status
-                || (status == CallbackStatus::Delivering && is_due(callback, now))
+                || (status == CallbackStatus::Delivering && callback.due_since(now).is_some())
         })
-}
-
-/// Whether a recorded time of the next attempt has come.
-fn is_due(callback: &Callback, now: u64) -> bool {
-    let recorded = callback.next_attempt_at.is_some();
-    recorded && callback.due_since(now).is_some()
 }
 
 async fn by_pages(journal: &Journal, filter: &Filter, limit: u32, now: u64) -> Vec<Callback> {

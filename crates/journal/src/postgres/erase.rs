@@ -13,18 +13,22 @@ use crate::store::EraseStore;
 
 /// What has ended and has something to erase.
 const ERASABLE: &str = "status NOT IN (0, 1) AND (dead_letter IS NOT NULL \
-     OR callback_url <> '' OR EXISTS (SELECT FROM attempts \
-     WHERE attempts.request_id = callbacks.request_id AND answer IS NOT NULL))";
+     OR callback_url <> '' OR caller_no <> '' OR EXISTS (SELECT FROM attempts \
+     WHERE attempts.request_id = callbacks.request_id \
+     AND (answer IS NOT NULL OR cause IS NOT NULL OR detail IS NOT NULL)))";
 
 /// Not NULL: a late record would fill it in again.
 const ERASE: &str = "
 UPDATE callbacks SET dead_letter = NULL, dead_letter_since = NULL, callback_url = '',
+    caller_no = '',
     discarded = discarded OR status IN (3, 4)
 WHERE request_id = ANY($1)";
 
-const ERASE_ANSWERS: &str = "
-UPDATE attempts SET answer = NULL, answer_type = NULL
-WHERE request_id = ANY($1) AND (answer IS NOT NULL OR answer_type IS NOT NULL)";
+/// What targets answered, and what was said of it in words.
+const ERASE_TEXTS: &str = "
+UPDATE attempts SET answer = NULL, answer_type = NULL, cause = NULL, detail = NULL
+WHERE request_id = ANY($1)
+    AND num_nonnulls(answer, answer_type, cause, detail) > 0";
 
 #[async_trait]
 impl EraseStore for PostgresJournal {
@@ -92,7 +96,7 @@ async fn erase_rows(
     transaction: &mut Transaction<'_, Postgres>,
     ids: &[Uuid],
 ) -> Result<(), Error> {
-    for sql in [ERASE, ERASE_ANSWERS] {
+    for sql in [ERASE, ERASE_TEXTS] {
         sqlx::query(sql)
             .bind(ids)
             .execute(&mut **transaction)

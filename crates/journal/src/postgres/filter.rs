@@ -93,7 +93,10 @@ pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter,
         sql.push(format_args!(" AND status IN ({statuses})"));
     }
     if filter.status == Some(CallbackStatus::Delivering) {
-        sql.push(" AND next_attempt_at <= ").push_bind(bigint(now));
+        // Without a time it is due since it was accepted or replayed.
+        sql.push(" AND (next_attempt_at IS NULL OR next_attempt_at <= ")
+            .push_bind(bigint(now))
+            .push(")");
     }
     if !filter.discarded {
         sql.push(" AND NOT discarded");

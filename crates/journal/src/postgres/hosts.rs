@@ -7,10 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnectionMetadata;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::{Error, PgPool};
 
 use super::error::is_read_only;
+use crate::url::JournalUrl;
 
 /// A connection that was not used for this long is asked whether its server is still a primary.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
@@ -18,9 +19,8 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 const NO_CONNECTION: Duration = Duration::from_secs(10);
 
 /// The servers, in the order of the URL.
-#[derive(Debug)]
 pub(super) struct Hosts {
-    options: Vec<PgConnectOptions>,
+    url: Mutex<JournalUrl>,
     current: AtomicUsize,
     sessions: Mutex<Sessions>,
 }
@@ -34,10 +34,9 @@ struct Sessions {
 }
 
 impl Hosts {
-    /// `options`: one at least.
-    pub(super) fn new(options: Vec<PgConnectOptions>) -> Self {
+    pub(super) fn new(url: JournalUrl) -> Self {
         Self {
-            options,
+            url: Mutex::new(url),
             current: AtomicUsize::new(0),
             sessions: Mutex::default(),
         }
@@ -45,6 +44,23 @@ impl Hosts {
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn url(&self) -> MutexGuard<'_, JournalUrl> {
+        self.url.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses the user and the password of `new` for new connections, if it names the same database.
+    pub(super) fn use_credentials(&self, new: &JournalUrl, pool: &PgPool) {
+        let mut url = self.url();
+        if !url.is_same_database(new) {
+            return;
+        }
+        *url = new.clone();
+        let current = self.current.load(Ordering::Relaxed);
+        if let Some(options) = new.servers().get(current) {
+            pool.set_connect_options(options.clone());
+        }
     }
 
     /// A pool of connections to the primary.
@@ -59,7 +75,8 @@ impl Hosts {
                 let hosts = std::sync::Arc::clone(&used);
                 Box::pin(async move { hosts.check_used(connection, &about).await })
             });
-        Some(options.connect_lazy_with(self.options.first()?.clone()))
+        let first = self.url().servers().first()?.clone();
+        Some(options.connect_lazy_with(first))
     }
 
     async fn check_new(&self, connection: &mut PgConnection) -> Result<(), Error> {
@@ -96,13 +113,15 @@ impl Hosts {
         } else if is_database_error {
             return None;
         }
-        if self.options.len() > 1 {
-            let next = (self.current.load(Ordering::Relaxed) + 1) % self.options.len();
+        let url = self.url();
+        if url.servers().len() > 1 {
+            let next = (self.current.load(Ordering::Relaxed) + 1) % url.servers().len();
             self.current.store(next, Ordering::Relaxed);
-            if let Some(options) = self.options.get(next) {
+            if let Some(options) = url.servers().get(next) {
                 pool.set_connect_options(options.clone());
             }
         }
+        drop(url);
         match is_database_error {
             true => None,
             false => self.sessions().refused.clone(),
@@ -114,4 +133,32 @@ async fn is_in_recovery(connection: &mut PgConnection) -> Result<bool, Error> {
     sqlx::query_scalar("SELECT pg_is_in_recovery()")
         .fetch_one(connection)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn new_connections_use_the_new_user_of_the_same_database_alone() {
+        let url = |text: &str| JournalUrl::parse(text).unwrap();
+        let hosts = Arc::new(Hosts::new(url(
+            "postgres://one:a@127.0.0.1:1,127.0.0.1:2/db",
+        )));
+        let pool = hosts.pool(PgPoolOptions::new()).unwrap();
+        let user = || pool.connect_options().get_username().to_owned();
+        assert_eq!(user(), "one");
+        hosts.use_credentials(&url("postgres://two:b@127.0.0.1:1,127.0.0.1:2/db"), &pool);
+        assert_eq!(user(), "two");
+        hosts.use_credentials(&url("postgres://three:c@127.0.0.1:1/db"), &pool);
+        assert_eq!(user(), "two");
+        // Also for the server that is tried next.
+        assert_eq!(hosts.note(&Error::PoolTimedOut, &pool), None);
+        assert_eq!(
+            (user(), pool.connect_options().get_port()),
+            ("two".to_owned(), 2)
+        );
+    }
 }

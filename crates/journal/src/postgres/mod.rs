@@ -43,6 +43,7 @@ use async_trait::async_trait;
 
 use crate::error::JournalResult;
 use crate::store::JournalStore;
+use crate::url::JournalUrl;
 
 pub(crate) use connection::PostgresJournal;
 
@@ -50,6 +51,10 @@ pub(crate) use connection::PostgresJournal;
 impl JournalStore for PostgresJournal {
     async fn migrate(&self) -> JournalResult<()> {
         schema::migrate(self).await
+    }
+
+    fn use_credentials(&self, url: &JournalUrl) {
+        Self::use_credentials(self, url);
     }
 
     async fn close(&self) {
@@ -65,18 +70,22 @@ mod tests {
 
     #[tokio::test]
     async fn the_password_is_never_shown() {
-        let journal = PostgresJournal::new("postgres://me:secret@127.0.0.1:1/db").unwrap();
+        let journal =
+            PostgresJournal::new(JournalUrl::parse("postgres://me:secret@127.0.0.1:1/db").unwrap())
+                .unwrap();
         assert!(!format!("{journal:?}").contains("secret"));
         let error = journal.find(uuid::Uuid::now_v7()).await.unwrap_err();
         assert!(matches!(error, JournalError::Unavailable(_)), "{error}");
         assert!(!format!("{error} {error:?}").contains("secret"));
-        let unusable = PostgresJournal::new("postgres://me:secret@host:port/db").unwrap_err();
+        let unusable = JournalUrl::parse("postgres://me:secret@host:port/db")
+            .err()
+            .unwrap();
         assert!(!unusable.contains("secret"), "{unusable}");
     }
 
     #[test]
     fn a_url_of_another_scheme_is_refused() {
-        assert!(PostgresJournal::new("mysql://host/db").is_err());
-        assert!(PostgresJournal::new("").is_err());
+        assert!(JournalUrl::parse("mysql://host/db").is_err());
+        assert!(JournalUrl::parse("").is_err());
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn callback(row: &PgRow) -> Result<Callback, Error> {
         origin: Origin {
             request_id: row.try_get("request_id")?,
             app_id: row.try_get("app_id")?,
-            caller_no: row.try_get("caller_no")?,
+            caller_no: not_erased(row.try_get("caller_no")?),
             callee_no: row.try_get("callee_no")?,
             message_type: row.try_get("message_type")?,
             callback_url: not_erased(row.try_get("callback_url")?),

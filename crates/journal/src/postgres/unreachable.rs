@@ -126,9 +126,10 @@ mod tests {
     use super::super::PostgresJournal;
     use crate::error::JournalError;
     use crate::store::CallbackStore as _;
+    use crate::url::JournalUrl;
 
     async fn reason(url: &str) -> String {
-        let journal = PostgresJournal::new(url).unwrap();
+        let journal = PostgresJournal::new(JournalUrl::parse(url).unwrap()).unwrap();
         let error = journal.find(uuid::Uuid::now_v7()).await.unwrap_err();
         assert!(matches!(error, JournalError::Unavailable(_)), "{error}");
         error.reason().to_owned()

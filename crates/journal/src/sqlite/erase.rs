@@ -15,8 +15,9 @@ use crate::store::EraseStore;
 
 /// What has ended and has something to erase.
 const ERASABLE: &str = "status NOT IN ('queued', 'retrying') AND (dead_letter IS NOT NULL
-     OR callback_url <> '' OR EXISTS (SELECT 1 FROM attempts
-     WHERE attempts.request_id = callbacks.request_id AND answer IS NOT NULL))";
+     OR callback_url <> '' OR caller_no <> '' OR EXISTS (SELECT 1 FROM attempts
+     WHERE attempts.request_id = callbacks.request_id
+     AND (answer IS NOT NULL OR cause IS NOT NULL OR detail IS NOT NULL)))";
 
 #[async_trait]
 impl EraseStore for SqliteJournal {
@@ -75,15 +76,16 @@ impl EraseStore for SqliteJournal {
     }
 }
 
-/// The URL is not NULL then: a late record would fill it in again.
+/// URL and `caller_no` are not NULL then: a late record would fill them in again.
 fn erase_row(conn: &Connection, request_id: Uuid) -> rusqlite::Result<()> {
     conn.prepare_cached(
-        "UPDATE callbacks SET dead_letter = NULL, dead_letter_since = NULL, callback_url = '',
+        "UPDATE callbacks SET dead_letter = NULL, dead_letter_since = NULL, callback_url = '', caller_no = '',
          discarded = discarded OR status IN ('dead', 'expired') WHERE request_id = ?1",
     )?
     .execute([request_id.as_bytes()])?;
     conn.prepare_cached(
-        "UPDATE attempts SET answer = NULL, answer_type = NULL WHERE request_id = ?1",
+        "UPDATE attempts SET answer = NULL, answer_type = NULL, cause = NULL, detail = NULL
+         WHERE request_id = ?1",
     )?
     .execute([request_id.as_bytes()])
     .map(drop)

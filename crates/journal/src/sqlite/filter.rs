@@ -122,7 +122,7 @@ impl FilterSql {
             Some(CallbackStatus::Delivering) => {
                 condition.and_plain(UNFINISHED);
                 condition.index = Some("callbacks_unfinished").filter(|_| !by_status);
-                condition.and("next_attempt_at <= ?", Value::Integer(bigint(now)));
+                condition.and(DUE, Value::Integer(bigint(now)));
             }
             Some(wanted @ (CallbackStatus::Queued | CallbackStatus::Retrying)) => {
                 condition.and_plain(UNFINISHED);
@@ -178,7 +178,7 @@ impl FilterSql {
         match filter.status {
             None => {}
             Some(CallbackStatus::Delivering) => {
-                condition.and("next_attempt_at <= ?", Value::Integer(bigint(now)));
+                condition.and(DUE, Value::Integer(bigint(now)));
             }
             Some(status) => condition.and_status(status),
         }
@@ -222,6 +222,9 @@ impl FilterSql {
         vec![condition]
     }
 }
+
+/// Without a time it is due since it was accepted or replayed.
+const DUE: &str = "(next_attempt_at IS NULL OR next_attempt_at <= ?)";
 
 /// Whether the filter uses an index with the status before the id.
 fn by_status(filter: &Filter) -> bool {

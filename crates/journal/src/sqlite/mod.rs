@@ -37,6 +37,7 @@ use async_trait::async_trait;
 
 use crate::error::JournalResult;
 use crate::store::JournalStore;
+use crate::url::JournalUrl;
 
 pub(crate) use connection::SqliteJournal;
 
@@ -46,6 +47,8 @@ impl JournalStore for SqliteJournal {
     async fn migrate(&self) -> JournalResult<()> {
         self.reader.run(|_| Ok(())).await
     }
+
+    fn use_credentials(&self, _url: &JournalUrl) {}
 
     /// Stops the readers first: then the writer can checkpoint the write-ahead log.
     async fn close(&self) {

@@ -25,7 +25,7 @@ pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
         origin: Origin {
             request_id: id(row, 0)?,
             app_id: row.get(1)?,
-            caller_no: row.get(2)?,
+            caller_no: not_erased(row.get(2)?),
             callee_no: row.get(3)?,
             message_type: row.get(4)?,
             callback_url: not_erased(row.get(5)?),

@@ -9,23 +9,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::cli::host_name;
-use admin::{AdminDependencies, AdminMetrics, ControlPlane, DoctorSources};
+use admin::{AdminDependencies, AdminMetrics, AdminTokens, ControlPlane, DoctorSources};
 use broker::Broker;
 use delivery::auth::{AuthMode, CallerRegistry};
 use delivery::{AddressRule, CalleeRegistry, Guards};
-use dispatcher::{CertificateExpiries, Dispatcher, DispatcherMetrics, PauseRegistry, PolicyHandle};
+use dispatcher::{Dispatcher, DispatcherMetrics, PauseRegistry, PolicyHandle};
 use ingress::{IngressDependencies, IngressMetrics, IsHeld};
-use journal::{JournalHandle, Pause, PauseKind, Retention};
+use journal::{JournalHandle, JournalUrl, Pause, PauseKind, Retention};
 use runtime::http::{HealthPages, HttpLimits};
 use runtime::reload::Commit;
 use runtime::{
-    ConfigError, Health, Loaded, MetricsRegistry, Reload, ReloadMetrics, Reloadable, open_files,
-    shutdown,
+    ConfigError, Health, Loaded, MetricsRegistry, Reload, ReloadMetrics, Reloadable,
+    ServiceManager, open_files, shutdown,
 };
+use secrecy::ExposeSecret;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::broker::open as open_broker;
+use super::broker::{credentials as broker_credentials, open as open_broker};
 use super::broker_watch::{BrokerMetrics, NeededConnections, watch};
 use super::config_check::{ValidatedConfig, caller_registry, journal_location};
 use super::health_server::HealthServer;
@@ -37,12 +38,16 @@ use crate::recording::{JournalLocation, Maintenance, Recording, RecordingMetrics
 
 /// The sections and keys that a reload can change. All others need a restart.
 const RELOADABLE: &[&str] = &[
+    "admin.token",
+    "admin.tokens",
     "apps",
     "auth",
+    "broker.url.credentials",
     "callees",
     "dispatcher.attempt_timeout",
     "dispatcher.ca_file",
     "guard",
+    "journal.url.credentials",
     "limits",
     "retry",
 ];
@@ -54,10 +59,10 @@ pub(crate) struct App {
     callees: Reloadable<CalleeRegistry>,
     /// Empty in a role without ingress.
     callers: Reloadable<CallerRegistry>,
+    /// Of operators; empty in a role without their API.
+    tokens: Reloadable<AdminTokens>,
     /// Taken by [`App::follow_settings`].
     reload: Option<Reload<Settings>>,
-    /// Of callees; `None` until there is a dispatcher.
-    certificates: Option<CertificateExpiries>,
     /// What the address guards allow in addition to the settings.
     allow: Vec<AddressRule>,
     pub(crate) broker: Broker,
@@ -150,12 +155,13 @@ impl App {
         for (kind, stopped) in switches {
             tokio::spawn(show_switch(kind, stopped, Arc::clone(&health)));
         }
+        let listen = settings.admin.listen;
         let mut app = Self {
             role,
             guards: Reloadable::new(config.guards(&additions.allow)),
             callees: Reloadable::new(config.callees),
             callers: Reloadable::new(callers),
-            certificates: None,
+            tokens: Reloadable::new(AdminTokens::default()),
             reload: Some(reload),
             allow: additions.allow,
             broker,
@@ -170,6 +176,7 @@ impl App {
             stop,
         };
         app.watch_registries();
+        app.watch_credentials(listen);
         Ok(app)
     }
 
@@ -200,6 +207,41 @@ impl App {
         });
     }
 
+    /// Subscribes what authenticates operators, and this process at the broker and the journal.
+    fn watch_credentials(&mut self, admin_listen: SocketAddr) {
+        let tokens = self.tokens.clone();
+        self.subscribe(move |settings| {
+            let new = AdminTokens::reloaded(&settings.admin, admin_listen)
+                .map_err(|(key, reason)| ConfigError::refused(key, reason))?;
+            let tokens = tokens.clone();
+            Ok(Box::new(move || tokens.set(new)))
+        });
+        let broker = self.broker.clone();
+        self.subscribe(move |settings| {
+            let new = broker_credentials(&settings.broker)?;
+            let broker = broker.clone();
+            Ok(Box::new(move || {
+                if let Some(new) = new {
+                    broker.set_credentials(new);
+                }
+            }))
+        });
+        let journal = self.journal().map(|handle| handle.journal.clone());
+        self.subscribe(move |settings| {
+            let new = settings.journal.url.as_ref();
+            let new = new
+                .map(|url| JournalUrl::parse(url.expose_secret()))
+                .transpose();
+            let new = new.map_err(|reason| ConfigError::refused("journal.url", reason))?;
+            let both = journal.clone().zip(new);
+            Ok(Box::new(move || {
+                if let Some((journal, new)) = both {
+                    journal.use_credentials(&new);
+                }
+            }))
+        });
+    }
+
     /// Builds the dispatcher, and subscribes its delivery policy to reloads.
     ///
     /// # Errors
@@ -216,7 +258,6 @@ impl App {
         let dispatcher = Dispatcher::new(&settings.policy(), dependencies)?;
         self.process
             .dispatches(dispatcher.target_stats(), dispatcher.held());
-        self.certificates = Some(dispatcher.policy().certificates());
         self.watch_policy(dispatcher.policy());
         Ok(dispatcher)
     }
@@ -241,11 +282,19 @@ impl App {
         }
     }
 
-    /// Reloads the settings until the stop. Call it after all subscriptions.
+    /// Reloads the settings until the stop, and tells the service manager how the process is. Call it
+    /// after all subscriptions, with all listeners open.
     pub(crate) fn follow_settings(&mut self) {
         if let Some(reload) = self.reload.take() {
+            let (service_manager, last) = (ServiceManager::from_environment(), reload.handle());
+            tokio::spawn(service_manager.clone().follow(
+                Arc::clone(&self.health),
+                self.http.heartbeats().clone(),
+                move || last.last().and_then(|last| last.refused),
+                self.stop.clone(),
+            ));
             let metrics = self.metrics.add(ReloadMetrics::register);
-            tokio::spawn(reload.run(metrics, self.stop.clone()));
+            tokio::spawn(reload.run(metrics, service_manager, self.stop.clone()));
         }
     }
 
@@ -295,11 +344,11 @@ impl App {
                 process: format!("{}@{}:{}", self.role, host_name(), std::process::id()),
                 health: Arc::clone(&self.health),
                 dispatches: self.role.dispatches(),
-                certificates: self.certificates.clone(),
                 min_free_bytes: settings.broker.min_free_bytes,
             },
             http: self.http.clone(),
             metrics: self.metrics.add(AdminMetrics::register),
+            tokens: self.tokens.clone(),
         };
         let (address, serving) = admin::serve(&settings.admin, dependencies, self.stop.clone())?;
         Ok(Listener {

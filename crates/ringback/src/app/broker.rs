@@ -2,7 +2,7 @@
 
 use admin::cli::host_name;
 use broker::BrokerConfig;
-use broker::rabbitmq::{self, BrokerTls, BrokerTlsError, ClientIdentity};
+use broker::rabbitmq::{self, BrokerCredentials, BrokerTls, BrokerTlsError, ClientIdentity};
 use broker::{Broker, embedded};
 use runtime::ConfigError;
 use secrecy::ExposeSecret;
@@ -54,6 +54,17 @@ pub(crate) fn open(config: &BrokerConfig, role: ProcessRole) -> Result<Broker, C
         min_free_bytes: config.min_free_bytes,
     })
     .map_err(|reason| ConfigError::refused("broker.data_dir", reason))
+}
+
+/// Users and passwords of `broker.url`, if it is set.
+///
+/// # Errors
+/// When it cannot be used.
+pub(crate) fn credentials(config: &BrokerConfig) -> Result<Option<BrokerCredentials>, ConfigError> {
+    let urls = config.url.as_ref();
+    let found = urls.map(|urls| BrokerCredentials::of(urls.expose_secret()));
+    let found = found.transpose();
+    found.map_err(|reason| ConfigError::refused("broker.url", reason))
 }
 
 /// Refuses the embedded store for a role that shares its queues with other processes.

@@ -1,6 +1,6 @@
 //! `ringback admin`: the operators' API, without a dispatcher.
 
-use runtime::{Config as _, Loaded};
+use runtime::Loaded;
 
 use crate::app::role::ProcessRole;
 use crate::app::settings::Settings;
@@ -19,7 +19,7 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     let mut health = app.serve_health(settings.dispatcher.listen)?;
     let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
-    let (address, effective) = (health.address, settings.to_toml_redacted());
+    let (address, effective) = (health.address, loaded.to_toml_redacted());
     tracing::info!(
         %address, admin = %admin.address, metrics = %metrics.address, settings = effective,
         "admin is running; health is listening"

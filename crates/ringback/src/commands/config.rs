@@ -1,7 +1,7 @@
 //! `ringback config`: checks the settings and prints the effective ones.
 
 use admin::cli::stdout::print_line;
-use runtime::Config as _;
+use runtime::Loaded;
 
 use crate::app::config_check::check_start;
 use crate::app::settings::Settings;
@@ -11,7 +11,7 @@ use crate::error::CommandError;
 ///
 /// # Errors
 /// The first key whose value cannot be used.
-pub(super) async fn run(settings: &Settings) -> Result<(), CommandError> {
-    check_start(settings)?;
-    Ok(print_line(settings.to_toml_redacted().trim_end())?)
+pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
+    check_start(&loaded.settings)?;
+    Ok(print_line(loaded.to_toml_redacted().trim_end())?)
 }

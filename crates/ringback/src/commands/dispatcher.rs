@@ -27,7 +27,7 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
         %address, admin = %admin.address, metrics = %metrics.address,
         "dispatcher is running; health is listening"
     );
-    log_settings(settings);
+    log_settings(loaded);
     let work = async {
         let (ended, (), ()) = tokio::join!(
             admin.serve("the operators' listener", &app.stop),

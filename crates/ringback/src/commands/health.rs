@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use admin::cli::http::{client, shown_url};
+use admin::cli::http::{client_for, shown_url};
 use admin::cli::stdout::print_line;
 use runtime::text::one_line;
 use url::Url;
@@ -27,7 +27,9 @@ pub(super) async fn run(url: &Url) -> Result<(), CommandError> {
 
 /// The status and the beginning of the body of a healthy process.
 async fn check(url: &Url) -> Result<String, CommandError> {
-    let client = client(HEALTH_TIMEOUT).build().map_err(io::Error::other)?;
+    let client = client_for(url, HEALTH_TIMEOUT)
+        .build()
+        .map_err(io::Error::other)?;
     let mut response = http::get(&client, url).await?;
     let status = response.status();
     // The body is for information only.

@@ -24,7 +24,7 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     tracing::info!(
         address = %ingress.address, metrics = %metrics.address, "ingress is listening"
     );
-    log_settings(settings);
+    log_settings(loaded);
     // Ends after the last response: only then may journal and broker close.
     let serving = ingress.serve(role.as_str(), &app.stop);
     let served = metrics.serve_while(serving).await;

@@ -4,12 +4,16 @@
 //!   what they log
 //! - Setup and checks: `config.rs`, `key.rs`, `schedule.rs`, `guard.rs`, `topology.rs`, `migrate.rs`,
 //!   `health.rs`, `doctor.rs`
+//! - `completion.rs`: completion scripts and manual pages
+//! - Backup of the embedded store: `backup.rs`, `restore.rs`
 //! - Practice: `callee.rs`
 //!
 //! `ringback dev` is in `dev/`, and the operators' commands are in the crate `admin`.
 
 mod admin;
+mod backup;
 mod callee;
+mod completion;
 mod config;
 mod dispatcher;
 mod doctor;
@@ -19,6 +23,7 @@ mod ingress;
 mod key;
 mod migrate;
 mod recorder;
+mod restore;
 mod schedule;
 mod serve;
 mod start_log;
@@ -28,7 +33,8 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use ::admin::cli::AdminCommand;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use runtime::config::{Source, environment};
 use runtime::telemetry::LogConfig;
 use runtime::{Loaded, telemetry};
@@ -119,6 +125,16 @@ enum Command {
     /// A running process is asked over the operators' API, and RabbitMQ's nodes over their management
     /// API. Each line says what is so, and what to do next.
     Doctor(::admin::cli::doctor::DoctorArgs),
+    /// Back up the embedded store in broker.data_dir, while `serve` runs or not.
+    ///
+    /// Queue and journal are copied as they are at one moment, and checked. The copy is written into a
+    /// new or empty directory, with a manifest of sizes and checksums.
+    Backup(backup::BackupArgs),
+    /// Restore a backup into an empty data directory, for `serve` to start on.
+    ///
+    /// The backup is verified first. What was accepted since it was made is not in it; what was
+    /// delivered since is delivered again, with the same webhook-id.
+    Restore(restore::RestoreArgs),
     /// Print when failed attempts are retried.
     Schedule,
     /// Print the RabbitMQ topology as definitions.json, or compare a broker with it.
@@ -128,6 +144,18 @@ enum Command {
         /// For instance http://127.0.0.1:5106/readyz
         url: Url,
     },
+    /// Print the completion script of a shell.
+    ///
+    /// For instance: ringback completion bash > /etc/bash_completion.d/ringback
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Write a manual page for every command into a directory, such as /usr/local/share/man/man1.
+    Man {
+        /// The directory; it is created if it is missing.
+        directory: PathBuf,
+    },
 }
 
 impl Cli {
@@ -136,9 +164,14 @@ impl Cli {
     /// # Errors
     /// One sentence for people.
     pub fn run(self) -> Result<(), CommandError> {
-        if let Command::Health { url } = &self.command {
+        match &self.command {
             // Runs without settings: the health check of a container must not depend on them.
-            return run_short(health::run(url));
+            Command::Health { url } => return run_short(health::run(url)),
+            Command::Completion { shell } => {
+                return completion::completion(*shell, Self::command());
+            }
+            Command::Man { directory } => return completion::man(directory, Self::command()),
+            _ => {}
         }
         let loaded = load(self.config)?;
         let settings = &loaded.settings;
@@ -164,10 +197,13 @@ impl Cli {
             }
             Command::Key(args) => key::run(&args),
             Command::Guard(args) => run_short(guard::run(args, settings)),
-            Command::Config => run_short(config::run(settings)),
+            Command::Backup(args) => backup::run(&args, settings),
+            Command::Restore(args) => restore::run(&args, settings),
+            Command::Config => run_short(config::run(&loaded)),
             Command::Schedule => schedule::run(settings),
             Command::Topology(args) => run_short(topology::run(args, settings)),
-            Command::Health { .. } => Ok(()), // Run above.
+            // Run above.
+            Command::Health { .. } | Command::Completion { .. } | Command::Man { .. } => Ok(()),
         }
     }
 }

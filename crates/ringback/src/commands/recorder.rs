@@ -27,7 +27,7 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
         %address, metrics = %metrics.address,
         "recorder is running; health is listening"
     );
-    log_settings(settings);
+    log_settings(loaded);
     let work = async {
         app.run_maintenance(settings).await;
         Ok(())

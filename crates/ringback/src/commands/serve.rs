@@ -27,7 +27,7 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
         address = %combined.ingress.address, admin = %combined.admin.address,
         metrics = %metrics.address, "ringback is running"
     );
-    log_settings(settings);
+    log_settings(loaded);
     let served = metrics.serve_while(combined.run(&app, settings)).await;
     app.close().await;
     served?;

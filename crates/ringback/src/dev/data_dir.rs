@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{DirBuilder, File};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -47,16 +48,16 @@ impl DataDir {
                 let name = format!("ringback-dev-{}", std::process::id());
                 let path = std::env::temp_dir().join(name);
                 // Fails if it exists: in a shared /tmp it could be another user's.
-                DirBuilder::new().mode(0o700).create(&path)?;
+                let created = DirBuilder::new().mode(0o700).create(&path);
+                created.map_err(|error| not_created(&path, &error))?;
                 chosen.temporary = Some(path.clone());
                 path
             }
         };
+        let mut directory = DirBuilder::new();
+        let created = directory.recursive(true).mode(0o700).create(&path);
+        created.map_err(|error| not_created(&path, &error))?;
         if rabbitmq {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&path)?;
             let lock = embedded::lock_data_dir(&path).map_err(CommandError::Failed)?;
             chosen.for_journal = Some((path, lock));
         } else {
@@ -69,6 +70,15 @@ impl DataDir {
     pub(super) fn for_journal(&self) -> Option<&Path> {
         self.for_journal.as_ref().map(|(path, _)| path.as_path())
     }
+}
+
+/// Names the directory, and how to choose another.
+fn not_created(path: &Path, error: &io::Error) -> CommandError {
+    let path = path.display();
+    CommandError::Failed(format!(
+        "the data directory {path} cannot be created: {error}; choose another one with --data-dir DIR, \
+         or set TMPDIR to a directory that can be written"
+    ))
 }
 
 /// A note on the directory, for the banner.

@@ -6,6 +6,7 @@ use std::{fs, io};
 use admin::cli::http::{error_reason, shown_url};
 use admin::doctor::NodeFacts;
 use broker::rabbitmq::BrokerTls;
+use percent_encoding::percent_decode_str;
 use reqwest::{Certificate, Client};
 use serde_json::Value;
 use url::Url;
@@ -48,7 +49,7 @@ pub(super) async fn read(
     vhost: &str,
     tls: &BrokerTls,
 ) -> Result<BrokerObjects, CommandError> {
-    let client = client(tls, LIST_TIMEOUT)?;
+    let client = client(base, tls, LIST_TIMEOUT)?;
     let list = async |kind| list(&client, base, &[kind, vhost], COLUMNS).await;
     Ok(BrokerObjects {
         exchanges: list("exchanges").await?,
@@ -62,7 +63,7 @@ pub(super) async fn read(
 /// # Errors
 /// As [`read`].
 pub(super) async fn nodes(base: &Url, tls: &BrokerTls) -> Result<Vec<NodeFacts>, CommandError> {
-    let client = client(tls, NODES_TIMEOUT)?;
+    let client = client(base, tls, NODES_TIMEOUT)?;
     let nodes = list(&client, base, &["nodes"], NODE_COLUMNS).await?;
     Ok(nodes.iter().map(node).collect())
 }
@@ -85,9 +86,9 @@ fn node(node: &Value) -> NodeFacts {
     }
 }
 
-fn client(tls: &BrokerTls, timeout: Duration) -> Result<Client, CommandError> {
+fn client(base: &Url, tls: &BrokerTls, timeout: Duration) -> Result<Client, CommandError> {
     tls.check().map_err(|error| refused_tls_file(&error))?;
-    let mut client = admin::cli::http::client(timeout);
+    let mut client = admin::cli::http::client_for(base, timeout);
     let unusable = io::Error::other::<reqwest::Error>;
     if let Some(file) = &tls.ca_file {
         let roots = Certificate::from_pem_bundle(&fs::read(file)?).map_err(unusable)?;
@@ -114,12 +115,8 @@ async fn list(
     let answer = http::get(client, &url).await?;
     let (status, shown) = (answer.status(), shown_url(&url));
     if !status.is_success() {
-        let meaning = match status.as_u16() {
-            401 => " (is the user's password right, and may it use this virtual host?)",
-            403 => " (the user needs the tag `monitoring` or `management`)",
-            404 => " (is there such a virtual host, and the management plugin?)",
-            _ => "",
-        };
+        let body = answer.bytes().await.unwrap_or_default();
+        let meaning = meaning(status.as_u16(), &body, base.username());
         return Err(CommandError::Failed(format!(
             "{shown} answered {status}{meaning}"
         )));
@@ -130,6 +127,28 @@ async fn list(
     })?;
     serde_json::from_slice(&body)
         .map_err(|_| CommandError::Failed(format!("{shown} is not RabbitMQ's management API")))
+}
+
+/// What a failure means, by its status and by RabbitMQ's reason. A user without a tag is told 401, as
+/// one with a wrong password is.
+fn meaning(status: u16, body: &[u8], user: &str) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let reason = body["reason"].as_str().unwrap_or_default().to_lowercase();
+    let lacks_tag =
+        status == 403 || ["not management user", "not monitor user"].contains(&reason.trim());
+    if lacks_tag {
+        let user = percent_decode_str(user).decode_utf8_lossy();
+        return format!(
+            " (the user {user} lacks the tag `monitoring`: set it with `rabbitmqctl set_user_tags \
+             {user} monitoring`, or name another user with --management)"
+        );
+    }
+    let meaning = match status {
+        401 => " (is the user's password right, and may it use this virtual host?)",
+        404 => " (is there such a virtual host, and the management plugin?)",
+        _ => "",
+    };
+    meaning.to_owned()
 }
 
 /// `base` may have a path (`management.path_prefix`).
@@ -168,6 +187,26 @@ mod tests {
         }
         let not_a_base = "mailto:a@b".parse().unwrap();
         assert_eq!(list_url(&not_a_base, &["queues", "/"], COLUMNS), None);
+    }
+
+    #[test]
+    fn a_user_without_the_tag_is_told_from_a_wrong_password() {
+        let body = |reason: &str| format!(r#"{{"error":"not_authorised","reason":"{reason}"}}"#);
+        for (status, reason, expected) in [
+            (
+                401,
+                "Not management user",
+                "tag `monitoring`: set it with `rabbitmqctl set_user_tags a@b",
+            ),
+            (401, "Not monitor user", "tag `monitoring`"),
+            (403, "", "tag `monitoring`"),
+            (401, "Login failed", "password right"),
+            (404, "", "virtual host"),
+        ] {
+            let found = meaning(status, body(reason).as_bytes(), "a%40b");
+            assert!(found.contains(expected), "{status} {reason}: {found}");
+        }
+        assert_eq!(meaning(500, b"<html>", "a"), "");
     }
 
     #[test]

@@ -50,11 +50,48 @@ fn fingerprint(path: &Path) -> u64 {
     hasher.finish()
 }
 
+/// A URL, or several separated by commas, without users and passwords.
+fn without_credentials(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut rest = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(['/', '?', '#']).unwrap_or(part.len());
+        let (authority, path) = part.split_at(end);
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        rest = rest + "://" + host + path;
+    }
+    rest
+}
+
 impl KeyFingerprints {
-    pub(super) fn of(root: &Value) -> Self {
+    /// `urls`: the keys of URLs whose user and password count as a key of their own.
+    pub(super) fn of<'a>(root: &Value, urls: impl IntoIterator<Item = &'a str>) -> Self {
         let mut keys = Self::default();
         keys.add(root, "");
+        for key in urls {
+            keys.split_credentials(root, key);
+        }
         keys
+    }
+
+    /// Tells a change of a URL's user and password from a change of the rest.
+    fn split_credentials(&mut self, root: &Value, key: &str) {
+        let mut at = Some(root);
+        for name in key.split('.') {
+            at = at.and_then(|value| match &value.kind {
+                ValueKind::Table(table) => table.get(name),
+                _ => None,
+            });
+        }
+        let text = at.map(|value| value.kind.to_string());
+        if let (Some(text), Some(whole)) = (text, self.0.remove(key)) {
+            self.0.insert(format!("{key}.credentials"), whole);
+            let mut hasher = DefaultHasher::new();
+            without_credentials(&text).hash(&mut hasher);
+            self.0.insert(key.to_owned(), hasher.finish());
+        }
     }
 
     fn add(&mut self, value: &Value, key: &str) {
@@ -80,5 +117,23 @@ impl KeyFingerprints {
         keys.sort();
         keys.dedup();
         keys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_told_from_the_rest_of_a_url() {
+        for (url, rest) in [
+            ("amqp://u:p@a:1/v?x=y", "amqp://a:1/v?x=y"),
+            ("amqp://u:p,w@a,amqp://u:p@b/v", "amqp://a,amqp://b/v"),
+            ("postgres://me:a@one:5,two/db", "postgres://one:5,two/db"),
+            ("amqp://h/a@b", "amqp://h/a@b"),
+            ("no URL", "no URL"),
+        ] {
+            assert_eq!(without_credentials(url), rest);
+        }
     }
 }

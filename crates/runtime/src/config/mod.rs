@@ -10,6 +10,7 @@
 //! - `deserialize.rs`: the merged values as any serde type, strictly
 //! - `error.rs`: why settings cannot be used
 //! - `redact.rs`: settings as TOML for people, secrets masked
+//! - `resolved_reference.rs`: a secret that stands elsewhere, as it is shown
 //! - `secret_ref.rs`: a secret, or the variable or file that holds it
 //! - `secret_setting.rs`: which settings are secret; reads the variables and files that they name
 //! - `range.rs`: range checks
@@ -21,6 +22,7 @@ mod error;
 mod fingerprint;
 mod range;
 mod redact;
+mod resolved_reference;
 mod schema;
 mod secret_ref;
 mod secret_setting;

@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::resolved_reference::ResolvedReference;
 use super::variable::NamedSection;
 use crate::text::is_unsafe;
 
@@ -15,10 +16,21 @@ pub(crate) const MASK: &str = "***";
 
 /// The settings as TOML that can be loaded again: sections in the order of `first`, then the others
 /// by name. Each entry of a named section is written as a section. The fields' serialisers mask
-/// secrets.
-pub(super) fn to_toml(settings: &impl Serialize, named: &[NamedSection], first: &[&str]) -> String {
+/// secrets; `references` are shown in the place of what they refer to.
+pub(super) fn to_toml(
+    settings: &impl Serialize,
+    named: &[NamedSection],
+    first: &[&str],
+    references: &[ResolvedReference],
+) -> String {
     // Cannot fail: every key is text, and every value text, a number, a flag, a list or a table.
-    let Ok(Value::Object(mut sections)) = serde_json::to_value(settings) else {
+    let Ok(mut settings) = serde_json::to_value(settings) else {
+        return String::new();
+    };
+    for reference in references {
+        reference.show(&mut settings);
+    }
+    let Value::Object(mut sections) = settings else {
         return String::new();
     };
     let mut toml = String::new();

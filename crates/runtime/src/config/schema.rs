@@ -27,7 +27,8 @@ pub trait Config: Serialize + DeserializeOwned {
     fn files(&self) -> Vec<&Path>;
 
     /// The effective settings as TOML that can be loaded again, secrets masked as `***`.
+    /// [`Loaded::to_toml_redacted`](super::Loaded::to_toml_redacted) shows where they stand.
     fn to_toml_redacted(&self) -> String {
-        redact::to_toml(self, Self::NAMED_SECTIONS, Self::ORDER)
+        redact::to_toml(self, Self::NAMED_SECTIONS, Self::ORDER, &[])
     }
 }

@@ -1,9 +1,10 @@
-//! The settings whose values are secret: their `file:` and `env:` are read, and no error shows what
-//! stands there.
+//! The settings whose values are secret: their `file:` and `env:` are read, no error shows what
+//! stands there, and people are shown the reference.
 
 use config::{Value, ValueKind};
 
 use super::fingerprint::FileFingerprints;
+use super::resolved_reference::ResolvedReference;
 use super::secret_ref::SecretRef;
 
 /// A key whose value is a secret, or may be one by mistake.
@@ -21,6 +22,9 @@ pub struct SecretSetting {
 pub enum SecretForm {
     /// The loader: the setting is one text.
     Text,
+    /// The loader: the setting is a URL, or several, whose user and password may change while the
+    /// process runs. Their change counts as one of the key `KEY.credentials`.
+    Url,
     /// The loader: the setting is a list of texts.
     List,
     /// The type of the setting, [`SecretRef`], where it is used. Or nobody: the setting is no
@@ -33,6 +37,13 @@ impl SecretSetting {
     #[must_use]
     pub const fn text(key: &'static str) -> Self {
         let form = SecretForm::Text;
+        Self { key, form }
+    }
+
+    /// A URL that the loader reads. Its user and password may change while the process runs.
+    #[must_use]
+    pub const fn url(key: &'static str) -> Self {
+        let form = SecretForm::Url;
         Self { key, form }
     }
 
@@ -51,33 +62,52 @@ impl SecretSetting {
     }
 }
 
+/// The keys of the URLs among them.
+pub(super) fn urls(secrets: &[SecretSetting]) -> impl Iterator<Item = &'static str> {
+    let urls = secrets.iter().filter(|it| it.form == SecretForm::Url);
+    urls.map(|secret| secret.key)
+}
+
 /// A reference that cannot be read: the key, and why.
 pub(super) type UnreadSecret = (String, String);
 
-/// Replaces each reference by what it refers to. Returns the fingerprints of the files, taken before
-/// they are read, so that the next comparison finds a change in between.
+/// What [`resolve`] has read.
+#[derive(Debug)]
+pub(super) struct ResolvedReferences {
+    /// The fingerprints of the files, taken before they are read, so that the next comparison finds a
+    /// change in between.
+    pub(super) files: FileFingerprints,
+    /// The references, which people are shown.
+    pub(super) references: Vec<ResolvedReference>,
+}
+
+/// Replaces each reference by what it refers to.
 pub(super) fn resolve(
     root: &mut Value,
     secrets: &[SecretSetting],
-) -> Result<FileFingerprints, UnreadSecret> {
-    let mut files = FileFingerprints::of([]);
+) -> Result<ResolvedReferences, UnreadSecret> {
+    let mut found = ResolvedReferences {
+        files: FileFingerprints::of([]),
+        references: Vec::new(),
+    };
     for secret in secrets {
         if secret.form != SecretForm::Unread {
-            resolve_at(root, secret.key, secret.form, &mut files, String::new())?;
+            resolve_at(root, secret.key, secret.form, &mut found, &[])?;
         }
     }
-    Ok(files)
+    Ok(found)
 }
 
 fn resolve_at(
     value: &mut Value,
     pattern: &str,
     form: SecretForm,
-    files: &mut FileFingerprints,
-    key: String,
+    found: &mut ResolvedReferences,
+    path: &[String],
 ) -> Result<(), UnreadSecret> {
     if pattern.is_empty() {
-        return resolve_value(value, form, files).map_err(|reason| (key, reason));
+        let resolved = resolve_value(value, form, found, path);
+        return resolved.map_err(|reason| (path.join("."), reason));
     }
     let ValueKind::Table(table) = &mut value.kind else {
         return Ok(());
@@ -92,8 +122,7 @@ fn resolve_at(
     names.sort_unstable();
     for name in names {
         if let Some(inner) = table.get_mut(&name) {
-            let dot = if key.is_empty() { "" } else { "." };
-            resolve_at(inner, rest, form, files, format!("{key}{dot}{name}"))?;
+            resolve_at(inner, rest, form, found, &within(path, name))?;
         }
     }
     Ok(())
@@ -102,7 +131,8 @@ fn resolve_at(
 fn resolve_value(
     value: &mut Value,
     form: SecretForm,
-    files: &mut FileFingerprints,
+    found: &mut ResolvedReferences,
+    path: &[String],
 ) -> Result<(), String> {
     if form == SecretForm::List
         && let ValueKind::String(text) = &value.kind
@@ -113,25 +143,36 @@ fn resolve_value(
     }
     match (&mut value.kind, form) {
         (ValueKind::Array(items), SecretForm::List) => {
-            for item in items {
-                resolve_text(item, files)?;
+            for (position, item) in items.iter_mut().enumerate() {
+                resolve_text(item, found, within(path, position.to_string()))?;
             }
         }
-        _ => resolve_text(value, files)?,
+        _ => resolve_text(value, found, path.to_owned())?,
     }
     Ok(())
 }
 
-fn resolve_text(value: &mut Value, files: &mut FileFingerprints) -> Result<(), String> {
+fn resolve_text(
+    value: &mut Value,
+    found: &mut ResolvedReferences,
+    path: Vec<String>,
+) -> Result<(), String> {
     let ValueKind::String(text) = &value.kind else {
         return Ok(());
     };
     let reference = SecretRef::new(text);
     if reference.is_indirect() {
-        *files = files.clone().and(&FileFingerprints::of(reference.file()));
+        let files = FileFingerprints::of(reference.file());
+        found.files = found.files.clone().and(&files);
+        let text = text.trim().to_owned();
         value.kind = ValueKind::String(reference.read_text()?);
+        found.references.push(ResolvedReference { path, text });
     }
     Ok(())
+}
+
+fn within(path: &[String], name: String) -> Vec<String> {
+    path.iter().cloned().chain([name]).collect()
 }
 
 fn matches(pattern: &str, name: &str) -> bool {

@@ -9,6 +9,8 @@ use super::deserialize::from_value;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::fingerprint::{FileFingerprints, KeyFingerprints};
+use super::redact;
+use super::resolved_reference::ResolvedReference;
 use super::schema::Config;
 use super::secret_setting;
 use super::variable::{ENV_PREFIX, NamedSection};
@@ -28,6 +30,16 @@ pub struct Loaded<T> {
     pub(crate) source: Source,
     pub(crate) keys: KeyFingerprints,
     pub(crate) files: FileFingerprints,
+    references: Vec<ResolvedReference>,
+}
+
+impl<T: Config> Loaded<T> {
+    /// The effective settings as TOML that can be loaded again: a secret that stands in a file or a
+    /// variable is shown as the reference to it, and others are masked as `***`.
+    pub fn to_toml_redacted(&self) -> String {
+        let (named, order) = (T::NAMED_SECTIONS, T::ORDER);
+        redact::to_toml(&self.settings, named, order, &self.references)
+    }
 }
 
 impl Source {
@@ -49,7 +61,7 @@ impl Source {
         let mut files = self.file_fingerprint();
         let mut merged =
             MergedLayers::read(self.file.as_deref(), &self.variables, T::NAMED_SECTIONS)?;
-        let secret_files = secret_setting::resolve(&mut merged.root, T::SECRETS)
+        let secrets = secret_setting::resolve(&mut merged.root, T::SECRETS)
             .map_err(|(key, reason)| merged.refuse(&key, reason))?;
         let settings: T = from_value(&merged.root, T::SECRETS).map_err(|error| {
             let (key, reason) = error.into_parts();
@@ -62,13 +74,14 @@ impl Source {
         if let Some(refused) = first {
             return Err(refused);
         }
-        files = files.and(&secret_files);
+        files = files.and(&secrets.files);
         files = files.and(&FileFingerprints::of(settings.files()));
         Ok(Loaded {
             settings,
             source: self.clone(),
-            keys: KeyFingerprints::of(&merged.root),
+            keys: KeyFingerprints::of(&merged.root, secret_setting::urls(T::SECRETS)),
             files,
+            references: secrets.references,
         })
     }
 

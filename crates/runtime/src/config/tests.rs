@@ -632,6 +632,30 @@ fn the_file_of_a_secret_is_watched_and_its_content_is_the_settings() {
 }
 
 #[test]
+fn the_printed_settings_show_where_a_secret_stands() {
+    let secret = SettingsFile::new("c4n4ry-p4ss\n");
+    let reference = format!("file:{}", secret.0.display());
+    let text = format!(
+        "[admin]\ntoken = \"{reference}\"\n[callees.A]\nurl = \"{reference}\"\n\
+         keys = [\"c4n4ry-p4ss\", \"{reference}\"]\n"
+    );
+    let file = SettingsFile::new(&text);
+    let source = Source::new(Some(file.0.clone()), std::iter::empty());
+    let loaded = source.load::<SampleSettings>().unwrap();
+    let token = loaded.settings.admin.token.as_ref().unwrap();
+    assert_eq!(token.expose_secret(), CANARY);
+    let printed = loaded.to_toml_redacted();
+    for line in [
+        format!("token = \"{reference}\"\n"),
+        format!("url = \"{reference}\"\n"),
+        format!("keys = [\"***\",\"{reference}\"]\n"),
+    ] {
+        assert!(printed.contains(&line), "{line} in {printed}");
+    }
+    assert!(!printed.contains(CANARY), "{printed}");
+}
+
+#[test]
 fn no_refusal_shows_what_stands_in_the_place_of_a_secret() {
     for setting in SampleSettings::SECRETS {
         let (section, key) = setting.key.rsplit_once('.').unwrap();

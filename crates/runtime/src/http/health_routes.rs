@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpResponseBuilder};
+use actix_web::{App, HttpResponse, HttpResponseBuilder, Route, guard};
 use bytes::Bytes;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ pub enum HealthPages {
     Full(MetricsRegistry),
 }
 
-/// Adds `GET /healthz` and `/readyz`, and perhaps `/metrics`, to an actix application.
+/// Adds `GET` and `HEAD` of `/healthz` and `/readyz`, and perhaps `/metrics`, to an actix application.
 pub fn health_routes(
     pages: HealthPages,
     health: Arc<Health>,
@@ -52,15 +52,20 @@ pub fn health_routes(
     move |service| {
         service
             .app_data(Data::from(health))
-            .route("/healthz", web::get().to(healthz));
+            .route("/healthz", read().to(healthz));
         match full {
-            None => service.route("/readyz", web::get().to(bare_readyz)),
+            None => service.route("/readyz", read().to(bare_readyz)),
             Some(pages) => service
                 .app_data(pages)
-                .route("/readyz", web::get().to(readyz))
-                .route("/metrics", web::get().to(metrics_page)),
+                .route("/readyz", read().to(readyz))
+                .route("/metrics", read().to(metrics_page)),
         };
     }
+}
+
+/// A route for GET and HEAD; the server leaves the body of a HEAD's answer out.
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 async fn healthz() -> HttpResponse {

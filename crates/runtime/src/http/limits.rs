@@ -8,6 +8,7 @@ use super::connections::{ConnectionCaps, Connections};
 use super::metrics::HttpMetrics;
 use super::options::{Audience, ServeOptions};
 use crate::MetricsRegistry;
+use crate::service_manager::Heartbeats;
 
 /// The bounds of the listeners of a process, and their metrics. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -16,6 +17,7 @@ pub struct HttpLimits {
     /// How many files the process may have open.
     max_open_files: u64,
     metrics: HttpMetrics,
+    heartbeats: Heartbeats,
 }
 
 impl HttpLimits {
@@ -25,6 +27,7 @@ impl HttpLimits {
             config: config.clone(),
             max_open_files,
             metrics: registry.add(HttpMetrics::register),
+            heartbeats: Heartbeats::default(),
         }
     }
 
@@ -33,6 +36,12 @@ impl HttpLimits {
     pub fn uncounted() -> Self {
         let registry = MetricsRegistry::new();
         Self::new(&HttpConfig::default(), u64::MAX, &registry)
+    }
+
+    /// Whether the workers of the listeners run.
+    #[must_use]
+    pub const fn heartbeats(&self) -> &Heartbeats {
+        &self.heartbeats
     }
 
     /// Whether the peer is a trusted proxy, behind which many are one peer.

@@ -109,7 +109,10 @@ where
         body: options.body_timeout,
     };
     // What actix's `HttpServer` does, but over `BoundedStream`: it serves plain TCP streams only.
+    let heartbeats = limits.heartbeats().clone();
     let service = move || {
+        // Called once on each worker, in its runtime.
+        actix_web::rt::spawn(heartbeats.join());
         let (stop, connections) = (stop.clone(), Arc::clone(&connections));
         let http = HttpService::build()
             .keep_alive(keep_alive)

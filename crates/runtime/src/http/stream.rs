@@ -154,7 +154,9 @@ impl BoundedStream {
             Timed::Head => CloseReason::HeadTimeout,
             Timed::Body | Timed::Rest => CloseReason::BodyTimeout,
         };
-        if deadline.of.0 != Timed::Rest {
+        // A client that has sent nothing expects no answer: one that opens connections in advance
+        // would take it for the answer to its first request.
+        if deadline.of.0 != Timed::Rest && self.framer.phase() != Phase::Idle {
             self.respond_408();
         }
         self.connection.ends(reason);

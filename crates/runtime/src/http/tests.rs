@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use actix_web::App;
-use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::{Method, StatusCode};
 use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
@@ -41,6 +41,28 @@ async fn ready(health: &Arc<Health>) -> (StatusCode, Value) {
     let (status, kind, body) = get(health, "/readyz").await;
     assert_eq!(kind, "application/json");
     (status, serde_json::from_str(&body).unwrap())
+}
+
+#[actix_web::test]
+async fn a_head_is_answered_as_a_get_is() {
+    let metrics = MetricsRegistry::new();
+    let health = Health::new();
+    for pages in [HealthPages::Bare, HealthPages::Full(metrics)] {
+        let app = init_service(App::new().configure(health_routes(pages, Arc::clone(&health))));
+        let app = app.await;
+        for path in ["/healthz", "/readyz"] {
+            let status = async |method: Method| {
+                let request = TestRequest::with_uri(path).method(method).to_request();
+                call_service(&app, request).await.status()
+            };
+            assert_eq!(
+                status(Method::HEAD).await,
+                status(Method::GET).await,
+                "{path}"
+            );
+            assert_eq!(status(Method::POST).await, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
 }
 
 #[actix_web::test]

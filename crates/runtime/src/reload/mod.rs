@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
 use crate::config::{Config, ConfigError, FileFingerprints, KeyFingerprints, Loaded, Source};
+use crate::service_manager::ServiceManager;
 pub use metrics::ReloadMetrics;
 
 /// How often the files are compared. A change counts once two comparisons find the same content: a
@@ -133,7 +134,12 @@ impl<T: Config + Send + 'static> Reload<T> {
     }
 
     /// Reloads changed settings until `stop`.
-    pub async fn run(self, metrics: ReloadMetrics, stop: CancellationToken) {
+    pub async fn run(
+        self,
+        metrics: ReloadMetrics,
+        service_manager: ServiceManager,
+        stop: CancellationToken,
+    ) {
         let Self {
             mut state,
             mut hang_up,
@@ -148,11 +154,13 @@ impl<T: Config + Send + 'static> Reload<T> {
                 Some(()) = received(&mut hang_up) => true,
                 () = asked.notified() => true,
             };
-            let metrics = metrics.clone();
+            let (metrics, service_manager) = (metrics.clone(), service_manager.clone());
             // Reading files may block.
             let step = spawn_blocking(move || {
                 if signalled || state.has_changed() {
+                    service_manager.reloading();
                     state.reload(&metrics);
+                    service_manager.reloaded();
                 }
                 state
             });

@@ -88,7 +88,8 @@ async fn an_apps_personal_data_is_erased_and_its_rows_stay() {
     let words = [
         "erase", "--app", "callers", "--cancel", "--reason", "asked", "--yes",
     ];
-    let mut killed = run.command(&[&words[..], &["--rate", "20"]].concat());
+    let rate = (super::callbacks() / 30).to_string();
+    let mut killed = run.command(&[&words[..], &["--rate", &rate]].concat());
     let erased = async || {
         let page = run
             .scenario

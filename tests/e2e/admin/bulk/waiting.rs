@@ -14,7 +14,10 @@ async fn what_waits_is_retried_now_once_though_its_command_is_killed() {
     let planned = run.done(&dry_run).await;
     let sentence = format!("{failing} callbacks would be retried");
     assert!(planned.contains(&sentence), "{planned}");
-    assert!(planned.contains("at 100 per second it takes"), "{planned}");
+    assert!(
+        planned.contains("at 100 per second they are published within"),
+        "{planned}"
+    );
 
     let words = [
         RETRY_NOW.0,

@@ -11,7 +11,7 @@ mod narrowed;
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
     GatewayOptions, SharedGateway, SharedGatewayUse, TestTarget, callback, eventually,
     on_shared_runtime,
@@ -67,6 +67,13 @@ async fn start() -> Closed {
     }
 }
 
+fn to_callee(no: &str) -> Value {
+    let mut by_number = callback("");
+    by_number.as_object_mut().unwrap().remove("callback_url");
+    by_number["callee_no"] = json!(no);
+    by_number
+}
+
 #[test]
 fn a_literal_address_is_rejected_by_the_ingress() {
     on_shared_runtime(async {
@@ -102,18 +109,17 @@ fn a_literal_address_is_rejected_by_the_ingress() {
 }
 
 #[test]
-fn a_name_of_this_machine_is_refused_at_the_attempt() {
+fn localhost_is_rejected_by_the_ingress() {
     on_shared_runtime(async {
         let (fixture, _) = closed().await;
         let forbidden = TestTarget::silent();
         let port = forbidden.address().port();
+        let msg = "参数callback_url格式错误: 不允许访问该地址（loopback）";
         for host in ["localhost", "LOCALHOST", "localhost.", "a.localhost"] {
-            let id = fixture
-                .send(&callback(&format!("http://{host}:{port}/")))
-                .await;
-            let letter = fixture.dead_letter(&id).await;
-            assert_eq!(letter.reason(), "address_refused", "{host}");
-            assert_eq!(letter.outcomes(), ["address_refused"], "{host}");
+            let url = format!("http://{host}:{port}/");
+            let answered = fixture.gateway.post(&callback(&url)).await;
+            let expected = (400, json!({"code": "400", "msg": msg}));
+            assert_eq!((answered.status, answered.json()), expected, "{host}");
         }
         assert_eq!(forbidden.contacts(), (0, 0));
     });
@@ -125,15 +131,34 @@ fn a_literal_that_bypassed_the_ingress_is_refused_at_the_attempt() {
         let mut fixture = start().await.fixture;
         let forbidden = TestTarget::silent();
         let port = forbidden.address().port();
-        let hosts = ["127.0.0.1", "2130706433", "[::ffff:127.0.0.1]"];
+        let hosts = [
+            "127.0.0.1",
+            "2130706433",
+            "[::ffff:127.0.0.1]",
+            "localhost",
+            "LOCALHOST",
+            "localhost.",
+            "a.localhost",
+        ];
         let messages = hosts.map(|host| message(&format!("http://{host}:{port}/")));
         let bodies = messages.each_ref().map(|message| message.encode().to_vec());
         fixture.gateway.insert_messages("first", &bodies).await;
         for (host, message) in hosts.iter().zip(&messages) {
             let letter = fixture.dead_letter(&message.request_id.to_string()).await;
             assert_eq!(letter.reason(), "address_refused", "{host}");
+            assert_eq!(letter.outcomes(), ["address_refused"], "{host}");
         }
         assert_eq!(forbidden.contacts(), (0, 0));
+        // A registered callee's connection to the same host is pooled, and not used.
+        let id = fixture.send(&to_callee("EO001")).await;
+        assert_eq!(fixture.received(&id, 1).await[0].status, Some(200));
+        let port = fixture.callee.address.port();
+        let same_host = message(&format!("http://localhost:{port}/ok/by-name"));
+        let body = same_host.encode().to_vec();
+        fixture.gateway.insert_messages("first", &[body]).await;
+        let id = same_host.request_id.to_string();
+        assert_eq!(fixture.dead_letter(&id).await.reason(), "address_refused");
+        assert_eq!(fixture.callee.requests.for_id(&id).len(), 0);
     });
 }
 
@@ -142,22 +167,15 @@ fn a_registered_internal_callee_is_called_and_allows_callers_nothing() {
     on_shared_runtime(async {
         let (fixture, _) = closed().await;
         for no in ["EO001", "EO002"] {
-            let mut by_number = callback("");
-            by_number.as_object_mut().unwrap().remove("callback_url");
-            by_number["callee_no"] = json!(no);
-            let id = fixture.send(&by_number).await;
+            let id = fixture.send(&to_callee(no)).await;
             assert_eq!(fixture.received(&id, 1).await[0].status, Some(200));
         }
-        // Its connection is pooled now, and the host is the same.
         let port = fixture.callee.address.port();
         let same_host = format!("http://localhost:{port}/ok/by-name");
         for label in [json!(null), json!("EO001")] {
             let mut by_url = callback(&same_host);
             by_url["callee_no"] = label;
-            let id = fixture.send(&by_url).await;
-            let letter = fixture.dead_letter(&id).await;
-            assert_eq!(letter.reason(), "address_refused");
-            assert_eq!(fixture.callee.requests.for_id(&id).len(), 0);
+            assert_eq!(fixture.gateway.post(&by_url).await.status, 400);
         }
         let by_url = callback(&fixture.callee.url("/ok/by-address"));
         assert_eq!(fixture.gateway.post(&by_url).await.status, 400);
@@ -169,10 +187,7 @@ fn a_proxy_in_the_environment_is_ignored() {
     on_shared_runtime(async {
         let (fixture, proxy) = closed().await;
         for no in ["EO001", "EO002"] {
-            let mut by_number = callback("");
-            by_number.as_object_mut().unwrap().remove("callback_url");
-            by_number["callee_no"] = json!(no);
-            let id = fixture.send(&by_number).await;
+            let id = fixture.send(&to_callee(no)).await;
             fixture.received(&id, 1).await;
         }
         assert_eq!(proxy.contacts(), (0, 0));

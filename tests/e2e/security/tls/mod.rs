@@ -103,7 +103,7 @@ async fn an_expired_certificate_is_named_with_its_callee() {
     fixture.dead_letter(&id).await;
     let (passed, output) = doctor(&["--admin", &fixture.gateway.admin_url()]).await;
     assert!(!passed, "{output}");
-    let line = "failure  certificates     the certificate of 127.0.0.1 (OLD) expired at \
+    let line = "failure  certificates     127.0.0.1 (OLD) expired at \
                 2020-01-01T00:00:00.000Z. Next: ask its owner to renew it";
     assert!(output.contains(line), "{output}");
 }

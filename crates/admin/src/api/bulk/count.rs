@@ -9,21 +9,41 @@ use uuid::Uuid;
 use crate::api::bulk_request::{BulkRequest, Selection};
 use crate::api::bulk_view::{BulkCountView, Hindrance, Untouched, not_retryable};
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::estimate::RetrySample;
+use crate::api::query_params::MAX_LIMIT;
 
 /// How many ids are read concurrently.
 const MAX_CONCURRENT_READS: usize = 8;
 
-/// A dry run of retry now.
+/// A dry run of retry now, and whom those are for that would be retried.
 pub(super) async fn retries(
     journal: &Journal,
     selection: &Selection,
-) -> Result<BulkCountView, ApiError> {
+) -> Result<(BulkCountView, RetrySample), ApiError> {
     let now = now_ms();
+    let mut sample = RetrySample::default();
     let filter = match selection {
-        Selection::Ids(ids) => return of_ids(journal, ids, |it| not_retryable(it, now)).await,
+        Selection::Ids(ids) => {
+            let hindrance = |it: &Callback| {
+                let hindrance = not_retryable(it, now);
+                if hindrance.is_none() {
+                    sample.add(it);
+                }
+                hindrance
+            };
+            let counted = of_ids(journal, ids, hindrance).await?;
+            return Ok((counted, sample));
+        }
         Selection::Matching { filter, .. } => filter,
     };
     let counts = journal.bulk_counts(filter, now).await?;
+    if counts.retryable > 0 {
+        let newest = journal.list(filter, None, MAX_LIMIT, now).await?;
+        let retryable = newest.callbacks.iter();
+        for callback in retryable.filter(|it| not_retryable(it, now).is_none()) {
+            sample.add(callback);
+        }
+    }
     let due = counts.recoverable.saturating_sub(counts.retryable);
     let without = counts.unfinished.saturating_sub(counts.recoverable);
     let untouched = [
@@ -39,7 +59,7 @@ pub(super) async fn retries(
              message of them",
         ),
     ];
-    Ok(view(counts.retryable, now, untouched))
+    Ok((view(counts.retryable, now, untouched), sample))
 }
 
 /// A dry run of a cancellation.
@@ -141,6 +161,7 @@ pub(super) fn view(
         now,
         untouched: untouched.into_iter().flatten().collect(),
         not_changed: Vec::new(),
+        estimate: None,
         queued: None,
         continues: None,
     }
@@ -149,7 +170,7 @@ pub(super) fn view(
 async fn of_ids(
     journal: &Journal,
     ids: &[Uuid],
-    hindrance: impl Fn(&Callback) -> Option<Hindrance>,
+    mut hindrance: impl FnMut(&Callback) -> Option<Hindrance>,
 ) -> Result<BulkCountView, ApiError> {
     let each = stream::iter(ids.to_vec())
         .map(|id| async move { Ok::<_, ApiError>((id, journal.find(id).await?)) });

@@ -1,4 +1,5 @@
-//! Erases personal data of callbacks that have ended: message, URL, and the answers of targets.
+//! Erases personal data of callbacks that have ended: message, URL, `caller_no`, the answers of targets and
+//! what was said of them in words.
 
 use broker::Broker;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};

@@ -12,8 +12,9 @@ use super::{count, retry_now};
 use crate::api::audit::AuditAction;
 use crate::api::auth::TokenName;
 use crate::api::body::{self, BodyBytes};
-use crate::api::bulk_request::{Actor, BulkAct, Selection};
+use crate::api::bulk_request::{Actor, BulkAct, RATE_OF_A_DRY_RUN, Selection};
 use crate::api::error::ApiError;
+use crate::api::estimate;
 use crate::api::pauses::{parse_key, registered};
 use crate::api::query_params;
 use crate::api::response::{ApiResponse, ok};
@@ -27,6 +28,7 @@ struct ExpediteBody {
     callee_no: Option<String>,
     target: Option<String>,
     limit: Option<u32>,
+    rate: Option<u32>,
     updated_before: Option<serde_json::Value>,
     #[serde(default)]
     dry_run: bool,
@@ -61,7 +63,12 @@ pub(in crate::api) async fn expedite(
     let (broker, journal) = (state.broker.clone(), state.journal()?);
     if body.dry_run {
         let counting = async move { count::retries(&journal, &selection).await };
-        return ok(&state.run(counting).await?);
+        let (mut counted, sample) = state.run(counting).await?;
+        counted.estimate = estimate::of(&state, counted.matched, &sample, body.rate).await;
+        return ok(&counted);
+    }
+    if body.rate.is_some() {
+        return Err(ApiError::body(RATE_OF_A_DRY_RUN));
     }
     let actor = Actor::of_operation(
         (body.actor, body.reason),

@@ -4,13 +4,12 @@
 //! - `mod.rs`: the handlers. `count.rs`: dry runs.
 //! - `retry_now.rs`, `cancel.rs`, `replay.rs`, `erase.rs`, `recover.rs`: what the requests do, one step
 //!   each. `expedite.rs`: a retry of all that waits for a callee or target.
-//! - `take.rs`: takes callbacks by their ids. `publish.rs`: publishes what was taken, and resumes what was interrupted.
+//! - `take.rs`: takes callbacks by their ids; `republish/` publishes what was taken.
 
 mod cancel;
 mod count;
 mod erase;
 mod expedite;
-mod publish;
 mod recover;
 mod replay;
 mod retry_now;
@@ -23,10 +22,11 @@ use super::audit::AuditAction;
 use super::auth::TokenName;
 use super::body::BodyBytes;
 use super::bulk_request::{BulkAct, BulkRequest};
+use super::estimate;
 use super::response::{ApiResponse, ok};
 use super::state::AdminState;
 pub(super) use expedite::expedite;
-pub(super) use publish::resume_interrupted_retries;
+pub(super) use replay::step as replay_step;
 
 /// `POST /admin/v1/callbacks/retry-now`
 pub(super) async fn retry_now(
@@ -38,7 +38,9 @@ pub(super) async fn retry_now(
     let (broker, journal) = (state.broker.clone(), state.journal()?);
     let Some(actor) = request.actor else {
         let counting = async move { count::retries(&journal, &request.selection).await };
-        return ok(&state.run(counting).await?);
+        let (mut counted, sample) = state.run(counting).await?;
+        counted.estimate = estimate::of(&state, counted.matched, &sample, request.rate).await;
+        return ok(&counted);
     };
     let selection = request.selection;
     let done = state.run(async move {
@@ -78,7 +80,7 @@ pub(super) async fn replay(
     };
     let (selection, reconcile) = (request.selection, state.reconcile_requested.clone());
     let done = state.run(async move {
-        let done = replay::step(&broker, &journal, &selection, actor).await?;
+        let done = replay::step(&broker, &journal, (&selection, BulkAct::Replay), actor).await?;
         reconcile.some_are_stale();
         Ok(done)
     });

@@ -10,11 +10,12 @@ use broker::{Broker, Depths};
 use journal::{AuditPage, Filter, Journal, JournalError};
 use runtime::clock::now_ms;
 
-use super::{count, publish};
+use super::count;
 use crate::api::audit::{self, AuditAction};
 use crate::api::bulk_request::{Actor, BulkAct, BulkRequest, Selection};
 use crate::api::bulk_view::{BulkCountView, BulkView, Untouched};
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::republish;
 use crate::api::timestamp;
 
 /// An interrupted recovery is continued within this time.
@@ -83,7 +84,7 @@ pub(super) async fn step(
     }
     let mark = broker.publish_mark();
     let taken = journal.take_recoveries(&filter, limit, now_ms()).await?;
-    let published = publish::publish(broker, journal, &taken, mark).await;
+    let published = republish::publish(broker, journal, &taken, mark).await;
     audit::record(
         Some(journal),
         AuditAction::Recover,

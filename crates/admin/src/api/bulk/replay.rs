@@ -1,4 +1,5 @@
-//! Replays callbacks that were delivered or dead-lettered, while the journal has their messages.
+//! Replays callbacks that were delivered or dead-lettered, while the journal has their messages: for
+//! `callbacks/replay` and `dead-letters/replay`.
 
 use broker::Broker;
 use contract::CallbackStatus;
@@ -9,20 +10,21 @@ use super::take::take_each;
 use crate::api::audit::{self, AuditAction};
 use crate::api::bulk_request::{Actor, BulkAct, Selection};
 use crate::api::bulk_view::{BulkView, Hindrance};
-use crate::api::dead_letters::{self, PublishedReplays};
-use crate::api::error::ApiError;
+use crate::api::republish;
 
 /// One step.
-pub(super) async fn step(
+pub(in crate::api) async fn step(
     broker: &Broker,
     journal: &Journal,
-    selection: &Selection,
+    (selection, act): (&Selection, BulkAct),
     actor: Actor,
-) -> Result<BulkView, ApiError> {
+) -> Result<BulkView, JournalError> {
     let mut view = BulkView::default();
+    // Before they are taken: what is published later stays.
+    let mark = broker.publish_mark();
     let replays = match selection {
         Selection::Matching { filter, limit } => {
-            let taken = take_matching(journal, filter, *limit).await?;
+            let taken = take_matching(journal, (filter, act), *limit).await?;
             // A step may be cut short by its bytes: only an empty one is surely the last.
             view.more = !taken.is_empty();
             taken
@@ -40,11 +42,9 @@ pub(super) async fn step(
             take_each(ids, take, &mut view).await?
         }
     };
-    let PublishedReplays { confirmed, pending } =
-        dead_letters::publish(broker, journal, &replays).await;
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    (view.changed, view.pending) = (count(confirmed), count(pending));
-    let subject = selection.describe(BulkAct::Replay);
+    let published = republish::publish(broker, journal, &replays, mark).await;
+    (view.changed, view.pending) = (published.confirmed, published.pending);
+    let subject = selection.describe(act);
     audit::record(
         Some(journal),
         AuditAction::Replay,
@@ -59,11 +59,11 @@ pub(super) async fn step(
 /// One status after the other. What is taken is published even if the journal then fails.
 async fn take_matching(
     journal: &Journal,
-    filter: &Filter,
+    (filter, act): (&Filter, BulkAct),
     limit: u32,
 ) -> Result<Vec<Replay>, JournalError> {
     let mut taken = Vec::new();
-    for filter in by_status(filter) {
+    for filter in by_status(filter, act) {
         let left = limit.saturating_sub(u32::try_from(taken.len()).unwrap_or(u32::MAX));
         if left == 0 {
             break;
@@ -77,20 +77,21 @@ async fn take_matching(
     Ok(taken)
 }
 
-/// The journal takes delivered callbacks only where a filter asks for them alone.
-fn by_status(filter: &Filter) -> Vec<Filter> {
-    let asked = [
-        CallbackStatus::Dead,
-        CallbackStatus::Expired,
-        CallbackStatus::Delivered,
-    ];
-    let asked = asked
-        .into_iter()
-        .filter(|status| filter.status == Some(*status) || filter.statuses.contains(status));
+/// The journal takes delivered callbacks only where a filter asks for them alone. Without a status, dead
+/// letters are meant.
+fn by_status(filter: &Filter, act: BulkAct) -> Vec<Filter> {
+    let dead_letters = [CallbackStatus::Dead, CallbackStatus::Expired];
+    let any = act == BulkAct::ReplayDead && filter.status.is_none() && filter.statuses.is_empty();
+    let is_asked = |status: &CallbackStatus| {
+        filter.status == Some(*status)
+            || filter.statuses.contains(status)
+            || any && dead_letters.contains(status)
+    };
+    let all = dead_letters.into_iter().chain([CallbackStatus::Delivered]);
     let one = |status| Filter {
         status: Some(status),
         statuses: Vec::new(),
         ..filter.clone()
     };
-    asked.map(one).collect()
+    all.filter(is_asked).map(one).collect()
 }

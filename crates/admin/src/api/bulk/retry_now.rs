@@ -4,12 +4,12 @@ use broker::Broker;
 use journal::{Journal, RetryOutcome};
 use runtime::clock::now_ms;
 
-use super::publish;
 use super::take::take_each;
 use crate::api::audit::{self, AuditAction};
 use crate::api::bulk_request::{Actor, BulkAct, Selection};
 use crate::api::bulk_view::{BulkView, Hindrance};
 use crate::api::error::ApiError;
+use crate::api::republish;
 
 /// One step.
 pub(super) async fn step(
@@ -42,7 +42,7 @@ pub(super) async fn step(
             take_each(ids, take, &mut view).await?
         }
     };
-    let published = publish::publish(broker, journal, &taken, mark).await;
+    let published = republish::publish(broker, journal, &taken, mark).await;
     (view.changed, view.pending) = (published.confirmed, published.pending);
     let subject = selection.describe(BulkAct::RetryNow);
     audit::record(Some(journal), action, subject, actor, taken.len()).await;

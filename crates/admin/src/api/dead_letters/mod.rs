@@ -1,13 +1,11 @@
 //! `/admin/v1/dead-letters`: list, show, replay and discard dead letters.
 //!
 //! - `mod.rs`: the handlers. `selection.rs`: counts what a request selects.
-//! - `replay.rs`, `discard.rs`: what the requests do.
-//! - `republish.rs`: publishes replays, and resumes interrupted ones.
+//! - `discard.rs`: what the request does. A replay is that of `bulk/`. `view.rs`: the answers.
 
 mod discard;
-mod replay;
-mod republish;
 mod selection;
+mod view;
 
 use std::cmp::Reverse;
 
@@ -19,6 +17,7 @@ use serde_json::json;
 
 use super::auth::TokenName;
 use super::body::BodyBytes;
+use super::bulk;
 use super::bulk_request::{self, BulkAct, BulkRequest, Selection};
 use super::callbacks;
 use super::error::{ApiError, ProblemCode};
@@ -28,7 +27,7 @@ use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::CallbackView;
-pub(super) use republish::{PublishedReplays, publish, resume_interrupted_replays};
+use view::ReplayView;
 
 /// `GET /admin/v1/dead-letters`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
@@ -98,11 +97,12 @@ pub(super) async fn replay(
     };
     let reconcile_requested = state.reconcile_requested.clone();
     let replayed = state.run(async move {
-        let replayed = replay::replay(&broker, &journal, &selection, actor).await?;
+        let of = (&selection, BulkAct::ReplayDead);
+        let replayed = bulk::replay_step(&broker, &journal, of, actor).await?;
         reconcile_requested.some_are_stale();
         Ok(replayed)
     });
-    ok(&replayed.await?)
+    ok(&ReplayView::from(replayed.await?))
 }
 
 /// `POST /admin/v1/dead-letters/discard`

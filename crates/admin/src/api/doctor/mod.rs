@@ -1,12 +1,13 @@
 //! `GET /admin/v1/doctor`: is all well, as far as this process knows?
 //!
+//! - `certificates.rs`: the certificates that all processes have seen
 //! - `sources.rs`: what the process gives to be looked at
 //! - `history.rs`: the depths of the last minutes, to see growth
 
+mod certificates;
 pub(super) mod history;
 pub(super) mod sources;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,8 +32,8 @@ use super::state::AdminState;
 use super::view::DoctorView;
 use crate::control::{Answers, ControlPlane, offset_ms};
 use crate::doctor::{
-    BreakerFacts, CertificateFacts, DeadLetterFacts, DiskFacts, DueFacts, Facts, InstanceFacts,
-    JournalFacts, PauseFacts, QueueFacts, RefusedReload, examine,
+    BreakerFacts, DeadLetterFacts, DiskFacts, DueFacts, Facts, InstanceFacts, JournalFacts,
+    PauseFacts, QueueFacts, RefusedReload, examine,
 };
 use history::DepthHistory;
 use sources::DoctorSources;
@@ -117,7 +118,7 @@ impl Collector {
             },
             disk,
             usage: usage.unwrap_or_default(),
-            certificates: self.certificates(),
+            certificates: certificates::gather(&targets, &instances, &self.registry),
             refused_settings,
             instances: identities.is_sent.then_some(instances),
             silent: identities
@@ -146,28 +147,6 @@ impl Collector {
             Some(journal) => in_time(question(journal)).await,
             None => Err("there is none".to_owned()),
         }
-    }
-
-    fn certificates(&self) -> Option<Vec<CertificateFacts>> {
-        let mut callees: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for callee in self.registry.iter() {
-            if let Some(host) = callee.url.as_ref().and_then(dispatcher::tls_host) {
-                let named = match &callee.name {
-                    Some(name) => format!("{} {name}", callee.no),
-                    None => callee.no.clone(),
-                };
-                callees.entry(host).or_default().push(named);
-            }
-        }
-        let known = self.sources.certificates.as_ref()?.by_watched_host();
-        let facts = known.into_iter().map(|(host, not_after)| CertificateFacts {
-            callees: callees
-                .get(&host)
-                .map_or_else(String::new, |all| all.join(", ")),
-            host,
-            not_after,
-        });
-        Some(facts.collect())
     }
 
     fn breakers(&self, answers: &Answers) -> Vec<BreakerFacts> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use dispatcher::CertificateExpiries;
 use runtime::Health;
 
 /// What the checks need of the process besides what the other routes use.
@@ -14,8 +13,6 @@ pub struct DoctorSources {
     pub health: Arc<Health>,
     /// Whether the process makes attempts.
     pub dispatches: bool,
-    /// The certificates of callees; `None`: the process calls no targets.
-    pub certificates: Option<CertificateExpiries>,
     /// `broker.min_free_bytes`.
     pub min_free_bytes: u64,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// What is known. `None`: it is not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::api) struct CallbackFacts {
     /// Whom it was possible to ask. `None`: nobody was asked, as for lists.
     pub(in crate::api) asked: Option<Asked>,
@@ -50,7 +50,7 @@ pub(in crate::api) struct Holder {
 }
 
 /// A callee or target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::api) struct TargetFacts {
     /// `closed`, `open` or `half_open`.
     pub(in crate::api) breaker: String,
@@ -65,15 +65,21 @@ pub(in crate::api) struct TargetFacts {
     pub(in crate::api) in_flight: u32,
     /// Messages in memory that wait for a permit.
     pub(in crate::api) waiting: u32,
+    /// An estimate of how many calls it takes a second.
+    pub(in crate::api) per_second: Option<f64>,
     /// The last call that did not deliver: its outcome with the cause, and its time, Unix ms.
     pub(in crate::api) last_error: Option<(String, u64)>,
 }
 
 /// A queue of due work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(in crate::api) struct DueQueue {
     /// How many messages are ready in it.
     pub(in crate::api) ready: Option<u32>,
     /// How long the oldest due message has been due, of all queues.
     pub(in crate::api) oldest_due: Option<Duration>,
+    /// How many messages are ready in all queues of work.
+    pub(in crate::api) all_ready: Option<u32>,
+    /// Calls per second of all processes, in the last five minutes; `None`: none.
+    pub(in crate::api) per_second: Option<f64>,
 }

@@ -174,7 +174,7 @@ mod tests {
             }),
             queue: DueQueue {
                 ready: Some(7),
-                oldest_due: None,
+                ..DueQueue::default()
             },
             ..CallbackFacts::default()
         }
@@ -253,18 +253,29 @@ mod tests {
                 attempt: 2,
                 in_flight,
             };
-            let facts = CallbackFacts {
+            let mut facts = CallbackFacts {
                 holder: Some(holder),
                 ..facts()
             };
             assert_eq!(explain(&due(), &facts, NOW), words);
+            facts.target = Some(TargetFacts {
+                waiting: 30,
+                per_second: Some(2.0),
+                ..TargetFacts::default()
+            });
+            let estimate = "30 callbacks wait in memory for its target, which takes about 2.0 per \
+                            second: that is 15s, an estimate.";
+            assert_eq!(explain(&due(), &facts, NOW).contains(estimate), !in_flight);
+            facts.target.as_mut().unwrap().per_second = None;
+            let unknown = "how long that takes is not known";
+            assert_eq!(explain(&due(), &facts, NOW).contains(unknown), !in_flight);
         }
     }
 
     #[test]
     fn what_is_due_and_held_by_nobody_says_what_stands_in_its_way() {
         type Change = fn(&mut CallbackFacts);
-        let cases: [(Change, &[&str], &[&str]); 11] = [
+        let cases: [(Change, &[&str], &[&str]); 13] = [
             (
                 |_| (),
                 &[
@@ -278,6 +289,19 @@ mod tests {
                 |facts| facts.queue.oldest_due = Some(Duration::from_millis(62_700)),
                 &["the oldest due one has waited for 1m 2s"],
                 &["not known"],
+            ),
+            (
+                |facts| (facts.queue.all_ready, facts.queue.per_second) = (Some(90), Some(20.0)),
+                &[
+                    "At the pace of the last five minutes (20 per second in all processes) the 90 that \
+                     are ready in all queues take about 5s: an estimate.",
+                ],
+                &["How long"],
+            ),
+            (
+                |facts| facts.queue.all_ready = Some(90),
+                &["How long that takes is not known, because no call was made"],
+                &["estimate"],
             ),
             (
                 |facts| facts.queue.ready = Some(0),

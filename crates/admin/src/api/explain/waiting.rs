@@ -7,7 +7,8 @@ use delivery::limits::DeferReason;
 use journal::Callback;
 use runtime::text::one_line;
 
-use super::facts::{Asked, CallbackFacts, Holder, TargetFacts};
+use super::facts::{Asked, CallbackFacts, DueQueue, Holder, TargetFacts};
+use crate::api::pace;
 
 /// So many batches of records on their way to the journal are usual.
 const USUAL_BATCHES: u32 = 100;
@@ -16,7 +17,10 @@ const USUAL_BATCHES: u32 = 100;
 pub(super) fn sentences(callback: &Callback, facts: &CallbackFacts, now: u64) -> Vec<String> {
     let mut all = Vec::new();
     match (&facts.holder, callback.due_since(now)) {
-        (Some(holder), _) => all.push(held(holder, now)),
+        (Some(holder), _) => {
+            all.push(held(holder, now));
+            all.extend(permit(holder, facts.target.as_ref()));
+        }
         (None, None) => {
             all.extend(background(callback));
             all.push(next(callback, now));
@@ -57,6 +61,32 @@ fn held(holder: &Holder, now: u64) -> String {
              for a permit there, or its record is being written."
         ),
     }
+}
+
+/// How long those take that wait for a permit of its target, with it.
+fn permit(holder: &Holder, target: Option<&TargetFacts>) -> Option<String> {
+    let target = target.filter(|target| !holder.in_flight && target.waiting > 0)?;
+    let waiting = target.waiting;
+    let callbacks = if waiting == 1 {
+        "callback waits"
+    } else {
+        "callbacks wait"
+    };
+    let time = target
+        .per_second
+        .and_then(|pace| Some((pace, pace::time_for(waiting.into(), pace)?)));
+    Some(match time {
+        Some((per_second, time)) => format!(
+            "{waiting} {callbacks} in memory for its target, which takes about {}: that is {}, an \
+             estimate.",
+            pace::words(per_second),
+            humantime::format_duration(time)
+        ),
+        None => format!(
+            "{waiting} {callbacks} in memory for its target; how long that takes is not known, because \
+             it was not called in the last five minutes."
+        ),
+    })
 }
 
 /// How it came to wait, if there is something to say.
@@ -237,7 +267,10 @@ fn obstacles(callback: &Callback, facts: &CallbackFacts) -> Vec<String> {
         (true, true) => all.push(
             "No dispatcher answers: look at the silent processes and their logs.".to_owned(),
         ),
-        (false, _) if all.is_empty() => all.push(queue(callback, facts)),
+        (false, _) if all.is_empty() => {
+            all.push(queue(callback, facts));
+            all.extend(time_of_queues(&facts.queue));
+        }
         (false, _) => {}
     }
     if let Some(batches) = facts.unwritten.filter(|batches| *batches > USUAL_BATCHES) {
@@ -268,6 +301,26 @@ fn queue(callback: &Callback, facts: &CallbackFacts) -> String {
              before it is not known."
         ),
     }
+}
+
+/// How long the ready messages take at the pace of the last five minutes.
+fn time_of_queues(queue: &DueQueue) -> Option<String> {
+    let is_waiting = queue.ready.is_some_and(|ready| ready > 0);
+    let ready = queue.all_ready.filter(|_| is_waiting)?;
+    let pace = queue.per_second;
+    let time = pace.and_then(|pace| Some((pace, pace::time_for(ready.into(), pace)?)));
+    Some(match time {
+        Some((per_second, time)) => format!(
+            "At the pace of the last five minutes ({} in all processes) the {ready} that are ready in all \
+             queues take about {}: an estimate.",
+            pace::words(per_second),
+            humantime::format_duration(time)
+        ),
+        None => {
+            "How long that takes is not known, because no call was made in the last five minutes."
+                .to_owned()
+        }
+    })
 }
 
 /// The queue that it waits in when it is due: only a first attempt without a delay is not in `retry`.

@@ -322,3 +322,70 @@ async fn an_erasure_leaves_the_row_and_takes_what_waits_only_after_its_cancellat
     drop(client);
     fixture.close().await;
 }
+
+#[tokio::test]
+async fn lists_say_what_is_due_and_never_that_it_is_being_delivered() {
+    let fixture = ApiFixture::new().await;
+    let client = fixture.serve(None, true);
+    waiting(&fixture, "demo").await;
+    let due = message("demo");
+    let queued = RecordedState::Queued { not_before: None };
+    let queued = record(&due, queued);
+    fixture.journal.record(&[queued]).await.unwrap();
+    let listed = all_pages(&client, "/admin/v1/callbacks?status=due").await;
+    let [one] = listed.as_slice() else {
+        panic!("{listed:?}");
+    };
+    assert_eq!(one["request_id"], json!(due.request_id));
+    assert_eq!(one["status"], "queued", "whether it is held is not known");
+    assert!(one["due_since"].is_string(), "{one}");
+    let all = all_pages(&client, "/admin/v1/callbacks").await;
+    let later = all.iter().find(|it| it["status"] == "retrying").unwrap();
+    assert!(later.get("due_since").is_none(), "{later}");
+    let (status, problem) = client.get("/admin/v1/callbacks?status=delivering").await;
+    assert_eq!(status, 400, "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("status=due selects what is due"),
+        "{detail}"
+    );
+    drop(client);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_when_all_are_attempted_or_that_it_is_not_known() {
+    let fixture = ApiFixture::new().await;
+    let client = fixture.serve(None, true);
+    let message = waiting(&fixture, "demo").await;
+    let path = "/admin/v1/callbacks/retry-now";
+    for selection in [
+        json!({"filter": {"app_id": "demo"}}),
+        json!({"ids": [message.request_id]}),
+    ] {
+        let mut body = selection.clone();
+        body["rate"] = json!(10);
+        let counted = dry_run(&client, path, body).await;
+        // No process of the fixture calls anything.
+        let expected = json!({
+            "done_in_s": null,
+            "extrapolated": false,
+            "targets": [{
+                "target": "https://h.example:443",
+                "count": 1,
+                "per_second": null,
+                "unknown": "it was not called in the last five minutes",
+            }],
+        });
+        assert_eq!(counted["estimate"], expected, "{selection}");
+        let mut step = with_actor(selection);
+        step["rate"] = json!(10);
+        let (status, problem) = client.post(path, step).await;
+        assert_eq!(status, 400, "{problem}");
+    }
+    let target = json!({"target": "https://h.example/", "rate": 10});
+    let counted = dry_run(&client, "/admin/v1/expedite", target).await;
+    assert_eq!(counted["estimate"]["targets"][0]["count"], 1, "{counted}");
+    drop(client);
+    fixture.close().await;
+}

@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::api::{AdminDependencies, AdminMetrics, DoctorSources, serve};
+use crate::api::{AdminDependencies, AdminMetrics, AdminTokens, DoctorSources, serve};
 use crate::config::AdminConfig;
 use crate::control::{ControlPlane, Responder};
 
@@ -210,11 +210,11 @@ impl ApiFixture {
                 process: "tests@here:1".to_owned(),
                 health: Health::new(),
                 dispatches: false,
-                certificates: None,
                 min_free_bytes: 0,
             },
             http: HttpLimits::uncounted(),
             metrics: MetricsRegistry::new().add(AdminMetrics::register),
+            tokens: Reloadable::new(AdminTokens::default()),
         }
     }
 

@@ -38,11 +38,12 @@ pub(super) fn connection(facts: &Facts) -> Finding {
                 .next("repair the broker; the processes connect again by themselves")
                 .runbook(anchor(&facts.broker))
         }
-        ConnectionState::Connected if facts.broker.contains("blocked: ") => {
-            Finding::failure(CHECK, format!("a connection is blocked: {}", facts.broker))
-                .next("free memory or disk on the broker's nodes")
-                .runbook("memory-or-disk-alarm")
-        }
+        ConnectionState::Connected if facts.broker.contains("blocked: ") => Finding::failure(
+            CHECK,
+            format!("RabbitMQ blocks publishers: {}", facts.broker),
+        )
+        .next("free memory or disk on its nodes; do not restart dispatchers")
+        .runbook("memory-or-disk-alarm"),
         ConnectionState::Connected if is_embedded => {
             Finding::ok(CHECK, "the embedded store takes callbacks")
         }

@@ -31,7 +31,7 @@ pub(crate) fn examine(facts: &Facts) -> Vec<Finding> {
         queues::rescue(&facts.queues.depths),
         targets::breakers(&facts.breakers),
         targets::pauses(&facts.pauses, facts.now),
-        certificates::expiry(facts.certificates.as_deref(), facts.now),
+        certificates::expiry(facts),
         process::processes(facts),
         process::settings(facts),
         clocks::instances(facts.instances.as_deref()),

@@ -126,15 +126,19 @@ pub(super) fn dead_letters(found: &Result<DeadLetterFacts, String>) -> Finding {
 /// Messages that cannot be decoded.
 pub(super) fn unreadable(depths: &Depths) -> Finding {
     const CHECK: &str = "unreadable";
+    let found = |sentence| {
+        Finding::warning(CHECK, sentence)
+            .next("`ringback unreadable list` says why")
+            .runbook("unreadable-messages")
+    };
     match depths.unreadable.current() {
         None => Finding::unknown(CHECK, "how many there are is not known at present"),
         Some(0) => Finding::ok(CHECK, "no message is unreadable"),
-        Some(count) => Finding::warning(
-            CHECK,
-            format!("{} messages cannot be decoded", number(count.into())),
-        )
-        .next("`ringback unreadable list` says why")
-        .runbook("unreadable-messages"),
+        Some(1) => found("1 message cannot be decoded".to_owned()),
+        Some(count) => found(format!(
+            "{} messages cannot be decoded",
+            number(count.into())
+        )),
     }
 }
 

@@ -67,7 +67,7 @@ fn healthy() -> Facts {
             open_files: Some(100),
             open_files_limit: 1_024,
         },
-        certificates: Some(vec![CertificateFacts {
+        certificates: Ok(vec![CertificateFacts {
             host: "crm.example".to_owned(),
             callees: "EO001 乐居新房".to_owned(),
             not_after: Some(NOW + 90 * DAY),
@@ -170,7 +170,7 @@ fn what_is_not_known_is_said_to_be_unknown() {
     let mut facts = healthy();
     facts.dispatches = false;
     facts.instances = None;
-    facts.certificates = None;
+    facts.certificates = Err("no process that calls targets has answered".to_owned());
     facts.queues = QueueFacts::default();
     facts.usage = ProcessUsage::default();
     facts.journal.dead_letters = Err("no answer within 2 s".to_owned());
@@ -284,7 +284,7 @@ fn growing_queues_and_late_callbacks_are_warnings() {
     says(
         &unreadable,
         Severity::Warning,
-        "1 messages cannot be decoded",
+        "1 message cannot be decoded",
     );
     let unrouted = one("rescue", |facts| {
         facts.queues.depths.unrouted = Depth::fresh(3);
@@ -298,24 +298,44 @@ fn a_certificate_that_expires_within_two_weeks_is_named_with_its_callee() {
         one("certificates", |facts| {
             let certificates = facts.certificates.as_mut().unwrap();
             certificates[0].not_after = Some(NOW - DAY + days * DAY);
+            certificates.push(CertificateFacts {
+                host: "far.example".to_owned(),
+                callees: "EO002".to_owned(),
+                not_after: Some(NOW + 90 * DAY),
+            });
         })
     };
     let soon = expiring(14);
     says(
         &soon,
         Severity::Warning,
-        "crm.example (EO001 乐居新房), at 2025-12-06T12:13:20.000Z, in 13days",
+        "crm.example (EO001 乐居新房) expires at 2025-12-06T12:13:20.000Z, in 13 days",
     );
     assert_eq!(expiring(15).severity, Severity::Ok);
     says(
         &expiring(0),
         Severity::Failure,
-        "the certificate of crm.example (EO001 乐居新房) expired at 2025-11-22T12:13:20.000Z",
+        "crm.example (EO001 乐居新房) expired at 2025-11-22T12:13:20.000Z",
     );
     let unseen = one("certificates", |facts| {
         facts.certificates.as_mut().unwrap()[0].not_after = None;
     });
     says(&unseen, Severity::Unknown, "no handshake");
+    let several = one("certificates", |facts| {
+        let certificates = facts.certificates.as_mut().unwrap();
+        certificates[0].not_after = Some(NOW + DAY);
+        let mut second = certificates[0].clone();
+        second.callees = "EO002 易楼".to_owned();
+        second.not_after = Some(NOW + DAY / 2);
+        certificates.push(second);
+    });
+    says(&several, Severity::Warning, "(EO002 易楼) expires at ");
+    says(
+        &several,
+        Severity::Warning,
+        "in less than a day; crm.example",
+    );
+    says(&several, Severity::Warning, "in 1 day");
 }
 
 #[test]

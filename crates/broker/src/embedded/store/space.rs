@@ -24,6 +24,15 @@ pub(in crate::embedded) struct DiskSpace {
     free: watch::Sender<Option<u64>>,
 }
 
+/// The bytes that are free for us on the disk of a directory.
+///
+/// # Errors
+/// When the system does not tell.
+pub fn free_bytes(directory: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(directory)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
 /// One look at the disk. In bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SpaceSeen {
@@ -55,8 +64,8 @@ impl DiskSpace {
 
     /// Looks at the disk. `None` where its free space cannot be read: then nothing is refused.
     pub(super) fn look(&mut self, reusable: u64) -> Option<SpaceSeen> {
-        let free = match rustix::fs::statvfs(&self.directory) {
-            Ok(disk) => Some(disk.f_bavail.saturating_mul(disk.f_frsize)),
+        let free = match free_bytes(&self.directory) {
+            Ok(free) => Some(free),
             Err(error) => {
                 if !self.unknown {
                     tracing::warn!(%error, "the disk's free space cannot be read");

@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fields::{Field, known_fields};
+use super::fields::{Field, known_and_other_fields};
 use super::headers;
 use crate::error::{Invalid, Param, ParamError};
 use crate::unknown_fields::UnknownFields;
 
+mod unknown;
+
 #[cfg(test)]
 mod tests;
+
+use unknown::UnknownOptions;
 
 /// Seven days, the maximum of delay and expiry.
 const WEEK_SECONDS: u32 = 604_800;
@@ -56,14 +60,16 @@ impl Options {
         *self == Self::default()
     }
 
-    /// Parses the request's `options`. Unknown keys are ignored.
-    pub(super) fn parse(field: Field<'_>) -> Result<Self, Invalid> {
+    /// Parses the request's `options`, and says which keys are not known.
+    pub(super) fn parse(field: Field<'_>) -> Result<(Self, UnknownOptions), Invalid> {
         let malformed = |error| Invalid::Malformed(Param::Options, error);
         let Some(object) = field.object().map_err(malformed)? else {
-            return Ok(Self::default());
+            return Ok(Default::default());
         };
+        let mut others = UnknownOptions::default();
         let [delay, expire, max_attempts, timeout, headers] =
-            known_fields(object.get(), &NAMES).map_err(|_| malformed(ParamError::NotObject))?;
+            known_and_other_fields(object.get(), &NAMES, |name| others.add(name))
+                .map_err(|_| malformed(ParamError::NotObject))?;
         let options = Self {
             delay_seconds: integer(delay, Param::DelaySeconds, 0, WEEK_SECONDS)?,
             expire_seconds: integer(expire, Param::ExpireSeconds, 1, WEEK_SECONDS)?,
@@ -76,7 +82,7 @@ impl Options {
             unknown: UnknownFields::default(),
         };
         options.check_expiry()?;
-        Ok(options)
+        Ok((options, others))
     }
 
     /// Refuses an expiry before the first attempt is due: the callback could never be delivered.

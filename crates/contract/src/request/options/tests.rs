@@ -262,3 +262,34 @@ fn headers_are_limited_in_number_and_bytes() {
     assert!(large(4096).is_ok());
     assert_eq!(large(4097), Err(ParamError::TooLarge { max: 4096 }));
 }
+
+#[test]
+fn names_that_are_not_known_are_listed_or_refused() {
+    let parse = |options: &str, strict_options| {
+        let body = format!(
+            r#"{{"callee_no":"EO001","app_id":"a","message_type":"m","request_message":{{}},"options":{options}}}"#
+        );
+        let rules = Rules {
+            strict_options,
+            ..Rules::default()
+        };
+        let parsed = Request::parse(&Bytes::from(body), &rules);
+        parsed.map(|request| request.ignored_options)
+    };
+    let listed = |options: &str| parse(options, false).unwrap();
+    assert_eq!(listed(r#"{"delay_seconds":1}"#), None);
+    let two = r#"{"delay_second":1,"max_attempts":2,"超时\n":null}"#;
+    let names = "delay_second, \\u{8d85}\\u{65f6}\\u{a}";
+    assert_eq!(listed(two).unwrap(), names);
+    let many: Vec<String> = (0..10)
+        .map(|it| format!(r#""{}{it}":1"#, "k".repeat(99)))
+        .collect();
+    let many = listed(&format!("{{{}}}", many.join(","))).unwrap();
+    assert!(many.len() < 600 && many.ends_with(" and 2 more"), "{many}");
+    let refused = parse(two, true).unwrap_err().msg(Language::English);
+    assert_eq!(
+        refused,
+        "parameter options is malformed: there is no option delay_second"
+    );
+    assert_eq!(parse(r#"{"delay_seconds":1}"#, true), Ok(None));
+}

@@ -185,7 +185,7 @@ impl Answer {
             Self::Accepted => "success".into(),
             Self::Retrying => "the target has not been reached yet, retrying".into(),
             Self::Failed => {
-                "the target could not be reached, try again later or contact the administrator"
+                "the callback could not be delivered, try again later or contact the administrator"
                     .into()
             }
             Self::Invalid(invalid) => invalid.msg(Language::English).into(),

@@ -108,7 +108,14 @@ impl Report {
     /// The whole body. `None` values are left out; `attempts` is always present.
     pub fn body(&self, language: Language) -> Vec<u8> {
         let answer = self.answer();
-        let msg = answer.msg(language);
+        let msg = match (language, self.status) {
+            // The Chinese sentence is the original contract's, whatever the status.
+            (Language::English, CallbackStatus::Cancelled) => "the callback was cancelled".into(),
+            (Language::English, CallbackStatus::Expired) => {
+                "the callback expired before it could be delivered".into()
+            }
+            _ => answer.msg(language),
+        };
         let envelope = Envelope {
             request_id: self.request_id,
             code: answer.code(),

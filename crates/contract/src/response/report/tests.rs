@@ -70,7 +70,7 @@ fn a_dead_callback_is_reported_with_its_reason_and_its_attempts() {
         body,
         concat!(
             r#"{"request_id":"01996d2c-4f00-7a3b-8c1d-2e3f4a5b6c7d","code":"500500","#,
-            r#""msg":"the target could not be reached, try again later or contact the "#,
+            r#""msg":"the callback could not be delivered, try again later or contact the "#,
             r#"administrator","status":"dead","reason":"exhausted","#,
             r#""created_at":"2025-09-22T00:13:20.000Z","#,
             r#""next_attempt_at":"2025-09-22T00:13:20.001Z","#,
@@ -82,6 +82,27 @@ fn a_dead_callback_is_reported_with_its_reason_and_its_attempts() {
             r#""outcome":"answered_5xx","http_status":503,"detail":"busy"}]}"#
         )
     );
+}
+
+#[test]
+fn a_callback_that_was_not_tried_in_vain_is_not_said_to_have_failed() {
+    let msg = |status, language| {
+        let report = Report { status, ..report() };
+        let body: serde_json::Value = serde_json::from_slice(&report.body(language)).unwrap();
+        assert_eq!(body["code"], "500500");
+        body["msg"].as_str().unwrap().to_owned()
+    };
+    let (cancelled, expired) = (CallbackStatus::Cancelled, CallbackStatus::Expired);
+    assert_eq!(
+        msg(cancelled, Language::English),
+        "the callback was cancelled"
+    );
+    let sentence = "the callback expired before it could be delivered";
+    assert_eq!(msg(expired, Language::English), sentence);
+    for status in [cancelled, expired, CallbackStatus::Dead] {
+        let chinese = msg(status, Language::Chinese);
+        assert_eq!(chinese, "访问目标路径失败，请稍后再试或联系管理员");
+    }
 }
 
 #[test]

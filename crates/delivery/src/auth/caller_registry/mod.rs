@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::auth_error::AuthError;
 use super::hmac::SignatureHeaders;
 use super::keys::{KeyHash, MAX_CREDENTIALS, Secret};
 use crate::limits::Rate;
@@ -48,51 +49,6 @@ pub struct CallerRegistry {
     keys: HashMap<[u8; 8], (KeyHash, String)>,
     /// Dummy secret for unknown apps, so that verification takes the same time.
     dummy_secret: Secret,
-}
-
-/// Why a request is rejected. The caller learns only whether it was authenticated; the rest is for
-/// the operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthError {
-    /// A credential is missing or malformed.
-    Missing,
-    /// No app has this key; or the app is unknown, or none of its secrets made this signature.
-    Wrong,
-    /// The signature's timestamp is outside the tolerance.
-    Stale,
-    /// The request was accepted before.
-    Replayed,
-    /// The app is disabled.
-    Disabled,
-    /// The body names another app than the credential.
-    OtherApp,
-    /// A web page of another origin sent it, where callers need no credential.
-    ForeignOrigin,
-}
-
-impl AuthError {
-    /// A name for logs and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Wrong => "wrong",
-            Self::Stale => "stale",
-            Self::Replayed => "replayed",
-            Self::Disabled => "disabled",
-            Self::OtherApp => "other_app",
-            Self::ForeignOrigin => "foreign_origin",
-        }
-    }
-
-    /// Whether another credential would not help: then the answer is 403, otherwise 401.
-    #[must_use]
-    pub const fn is_forbidden(self) -> bool {
-        match self {
-            Self::Disabled | Self::OtherApp | Self::ForeignOrigin => true,
-            Self::Missing | Self::Wrong | Self::Stale | Self::Replayed => false,
-        }
-    }
 }
 
 /// Why an app cannot be registered.
@@ -185,7 +141,7 @@ impl CallerRegistry {
     /// The app whose key is in the value of an `Authorization` header.
     ///
     /// # Errors
-    /// [`AuthError::Missing`], [`AuthError::Wrong`] or [`AuthError::Disabled`].
+    /// [`AuthError::Missing`], [`AuthError::Malformed`], [`AuthError::Wrong`] or [`AuthError::Disabled`].
     pub fn verify_bearer(&self, authorization: Option<&str>) -> Result<&RegisteredApp, AuthError> {
         let key = authorization.and_then(bearer_token);
         let hash = KeyHash::of(key.unwrap_or_default().as_bytes());
@@ -194,7 +150,8 @@ impl CallerRegistry {
             None => (KeyHash::NONE, ""),
         };
         match (key, known.same(&hash), self.apps.get(id)) {
-            (None, _, _) => Err(AuthError::Missing),
+            (None, _, _) if authorization.is_none() => Err(AuthError::Missing),
+            (None, _, _) => Err(AuthError::Malformed),
             (Some(_), true, Some(app)) => enabled(app),
             (Some(_), _, _) => Err(AuthError::Wrong),
         }

@@ -137,7 +137,7 @@ fn a_literal_in_a_url_is_judged_and_a_name_is_left_to_resolution() {
         ("http://0x0a000001/", Err(Private)),
         ("http://[::ffff:a9fe:a9fe]/latest", Err(Metadata)),
         ("http://[2002:7f00:1::]/", Err(Ipv4InIpv6)),
-        ("http://localhost/", Ok(())),
+        ("http://localhost:5107/", Err(Loopback)),
         ("https://example.com/", Ok(())),
         ("https://1.1.1.1/", Ok(())),
     ];
@@ -147,6 +147,32 @@ fn a_literal_in_a_url_is_judged_and_a_name_is_left_to_resolution() {
             expected,
             "{text}"
         );
+    }
+}
+
+#[test]
+fn localhost_is_judged_as_loopback_before_it_is_resolved() {
+    let names = [
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "a.localhost",
+        "a.localhost.",
+    ];
+    let judge = |rules: &[&str], name: &str| {
+        let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        let url = TargetUrl::parse(&format!("http://{name}:7001/")).unwrap();
+        Guard::new(rules).admit_url(&url)
+    };
+    for name in names {
+        assert_eq!(judge(&[], name), Err(Loopback), "{name}");
+        assert_eq!(judge(&["127.0.0.1:7001"], name), Err(Loopback), "{name}");
+        assert_eq!(judge(&["127.0.0.0/8"], name), Ok(()), "{name}");
+        assert_eq!(judge(&["::1"], name), Ok(()), "{name}");
+        assert_eq!(judge(&["localhost", "*.localhost"], name), Ok(()), "{name}");
+    }
+    for name in ["localhost.example.com", "notlocalhost", "localhosts"] {
+        assert_eq!(judge(&[], name), Ok(()), "{name}");
     }
 }
 
@@ -180,12 +206,12 @@ fn a_rule_is_parsed_as_it_is_written_or_refused_in_one_sentence() {
         "a..internal",
         "*.10.0.0.1",
         "http://hooks.internal",
-        "hooks.internal:80",
         "10.0.0.0/33",
         "10.1",
         "010.0.0.1",
         "::1:80:",
         "1.2.3.4:99999",
+        "a b.internal:80",
     ];
     for text in bad {
         assert_eq!(text.parse::<AddressRule>(), Err(malformed(text)));
@@ -194,6 +220,14 @@ fn a_rule_is_parsed_as_it_is_written_or_refused_in_one_sentence() {
         "[::1]:0".parse::<AddressRule>(),
         Err(AddressRuleError::Port("[::1]:0".to_owned()))
     );
+    for (text, name) in [
+        ("localhost:7001", "localhost"),
+        ("*.internal:80", "*.internal"),
+    ] {
+        let refusal = text.parse::<AddressRule>().unwrap_err();
+        let advice = format!("a rule for a name allows every port, write {name}, or");
+        assert!(refusal.to_string().contains(&advice), "{refusal}");
+    }
     assert_eq!(
         "10.1.2.3/8".parse::<AddressRule>().unwrap_err().to_string(),
         "\"10.1.2.3/8\" has bits beyond its prefix: write 10.0.0.0/8 for the whole range"

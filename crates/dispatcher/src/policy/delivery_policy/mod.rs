@@ -91,7 +91,7 @@ impl PolicyHandle {
     }
 
     /// When the certificates of registered callees expire.
-    pub fn certificates(&self) -> CertificateExpiries {
+    pub(crate) fn certificates(&self) -> CertificateExpiries {
         self.factory.expiries.clone()
     }
 

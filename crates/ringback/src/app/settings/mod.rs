@@ -77,8 +77,8 @@ impl Config for Settings {
     ];
 
     const SECRETS: &'static [SecretSetting] = &[
-        SecretSetting::text("broker.url"),
-        SecretSetting::text("journal.url"),
+        SecretSetting::url("broker.url"),
+        SecretSetting::url("journal.url"),
         SecretSetting::text("admin.token"),
         SecretSetting::text("admin.tokens.*.hash"),
         SecretSetting::unread("admin.tokens.*.role"),

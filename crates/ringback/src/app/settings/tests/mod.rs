@@ -93,6 +93,7 @@ body_limit_bytes = 1024
 body_timeout = "1min 30s"
 http_status = "always_200"
 accept_blank_message_type = true
+strict_options = true
 max_backlog = 10
 max_waiting = 30
 app_share = 0.5

@@ -31,6 +31,7 @@ max_backlog = 500000
 max_wait = "30s"
 max_waiting = 5000000
 shutdown_timeout = "30s"
+strict_options = false
 workers = 0
 
 [dispatcher]

@@ -44,7 +44,7 @@ pub use model::{
     BulkCounts, Callback, CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState,
     Cursor, DecodedBatch, EraseOutcome, ErasedMany, Filter, MAX_AUDIT_SUBJECT,
     MAX_UNFINISHED_COUNTED, Origin, OverdueCallback, OverduePage, Pause, PauseKind, Record,
-    RecordedState, RecorderInfo, RecorderState, Replay, ReplayOutcome, Retention,
+    RecordedState, RecorderInfo, RecorderState, Replay, ReplayOutcome, Replayable, Retention,
     RetentionProgress, RetryOutcome, StoredAuditEntry, TargetAnswer, Unaccounted, UnfinishedCounts,
     UnreadableBatch, Waiting, WaitingDestination, WaitingMessage, decode_batch, encode_batch,
     generated_at, retention_discards, retention_operation,

@@ -13,7 +13,7 @@ use crate::model::{
     AbsenceEvidence, AuditCursor, AuditEntry, AuditPage, BatchSpan, BulkCounts, Callback,
     CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState, Cursor, EraseOutcome,
     ErasedMany, Filter, OverdueCallback, OverduePage, Pause, PauseKind, Record, RecorderInfo,
-    RecorderState, Replay, ReplayOutcome, Retention, RetentionProgress, RetryOutcome,
+    RecorderState, Replay, ReplayOutcome, Replayable, Retention, RetentionProgress, RetryOutcome,
     UnfinishedCounts, Waiting, WaitingDestination, WaitingMessage,
 };
 use crate::url::JournalUrl;
@@ -201,8 +201,13 @@ pub trait ReplayStore: Send + Sync {
         now: u64,
     ) -> JournalResult<Vec<Replay>>;
 
-    /// Takes one dead letter for replay.
-    async fn take_replay(&self, request_id: Uuid, now: u64) -> JournalResult<ReplayOutcome>;
+    /// Takes one callback for replay.
+    async fn take_replay(
+        &self,
+        request_id: Uuid,
+        which: Replayable,
+        now: u64,
+    ) -> JournalResult<ReplayOutcome>;
 
     /// Replays that were taken before `before` (Unix ms) and never confirmed, because their
     /// publisher crashed. They count as taken at `now`.

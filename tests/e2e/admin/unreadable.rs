@@ -24,7 +24,10 @@ async fn run(fixture: &SharedGateway, words: &[&str]) -> (bool, String) {
 async fn listed(fixture: &SharedGateway, count: usize) -> Vec<Value> {
     eventually(&format!("{count} unreadable messages"), SOON, async || {
         let (succeeded, output) = run(fixture, &["unreadable", "list", "--json"]).await;
-        assert!(succeeded, "{output}");
+        // On a busy machine the first look may come before the broker answers it.
+        if !succeeded {
+            return Err(output);
+        }
         let lines = output.lines().map(serde_json::from_str);
         let found: Vec<Value> = lines.collect::<Result<_, _>>().unwrap();
         (found.len() == count).then_some(found).ok_or(output)

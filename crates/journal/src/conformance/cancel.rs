@@ -240,7 +240,13 @@ async fn a_replay_clears_the_request_to_cancel(journal: &Journal) {
         &[attempted(&callback, 1, 1, now, dead("rejected"))],
     )
     .await;
-    let taken = journal.take_replay(callback.request_id, now + 1).await;
+    let taken = journal
+        .take_replay(
+            callback.request_id,
+            crate::model::Replayable::Ended,
+            now + 1,
+        )
+        .await;
     assert!(matches!(
         taken.expect("a result"),
         crate::model::ReplayOutcome::Replay(_)

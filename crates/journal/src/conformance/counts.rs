@@ -122,7 +122,10 @@ async fn every_change_is_counted_once(journal: &Journal) {
     // What comes late changes nothing.
     store(journal, &[accepted(&callback)]).await;
     assert_eq!(of_app(journal, app).await, (0, 0));
-    journal.take_replay(id, at + 1).await.expect("a replay");
+    journal
+        .take_replay(id, crate::model::Replayable::Ended, at + 1)
+        .await
+        .expect("a replay");
     assert_eq!(of_app(journal, app).await, (1, 0));
     journal.confirm_replays(&[(id, 1)]).await.expect("a result");
     let again = of_generation(1, attempted(&callback, 1, 3, at + 2, retrying(at + HOUR)));
@@ -251,7 +254,9 @@ async fn change(
             cancelled.expect("a result");
         }
         1 => {
-            let taken = journal.take_replay(id, at).await;
+            let taken = journal
+                .take_replay(id, crate::model::Replayable::Ended, at)
+                .await;
             taken.expect("a result");
         }
         2 => {

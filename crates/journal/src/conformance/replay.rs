@@ -35,7 +35,9 @@ async fn ended(journal: &Journal, at: u64, state: RecordedState) -> Origin {
 }
 
 async fn take(journal: &Journal, callback: &Origin, now: u64) -> ReplayOutcome {
-    let taken = journal.take_replay(callback.request_id, now).await;
+    let taken = journal
+        .take_replay(callback.request_id, crate::model::Replayable::Ended, now)
+        .await;
     taken.expect("a result")
 }
 

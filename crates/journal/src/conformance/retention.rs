@@ -283,7 +283,11 @@ async fn dead_letters_are_discarded_by_their_age(journal: &Journal) {
     ];
     store(journal, &records).await;
     let taken = journal
-        .take_replay(replayed.request_id, now - 11 * DAY)
+        .take_replay(
+            replayed.request_id,
+            crate::model::Replayable::Ended,
+            now - 11 * DAY,
+        )
         .await;
     assert!(matches!(taken.expect("a result"), ReplayOutcome::Replay(_)));
     let discarded = journal.discard_one(by_operator.request_id).await;
@@ -334,7 +338,9 @@ async fn dead_letters_are_discarded_by_their_age(journal: &Journal) {
     } = &audit.entry;
     assert_eq!((&**actor, &**action), ("retention", "discard"));
     assert_eq!((&**reason, *count), ("retention", 2));
-    let taken = journal.take_replay(old.request_id, now).await;
+    let taken = journal
+        .take_replay(old.request_id, crate::model::Replayable::Ended, now)
+        .await;
     assert_eq!(taken.expect("a result"), ReplayOutcome::NotDead);
     let pending = journal.unfinished_replays(now, 9, now).await;
     assert_eq!(
@@ -433,7 +439,9 @@ async fn dead_letters_outlive_their_callbacks_retention(journal: &Journal) {
     assert!(done.expect("a result"));
     let total = retain_by(journal, retention, now).await;
     assert_eq!((total.callbacks, total.dead_letters), (6, 0));
-    let taken = journal.take_replay(letter.request_id, now).await;
+    let taken = journal
+        .take_replay(letter.request_id, crate::model::Replayable::Ended, now)
+        .await;
     assert!(matches!(taken.expect("a result"), ReplayOutcome::Replay(_)));
     let dead_again = of_generation(1, record(&letter, 1, now - 2 * DAY, dead("exhausted")));
     store(journal, &[dead_again]).await;

@@ -159,7 +159,13 @@ async fn a_message_arrives_in_any_order(journal: &Journal) {
         for record in records {
             store(journal, &[record]).await;
         }
-        let taken = journal.take_replay(callback.request_id, now + 2).await;
+        let taken = journal
+            .take_replay(
+                callback.request_id,
+                crate::model::Replayable::Ended,
+                now + 2,
+            )
+            .await;
         let crate::model::ReplayOutcome::Replay(replay) = taken.expect("a result") else {
             panic!("not replayed, dead first: {dead_first}");
         };
@@ -317,7 +323,13 @@ async fn a_replay_begins_without_a_hold(journal: &Journal) {
     let mut ended = attempted(&callback, 2, 2, now, dead("exhausted"));
     ended.hold = 1;
     store(journal, &[ended]).await;
-    let taken = journal.take_replay(callback.request_id, now + 1).await;
+    let taken = journal
+        .take_replay(
+            callback.request_id,
+            crate::model::Replayable::Ended,
+            now + 1,
+        )
+        .await;
     taken.expect("a result");
     assert_eq!(find(journal, &callback).await.hold, 0);
     let confirmed = journal.confirm_replays(&[(callback.request_id, 1)]).await;
@@ -529,7 +541,9 @@ async fn a_delivered_callback_is_replayed_while_its_message_is_kept(journal: &Jo
         &[attempted(&plain, 1, 1, now, RecordedState::Delivered)],
     )
     .await;
-    let taken = journal.take_replay(plain.request_id, now).await;
+    let taken = journal
+        .take_replay(plain.request_id, crate::model::Replayable::Ended, now)
+        .await;
     assert_eq!(taken.expect("a result"), ReplayOutcome::NotKept);
     // Dead letters are meant where nothing is said.
     let taken = journal.take_replays(&Filter::default(), 9, now).await;
@@ -551,9 +565,14 @@ async fn a_delivered_callback_is_replayed_while_its_message_is_kept(journal: &Jo
     assert_eq!(message(journal, &kept).await, None);
     let found = find(journal, &kept).await;
     assert!(!found.discarded && found.status == CallbackStatus::Delivered);
-    let taken = journal.take_replay(kept.request_id, now).await;
+    let taken = journal
+        .take_replay(kept.request_id, crate::model::Replayable::Ended, now)
+        .await;
     assert_eq!(taken.expect("a result"), ReplayOutcome::NotKept);
     assert_eq!(message(journal, &also).await, Some(letter(&also)));
+    let only_dead = crate::model::Replayable::DeadLetters;
+    let taken = journal.take_replay(also.request_id, only_dead, now).await;
+    assert_eq!(taken.expect("a result"), ReplayOutcome::NotDead);
     let taken = journal.take_replays(&delivered, 9, now).await;
     let taken = taken.expect("one");
     let ids: Vec<_> = taken.iter().map(|replay| replay.request_id).collect();

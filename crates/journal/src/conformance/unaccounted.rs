@@ -93,7 +93,9 @@ async fn only_what_waits_past_its_due_time_is_overdue(journal: &Journal) {
     ];
     store(journal, &records).await;
     // A replay that was taken is published again if its publisher crashed.
-    let taken = journal.take_replay(all[8].request_id, at).await;
+    let taken = journal
+        .take_replay(all[8].request_id, crate::model::Replayable::Ended, at)
+        .await;
     assert!(matches!(taken.expect("a result"), ReplayOutcome::Replay(_)));
     let found = overdue(journal, at + DAY + 1).await;
     let expected: BTreeSet<Uuid> = all[..3]
@@ -250,7 +252,9 @@ async fn it_is_cancelled_at_once_and_never_replayed(journal: &Journal) {
     let (callback, read) = lost(journal).await;
     let id = callback.request_id;
     assert_eq!(mark(journal, &[read], at).await, 1);
-    let taken = journal.take_replay(id, at).await;
+    let taken = journal
+        .take_replay(id, crate::model::Replayable::Ended, at)
+        .await;
     assert_eq!(taken.expect("a result"), ReplayOutcome::NotDead);
     assert!(!journal.discard_one(id).await.expect("a result"));
     let cancelled = journal.cancel(id, None, at, Duration::from_secs(2)).await;

@@ -43,7 +43,7 @@ pub use pause::{Pause, PauseKind};
 pub(crate) use query::MAX_PAGE;
 pub use query::{CallbackPage, Cursor, Filter};
 pub use record::{AttemptRecord, Origin, Record, RecordedState, TargetAnswer};
-pub use replay::{Replay, ReplayOutcome, RetryOutcome, WaitingMessage};
+pub use replay::{Replay, ReplayOutcome, Replayable, RetryOutcome, WaitingMessage};
 pub use request_id::generated_at;
 pub(crate) use request_id::mark;
 pub(crate) use retention::Remembered;

@@ -51,12 +51,22 @@ pub enum RetryOutcome {
     Unknown,
 }
 
+/// Which callbacks a replay by id may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replayable {
+    /// Dead letters alone.
+    DeadLetters,
+    /// Delivered ones, too, while their message is kept.
+    Ended,
+}
+
 /// The result of asking for one replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplayOutcome {
     /// Publish it now.
     Replay(Replay),
-    /// It is not, or no longer, a dead letter, or its body is past its retention.
+    /// It has not ended, or no dead letter was found where one was asked for, or its body is past its
+    /// retention.
     NotDead,
     /// It was delivered, and its message is not kept, or no longer (`journal.keep_delivered`).
     NotKept,

@@ -13,7 +13,7 @@ use super::row::{code, status, unsigned};
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::merge::replay_key;
-use crate::model::{Filter, Replay, ReplayOutcome};
+use crate::model::{Filter, Replay, ReplayOutcome, Replayable};
 use crate::store::ReplayStore;
 
 /// Dead letters. As literals, for the partial index.
@@ -71,11 +71,20 @@ impl ReplayStore for PostgresJournal {
         .await
     }
 
-    async fn take_replay(&self, request_id: Uuid, now: u64) -> JournalResult<ReplayOutcome> {
+    async fn take_replay(
+        &self,
+        request_id: Uuid,
+        which: Replayable,
+        now: u64,
+    ) -> JournalResult<ReplayOutcome> {
         self.run(async {
             let mut transaction = self.pool.begin().await?;
             let mut sql: QueryBuilder<Postgres> = QueryBuilder::new("SELECT status, (");
-            sql.push(DEAD).push(" OR ").push(DELIVERED).push(") AND ");
+            sql.push(DEAD);
+            if which == Replayable::Ended {
+                sql.push(" OR ").push(DELIVERED);
+            }
+            sql.push(") AND ");
             sql.push(REPLAYABLE);
             sql.push(" IS TRUE AS replayable, request_id, generation, dead_letter");
             sql.push(" FROM callbacks WHERE request_id = ")
@@ -86,7 +95,9 @@ impl ReplayStore for PostgresJournal {
             };
             if !found.try_get::<bool, _>("replayable")? {
                 return Ok(match status(&found)? {
-                    CallbackStatus::Delivered => ReplayOutcome::NotKept,
+                    CallbackStatus::Delivered if which == Replayable::Ended => {
+                        ReplayOutcome::NotKept
+                    }
                     _ => ReplayOutcome::NotDead,
                 });
             }

@@ -17,7 +17,7 @@ use super::row::{id, status};
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::merge::replay_key;
-use crate::model::{Filter, Replay, ReplayOutcome};
+use crate::model::{Filter, Replay, ReplayOutcome, Replayable};
 use crate::store::ReplayStore;
 
 /// The maximum number of rows in one step: other writers wait for it.
@@ -58,7 +58,7 @@ impl ReplayStore for SqliteJournal {
             let mut replays = Vec::with_capacity(ids.len());
             let mut bytes = 0;
             for request_id in ids {
-                let Some(replay) = take(conn, request_id, now)? else {
+                let Some(replay) = take(conn, request_id, Replayable::Ended, now)? else {
                     continue;
                 };
                 bytes += replay.dead_letter.len();
@@ -72,9 +72,14 @@ impl ReplayStore for SqliteJournal {
         self.writer.run(work).await
     }
 
-    async fn take_replay(&self, request_id: Uuid, now: u64) -> JournalResult<ReplayOutcome> {
+    async fn take_replay(
+        &self,
+        request_id: Uuid,
+        which: Replayable,
+        now: u64,
+    ) -> JournalResult<ReplayOutcome> {
         let work = move |conn: &Connection| {
-            if let Some(replay) = take(conn, request_id, now)? {
+            if let Some(replay) = take(conn, request_id, which, now)? {
                 return Ok(ReplayOutcome::Replay(replay));
             }
             let known = conn
@@ -82,7 +87,9 @@ impl ReplayStore for SqliteJournal {
                 .query_row([request_id.as_bytes()], |row| status(row, 0))
                 .optional()?;
             Ok(match known {
-                Some(CallbackStatus::Delivered) => ReplayOutcome::NotKept,
+                Some(CallbackStatus::Delivered) if which == Replayable::Ended => {
+                    ReplayOutcome::NotKept
+                }
                 Some(_) => ReplayOutcome::NotDead,
                 None => ReplayOutcome::Unknown,
             })
@@ -221,10 +228,19 @@ fn select_ids(
     Ok(ids)
 }
 
-fn take(conn: &Connection, request_id: Uuid, now: u64) -> rusqlite::Result<Option<Replay>> {
+fn take(
+    conn: &Connection,
+    request_id: Uuid,
+    which: Replayable,
+    now: u64,
+) -> rusqlite::Result<Option<Replay>> {
+    let delivered = match which {
+        Replayable::DeadLetters => "",
+        Replayable::Ended => " OR status = 'delivered'",
+    };
     let sql = format!(
         "SELECT request_id, generation, dead_letter FROM callbacks
-         WHERE request_id = ?1 AND ({DEAD} OR status = 'delivered') AND dead_letter IS NOT NULL"
+         WHERE request_id = ?1 AND ({DEAD}{delivered}) AND dead_letter IS NOT NULL"
     );
     let found = conn
         .prepare_cached(&sql)?

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 use tests::eventually;
 
-use super::{BulkRun, IN_TIME, options};
+use super::{BulkRun, in_time, options};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_delivered_is_replayed_while_its_message_is_kept_though_its_command_is_killed() {
     let options = options().with("RINGBACK__JOURNAL__KEEP_DELIVERED", "1h");
     let run = BulkRun::send(&["/ok"], options).await;
     let path = "/admin/v1/callbacks/replay";
-    eventually("all delivered in the journal", IN_TIME, async || {
+    eventually("all delivered in the journal", in_time(), async || {
         let filter = json!({"filter": {"status": "delivered"}});
         let counted = run.matched(path, filter).await;
         (counted == super::callbacks())
@@ -36,7 +36,7 @@ async fn what_was_delivered_is_replayed_while_its_message_is_kept_though_its_com
         .await;
     run.done(&[&words[..], &["--rate", "1000"]].concat()).await;
     let twice = super::callbacks() * 2;
-    eventually("each delivered a second time", IN_TIME, async || {
+    eventually("each delivered a second time", in_time(), async || {
         let received = run.scenario.callee.requests.count();
         (received == twice)
             .then_some(())
@@ -59,7 +59,7 @@ async fn a_replay_of_what_is_not_kept_is_refused_in_words() {
     let run = BulkRun::send(&["/ok"], options()).await;
     run.all_delivered().await;
     let words = ["callback", "replay", "--status", "delivered", "--dry-run"];
-    eventually("a refusal", IN_TIME, async || {
+    eventually("a refusal", in_time(), async || {
         let (succeeded, output) = run.run(&words).await;
         let refused = !succeeded && output.contains("journal.keep_delivered says for how long");
         refused.then_some(()).ok_or(output)
@@ -99,7 +99,7 @@ async fn an_apps_personal_data_is_erased_and_its_rows_stay() {
         let without = |it: &&Value| it.get("callback_url").is_none();
         items.iter().filter(without).count()
     };
-    eventually("some erased", IN_TIME, async || {
+    eventually("some erased", in_time(), async || {
         (run.audited("erase").await.0 > 0).then_some(())
     })
     .await;

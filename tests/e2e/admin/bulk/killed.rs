@@ -2,7 +2,7 @@
 
 use tests::{BrokerKind, GatewayOptions, eventually};
 
-use super::{BulkRun, IN_TIME, options};
+use super::{BulkRun, in_time, options};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_whose_process_is_killed_loses_nothing_and_is_finished_by_the_same_command() {
@@ -22,7 +22,7 @@ async fn a_retry_whose_process_is_killed_loses_nothing_and_is_finished_by_the_sa
     ];
     let rate = (failing / 10).max(1).to_string();
     let mut command = run.command(&[&words[..], &["--rate", &rate]].concat());
-    eventually("the middle of the command", IN_TIME, async || {
+    eventually("the middle of the command", in_time(), async || {
         let left = run.retryable().await;
         (left < failing).then_some(()).ok_or(left.to_string())
     })
@@ -30,7 +30,7 @@ async fn a_retry_whose_process_is_killed_loses_nothing_and_is_finished_by_the_sa
     run.scenario.gateway.dispatching_instances()[0]
         .process
         .kill9();
-    let ended = command.wait_exit(IN_TIME).await;
+    let ended = command.wait_exit(in_time()).await;
     let output = command.log();
     assert!(!ended.success(), "{output}");
     assert!(
@@ -43,7 +43,7 @@ async fn a_retry_whose_process_is_killed_loses_nothing_and_is_finished_by_the_sa
     }
     run.done(&[&words[..], &["--rate", "1000"]].concat()).await;
     // What was taken and not published is published after a minute, by whoever is left.
-    eventually("all delivered", IN_TIME * 2, async || {
+    eventually("all delivered", in_time() * 2, async || {
         let received = run.scenario.callee.requests.received();
         let mut ids: Vec<_> = received
             .iter()

@@ -19,8 +19,6 @@ use tests::ledger::Audit;
 use tests::scenario::Scenario;
 use tests::{BrokerUnderTest, GatewayOptions, Process, eventually};
 
-/// Upper bound for something that only the machine's load delays.
-const IN_TIME: Duration = Duration::from_secs(90);
 /// How many callbacks a run has, a multiple of ten. The variable sets it, for a release build.
 const CALLBACKS: u64 = 600;
 const VARIABLE: &str = "RINGBACK_E2E_BULK_CALLBACKS";
@@ -28,6 +26,11 @@ const VARIABLE: &str = "RINGBACK_E2E_BULK_CALLBACKS";
 fn callbacks() -> u64 {
     let set = std::env::var(VARIABLE).ok();
     set.map_or(CALLBACKS, |text| text.parse().unwrap())
+}
+
+/// Upper bound for something that only the machine's load and the number of callbacks delay.
+fn in_time() -> Duration {
+    Duration::from_secs(90 + callbacks() / 100)
 }
 
 /// A gateway with its callbacks.
@@ -95,7 +98,7 @@ impl BulkRun {
     }
 
     async fn waiting(&self, expected: u64) {
-        eventually("callbacks that wait", IN_TIME, async || {
+        eventually("callbacks that wait", in_time(), async || {
             let waiting = self.retryable().await;
             (waiting == expected)
                 .then_some(())
@@ -114,7 +117,7 @@ impl BulkRun {
     /// Runs `ringback` with these words: whether it succeeded, and its output.
     async fn run(&self, words: &[&str]) -> (bool, String) {
         let mut process = self.command(words);
-        let ended = process.wait_exit(IN_TIME).await;
+        let ended = process.wait_exit(in_time()).await;
         (ended.success(), process.log())
     }
 
@@ -131,7 +134,7 @@ impl BulkRun {
         let before = self.matched(path, body.clone()).await;
         let rate = (before / 10).max(1).to_string();
         let mut process = self.command(&[words, &["--rate", &rate]].concat());
-        eventually("the middle of the command", IN_TIME, async || {
+        eventually("the middle of the command", in_time(), async || {
             let left = self.matched(path, body.clone()).await;
             (left < before).then_some(()).ok_or(format!("{left} left"))
         })

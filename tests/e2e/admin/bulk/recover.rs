@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 use tests::{BrokerKind, eventually};
 
-use super::{BulkRun, IN_TIME, options};
+use super::{BulkRun, in_time, options};
 
 /// Takes all messages away, as a lost volume does.
 async fn lose_everything(run: &mut BulkRun) {
@@ -30,7 +30,7 @@ async fn lose_everything(run: &mut BulkRun) {
 async fn what_waits_is_recovered_with_its_due_time_though_its_command_is_killed() {
     let mut run = BulkRun::start("/flaky/1", options()).await;
     let words = ["recover", "--reason", "the volume is gone"];
-    eventually("the depth of the queues", IN_TIME, async || {
+    eventually("the depth of the queues", in_time(), async || {
         let dry_run = json!({"filter": {}, "dry_run": true});
         let counted = run
             .scenario
@@ -46,7 +46,7 @@ async fn what_waits_is_recovered_with_its_due_time_though_its_command_is_killed(
     let refused = output.contains("recover is for a broker that lost its data");
     assert!(!succeeded && refused, "{output}");
     lose_everything(&mut run).await;
-    let planned = eventually("empty queues", IN_TIME, async || {
+    let planned = eventually("empty queues", in_time(), async || {
         let planned = run.done(&words).await;
         let empty = planned.contains("the queues hold 0 messages");
         empty.then_some(planned.clone()).ok_or(planned)
@@ -62,7 +62,7 @@ async fn what_waits_is_recovered_with_its_due_time_though_its_command_is_killed(
     let yes = [&words[..], &["--yes"]].concat();
     let rate = (run.failing() / 10).max(1).to_string();
     let mut killed = run.command(&[&yes[..], &["--rate", &rate]].concat());
-    eventually("the middle of the command", IN_TIME, async || {
+    eventually("the middle of the command", in_time(), async || {
         (run.audited("recover").await.0 > 0).then_some(())
     })
     .await;
@@ -96,7 +96,7 @@ async fn what_waits_is_recovered_with_its_due_time_though_its_command_is_killed(
     );
     let path = "/admin/v1/recover";
     // The records of the last deliveries may be on their way.
-    eventually("nothing left to recover", IN_TIME, async || {
+    eventually("nothing left to recover", in_time(), async || {
         let left = run.matched(path, json!({"filter": {}})).await;
         (left == 0).then_some(()).ok_or(left.to_string())
     })

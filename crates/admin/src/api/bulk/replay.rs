@@ -3,7 +3,7 @@
 
 use broker::Broker;
 use contract::CallbackStatus;
-use journal::{Filter, Journal, JournalError, Replay, ReplayOutcome};
+use journal::{Filter, Journal, JournalError, Replay, ReplayOutcome, Replayable};
 use runtime::clock::now_ms;
 
 use super::take::take_each;
@@ -31,8 +31,12 @@ pub(in crate::api) async fn step(
         }
         Selection::Ids(ids) => {
             let now = now_ms();
+            let which = match act {
+                BulkAct::ReplayDead => Replayable::DeadLetters,
+                _ => Replayable::Ended,
+            };
             let take = |id| async move {
-                Ok(match journal.take_replay(id, now).await? {
+                Ok(match journal.take_replay(id, which, now).await? {
                     ReplayOutcome::Replay(replay) => Ok(replay),
                     ReplayOutcome::NotDead => Err(Hindrance::NotReplayable),
                     ReplayOutcome::NotKept => Err(Hindrance::NotKept),

@@ -201,7 +201,10 @@ async fn dead_letter_together(fixture: &ApiFixture, bodies: Vec<Bytes>) {
 async fn replay(fixture: &ApiFixture, messages: &[Message]) {
     let mut published = Vec::new();
     for message in messages {
-        let taken = fixture.journal.take_replay(message.request_id, now_ms());
+        let taken =
+            fixture
+                .journal
+                .take_replay(message.request_id, journal::Replayable::Ended, now_ms());
         let journal::ReplayOutcome::Replay(replay) = taken.await.unwrap() else {
             panic!("{message:?}");
         };
@@ -416,7 +419,10 @@ async fn dead_letters_are_kept_and_missing_records_are_written() {
     let fixture = ApiFixture::new().await;
     let kept = fixture.dead_letter("demo", "rejected").await;
     let replayed = fixture.dead_letter("demo", "exhausted").await;
-    let taken = fixture.journal.take_replay(replayed.request_id, now_ms());
+    let taken =
+        fixture
+            .journal
+            .take_replay(replayed.request_id, journal::Replayable::Ended, now_ms());
     taken.await.unwrap();
     let discarded = fixture.dead_letter("demo", "exhausted").await;
     let done = fixture.journal.discard_one(discarded.request_id);

@@ -124,7 +124,9 @@ mod tests {
         let fixture = ApiFixture::new().await;
         let dead = fixture.dead_letter("demo", "exhausted").await;
         let (broker, journal) = (&fixture.broker, &fixture.journal);
-        let taken = journal.take_replay(dead.request_id, now_ms()).await;
+        let taken = journal
+            .take_replay(dead.request_id, journal::Replayable::Ended, now_ms())
+            .await;
         assert!(matches!(taken, Ok(journal::ReplayOutcome::Replay(_))));
         let soon = resume_once::<Replay>(broker, journal, now_ms()).await;
         assert_eq!(

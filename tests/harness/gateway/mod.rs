@@ -70,7 +70,7 @@ impl<'a> Gateway<'a> {
         let mut set = |key: &str, value| environment.insert(key.to_owned(), value);
         let (queues, role, dispatchers) = match broker.into() {
             BrokerUnderTest::RabbitMq(rabbit) => {
-                set("RINGBACK__BROKER__URL", rabbit.uri());
+                set("RINGBACK__BROKER__URL", rabbit.uris());
                 set("RINGBACK__BROKER__PREFIX", prefix.clone());
                 if options.journal {
                     let database = Postgres::shared().await.database().await;

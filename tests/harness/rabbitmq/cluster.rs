@@ -24,6 +24,9 @@ pub struct RabbitCluster {
 
 const NODES: usize = 3;
 
+/// How many nodes the tests share: 1 (the default) or 3.
+pub(super) const NODES_VARIABLE: &str = "RINGBACK_E2E_NODES";
+
 impl RabbitCluster {
     /// Starts the nodes and waits until they have joined.
     ///

@@ -41,6 +41,9 @@ pub use cluster::RabbitCluster;
 /// A node starts in about 6 s on an idle machine.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The cluster that all tests of this binary share, if they do.
+static SHARED_CLUSTER: OnceCell<RabbitCluster> = OnceCell::const_new();
+
 /// A private RabbitMQ node: its own name, ports, cookie, epmd and directory, on 127.0.0.1 or in a
 /// network of its own.
 /// User `guest`, password `guest`, virtual host `/`. Removed when dropped.
@@ -78,13 +81,28 @@ impl RabbitMq {
         Self::start_on(ports, None).await
     }
 
-    /// The one node that all tests of this binary share, each under a prefix of its own.
+    /// The one node that all tests of this binary share, each under a prefix of its own. Where
+    /// `RINGBACK_E2E_NODES=3`, it is the first of a cluster.
     ///
     /// # Panics
-    /// As [`RabbitMq::start`].
+    /// As [`RabbitMq::start`], or when the variable holds anything but 1 or 3.
     pub async fn shared() -> &'static Self {
         static SHARED: OnceCell<RabbitMq> = OnceCell::const_new();
-        SHARED.get_or_init(Self::start).await
+        match std::env::var(cluster::NODES_VARIABLE).as_deref() {
+            Ok("3") => SHARED_CLUSTER
+                .get_or_init(RabbitCluster::start)
+                .await
+                .node(0),
+            Err(std::env::VarError::NotPresent) | Ok("1") => SHARED.get_or_init(Self::start).await,
+            other => panic!("{} must be 1 or 3, not {other:?}", cluster::NODES_VARIABLE),
+        }
+    }
+
+    /// The addresses for `broker.url`: those of its whole cluster, where all tests share one.
+    pub fn uris(&self) -> String {
+        let shared = SHARED_CLUSTER.get();
+        let cluster = shared.filter(|cluster| std::ptr::eq(cluster.node(0), self));
+        cluster.map_or_else(|| self.uri(), RabbitCluster::uris)
     }
 
     async fn start_on(ports: Ports, tls: Option<NodeTls<'_>>) -> Self {

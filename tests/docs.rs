@@ -136,3 +136,40 @@ fn every_file_that_a_page_names_exists() {
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+/// The addresses that a command line sets: section and port.
+fn listeners(command: &str) -> Vec<(String, u16)> {
+    let words = command.split_whitespace();
+    let variables = words.filter_map(|word| word.strip_prefix("RINGBACK__"));
+    let addresses = variables.filter_map(|rest| rest.split_once("__LISTEN=127.0.0.1:"));
+    addresses
+        .map(|(section, port)| (section.to_owned(), port.parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn roles_on_one_machine_do_not_collide_with_each_other_or_with_serve() {
+    let text = fs::read_to_string(root().join("docs/guides/moving.md")).unwrap();
+    let (_, text) = text.split_once("## All on one machine").unwrap();
+    let (_, text) = text.split_once("```sh\n").unwrap();
+    let (block, rest) = text.split_once("```").unwrap();
+    let block = block.replace("\\\n", " ");
+    // Those of a `serve` as shipped.
+    let mut ports = BTreeSet::from([5106, 5109, 5110]);
+    for (role, sections) in [
+        ("ingress", &["INGRESS", "METRICS"][..]),
+        ("dispatcher", &["DISPATCHER", "ADMIN", "METRICS"]),
+    ] {
+        let command = block.lines().find(|line| line.ends_with(role)).unwrap();
+        let listeners = listeners(command);
+        let found: Vec<&str> = listeners.iter().map(|(section, _)| &**section).collect();
+        assert_eq!(found, sections, "{role} opens these: {command}");
+        for (section, port) in listeners {
+            assert!(ports.insert(port), "{role} {section}: {port} is taken");
+            assert!(
+                rest.contains(&format!(" {port} ")),
+                "{port} is not in the table"
+            );
+        }
+    }
+}

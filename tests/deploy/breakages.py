@@ -152,3 +152,24 @@ def of_kubernetes(production, test, secrets, definitions):
         lambda m: m["spec"].update(loadBalancerIP="10.0.0.1"))
     yield "production without TLS", overlay(
         kubernetes_faults.production_address_sense, production, "Ingress", "ringback", lambda m: m["spec"].pop("tls"))
+
+
+def of_monitoring(manifests):
+    def monitor(change, check):
+        broken = copy.deepcopy(manifests)
+        change(next(m for m in broken if m["kind"] == "PodMonitor"))
+        return check(broken)
+
+    def sense(broken):
+        settings = tomllib.loads(kubernetes_faults.settings_text(broken))
+        return kubernetes_faults.manifest_sense(broken, kubernetes_faults.examples(), settings)
+
+    def schema(broken):
+        return [fault for one in broken for fault in kubernetes_faults.manifest_schema(one)]
+
+    yield "a misspelt key in a PodMonitor", monitor(lambda m: m["spec"].update(joblabel="x"), schema)
+    yield "a PodMonitor that selects nothing", monitor(
+        lambda m: m["spec"]["selector"].update(matchLabels={"app": "x"}), sense)
+    yield "a PodMonitor on a port that no pod has", monitor(
+        lambda m: m["spec"]["podMetricsEndpoints"][0].update(port="x"), sense)
+    yield "a PodMonitor under another job", monitor(lambda m: m["spec"].pop("jobLabel"), sense)

@@ -119,7 +119,7 @@ def kubernetes(definitions):
         found += kubernetes_faults.overlay_sense(overlays[name], namespace)
     found += kubernetes_faults.test_address_sense(overlays["test"])
     found += kubernetes_faults.production_address_sense(overlays["production"])
-    components = {f"component {name}": kubernetes_faults.with_component(name) for name in ("hpa", "keda")}
+    components = {f"component {name}": kubernetes_faults.with_component(name) for name in ("hpa", "keda", "monitoring")}
     for name, manifests in {**overlays, **components}.items():
         settings = tomllib.loads(kubernetes_faults.settings_text(manifests))
         here = kubernetes_faults.manifest_sense(manifests, secrets, settings)
@@ -165,6 +165,7 @@ def main():
     broken = list(breakages.of_compose(compose_text, compose)) + list(breakages.of_unit(unit, UNIT.read_text(), unit_settings))
     if overlays:
         broken += breakages.of_kubernetes(overlays["production"], overlays["test"], secrets, definitions)
+        broken += breakages.of_monitoring(kubernetes_faults.with_component("monitoring"))
     found += [f"self-test: nobody noticed {what}" for what, noticed in broken if not noticed]
     print(f"{len(broken)} files broken on purpose")
 

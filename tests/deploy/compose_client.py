@@ -389,6 +389,15 @@ def monitoring():
     eventually("Prometheus scrapes five targets", targets)
     step("monitoring: Prometheus scrapes ingress, two dispatchers, admin and RabbitMQ")
 
+    def alerts():
+        answer = http("GET", f"{PROMETHEUS}/rules?type=alert")[1]
+        groups = (answer or {"data": {"groups": []}})["data"]["groups"]
+        health = [rule["health"] for group in groups for rule in group["rules"]]
+        return "ok" in health and set(health) == {"ok"}
+
+    eventually("Prometheus evaluates every alert", alerts)
+    step("monitoring: Prometheus evaluates the alerts")
+
 
 def main():
     ledger = Ledger()

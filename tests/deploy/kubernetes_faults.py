@@ -22,6 +22,7 @@ FOREIGN = {
     "keda.sh/v1alpha1": "keda",
     "rabbitmq.com/v1beta1": "rabbitmq",
     "postgresql.cnpg.io/v1": "cnpg",
+    "monitoring.coreos.com/v1": "prometheus",
 }
 
 
@@ -118,6 +119,8 @@ def manifest_sense(manifests, secrets, settings):
             found += policy_sense(who, spec, deployments)
         elif kind == "Ingress":
             found += ingress_sense(who, spec, named)
+        elif kind == "PodMonitor":
+            found += pod_monitor_sense(who, spec, deployments)
         elif kind == "TriggerAuthentication":
             for ref in spec["secretTargetRef"]:
                 found += secret_sense(who, ref, named)
@@ -189,6 +192,21 @@ def service_sense(who, spec, deployments):
         return [f"{who}: selects no pod"]
     names = {port["name"] for one in chosen for port in container_ports(one)}
     return [f"{who}: no pod has a port {port['targetPort']}" for port in spec["ports"] if port["targetPort"] not in names]
+
+
+def pod_monitor_sense(who, spec, deployments):
+    """Every pod of ours is scraped, on a port that it has, and under the name that the alerts expect."""
+    found = [
+        f"{who}: does not select {one['metadata']['name']}" for one in deployments if not selects(spec["selector"], one)
+    ]
+    for endpoint in spec["podMetricsEndpoints"]:
+        for one in deployments:
+            if endpoint["port"] not in [port["name"] for port in container_ports(one)]:
+                found.append(f"{who}: {one['metadata']['name']} has no port {endpoint['port']}")
+    jobs = {pod_labels(one).get(spec.get("jobLabel")) for one in deployments}
+    if jobs != {"ringback"}:
+        found.append(f"{who}: its job is not ringback but {sorted(map(str, jobs))}")
+    return found
 
 
 def ingress_sense(who, spec, named):

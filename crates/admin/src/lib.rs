@@ -6,6 +6,7 @@
 //!   `docs/reference/operators-api.md` documents each of them.
 //! - `control/`: the control plane, by which all processes are asked.
 //! - `doctor/`: the checks of `ringback doctor`, without I/O.
+//! - `guard_check.rs`: the decision of `ringback guard`.
 //! - `cli/`: the commands (`ringback dead-letters`, `callback`, `pause`, ...). They call the API of a
 //!   running process, because that process locks the embedded store and its journal.
 
@@ -14,9 +15,11 @@ pub mod cli;
 mod config;
 mod control;
 pub mod doctor;
+mod guard_check;
 
 pub use api::{
     AdminDependencies, AdminMetrics, AdminTokens, DoctorSources, Reconciler, routes_table, serve,
 };
 pub use config::{AdminConfig, DeadLettersConfig, Role, Roles, TokenConfig};
 pub use control::{ControlPlane, Responder};
+pub use guard_check::{AddressDecision, GuardQuestion, GuardReport, GuardRules};

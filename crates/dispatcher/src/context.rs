@@ -6,6 +6,7 @@ use crate::http::client::HttpSender;
 use crate::limits::limiter::TargetLimiter;
 use crate::metrics::DispatcherMetrics;
 use crate::policy::route::RouteResolver;
+use crate::recent_attempts::RecentAttempts;
 use broker::{Broker, Settlement};
 use contract::ReplyCode;
 use journal::{Keep, Record, Recorder};
@@ -20,6 +21,7 @@ pub(crate) struct AttemptContext {
     pub(crate) sender: HttpSender,
     pub(crate) metrics: Arc<DispatcherMetrics>,
     pub(crate) held: HeldCallbacks,
+    pub(crate) recent: RecentAttempts,
     pub(crate) journal: Option<AttemptJournal>,
     /// Cancelled when the stop begins.
     pub(crate) stop: CancellationToken,

@@ -73,6 +73,15 @@ impl HeldCallbacks {
     }
 }
 
+impl HeldCallbacks {
+    /// How many calls are being made.
+    pub(crate) fn in_flight(&self) -> usize {
+        let entries = self.entries();
+        let calls = entries.by_number.values().filter(|it| it.in_flight);
+        calls.count()
+    }
+}
+
 impl HeldGuard {
     /// Its call begins, or has ended.
     pub(crate) fn set_in_flight(&self, in_flight: bool) {

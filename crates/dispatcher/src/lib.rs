@@ -11,7 +11,7 @@
 //! - `rescuer.rs`: rescues messages from the queues that no attempt reads; `rescue_pause.rs`: how long
 //!   it waits when they come back
 //! - `concurrency.rs`: how many messages are in memory, and whose slots they take
-//! - `held.rs`: which callbacks are in memory
+//! - `held.rs`: which callbacks are in memory. `recent_attempts.rs`: attempts that ended a moment ago
 //! - `context.rs`: the context and the result of an attempt
 //! - `config/`: settings
 //! - `metrics/`: metrics
@@ -29,6 +29,7 @@ mod limits;
 mod metrics;
 mod policy;
 mod queue;
+mod recent_attempts;
 mod rescue_pause;
 mod rescuer;
 #[cfg(test)]
@@ -44,4 +45,5 @@ pub use limits::pauses::{PauseCounts, PauseKey, PauseRegistry, Switch};
 pub use limits::target_stats::TargetStatsHandle;
 pub use metrics::DispatcherMetrics;
 pub use policy::delivery_policy::{DeliveryPolicy, PolicyConfig, PolicyHandle, tls_host};
+pub use recent_attempts::RecentAttempts;
 pub use worker::{Dependencies, Dispatcher, StartError, check};

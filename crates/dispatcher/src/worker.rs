@@ -17,12 +17,15 @@ use crate::metrics::DispatcherMetrics;
 use crate::policy::delivery_policy::{PolicyConfig, PolicyHandle};
 use crate::policy::route::RouteResolver;
 use crate::queue::{WorkQueue, broker_queue, queue_label};
+use crate::recent_attempts::RecentAttempts;
 use crate::rescuer::{RescueQueue, Rescuer};
 use broker::Broker;
+use contract::{duration_ms, rfc3339};
 use delivery::{CalleeRegistry, Guards};
 use journal::JournalHandle;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use runtime::clock::now_ms;
 use runtime::{ConfigError, open_files};
 use std::pin::pin;
 use std::sync::Arc;
@@ -134,6 +137,7 @@ impl Dispatcher {
                 sender: HttpSender::new(resolver),
                 metrics,
                 held: HeldCallbacks::default(),
+                recent: RecentAttempts::default(),
                 journal,
                 stop: CancellationToken::new(),
             },
@@ -157,6 +161,11 @@ impl Dispatcher {
     /// The callbacks that it holds in memory.
     pub fn held(&self) -> HeldCallbacks {
         self.context.held.clone()
+    }
+
+    /// The attempts that have ended a moment ago.
+    pub fn recent_attempts(&self) -> RecentAttempts {
+        self.context.recent.clone()
     }
 
     /// Makes no calls; each has the outcome that this function returns.
@@ -185,6 +194,11 @@ impl Dispatcher {
             Arc::clone(&context.metrics),
             stop.clone(),
         ));
+        tracker.spawn(announce_wait(
+            context.held.clone(),
+            stop.clone(),
+            shutdown_timeout,
+        ));
         let loaded = context.limiter.pauses().loaded(PAUSES_TIMEOUT);
         stop.run_until_cancelled(loaded).await;
         let prefetch = prefetch([first_concurrency, retry_concurrency]);
@@ -201,6 +215,25 @@ impl Dispatcher {
         tracker.close();
         tracker.wait().await;
     }
+}
+
+/// Says at the stop what it waits for, and until when.
+async fn announce_wait(held: HeldCallbacks, stop: CancellationToken, shutdown_timeout: Duration) {
+    stop.cancelled().await;
+    let attempts = held.in_flight();
+    if attempts > 0 {
+        let until = rfc3339(now_ms().saturating_add(duration_ms(shutdown_timeout)));
+        tracing::info!(attempts, until, "{}", wait_sentence(attempts, &until));
+    }
+}
+
+fn wait_sentence(attempts: usize, until: &str) -> String {
+    let are = if attempts == 1 {
+        "attempt is"
+    } else {
+        "attempts are"
+    };
+    format!("{attempts} {are} in flight: waiting for the end until {until} at most")
 }
 
 /// Consumes a queue until the stop. While deliveries are stopped there is no consumer: what waits stays

@@ -77,6 +77,7 @@ pub(crate) mod tests {
             deferred_reason: None,
             next_attempt_at: Some(5_000),
             cancel_requested: false,
+            cancel_requested_at: None,
             discarded: false,
             discarded_by_retention: false,
             updated_at: 2_000,

@@ -33,11 +33,16 @@ pub(crate) fn validate_target(
 
 fn check_url(url: &str, guard: &Guard) -> Result<Target, ParamError> {
     let url = TargetUrl::parse(url).map_err(url_error)?;
-    guard
-        .admit_url(&url)
-        .map_err(|refusal| ParamError::AddressRefused {
-            rule: refusal.as_str(),
-        })?;
+    guard.admit_url(&url).map_err(|refusal| {
+        let rule = refusal.as_str();
+        tracing::debug!(
+            target: "ingress::guard",
+            callback_target = %url.target(),
+            rule,
+            "callback_url refused by the address guard"
+        );
+        ParamError::AddressRefused { rule }
+    })?;
     Ok(url.target())
 }
 

@@ -103,6 +103,9 @@ pub trait CallbackStore: Send + Sync {
     /// journal has it.
     async fn message(&self, request_id: Uuid) -> JournalResult<Option<Bytes>>;
 
+    /// The ids of callbacks from `first` to `last`, both included, in order, at most `limit`.
+    async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> JournalResult<Vec<Uuid>>;
+
     /// A page of callbacks, newest first. `now` in Unix ms.
     async fn list(
         &self,

@@ -21,5 +21,6 @@ fn main() -> ExitCode {
     reason = "the last output of a process that may not have started to log"
 )]
 fn print_error(sentence: &str) {
-    eprintln!("ringback: {}", runtime::text::lines(sentence));
+    let sentence = runtime::program::as_called(sentence);
+    eprintln!("ringback: {}", runtime::text::lines(&sentence));
 }

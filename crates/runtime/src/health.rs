@@ -21,6 +21,8 @@ pub struct Health {
     journal: RwLock<Cow<'static, str>>,
     /// What operators have stopped, by the name of the switch.
     stopped: RwLock<BTreeMap<&'static str, String>>,
+    /// What operators should know of how the process is set up, by name.
+    notes: RwLock<BTreeMap<&'static str, String>>,
 }
 
 /// The body of `/readyz`.
@@ -32,6 +34,8 @@ pub(crate) struct Readiness {
     journal: Cow<'static, str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     stopped: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    notes: BTreeMap<&'static str, String>,
 }
 
 impl Health {
@@ -44,6 +48,7 @@ impl Health {
             broker: RwLock::new(Cow::Borrowed("never connected")),
             journal: RwLock::new(Cow::Borrowed("none")),
             stopped: RwLock::default(),
+            notes: RwLock::default(),
         })
     }
 
@@ -89,6 +94,21 @@ impl Health {
         stopped.keys().copied().collect()
     }
 
+    /// Adds a sentence about how the process is set up. It does not change readiness, and must show no
+    /// secret.
+    pub fn add_note(&self, name: &'static str, sentence: impl Into<String>) {
+        let notes = self.notes.write();
+        let mut notes = notes.unwrap_or_else(PoisonError::into_inner);
+        notes.insert(name, sentence.into());
+    }
+
+    /// The names of the notes.
+    pub(crate) fn notes(&self) -> Vec<&'static str> {
+        let notes = self.notes.read();
+        let notes = notes.unwrap_or_else(PoisonError::into_inner);
+        notes.keys().copied().collect()
+    }
+
     /// Begins draining: the process takes no new work from now on.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Release);
@@ -128,6 +148,10 @@ impl Health {
             stopped: {
                 let stopped = self.stopped.read();
                 stopped.unwrap_or_else(PoisonError::into_inner).clone()
+            },
+            notes: {
+                let notes = self.notes.read();
+                notes.unwrap_or_else(PoisonError::into_inner).clone()
             },
         }
     }

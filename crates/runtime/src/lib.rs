@@ -4,6 +4,7 @@
 //!
 //! - `config/`: settings from defaults, a file and the environment
 //! - `telemetry.rs`: logging, and the TLS cryptography
+//! - `event_lines.rs`: log events as short lines for people
 //! - `text.rs`, `safe_writer.rs`: strangers' text made safe to read, also in the log
 //! - `metrics/`: the registry of all metrics
 //! - `log_limit.rs`, `failure_log.rs`: log lines that strangers can cause, at a bounded rate
@@ -15,10 +16,12 @@
 //! - `service_manager/`: readiness and watchdog of systemd
 //! - `open_files.rs`: the limit of open files
 //! - `process_usage.rs`: what the process uses of its machine
+//! - `program.rs`: how the program was called, for hints
 //! - `random.rs`, `clock.rs`: random bytes for keys, the wall clock
 
 pub mod clock;
 pub mod config;
+mod event_lines;
 pub mod failure_log;
 pub mod health;
 pub mod http;
@@ -26,6 +29,7 @@ mod log_limit;
 pub mod metrics;
 pub mod open_files;
 mod process_usage;
+pub mod program;
 pub mod random;
 pub mod reload;
 mod reloadable;
@@ -36,6 +40,7 @@ pub mod telemetry;
 pub mod text;
 
 pub use config::{Config, ConfigError, Loaded, SecretRef};
+pub use event_lines::{EventLine, EventLines, LogEvent};
 pub use failure_log::{FailureLog, peer_network};
 pub use health::Health;
 pub use log_limit::LogLimit;

@@ -1,4 +1,4 @@
-//! Graceful stop on SIGTERM and SIGINT.
+//! Graceful stop on SIGTERM and SIGINT, and on SIGHUP where it does not reload.
 //!
 //! The first signal cancels the token. A second one of either kind ends the process at once. Two
 //! within [`REPEAT_WINDOW`] are one: `timeout`, and shells with their process groups, send it
@@ -16,17 +16,21 @@ pub const FORCED_EXIT_CODE: i32 = 130;
 /// Signals closer together than this are one request to stop.
 const REPEAT_WINDOW: Duration = Duration::from_secs(1);
 
-/// A token that is cancelled by the first SIGTERM or SIGINT; a second ends the process.
+/// A token that is cancelled by the first SIGTERM or SIGINT; a second ends the process. With `hang_up`
+/// SIGHUP is one of them, unless the process was started to ignore it, as `nohup` does.
 ///
 /// Call it inside a Tokio runtime, before any work begins: from then on these signals no longer
 /// kill the process by themselves.
 ///
 /// # Errors
 /// When the system does not let the process listen for signals.
-pub fn on_signals() -> io::Result<CancellationToken> {
+pub fn on_signals(hang_up: bool) -> io::Result<CancellationToken> {
     let mut signals = Signals {
         term: signal(SignalKind::terminate())?,
         int: signal(SignalKind::interrupt())?,
+        hup: (hang_up && !hang_up_is_ignored())
+            .then(|| signal(SignalKind::hangup()))
+            .transpose()?,
     };
     let token = CancellationToken::new();
     let stop = token.clone();
@@ -55,6 +59,20 @@ pub fn on_signals() -> io::Result<CancellationToken> {
 struct Signals {
     term: Signal,
     int: Signal,
+    hup: Option<Signal>,
+}
+
+/// Whether this process ignores SIGHUP, as Linux shows it.
+fn hang_up_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores_hang_up(&status)
+}
+
+/// Bit 0 of the mask of ignored signals is signal 1 (proc(5)).
+fn ignores_hang_up(status: &str) -> bool {
+    let mask = status.lines().find_map(|it| it.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
 }
 
 impl Signals {
@@ -62,7 +80,15 @@ impl Signals {
         tokio::select! {
             _ = self.term.recv() => "SIGTERM",
             _ = self.int.recv() => "SIGINT",
+            Some(()) = received(&mut self.hup) => "SIGHUP",
         }
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -80,7 +106,7 @@ mod tests {
     #[tokio::test]
     #[ignore = "run by the other tests as a separate process"]
     async fn helper_that_waits_to_be_stopped() {
-        let stop = on_signals().unwrap();
+        let stop = on_signals(true).unwrap();
         println!("\nready");
         stop.cancelled().await;
         println!("stopping");
@@ -121,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_first_signal_asks_for_a_graceful_stop() {
-        for signal in ["-TERM", "-INT"] {
+        for signal in ["-TERM", "-INT", "-HUP"] {
             let (mut child, mut stdout) = start(true);
             wait_for("ready", &mut stdout);
             send(signal, &child);
@@ -129,6 +155,14 @@ mod tests {
             io::copy(&mut stdout, &mut io::sink()).unwrap();
             assert!(child.wait().unwrap().success(), "{signal}");
         }
+    }
+
+    #[test]
+    fn a_process_that_ignores_sighup_goes_on_ignoring_it() {
+        let status = |mask: &str| format!("Name:\tx\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n");
+        assert!(ignores_hang_up(&status("0000000000001001")));
+        assert!(!ignores_hang_up(&status("0000000000001000")));
+        assert!(!ignores_hang_up(""));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{MakeWriter, SubscriberBuilder};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::event_lines::{EventLines, PeopleFormat};
 use crate::safe_writer::{Escaping, SafeWriter};
 
 /// Levels for libraries that log too much at `info`. A directive in the settings overrides each of
@@ -84,12 +85,29 @@ pub enum TelemetryError {
 
 /// Starts logging to stderr, for the rest of the process's life.
 ///
-/// `default_human` makes `log.format = "auto"` mean "human" even without a terminal, for
-/// processes whose output is always for people.
-///
 /// # Errors
 /// When `log.level` is not a filter, or logging has been started before.
-pub fn init(settings: &LogConfig, default_human: bool) -> Result<(), TelemetryError> {
+pub fn init(settings: &LogConfig) -> Result<(), TelemetryError> {
+    start(settings, false, None)
+}
+
+/// Starts logging for a process whose output is always for people: `log.format = "auto"` means "human"
+/// even without a terminal. `lines` chooses how events are shown then.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_for_people(
+    settings: &LogConfig,
+    lines: Option<EventLines>,
+) -> Result<(), TelemetryError> {
+    start(settings, true, lines)
+}
+
+fn start(
+    settings: &LogConfig,
+    default_human: bool,
+    lines: Option<EventLines>,
+) -> Result<(), TelemetryError> {
     let filter = filter(&settings.level).map_err(TelemetryError::Filter)?;
     let terminal = io::stderr().is_terminal();
     // https://no-color.org: set and not empty means no colour.
@@ -101,7 +119,7 @@ pub fn init(settings: &LogConfig, default_human: bool) -> Result<(), TelemetryEr
     } else {
         EventFormat::Json
     };
-    subscriber(format, filter, io::stderr)
+    subscriber(format, lines, filter, io::stderr)
         .try_init()
         .map_err(|_| TelemetryError::AlreadyStarted)
 }
@@ -153,7 +171,12 @@ enum EventFormat {
     Json,
 }
 
-fn subscriber<W>(format: EventFormat, filter: EnvFilter, to: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(
+    format: EventFormat,
+    lines: Option<EventLines>,
+    filter: EnvFilter,
+    to: W,
+) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -172,13 +195,25 @@ where
         .log_internal_errors(false)
         .with_writer(to);
     match format {
-        EventFormat::Human { colour } => Box::new(
-            builder
-                .compact()
-                .with_timer(TimeOfDay)
-                .with_ansi(colour)
-                .finish(),
-        ),
+        EventFormat::Human { colour } => match lines {
+            None => Box::new(
+                builder
+                    .compact()
+                    .with_timer(TimeOfDay)
+                    .with_ansi(colour)
+                    .finish(),
+            ),
+            Some(lines) => {
+                let usual = tracing_subscriber::fmt::format();
+                let usual = usual.compact().with_timer(TimeOfDay).with_ansi(colour);
+                let format = PeopleFormat {
+                    usual,
+                    time: TimeOfDay,
+                    lines,
+                };
+                Box::new(builder.with_ansi(colour).event_format(format).finish())
+            }
+        },
         EventFormat::Json => Box::new(
             builder
                 .json()
@@ -208,6 +243,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::event_lines::EventLine;
 
     /// Collects what is logged.
     #[derive(Clone, Default)]
@@ -225,9 +261,19 @@ mod tests {
     }
 
     fn logged(format: EventFormat, level: &str, log: impl FnOnce()) -> String {
+        logged_in_lines(format, None, level, log)
+    }
+
+    fn logged_in_lines(
+        format: EventFormat,
+        lines: Option<EventLines>,
+        level: &str,
+        log: impl FnOnce(),
+    ) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
-        let subscriber = subscriber(format, filter(level).unwrap(), move || writer.clone());
+        let filter = filter(level).unwrap();
+        let subscriber = subscriber(format, lines, filter, move || writer.clone());
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
     }
@@ -256,6 +302,33 @@ mod tests {
         assert!(text.contains("attempt ended attempt.number=2"), "{text}");
         assert_eq!(text.find('Z'), Some("12:34:56.789".len()), "{text}");
         assert!(!text.contains('\u{1b}'), "{text:?}");
+    }
+
+    #[test]
+    fn a_process_chooses_its_lines_for_people_and_never_changes_the_json() {
+        let choose = || -> EventLines {
+            Box::new(|event| match &*event.message {
+                "told" => EventLine::Text(format!("number {}\nis it", event.field("number"))),
+                "hidden" => EventLine::Nothing,
+                _ => EventLine::Usual,
+            })
+        };
+        let log = || {
+            tracing::info!(number = 2, name = "n", "told");
+            tracing::info!("hidden");
+            tracing::info!(number = 3, "usual");
+        };
+        let human = EventFormat::Human { colour: false };
+        let text = logged_in_lines(human, Some(choose()), "info", log);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(lines[0].ends_with("Z number 2 is it"), "{text}");
+        assert!(
+            lines[1].contains("INFO") && lines[1].ends_with("usual number=3"),
+            "{text}"
+        );
+        let json = logged_in_lines(EventFormat::Json, Some(choose()), "info", log);
+        assert_eq!(json.lines().count(), 3, "{json}");
     }
 
     #[test]
@@ -345,14 +418,14 @@ mod tests {
             format: LogFormat::Json,
             level: level.to_owned(),
         };
-        let refused = init(&with("inof"), false).unwrap_err().to_string();
+        let refused = init(&with("inof")).unwrap_err().to_string();
         assert!(
             refused.starts_with("log.level: \"inof\" is not a log level"),
             "{refused}"
         );
-        init(&with("off"), false).unwrap();
+        init(&with("off")).unwrap();
         assert!(matches!(
-            init(&with("off"), false),
+            init_for_people(&with("off"), None),
             Err(TelemetryError::AlreadyStarted)
         ));
     }

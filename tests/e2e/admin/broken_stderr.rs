@@ -60,7 +60,7 @@ async fn a_closed_stderr_prevents_neither_delivery_nor_a_graceful_stop() {
         let count = client.get(format!("http://{callee}/received/count")).send();
         let text = count.await.map_err(|error| error.to_string())?.text().await;
         let text = text.map_err(|error| error.to_string())?;
-        if text == r#"{"count":1}"# {
+        if text.trim_end() == r#"{"count":1}"# {
             Ok(())
         } else {
             Err(text)

@@ -8,7 +8,7 @@ use tests::{BrokerUnderTest, Process, eventually, on_shared_runtime};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// The commands that it prints, with lines joined by a backslash as one would paste them.
+/// The commands that it prints, with all lines of a quoted text as one would paste them.
 fn curl_lines(log: &str) -> Vec<String> {
     let mut commands = Vec::new();
     let mut lines = log.lines();
@@ -17,7 +17,7 @@ fn curl_lines(log: &str) -> Vec<String> {
             continue;
         }
         let mut command = line.to_owned();
-        while command.ends_with('\\') {
+        while command.matches('\'').count() % 2 == 1 {
             command.push('\n');
             command.push_str(lines.next().unwrap());
         }

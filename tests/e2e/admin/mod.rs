@@ -11,6 +11,7 @@
 //! - `dev.rs`: `ringback dev`; `doctor.rs`: `ringback doctor`
 //! - `reload_command.rs`: `ringback reload`; `secret_files.rs`: secrets in files
 //! - `service_manager.rs`: readiness and watchdog of systemd; `machine.rs`: what a machine may lack
+//! - `first_hour.rs`: `init`, `send`, `tail`, empty lists, wrong words
 //! - `broken_stderr.rs`: a process whose log nobody reads any more
 
 mod broken_stderr;
@@ -18,7 +19,11 @@ mod bulk;
 mod control;
 mod dead_letters;
 mod dev;
+mod dev_end;
+mod dev_ports;
+mod dev_targets;
 pub(crate) mod doctor;
+mod first_hour;
 mod listener;
 mod machine;
 mod pauses;

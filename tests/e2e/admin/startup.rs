@@ -40,6 +40,14 @@ pub(crate) fn errors_of(temp: &TempDirectory, role: &str, variables: &[(&str, &s
     let script = r#"exec "$0" "$@" >/dev/null"#;
     let (key, value) = broker(temp);
     let mut environment = vec![(key, &*value)];
+    // The default ports may be taken by whatever runs on this machine.
+    let listeners = [
+        "RINGBACK__INGRESS__LISTEN",
+        "RINGBACK__DISPATCHER__LISTEN",
+        "RINGBACK__ADMIN__LISTEN",
+        "RINGBACK__METRICS__LISTEN",
+    ];
+    environment.extend(listeners.map(|key| (key, "127.0.0.1:0")));
     environment.extend(variables);
     let all = ["-c", script, program, role];
     Process::start(Path::new("/bin/sh"), &all, environment)

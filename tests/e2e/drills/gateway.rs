@@ -33,7 +33,8 @@ fn an_unreadable_message_is_listed_with_the_reason() {
         let admin = admin(&fixture);
         let words = [
             "warning ",
-            "cannot be decoded. Next: `ringback unreadable list`",
+            "cannot be decoded. Next: `",
+            "ringback unreadable list`",
         ];
         doctor_says(admin, "unreadable", &words).await;
         let listed = prints(admin, &["unreadable", "list"], &["version 99", "first"]).await;

@@ -1,5 +1,6 @@
 //! Targets that fail, and an app that floods the gateway.
 
+use tests::process::binary;
 use tests::{ScriptedReply, TestTarget, on_shared_runtime};
 
 use super::{admin, doctor_says, of_app, prints, run, shared, shows, to_callee};
@@ -50,11 +51,15 @@ fn a_deploy_that_answers_400_is_seen_at_the_callback_and_at_the_target() {
         let fixture = shared().await;
         let target = TestTarget::http(ScriptedReply::status(400));
         let id = fixture.send(&of_app("drill-400", &target.url())).await;
+        let next = format!(
+            "`{} dead-letters replay ID --reason WHY`",
+            binary().display()
+        );
         let words = [
             "status  dead",
             "attempt 1: answered_4xx 400",
             "the target rejected the request for good (rejected)",
-            "`ringback dead-letters replay`",
+            &*next,
         ];
         shows(admin(&fixture), &id, &words).await;
         let printed = prints(admin(&fixture), &["targets"], &[&target.name()]).await;

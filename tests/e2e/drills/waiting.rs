@@ -112,7 +112,8 @@ fn what_is_due_and_held_by_nobody_waits_and_says_why() {
         assert!(resumed, "{output}");
         let words = [
             "status  retrying",
-            "No dispatcher answers, so nothing is attempted: start one (`ringback dispatcher`)",
+            "No dispatcher answers, so nothing is attempted: start one (`",
+            "ringback dispatcher`)",
         ];
         let shown = shows(operators.admin, &retried, &words).await;
         assert!(!shown.contains("in flight"), "{shown}");

@@ -16,6 +16,8 @@ use tests::{Callee, Callers, SingleProcess, eventually, until_none_left};
 use super::{SOON, STUCK};
 
 const CALLERS: usize = 16;
+/// More than the disk takes, as fast as it takes them.
+const MANY: u64 = 10_000_000;
 const MEBIBYTES: u32 = 8;
 
 /// The arguments of `unshare` for a mount namespace of one's own.
@@ -90,7 +92,7 @@ async fn a_full_disk_is_a_503_until_there_is_space_again() {
     let disk = gateway.start_on_small_disk(MEBIBYTES, unshare).await;
     let paths = ["/ok", "/flaky/1", "/slow/300", "/status/400"];
     let targets: Vec<String> = paths.iter().map(|path| callee.url(path)).collect();
-    let callers = Callers::start(gateway.address, &targets, CALLERS, u64::MAX);
+    let callers = Callers::start(gateway.address, &targets, CALLERS, MANY);
     for _ in 0..2 {
         // The write-ahead log is still short: it would have to grow, and cannot.
         callers.accepted_more(50).await;

@@ -33,6 +33,20 @@ async fn greeted(dev: &Process) -> Option<PathBuf> {
     rest.split_whitespace().next().map(PathBuf::from)
 }
 
+/// The commands to paste; some have two lines.
+fn commands(log: &str) -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    let is_open = |command: &String| command.matches('\'').count() % 2 == 1;
+    for line in log.lines() {
+        match commands.last_mut().filter(|last| is_open(last)) {
+            Some(last) => *last = format!("{last}\n{line}"),
+            None if line.starts_with("  curl ") => commands.push(line.to_owned()),
+            None => {}
+        }
+    }
+    commands
+}
+
 /// The id in a printed answer.
 fn id(line: &str) -> Option<String> {
     let (_, rest) = line.split_once(r#""request_id":""#)?;
@@ -73,12 +87,9 @@ fn the_lines_to_paste_work_with_nothing_installed() {
             directory.display()
         );
         let log = dev.log();
-        let lines = log
-            .lines()
-            .map(str::trim)
-            .filter(|line| line.starts_with("curl "));
-        let (posts, reads): (Vec<&str>, Vec<&str>) =
-            lines.partition(|line| line.contains("/api/callback"));
+        let commands = commands(&log).into_iter();
+        let (posts, reads): (Vec<String>, Vec<String>) =
+            commands.partition(|command| command.contains("/api/callback"));
         assert_eq!((posts.len(), reads.len()), (3, 1), "{log}");
         for (post, (attempts, end)) in
             posts
@@ -88,7 +99,7 @@ fn the_lines_to_paste_work_with_nothing_installed() {
             let output = run_line(post).await;
             let id = id(&output).unwrap_or_else(|| panic!("{post}: {output}"));
             outcome(&dev, &id, attempts, end).await;
-            assert!(run_line(reads[0]).await.contains(&id));
+            assert!(run_line(&reads[0]).await.contains(&id));
         }
         dev.sigterm();
         let ended = dev.wait_exit(SOON).await;
@@ -129,6 +140,29 @@ fn the_demo_shows_three_outcomes_within_half_a_minute_and_goes_on() {
             outcome(&dev, id, attempts, end).await;
         }
         assert!(begun.elapsed() < HALF_A_MINUTE, "{:?}", begun.elapsed());
+        let log = eventually("the summary", SOON, async || {
+            let log = dev.log();
+            if log.contains("The gateway goes on") {
+                Ok(log)
+            } else {
+                Err(log)
+            }
+        })
+        .await;
+        let (stories, summary) = log.split_once("demo, what became of the three:").unwrap();
+        for line in [
+            "  a target that accepts it    delivered after 1 attempt\n",
+            "  a target that fails twice   delivered after 3 attempts\n",
+            "  a target that always fails  dead-lettered after 4 attempts (exhausted)",
+        ] {
+            assert!(summary.contains(line), "{line}: {summary}");
+        }
+        // No story begins before the one before has ended.
+        let stories: Vec<&str> = stories.split("\ndemo ").skip(1).collect();
+        assert_eq!(stories.len(), 3, "{log}");
+        for (story, (attempts, _)) in stories.iter().zip(outcomes) {
+            assert_eq!(story.matches(": attempt ").count(), attempts, "{story}");
+        }
         assert_eq!(dev.ended(), None);
         dev.sigterm();
         let ended = dev.wait_exit(SOON).await;

@@ -4,7 +4,8 @@ use tests::{GatewayOptions, GatewayRole, RabbitCluster, Scenario};
 
 use super::{NOTICED, options};
 
-const CALLERS: usize = 4;
+/// One: three nodes and the callers share the machine.
+const CALLERS: usize = 1;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_down_at_the_start_and_one_that_dies_later_lose_nothing() {

@@ -7,6 +7,7 @@ use tests::callback;
 use tests::on_shared_runtime;
 use tests::{GatewayRole, eventually};
 
+use crate::admin::doctor::doctor;
 use crate::fixtures::shared;
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(60);
@@ -62,5 +63,52 @@ fn an_idempotency_key_without_a_journal_is_refused_and_nothing_is_sent() {
         let received = fixture.callee.requests.received();
         let here = received.iter().filter(|it| it.path == "/ok/idempotent");
         assert_eq!(here.count(), 1);
+    });
+}
+
+#[test]
+fn each_role_says_what_answers_501_and_which_setting_mends_it() {
+    on_shared_runtime(async {
+        let fixture = shared().await;
+        let with_rabbitmq = BrokerKind::chosen() == BrokerKind::RabbitMq;
+        let roles = [
+            (
+                GatewayRole::Ingress,
+                "the query, cancel and Idempotency-Key",
+            ),
+            (GatewayRole::Dispatcher(0), "dead letters, replay"),
+        ];
+        for (instance, (role, missing)) in fixture.gateway.instances().zip(roles) {
+            let log = instance.process.log();
+            let warnings: Vec<Value> = log
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .filter(|event: &Value| event["setting"] == "journal.url")
+                .collect();
+            let (status, page) = fixture.gateway.get_details(role, "/readyz").await;
+            let page: Value = serde_json::from_str(&page).unwrap();
+            assert_eq!(status, 200, "{page}");
+            let (_, bare) = fixture.gateway.get(role, "/readyz").await;
+            if !with_rabbitmq {
+                assert_eq!(warnings.len(), 0, "{log}");
+                assert_eq!(page.get("notes"), None, "{page}");
+                assert!(!bare.contains("notes"), "{bare}");
+                continue;
+            }
+            let [warning] = &*warnings else {
+                panic!("not one warning: {log}");
+            };
+            assert_eq!(warning["level"], "WARN", "{warning}");
+            let sentence = warning["message"].as_str().unwrap();
+            for part in [missing, "answer 501", "RINGBACK__JOURNAL__URL"] {
+                assert!(sentence.contains(part), "{part}: {sentence}");
+            }
+            assert_eq!(page["notes"]["no_journal"], sentence, "{page}");
+            assert_eq!(bare, "{\"status\":\"ready\",\"notes\":[\"no_journal\"]}\n");
+        }
+        let (_, output) = doctor(&["--admin", &fixture.gateway.admin_url()]).await;
+        let line = "warning  journal          there is no journal: the query, cancel, \
+                    Idempotency-Key, dead letters and replay answer 501. Next: set journal.url";
+        assert_eq!(output.contains(line), with_rabbitmq, "{output}");
     });
 }

@@ -49,7 +49,12 @@ fn a_role_without_a_broker_keeps_running_and_is_not_ready() {
             let bare = get_at(&address, "/readyz").await.unwrap();
             assert_eq!(
                 bare,
-                (503, r#"{"status":"not ready"}"#.to_owned()),
+                (
+                    503,
+                    "{\"status\":\"not ready\",\"notes\":[\"no_journal\"]}
+"
+                    .to_owned()
+                ),
                 "{role}"
             );
 

@@ -55,6 +55,9 @@ impl CallerAnswer {
     }
 }
 
+/// Between two callbacks of all callers that have no end.
+const PACE: Duration = Duration::from_millis(2);
+
 /// Running callers, each on a connection of its own; stopped when dropped.
 #[derive(Debug)]
 pub struct Callers {
@@ -65,7 +68,8 @@ pub struct Callers {
 
 impl Callers {
     /// Starts callers that POST callbacks to these targets in turn, until [`Callers::stop`] or, in
-    /// total, `max_callbacks`.
+    /// total, `max_callbacks`. With [`u64::MAX`] they send 500 a second together: what they send while
+    /// a test waits must be delivered before it ends.
     pub fn start(
         ingress: SocketAddr,
         targets: &[String],
@@ -78,6 +82,10 @@ impl Callers {
             Arc::new(AtomicU64::new(max_callbacks)),
         );
         let targets: Arc<[String]> = targets.into();
+        let between = match max_callbacks {
+            u64::MAX => PACE * u32::try_from(connections).unwrap(),
+            _ => Duration::ZERO,
+        };
         let mut tasks = JoinSet::new();
         for connection in 0..connections {
             let (answers, stop) = (answers.clone(), stop.clone());
@@ -94,9 +102,12 @@ impl Callers {
                         post(&mut wire, connection, &targets[number % targets.len()]).await;
                     let accepted = answer.accepted();
                     lock(&answers).push(answer);
-                    if !accepted {
-                        let pause = tokio::time::sleep(BACKOFF);
-                        stop.run_until_cancelled(pause).await;
+                    let pause = match accepted {
+                        false => BACKOFF,
+                        true => between,
+                    };
+                    if !pause.is_zero() {
+                        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
                     }
                 }
             });

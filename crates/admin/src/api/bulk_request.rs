@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::body;
 use super::error::ApiError;
 use super::query_params::{self, DEFAULT_LIMIT, MAX_LIMIT};
+use super::request_ids::WrittenId;
 
 const MAX_ACTOR_BYTES: usize = 200;
 const MAX_REASON_BYTES: usize = 1_000;
@@ -94,6 +95,7 @@ pub(super) struct Actor {
 
 impl BulkRequest {
     /// Parses the body of this act. `token_name` is the name of the request's token, if it has one.
+    /// Ids must be whole.
     ///
     /// # Errors
     /// What is missing or invalid.
@@ -120,7 +122,7 @@ impl BulkRequest {
             return Err(ApiError::body("recover takes a filter: {} selects all"));
         }
         let selection = match (body.ids, body.filter) {
-            (Some(ids), None) => Selection::Ids(parse_ids(&ids)?),
+            (Some(ids), None) => Selection::Ids(unique(parse_ids(&ids)?)),
             (None, Some(members)) => Selection::Matching {
                 filter: act.filter(query_params::filter(&members)?)?,
                 limit: match body.limit {
@@ -363,15 +365,15 @@ fn parse_ids(texts: &[String]) -> Result<Vec<Uuid>, ApiError> {
     if !(1..=MAX_LIMIT as usize).contains(&texts.len()) {
         return Err(ApiError::body(format!("give 1 to {MAX_LIMIT} ids")));
     }
+    let ids = texts.iter().map(|text| WrittenId::of_act(text));
+    ids.collect()
+}
+
+/// Each once, in order.
+fn unique(mut ids: Vec<Uuid>) -> Vec<Uuid> {
     let mut seen = HashSet::new();
-    let mut ids = Vec::new();
-    for text in texts {
-        let id = query_params::request_id(text)?;
-        if seen.insert(id) {
-            ids.push(id);
-        }
-    }
-    Ok(ids)
+    ids.retain(|id| seen.insert(*id));
+    ids
 }
 
 #[cfg(test)]
@@ -526,6 +528,10 @@ mod tests {
             ),
             (r#"{"ids":[]}"#, "1 to 1000"),
             (r#"{"ids":["x"]}"#, "\"x\" is not a request_id"),
+            (
+                r#"{"ids":["01a20a25"],"dry_run":true}"#,
+                "an act needs the whole request_id",
+            ),
             (&many, "1 to 1000"),
         ] {
             let error = parse(body).unwrap_err();

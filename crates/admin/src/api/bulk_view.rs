@@ -125,10 +125,11 @@ impl Hindrance {
             }
             Self::Ended(status) => return format!("it has ended: it is {status}"),
             Self::NotKept => {
-                "it was delivered, and its message is not kept, or no longer (journal.keep_delivered)"
+                "it was delivered, and its message is not kept, or no longer (journal.keep_delivered), or erased"
             }
             Self::NotReplayable => {
-                "it is neither delivered nor a dead letter, or its message is past its retention"
+                "it is neither delivered nor a dead letter, or it was discarded or erased, or its message is past \
+                 its retention"
             }
             Self::Waits => "it has not ended: cancel it first",
             Self::CancelRequested => {

@@ -15,11 +15,13 @@ use super::audit::{self, AuditAction};
 use super::auth::TokenName;
 use super::body::BodyBytes;
 use super::bulk_request::Actor;
+use super::end_facts::add_end_facts;
 use super::error::{ApiError, ProblemCode};
 use super::explain::facts::CallbackFacts;
 use super::gather_facts::gather_facts;
 use super::known_callees;
 use super::query_params;
+use super::request_ids::WrittenId;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::{CallbackView, CancelResult, CancelView, ItemsPage};
@@ -30,17 +32,16 @@ const CANCEL_MARGIN: Duration = Duration::from_secs(2);
 /// `GET /admin/v1/callbacks`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
     let (filter, page) = query_params::callbacks(http.query_string())?;
-    let journal = state.journal()?;
+    let (journal, registry) = (state.journal()?, state.callee_registry.get());
     let found = state.run(async move {
         let now = now_ms();
         let found = journal.list(&filter, page.after, page.limit, now).await?;
         let causes = causes(&found, &journal).await?;
-        Ok((found, causes, filter))
+        let is_empty = found.callbacks.is_empty() && page.after.is_none();
+        known_callees::refuse_unknown(&filter, &registry, is_empty, &journal).await?;
+        Ok((found, causes, registry))
     });
-    let (found, causes, filter) = found.await?;
-    let registry = state.callee_registry.get();
-    let is_empty = found.callbacks.is_empty() && page.after.is_none();
-    known_callees::refuse_unknown(&filter, &registry, is_empty)?;
+    let (found, causes, registry) = found.await?;
     ok_list(&items(found, causes, &registry), &state.pauses)
 }
 
@@ -77,7 +78,7 @@ pub(super) fn items(
 
 /// `GET /admin/v1/callbacks/{id}`
 pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiResponse {
-    let id = query_params::request_id(&id)?;
+    let id = state.request_id(&id).await?;
     let journal = state.journal()?;
     let found = state
         .run(async move { Ok(journal.find(id).await?) })
@@ -91,6 +92,12 @@ pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiRespon
         let again = state.run(async move { Ok(journal.find(id).await?) });
         callback = again.await?.unwrap_or(callback);
     }
+    let journal = state.journal()?;
+    let reading = state.run(async move {
+        add_end_facts(&mut facts, &callback, &journal).await?;
+        Ok((callback, facts))
+    });
+    let (callback, facts) = reading.await?;
     let registry = state.callee_registry.get();
     let view = CallbackView::of(callback, &facts, now_ms());
     ok(&view.with_callee_name(&registry))
@@ -103,7 +110,7 @@ pub(super) async fn cancel(
     id: Path<String>,
     body: BodyBytes,
 ) -> ApiResponse {
-    let request_id = query_params::request_id(&id)?;
+    let request_id = WrittenId::of_act(&id)?;
     let actor = Actor::parse(&body, TokenName::of(&http).as_deref())?;
     let journal = state.journal()?;
     let broker = state.broker.clone();

@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use journal::JournalError;
+use runtime::http::json_line;
 use serde_json::json;
 
 use crate::config::Role;
@@ -167,13 +168,14 @@ impl ResponseError for ApiError {
         if let Self::MethodNotAllowed(allowed) = self {
             response.insert_header((ALLOW, allowed.as_str()));
         }
-        response.json(json!({
+        let problem = json!({
             "type": format!("{TYPE_PREFIX}{}", code.as_str()),
             "title": code.title(),
             "status": code.status().as_u16(),
             "detail": self.to_string(),
             "code": code.as_str(),
-        }))
+        });
+        json_line(&mut response, &problem)
     }
 }
 
@@ -203,6 +205,7 @@ mod tests {
         assert_eq!(response.status(), 403);
         assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), PROBLEM_JSON);
         let body = to_bytes(response.into_body()).await.unwrap();
+        assert!(body.ends_with(b"}\n"), "{body:?}");
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
         let expected = serde_json::json!({
             "type": "urn:problem-type:ringback:insufficient_role",

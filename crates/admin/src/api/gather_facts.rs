@@ -54,6 +54,7 @@ pub(super) async fn gather_facts(state: &AdminState, callback: &Callback) -> Cal
             oldest_due: depths.oldest_due_age,
         },
         unwritten: depths.journal.current(),
+        ..CallbackFacts::default()
     }
 }
 

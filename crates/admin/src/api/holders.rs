@@ -18,7 +18,8 @@ pub(super) async fn list(
     id: Path<String>,
 ) -> ApiResponse {
     query_params::only(http.query_string(), &[])?;
-    let (answers, names) = named(&state.control, Ask::Held(query_params::request_id(&id)?)).await;
+    let id = state.request_id(&id).await?;
+    let (answers, names) = named(&state.control, Ask::Held(id)).await;
     let seen_by = seen_by(&answers);
     let warnings = seen_by.warnings();
     let holders = answers.answers.into_iter().filter_map(|answer| {

@@ -7,20 +7,21 @@
 //! - Handlers: `callbacks.rs`, `payload.rs` (messages and answers), `dead_letters/` (list, replay,
 //!   discard), `bulk/` (retry now, cancel, replay, erase, expedite and recover many), `pauses.rs`,
 //!   `unreadable/` (messages that could not be decoded), `audit.rs` (also writes the audit log),
-//!   `doctor/` (is all well?).
+//!   `doctor/` (is all well?), `guard.rs` (may this target be called?).
 //! - Handlers that ask all processes (`processes.rs`): `instances.rs`, `targets.rs` with
-//!   `merge_targets.rs`, `apps.rs`, `holders.rs`, `reload.rs`; `process_view.rs` is their JSON. `gather_facts.rs`
-//!   asks them about one callback. `pace.rs`: how fast targets take calls; `estimate.rs`: when all that a
+//!   `merge_targets.rs`, `apps.rs`, `attempts.rs`, `holders.rs`, `reload.rs`; `process_view.rs` is their JSON. `gather_facts.rs`
+//!   asks them about one callback; `end_facts.rs`: why one has ended. `pace.rs`: how fast targets take calls; `estimate.rs`: when all that a
 //!   command retries has been attempted.
 //! - `republish/`: publishes what the journal has given out to be retried or replayed.
 //! - `reconcile/`: compares the dead-letter queue with the journal.
 //! - Requests: `query_params.rs` (lists), `body.rs`, `bulk_request.rs` (acts on many),
-//!   `timestamp.rs`. `known_callees.rs`: names of callees, and numbers that nobody knows.
+//!   `timestamp.rs`, `request_ids.rs` (whole, or by their first digits). `known_callees.rs`: names of callees, and numbers that nobody knows.
 //! - Responses: `response.rs`, `view.rs`, `bulk_view.rs` and `rfc3339.rs` (the JSON), `explain/` (a callback's state
 //!   in words), `reason.rs`, `error.rs` (problem details).
 
 mod access;
 mod apps;
+mod attempts;
 mod audit;
 mod auth;
 mod body;
@@ -30,10 +31,12 @@ pub(crate) mod bulk_view;
 mod callbacks;
 mod dead_letters;
 mod doctor;
+mod end_facts;
 mod error;
 pub(crate) mod estimate;
 mod explain;
 mod gather_facts;
+mod guard;
 mod holders;
 mod instances;
 mod known_callees;
@@ -49,6 +52,7 @@ mod reason;
 mod reconcile;
 mod reload;
 mod republish;
+pub(crate) mod request_ids;
 mod response;
 mod rfc3339;
 mod routes;

@@ -17,6 +17,7 @@ use super::auth::TokenName;
 use super::body::BodyBytes;
 use super::bulk_request::Actor;
 use super::error::{ApiError, ProblemCode};
+use super::known_callees;
 use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
@@ -186,7 +187,8 @@ pub(super) fn registered(key: &PauseKey, registry: &CalleeRegistry) -> Result<Pa
     match registry.find(no) {
         Some(callee) => Ok(LimitKey::Callee(callee.no.as_str().into()).into()),
         None => {
-            let sentence = format!("no callee {no} is registered");
+            let known = known_callees::listed(registry);
+            let sentence = format!("no callee {no} is registered; known: {known}");
             Err(ApiError::rejected(ProblemCode::UnknownCallee, sentence))
         }
     }

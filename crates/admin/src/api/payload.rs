@@ -23,8 +23,8 @@ pub(super) async fn show(
     http: HttpRequest,
     id: Path<String>,
 ) -> ApiResponse {
-    let request_id = query_params::request_id(&id)?;
     let actor = looker(&http)?;
+    let request_id = state.request_id(&id).await?;
     let journal = state.journal()?;
     let shown = state.run(async move {
         let found = journal.find(request_id).await?;

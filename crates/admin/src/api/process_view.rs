@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use contract::control::InstanceReport;
+use contract::control::{AttemptSeen, InstanceReport};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::rfc3339;
 use super::view::ItemsPage;
@@ -43,7 +44,7 @@ pub(crate) struct SeenPage<T> {
 /// A running process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct InstanceView {
-    pub(crate) instance: uuid::Uuid,
+    pub(crate) instance: Uuid,
     pub(crate) role: String,
     pub(crate) host: String,
     pub(crate) pid: u32,
@@ -81,7 +82,7 @@ pub(crate) struct ReloadView {
 /// What came of the command to reload, in one process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReloadedView {
-    pub(crate) instance: uuid::Uuid,
+    pub(crate) instance: Uuid,
     pub(crate) role: String,
     pub(crate) host: String,
     pub(crate) pid: u32,
@@ -238,6 +239,72 @@ pub(crate) struct HolderView {
     pub(crate) attempt: u32,
     /// Whether its call is being made; if not, it waits for a permit or for its record.
     pub(crate) in_flight: bool,
+}
+
+/// The attempts that ended a moment ago.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AttemptsView {
+    #[serde(flatten)]
+    pub(crate) seen: SeenPage<AttemptEndView>,
+    /// Whether there were more than a process remembers or answers.
+    #[serde(default)]
+    pub(crate) left_out: bool,
+}
+
+/// An attempt that has ended. Times are Unix ms here and RFC 3339 in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AttemptEndView {
+    #[serde(with = "rfc3339")]
+    pub(crate) ended_at: u64,
+    pub(crate) request_id: Uuid,
+    pub(crate) app_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) callee_no: Option<String>,
+    pub(crate) target: String,
+    pub(crate) message_type: String,
+    pub(crate) attempt: u32,
+    pub(crate) outcome: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) http_status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<String>,
+    pub(crate) duration_ms: u64,
+    /// What follows: `delivered`, `retry`, `deferred` or `dead_lettered`.
+    pub(crate) verdict: String,
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "rfc3339::option"
+    )]
+    pub(crate) next_attempt_at: Option<u64>,
+    pub(crate) process: String,
+    pub(crate) instance: Uuid,
+    /// Its number in its process: with the instance it names the attempt.
+    pub(crate) sequence: u64,
+}
+
+impl AttemptEndView {
+    /// The attempt of this process.
+    pub(super) fn of(attempt: AttemptSeen, instance: Uuid, process: &str) -> Self {
+        Self {
+            ended_at: attempt.ended_at,
+            request_id: attempt.request_id,
+            app_id: attempt.app_id,
+            callee_no: attempt.callee_no,
+            target: attempt.target,
+            message_type: attempt.message_type,
+            attempt: attempt.attempt,
+            outcome: attempt.outcome,
+            http_status: attempt.http_status,
+            cause: attempt.cause,
+            duration_ms: attempt.duration_ms,
+            verdict: attempt.verdict,
+            next_attempt_at: attempt.next_attempt_at,
+            process: process.to_owned(),
+            instance,
+            sequence: attempt.sequence,
+        }
+    }
 }
 
 impl SeenBy {

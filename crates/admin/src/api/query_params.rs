@@ -122,7 +122,7 @@ fn set(filter: &mut Filter, key: &str, value: Cow<'_, str>) -> Result<(), ApiErr
     match key {
         "app_id" => filter.app_id = Some(value.into_owned()),
         "callee_no" => filter.callee_no = Some(value.into_owned()),
-        "target" => filter.target = Some(target(&value)),
+        "target" => filter.target = Some(target(&value)?),
         "message_type" => filter.message_type = Some(value.into_owned()),
         "reason" => filter.reason = Some(dead_letter_reason(&value)?),
         "deferred_reason" => {
@@ -203,6 +203,11 @@ fn dead_letter_reason(text: &str) -> Result<String, ApiError> {
     known("reason", text, reason::of_dead_letters())
 }
 
+/// The label of an outcome: a mistyped one would find nothing.
+pub(super) fn known_outcome(text: &str) -> Result<String, ApiError> {
+    known("outcome", text, delivery::retry::OUTCOME_LABELS.into_iter())
+}
+
 /// A name of this list.
 fn known(
     key: &str,
@@ -232,11 +237,18 @@ fn http_status(text: &str) -> Result<u16, ApiError> {
     status.ok_or_else(|| invalid("http_status", "is not an HTTP status: known: 100 to 599"))
 }
 
-/// Scheme, host and port as the journal stores them, from any URL of the target.
-fn target(text: &str) -> String {
+/// Scheme, host and port as the journal stores them, from any URL of the target. Anything else would
+/// find nothing.
+pub(super) fn target(text: &str) -> Result<String, ApiError> {
     match delivery::TargetUrl::parse(text) {
-        Ok(url) => url.target().to_string(),
-        Err(_) => text.to_owned(),
+        Ok(url) => Ok(url.target().to_string()),
+        Err(_) => Err(invalid(
+            "target",
+            &format!(
+                "must be a URL with its scheme, http or https, such as https://host:8443, not {:?}",
+                shown(text)
+            ),
+        )),
     }
 }
 
@@ -249,10 +261,10 @@ pub(super) fn limit(text: &str) -> Result<u32, ApiError> {
     limit.ok_or_else(|| invalid("limit", &format!("is not a number from 1 to {MAX_LIMIT}")))
 }
 
-/// Reads a callback's id.
+/// Reads the whole id of a callback, where its first digits have no meaning: of a cursor.
 pub(super) fn request_id(text: &str) -> Result<Uuid, ApiError> {
     Uuid::try_parse(text)
-        .map_err(|_| ApiError::parameter(format!("{:?} is not a request_id", shown(text))))
+        .map_err(|_| ApiError::parameter(format!("{:?} is not a whole request_id", shown(text))))
 }
 
 fn unknown(key: &str) -> ApiError {
@@ -380,7 +392,14 @@ mod tests {
             ("since=yesterday", "is not a timestamp"),
             ("limit=0", "1 to 1000"),
             ("limit=1001", "1 to 1000"),
-            ("after=7", "\"7\" is not a request_id"),
+            ("after=7", "\"7\" is not a whole request_id"),
+            (
+                "target=h.example:8443",
+                "parameter \"target\" must be a URL with its scheme, http or https, such as \
+                 https://host:8443, not \"h.example:8443\"",
+            ),
+            ("target=h.example", "must be a URL with its scheme"),
+            ("target=ftp://h.example", "must be a URL with its scheme"),
             ("discarded=1", "neither true nor false"),
             (
                 "status=dead,shop",

@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::CACHE_CONTROL;
 use dispatcher::PauseRegistry;
+use runtime::http::json_line;
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -11,11 +12,11 @@ use super::view::PauseView;
 /// What a handler returns.
 pub(super) type ApiResponse = Result<HttpResponse, ApiError>;
 
-/// 200 with a JSON body.
+/// 200 with a JSON body, and a line end after it.
 pub(super) fn ok(body: &impl Serialize) -> ApiResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((CACHE_CONTROL, "no-store"));
-    Ok(response.json(body))
+    Ok(json_line(&mut response, body))
 }
 
 /// 200 with a list, and the switches in force, if there are any.

@@ -10,8 +10,8 @@ use super::body::MAX_BODY_BYTES;
 use super::error::{ApiError, ProblemCode};
 use super::response::ApiResponse;
 use super::{
-    apps, audit, bulk, callbacks, dead_letters, doctor, holders, instances, pauses, payload,
-    reload, targets, unreadable,
+    apps, attempts, audit, bulk, callbacks, dead_letters, doctor, guard, holders, instances,
+    pauses, payload, reload, targets, unreadable,
 };
 use crate::config::Role;
 
@@ -26,7 +26,7 @@ pub(super) struct Endpoint {
 }
 
 /// Every endpoint. If several paths match, the first one counts.
-pub(super) static ENDPOINTS: [Endpoint; 29] = [
+pub(super) static ENDPOINTS: [Endpoint; 31] = [
     Endpoint {
         method: Method::GET,
         path: "/admin/v1/callbacks",
@@ -218,6 +218,13 @@ pub(super) static ENDPOINTS: [Endpoint; 29] = [
     },
     Endpoint {
         method: Method::GET,
+        path: "/admin/v1/attempts",
+        role: Role::Read,
+        summary: "List the attempts that ended a moment ago, in all processes",
+        handler: || web::to(attempts::list),
+    },
+    Endpoint {
+        method: Method::GET,
         path: "/admin/v1/audit",
         role: Role::Read,
         summary: "List the audit log, newest first",
@@ -229,6 +236,13 @@ pub(super) static ENDPOINTS: [Endpoint; 29] = [
         role: Role::Read,
         summary: "Check whether all is well, as far as this process knows",
         handler: || web::to(doctor::show),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/guard",
+        role: Role::Read,
+        summary: "Say whether a URL or a callee may be called, and by which rule",
+        handler: || web::to(guard::judge),
     },
 ];
 

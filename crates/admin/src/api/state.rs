@@ -12,6 +12,7 @@ use runtime::Reloadable;
 use runtime::http::HttpLimits;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use super::auth::AdminTokens;
 use super::doctor::history::DepthHistory;
@@ -19,7 +20,9 @@ use super::doctor::sources::DoctorSources;
 use super::error::ApiError;
 use super::metrics::AdminMetrics;
 use super::reconcile::ReconcileRequests;
+use super::request_ids::WrittenId;
 use crate::control::ControlPlane;
+use crate::guard_check::GuardRules;
 
 /// What the operators' API needs from the process it runs in.
 pub struct AdminDependencies {
@@ -42,6 +45,8 @@ pub struct AdminDependencies {
     pub has_ingress: bool,
     /// What the checks of `/admin/v1/doctor` look at.
     pub doctor: DoctorSources,
+    /// Which targets may be called.
+    pub guard_rules: Reloadable<GuardRules>,
     /// The bounds of the listener.
     pub http: HttpLimits,
     /// What the listener counts.
@@ -61,6 +66,7 @@ pub(super) struct AdminState {
     /// One request at a time reads the unreadable messages: it holds them meanwhile.
     pub(super) unreadable: Arc<Mutex<()>>,
     pub(super) doctor: DoctorSources,
+    pub(super) guard_rules: Reloadable<GuardRules>,
     pub(super) depth_history: DepthHistory,
     /// Asks to reconcile the dead letters soon.
     pub(super) reconcile_requested: Arc<ReconcileRequests>,
@@ -72,6 +78,22 @@ pub(super) struct AdminState {
 impl AdminState {
     pub(super) fn journal(&self) -> Result<Journal, ApiError> {
         self.journal.clone().ok_or(ApiError::NoJournal)
+    }
+
+    /// Reads an id in a path: whole, or its first digits.
+    ///
+    /// # Errors
+    /// It is not an id, or not one id begins like this.
+    pub(super) async fn request_id(&self, text: &str) -> Result<Uuid, ApiError> {
+        match WrittenId::parse(text).map_err(ApiError::parameter)? {
+            // Needs no journal.
+            WrittenId::Whole(id) => Ok(id),
+            beginning @ WrittenId::Beginning(_) => {
+                let journal = self.journal()?;
+                self.run(async move { beginning.resolve(&journal).await })
+                    .await
+            }
+        }
     }
 
     /// Runs work to its end, even if the client disconnects: a replay must not stop halfway.

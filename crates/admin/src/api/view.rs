@@ -12,6 +12,7 @@ use super::explain::facts::CallbackFacts;
 use super::known_callees;
 use super::rfc3339;
 use crate::doctor::Finding;
+use crate::guard_check::GuardReport;
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,6 +223,15 @@ pub(crate) struct DoctorView {
     /// Role, machine and process.
     pub(crate) process: String,
     pub(crate) findings: Vec<Finding>,
+}
+
+/// Whether a target may be called, as a process has decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GuardView {
+    /// Role, machine and process.
+    pub(crate) process: String,
+    #[serde(flatten)]
+    pub(crate) report: GuardReport,
 }
 
 /// An unreadable message.

@@ -8,6 +8,9 @@ use super::table;
 use crate::api::process_view::{AppView, SeenPage};
 use crate::config::AdminConfig;
 
+/// Shown instead of an empty list.
+const NONE: &str = "no app: no process that answered has figures of one";
+
 /// `ringback apps`
 pub(super) async fn list(args: BusiestArgs, config: &AdminConfig) -> Result<(), CliError> {
     let client = AdminClient::new(args.api.admin, config)?;
@@ -16,7 +19,7 @@ pub(super) async fn list(args: BusiestArgs, config: &AdminConfig) -> Result<(), 
     while let Some(body) = pages.next_body().await? {
         let seen: SeenPage<AppView> = parse(&body)?;
         pages.advance(seen.page.items.len(), seen.page.next.clone());
-        print_seen(&seen, args.api.json, first, table::apps)?;
+        print_seen(&seen, args.api.json, first, table::apps, NONE)?;
         first = false;
     }
     Ok(())

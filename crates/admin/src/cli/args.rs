@@ -2,9 +2,9 @@
 
 use clap::{ArgGroup, Args, Subcommand, value_parser};
 use url::Url;
-use uuid::Uuid;
 
 use super::client::Parameter;
+use crate::api::request_ids::WrittenId;
 use crate::api::timestamp;
 
 /// The operators' commands.
@@ -46,6 +46,11 @@ pub enum AdminCommand {
     Targets(BusiestArgs),
     /// List the apps: accepted, refused and limited in the last minute, the busiest first.
     Apps(BusiestArgs),
+    /// Show attempts as they end, in all processes, until Ctrl-C.
+    ///
+    /// All processes are asked once a second, so an attempt is shown about a second after its end. It
+    /// begins with what ends from now on: `callback list` and `callback show` tell of earlier ones.
+    Tail(TailArgs),
     /// List, show, requeue and discard messages that could not be decoded.
     #[command(subcommand)]
     Unreadable(UnreadableCommand),
@@ -199,7 +204,7 @@ pub struct DeadLetterListArgs {
     #[command(flatten)]
     pub(super) filter: FilterArgs,
     /// The maximum number to list.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one)]
     pub(super) limit: u64,
     #[command(flatten)]
     pub(super) api: ApiArgs,
@@ -219,8 +224,9 @@ pub struct CallbackListArgs {
 /// One callback.
 #[derive(Debug, Args)]
 pub struct CallbackArgs {
-    /// Its request_id.
-    pub(super) id: Uuid,
+    /// Its request_id, or at least the first 8 digits of it.
+    #[arg(value_parser = request_id)]
+    pub(super) id: String,
     /// Show its message and what targets answered, too: it needs the role payload, and each look is
     /// in the audit log.
     #[arg(long)]
@@ -236,7 +242,7 @@ pub struct CallbackArgs {
 #[derive(Debug, Args)]
 pub struct AuditArgs {
     /// The maximum number to list.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = at_least_one)]
     pub(super) limit: u64,
     #[command(flatten)]
     pub(super) api: ApiArgs,
@@ -263,9 +269,9 @@ const FILTERS: [&str; 13] = [
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("selection").multiple(true).required(true).arg("ids").args(FILTERS))]
 pub struct BulkArgs {
-    /// These dead letters, by request_id; or else select them with the options below.
-    #[arg(value_name = "ID", conflicts_with_all = FILTERS)]
-    pub(super) ids: Vec<Uuid>,
+    /// These dead letters, by request_id or at least its first 8 digits; or else select them with the options below.
+    #[arg(value_name = "ID", value_parser = request_id, conflicts_with_all = FILTERS)]
+    pub(super) ids: Vec<String>,
     /// All dead letters.
     #[arg(long)]
     pub(super) all: bool,
@@ -279,9 +285,9 @@ pub struct BulkArgs {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("selection").multiple(true).required(true).arg("ids").arg("status").args(FILTERS))]
 pub struct CallbackBulkArgs {
-    /// These callbacks, by request_id; or else select them with the options below.
-    #[arg(value_name = "ID", conflicts_with_all = FILTERS)]
-    pub(super) ids: Vec<Uuid>,
+    /// These callbacks, by request_id or at least its first 8 digits; or else select them with the options below.
+    #[arg(value_name = "ID", value_parser = request_id, conflicts_with_all = FILTERS)]
+    pub(super) ids: Vec<String>,
     /// All to which it can be done.
     #[arg(long)]
     pub(super) all: bool,
@@ -321,9 +327,9 @@ pub struct RecoverArgs {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("selection").required(true).args(["ids", "app"]))]
 pub struct EraseArgs {
-    /// Of these callbacks, by request_id.
-    #[arg(value_name = "ID")]
-    pub(super) ids: Vec<Uuid>,
+    /// Of these callbacks, by request_id or at least its first 8 digits.
+    #[arg(value_name = "ID", value_parser = request_id)]
+    pub(super) ids: Vec<String>,
     /// Of all callbacks of this app.
     #[arg(long, value_name = "APP_ID")]
     pub(super) app: Option<String>,
@@ -348,7 +354,7 @@ pub(super) struct StepArgs {
         value_parser = value_parser!(u32).range(1..=100_000))]
     pub(super) rate: u32,
     /// The maximum number to change, oldest first.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) limit: Option<u64>,
     /// Do not ask for confirmation.
     #[arg(long)]
@@ -394,17 +400,50 @@ pub struct ReloadArgs {
     pub(super) api: ApiArgs,
 }
 
+/// `ringback tail`
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Of this app.
+    #[arg(long, value_name = "APP_ID")]
+    pub(super) app: Option<String>,
+    /// For this callee.
+    #[arg(long, value_name = "CALLEE_NO")]
+    pub(super) callee: Option<String>,
+    /// For the target of this URL: its scheme, host and port.
+    #[arg(long, value_name = "URL")]
+    pub(super) target: Option<String>,
+    /// Of this message type.
+    #[arg(long = "type", value_name = "MESSAGE_TYPE")]
+    pub(super) message_type: Option<String>,
+    /// With this outcome, for instance timeout or answered_5xx.
+    #[arg(long, value_name = "OUTCOME")]
+    pub(super) outcome: Option<String>,
+    /// Those alone that did not deliver.
+    #[arg(long)]
+    pub(super) failed: bool,
+    /// End after so many attempts.
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<u64>,
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
+}
+
 /// A list of the busiest.
 #[derive(Debug, Args)]
 pub struct BusiestArgs {
     /// The maximum number to list, busiest first.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one)]
     pub(super) limit: u64,
     #[command(flatten)]
     pub(super) api: ApiArgs,
 }
 
 impl FilterArgs {
+    /// Whether it selects all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parameters(0).is_ok_and(|all| all.is_empty())
+    }
+
     /// The conditions as parameters of the API; `now` in Unix ms.
     ///
     /// # Errors
@@ -433,6 +472,17 @@ impl FilterArgs {
             .filter_map(|(key, value)| Some((key, value?)));
         Ok(given.collect())
     }
+}
+
+/// An id as it is written: whole, or at least its first digits. The API is asked for the rest.
+fn request_id(text: &str) -> Result<String, String> {
+    WrittenId::parse(text).map(|_| text.to_owned())
+}
+
+/// A limit: none would show nothing.
+fn at_least_one(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "it is not a number from 1 on".to_owned())
 }
 
 /// A timestamp, or a duration ago such as `2h`, as Unix ms.
@@ -496,6 +546,8 @@ mod tests {
         let id = "0199e6d2-0000-7000-8000-000000000000";
         for line in [
             "dead-letters list --app a --limit 3 --json",
+            "dead-letters show 0199e6d2",
+            "callback cancel 0199e6d2-0000-7 --reason x",
             &format!("dead-letters show {id}"),
             "dead-letters reconcile",
             "callback list --status dead",
@@ -529,11 +581,16 @@ mod tests {
             "targets --limit 3",
             "apps",
             "audit --limit 7",
+            "tail --app a --callee c --target https://h --type t --outcome timeout --failed --json",
+            "tail --limit 3",
         ] {
             assert!(parse(line).is_ok(), "{line}");
         }
         for line in [
             "audit --limit 0",
+            "callback list --limit 0",
+            "callback retry-now --app a --limit 0 --reason x",
+            "callback show 0199e6d",
             "callback retry-now --reason x",
             "callback retry-now --all",
             &format!("callback retry-now {id} --status queued --reason x"),
@@ -553,6 +610,24 @@ mod tests {
             "unreadable discard --all",
         ] {
             assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_id_or_limit_is_answered_in_a_sentence_of_our_own() {
+        for (line, sentence) in [
+            (
+                "callback show 0199e6d2-zz",
+                "\"0199e6d2-zz\" is not a request_id: write one as 01a20a25-46b9-7361-a013-9bc3295ebef1",
+            ),
+            ("erase 7 --reason x", "\"7\" is not a request_id"),
+            ("callback list --limit 0", "it is not a number from 1 on"),
+            ("targets --limit many", "it is not a number from 1 on"),
+        ] {
+            let words = ["ringback"].into_iter().chain(line.split_whitespace());
+            let error = CommandLine::try_parse_from(words).unwrap_err().to_string();
+            assert!(error.contains(sentence), "{error}");
+            assert!(!error.contains("group count"), "{error}");
         }
     }
 

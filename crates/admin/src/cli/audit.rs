@@ -11,5 +11,11 @@ use crate::config::AdminConfig;
 pub(super) async fn list(args: AuditArgs, config: &AdminConfig) -> Result<(), CliError> {
     let client = AdminClient::new(args.api.admin, config)?;
     let mut pages = client.pages("/admin/v1/audit", Vec::new(), args.limit);
-    print_pages(&mut pages, args.api.json, table::audit).await
+    print_pages(
+        &mut pages,
+        args.api.json,
+        table::audit,
+        "no entries in the audit log",
+    )
+    .await
 }

@@ -24,7 +24,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct BulkPlan {
     pub(super) operation: BulkOperation,
     /// By these ids, or by `body`.
-    pub(super) ids: Vec<Uuid>,
+    pub(super) ids: Vec<String>,
     /// What every request has besides ids, limit and who asks: the filter and further members.
     pub(super) body: Map<String, Value>,
     /// What the first step alone has.
@@ -46,7 +46,7 @@ pub(super) enum StartedAt {
 
 /// The requests that are left.
 enum RemainingSteps {
-    Ids(Vec<Uuid>),
+    Ids(Vec<String>),
     /// How many may be changed.
     Matching(u64),
 }
@@ -57,7 +57,7 @@ impl RemainingSteps {
         match self {
             Self::Ids(ids) => {
                 let count = ids.len().min(usize::try_from(max).unwrap_or(1));
-                let ids: Vec<Uuid> = ids.drain(..count).collect();
+                let ids: Vec<String> = ids.drain(..count).collect();
                 if ids.is_empty() {
                     return None;
                 }
@@ -300,8 +300,8 @@ mod tests {
             steps.taken(if limits.len() == 2 { 60 } else { 100 });
         }
         assert_eq!(limits, [json!(100), json!(100), json!(90)]);
-        let ids: Vec<Uuid> = (0..5).map(Uuid::from_u128).collect();
-        let mut steps = RemainingSteps::Ids(ids);
+        let ids = (0..5).map(|number| Uuid::from_u128(number).to_string());
+        let mut steps = RemainingSteps::Ids(ids.collect());
         let counts: Vec<_> = std::iter::from_fn(|| steps.next(2))
             .map(|step| step["ids"].as_array().unwrap().len())
             .collect();

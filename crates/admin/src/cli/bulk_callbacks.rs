@@ -25,7 +25,7 @@ pub(super) async fn run(
     let plan = BulkPlan {
         operation,
         body: selecting(args.ids.is_empty(), filter),
-        ids: args.ids,
+        ids: client.whole_ids(args.ids).await?,
         first: Map::new(),
         started_at: StartedAt::Filter,
     };
@@ -43,7 +43,7 @@ pub(super) async fn dead_letters(
     let plan = BulkPlan {
         operation,
         body: selecting(args.ids.is_empty(), filter),
-        ids: args.ids,
+        ids: client.whole_ids(args.ids).await?,
         first: Map::new(),
         started_at: StartedAt::Filter,
     };
@@ -80,7 +80,7 @@ pub(super) async fn erase(args: EraseArgs, config: &AdminConfig) -> Result<(), C
     body.insert("cancel".to_owned(), json!(args.cancel));
     let plan = BulkPlan {
         operation: BulkOperation::Erase,
-        ids: args.ids,
+        ids: client.whole_ids(args.ids).await?,
         body,
         first: Map::new(),
         started_at: StartedAt::None,

@@ -232,8 +232,15 @@ pub(super) fn report(
     }
     untouched(counted)?;
     not_changed(&result.not_changed)?;
+    // A discard does not tell unknown ids apart.
+    let unknown = match operation {
+        BulkOperation::Discard => ", or not known",
+        _ => "",
+    };
     for id in &result.not_dead_letters {
-        print_line(&format!("{id} is not a dead letter"))?;
+        print_line(&format!(
+            "{id} is not a dead letter, or not any more (replayed, discarded, past its retention){unknown}"
+        ))?;
     }
     for id in &result.unknown {
         print_line(&format!("{id} is unknown"))?;

@@ -3,7 +3,7 @@
 use std::io;
 
 use runtime::clock::now_ms;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -23,27 +23,36 @@ pub(super) async fn list_dead_letters(
     args: DeadLetterListArgs,
     config: &AdminConfig,
 ) -> Result<(), CliError> {
-    list_at("/admin/v1/dead-letters", Vec::new(), args, config).await
+    let none = match args.filter.is_empty() {
+        true => "no dead letters",
+        false => "no dead letters match",
+    };
+    list_at("/admin/v1/dead-letters", Vec::new(), args, none, config).await
 }
 
 /// `ringback callback list`
 pub(super) async fn list(args: CallbackListArgs, config: &AdminConfig) -> Result<(), CliError> {
+    let none = match args.status.is_none() && args.list.filter.is_empty() {
+        true => "no callbacks",
+        false => "no callbacks match",
+    };
     let status = args.status.map(|status| ("status", status));
     let parameters = status.into_iter().collect();
-    list_at("/admin/v1/callbacks", parameters, args.list, config).await
+    list_at("/admin/v1/callbacks", parameters, args.list, none, config).await
 }
 
 async fn list_at(
     path: &'static str,
     mut parameters: Vec<Parameter>,
     args: DeadLetterListArgs,
+    none: &str,
     config: &AdminConfig,
 ) -> Result<(), CliError> {
     let client = AdminClient::new(args.api.admin, config)?;
     let filter = args.filter.parameters(now_ms());
     parameters.extend(filter.map_err(CliError::Failed)?);
     let mut pages = client.pages(path, parameters, args.limit);
-    print_pages(&mut pages, args.api.json, table::callbacks).await?;
+    print_pages(&mut pages, args.api.json, table::callbacks, none).await?;
     if pages.has_more() && !args.api.json {
         print_line("... and more: --limit N shows more, the filters narrow the list")?;
     }
@@ -76,7 +85,12 @@ async fn show_at(path: &str, args: CallbackArgs, config: &AdminConfig) -> Result
     let body = client.get(&format!("{path}/{}", args.id), &[]).await?;
     let payload = match args.payload {
         true => {
-            let path = format!("/admin/v1/callbacks/{}/payload", args.id);
+            #[derive(Deserialize)]
+            struct Shown {
+                request_id: Uuid,
+            }
+            let Shown { request_id } = parse(&body)?;
+            let path = format!("/admin/v1/callbacks/{request_id}/payload");
             Some(client.get(&path, &looker(args.reason)).await?)
         }
         false => None,
@@ -111,12 +125,14 @@ pub(super) fn looker(reason: Option<String>) -> Vec<Parameter> {
 
 /// `ringback callback cancel ID`
 pub(super) async fn cancel(
-    id: Uuid,
+    id: &str,
     reason: &str,
     api: ApiArgs,
     config: &AdminConfig,
 ) -> Result<(), CliError> {
     let client = AdminClient::new(api.admin, config)?;
+    let ids = client.whole_ids(vec![id.to_owned()]).await?;
+    let id = ids.first().map_or(id, String::as_str);
     let path = format!("/admin/v1/callbacks/{id}/cancel");
     let body = json!({ "actor": user_at_host(), "reason": reason });
     let answer = client.post(&path, &body).await?;

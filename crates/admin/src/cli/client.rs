@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
+use uuid::Uuid;
 
 use super::error::CliError;
 use super::http::{self, error_reason, reachable, shown_url};
@@ -89,6 +90,30 @@ impl AdminClient {
             .await
     }
 
+    /// The whole ids of callbacks that are to be changed. Where the first digits are written, the API is
+    /// asked for the callback that has them, and its id is said.
+    ///
+    /// # Errors
+    /// No callback's id begins like this, or several do; and those of [`AdminClient::get`].
+    pub(super) async fn whole_ids(&self, written: Vec<String>) -> Result<Vec<String>, CliError> {
+        #[derive(Deserialize)]
+        struct Shown {
+            request_id: Uuid,
+        }
+        let mut ids = Vec::new();
+        for text in written {
+            if Uuid::try_parse(&text).is_ok() {
+                ids.push(text);
+                continue;
+            }
+            let path = format!("/admin/v1/callbacks/{text}");
+            let Shown { request_id } = parse(&self.get(&path, &[]).await?)?;
+            print_notice(&format!("{text} is {request_id}"));
+            ids.push(request_id.to_string());
+        }
+        Ok(ids)
+    }
+
     /// Reads a list page by page.
     pub(super) fn pages<'a>(
         &'a self,
@@ -115,15 +140,34 @@ impl AdminClient {
         url
     }
 
-    async fn send(&self, mut request: RequestBuilder) -> Result<Vec<u8>, CliError> {
+    /// The address that is asked, without what may be secret.
+    pub(super) fn shown_address(&self) -> String {
+        shown_url(&self.base)
+    }
+
+    /// Sends a GET to whatever may listen there: its status and body.
+    ///
+    /// # Errors
+    /// Why there is no answer, in a few words.
+    pub(super) async fn try_get(
+        &self,
+        path: &str,
+        parameters: &[Parameter],
+    ) -> Result<(StatusCode, Vec<u8>), String> {
+        let answer = self.answer(self.http.get(self.url(path, parameters)));
+        answer.await.map_err(|error| error_reason(&error))
+    }
+
+    async fn answer(&self, mut request: RequestBuilder) -> reqwest::Result<(StatusCode, Vec<u8>)> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose_secret());
         }
-        let response = async {
-            let response = request.send().await?;
-            Ok((response.status(), response.bytes().await?))
-        };
-        let (status, body) = response.await.map_err(|error: reqwest::Error| {
+        let response = request.send().await?;
+        Ok((response.status(), response.bytes().await?.into()))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, CliError> {
+        let (status, body) = self.answer(request).await.map_err(|error: reqwest::Error| {
             let (url, cause) = (shown_url(&self.base), error_reason(&error));
             CliError::Failed(format!(
                 "{url} does not answer: {cause} (is an admin, dispatcher, serve or dev running there? \
@@ -131,22 +175,26 @@ impl AdminClient {
             ))
         })?;
         if status.is_success() {
-            return Ok(body.into());
+            return Ok(body);
         }
-        #[derive(Deserialize)]
-        struct ProblemDetail {
-            detail: String,
-        }
-        let sentence = match serde_json::from_slice::<ProblemDetail>(&body) {
-            Ok(problem) => problem.detail,
-            Err(_) => format!("{} answered {status}", shown_url(&self.base)),
-        };
+        let sentence = problem_detail(&body)
+            .unwrap_or_else(|| format!("{} answered {status}", shown_url(&self.base)));
         let hint = match status {
             StatusCode::UNAUTHORIZED => " (RINGBACK__ADMIN__TOKEN)",
             _ => "",
         };
         Err(CliError::Failed(format!("{sentence}{hint}")))
     }
+}
+
+/// The sentence of an error response of the API.
+pub(super) fn problem_detail(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct ProblemDetail {
+        detail: String,
+    }
+    let problem = serde_json::from_slice::<ProblemDetail>(body).ok()?;
+    Some(problem.detail)
 }
 
 /// Reads a list page by page, at most `limit` items.
@@ -289,6 +337,27 @@ mod tests {
             pages.advance(page.items.len(), page.next);
         }
         assert_eq!(ids.len(), 5);
+        drop(server);
+        fixture.close().await;
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_an_id_becomes_the_whole_id() {
+        let fixture = ApiFixture::new().await;
+        let letter = fixture.dead_letter("demo", "exhausted").await;
+        let whole = letter.request_id.to_string();
+        let server = fixture.serve(None, true);
+        let client = client(&server);
+        let beginning = whole.chars().take(13).collect();
+        let nobodys = Uuid::max().to_string();
+        let ids = client.whole_ids(vec![beginning, nobodys.clone()]).await;
+        assert_eq!(ids.unwrap(), [whole, nobodys], "what is whole is taken");
+        let unknown = client.whole_ids(vec!["ffffffff".to_owned()]).await;
+        let sentence = unknown.unwrap_err().to_string();
+        assert!(
+            sentence.contains("no callback whose request_id begins with ffffffff"),
+            "{sentence}"
+        );
         drop(server);
         fixture.close().await;
     }

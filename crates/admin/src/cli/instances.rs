@@ -18,5 +18,11 @@ pub(super) async fn list(args: ApiArgs, config: &AdminConfig) -> Result<(), CliE
         return Ok(print_body(&body)?);
     }
     let seen: SeenPage<InstanceView> = parse(&body)?;
-    print_seen(&seen, false, true, table::instances)
+    print_seen(
+        &seen,
+        false,
+        true,
+        table::instances,
+        "no process has answered",
+    )
 }

@@ -6,8 +6,10 @@
 //! - `callbacks.rs`: `callback` and `dead-letters` (list, show, cancel one, reconcile);
 //!   `bulk_callbacks.rs`: what acts on many; `bulk.rs`: works through it step by step;
 //!   `bulk_report.rs`: says what is done; `estimate.rs`: until when; `recover.rs`: `recover`; `pauses.rs`: `pause`, `resume`,
-//!   `pauses`; `instances.rs`, `targets.rs`, `apps.rs`, `reload.rs`: what all processes say; `unreadable.rs`:
-//!   `unreadable`; `audit.rs`: `audit`; `doctor.rs`: `doctor`.
+//!   `pauses`; `instances.rs`, `targets.rs`, `apps.rs`, `reload.rs`, `tail.rs`: what all processes say; `unreadable.rs`:
+//!   `unreadable`; `audit.rs`: `audit`; `doctor.rs`: `doctor`;
+//!   `guard.rs`: asks a running process for `guard`.
+//! - `callers_report.rs`: a callback as its caller sees it, for `ringback send`
 //! - `list.rs`, `seen.rs`, `table.rs`, `timeline.rs`, `payload.rs`, `local_time.rs`, `stdout.rs`: how
 //!   results are
 //!   shown. `user.rs`: who runs the
@@ -20,10 +22,12 @@ mod bulk;
 mod bulk_callbacks;
 mod bulk_report;
 mod callbacks;
+mod callers_report;
 mod client;
 pub mod doctor;
 mod error;
 mod estimate;
+pub mod guard;
 pub mod http;
 mod instances;
 mod list;
@@ -35,6 +39,7 @@ mod reload;
 mod seen;
 pub mod stdout;
 mod table;
+mod tail;
 mod targets;
 mod timeline;
 mod unreadable;
@@ -43,6 +48,7 @@ mod user;
 pub use args::AdminCommand;
 use args::{CallbackCommand, DeadLettersCommand, UnreadableCommand};
 use bulk_report::BulkOperation;
+pub use callers_report::render_report;
 pub use error::CliError;
 pub use local_time::set_time_zone;
 use unreadable::UnreadableOperation;
@@ -76,7 +82,7 @@ pub async fn run(command: AdminCommand, config: &AdminConfig) -> Result<(), CliE
         AdminCommand::Callback(CallbackCommand::RetryNow(args)) => {
             bulk_callbacks::run(BulkOperation::RetryNow, args, config).await
         }
-        AdminCommand::Callback(CallbackCommand::Cancel(args)) => match *args.ids {
+        AdminCommand::Callback(CallbackCommand::Cancel(args)) => match args.ids.as_slice() {
             [id] if !args.step.dry_run => {
                 let reason = args.step.reason.unwrap_or_default();
                 callbacks::cancel(id, &reason, args.step.api, config).await
@@ -96,6 +102,7 @@ pub async fn run(command: AdminCommand, config: &AdminConfig) -> Result<(), CliE
         AdminCommand::Reload(args) => reload::reload(args, config).await,
         AdminCommand::Targets(args) => targets::list(args, config).await,
         AdminCommand::Apps(args) => apps::list(args, config).await,
+        AdminCommand::Tail(args) => tail::run(args, config).await,
         AdminCommand::Unreadable(UnreadableCommand::List(args)) => {
             unreadable::list(args, config).await
         }

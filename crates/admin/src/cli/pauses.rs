@@ -91,5 +91,5 @@ pub(super) async fn resume(args: PauseArgs, config: &AdminConfig) -> Result<(), 
 pub(super) async fn list(args: ApiArgs, config: &AdminConfig) -> Result<(), CliError> {
     let client = AdminClient::new(args.admin, config)?;
     let mut pages = client.pages("/admin/v1/pauses", Vec::new(), u64::MAX);
-    print_pages(&mut pages, args.json, table::pauses).await
+    print_pages(&mut pages, args.json, table::pauses, "nothing is paused").await
 }

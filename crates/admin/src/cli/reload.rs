@@ -23,7 +23,13 @@ pub(super) async fn reload(args: ReloadArgs, config: &AdminConfig) -> Result<(),
     let seen: SeenPage<ReloadedView> = parse(&answer)?;
     match args.api.json {
         true => print_body(&answer)?,
-        false => print_seen(&seen, false, true, table::reloads)?,
+        false => print_seen(
+            &seen,
+            false,
+            true,
+            table::reloads,
+            "no process has answered",
+        )?,
     }
     let count = |outcome| {
         let items = seen.page.items.iter();

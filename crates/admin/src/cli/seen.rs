@@ -13,8 +13,9 @@ pub(super) fn print_seen<T: Serialize>(
     as_json: bool,
     first: bool,
     table: impl Fn(&[T]) -> String,
+    none: &str,
 ) -> Result<(), CliError> {
-    print_items(&seen.page.items, as_json, first, table)?;
+    print_items(&seen.page.items, as_json, first, table, none)?;
     if as_json {
         return Ok(());
     }

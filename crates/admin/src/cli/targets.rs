@@ -11,6 +11,9 @@ use super::table;
 use crate::api::process_view::TargetsView;
 use crate::config::AdminConfig;
 
+/// Shown instead of an empty list: processes forget targets that are not called.
+const NONE: &str = "no target: no process that answered has figures of one";
+
 /// `ringback targets`
 pub(super) async fn list(args: BusiestArgs, config: &AdminConfig) -> Result<(), CliError> {
     let BusiestArgs { limit, api } = args;
@@ -23,7 +26,7 @@ pub(super) async fn list(args: BusiestArgs, config: &AdminConfig) -> Result<(), 
         pages.advance(seen.page.items.len(), seen.page.next.clone());
         let now = now_ms();
         let table = |targets: &[_]| table::targets(targets, now);
-        print_seen(&seen, api.json, others.is_none(), table)?;
+        print_seen(&seen, api.json, others.is_none(), table, NONE)?;
         others = Some(view.others.count);
     }
     if let Some(count) = others.filter(|count| !api.json && *count > 0) {

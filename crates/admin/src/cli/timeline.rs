@@ -10,6 +10,11 @@ use runtime::text::one_line;
 
 /// Renders the callback with its attempts, why it waits or has ended, and what happens next.
 pub(super) fn render(callback: &CallbackView) -> String {
+    render_with_end(callback, Some(callback.updated_at))
+}
+
+/// The same; the time of its end may not be known.
+pub(super) fn render_with_end(callback: &CallbackView, ended_at: Option<u64>) -> String {
     let mut text = String::new();
     let mut line = |words: String| {
         // Writing to a String cannot fail.
@@ -44,7 +49,7 @@ pub(super) fn render(callback: &CallbackView) -> String {
         CallbackStatus::Queued | CallbackStatus::Delivering | CallbackStatus::Retrying => None,
     };
     if let Some(end) = end {
-        line(event(callback.updated_at, end));
+        line(ended_at.map_or_else(|| timeless(end), |at| event(at, end)));
     }
     line(String::new());
     line(local_time::in_sentence(&callback.explanation).into_owned());
@@ -82,8 +87,12 @@ fn event(at: u64, words: &str) -> String {
 
 /// The time of a replay is not recorded; the next line is later.
 fn replayed(generation: u32) -> String {
+    timeless(&format!("replayed (replay {generation})"))
+}
+
+fn timeless(words: &str) -> String {
     let width = local_time::show(0).len();
-    format!("{:width$}  replayed (replay {generation})", "")
+    format!("{:width$}  {words}", "")
 }
 
 fn describe(attempt: &AttemptView) -> String {

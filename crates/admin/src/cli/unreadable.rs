@@ -61,7 +61,8 @@ pub(super) async fn list(args: ApiArgs, config: &AdminConfig) -> Result<(), CliE
         return Ok(());
     };
     let UnreadablePage { page, waiting } = parse(&body)?;
-    print_items(&page.items, args.json, true, table::unreadable)?;
+    let none = "no unreadable messages";
+    print_items(&page.items, args.json, true, table::unreadable, none)?;
     let behind = waiting.saturating_sub(page.items.len());
     if behind > 0 && !args.json {
         print_line(&format!("... and about {behind} more behind these"))?;
@@ -101,7 +102,7 @@ pub(super) async fn show(args: UnreadableShowArgs, config: &AdminConfig) -> Resu
     print_line(&format!("quarantined  {}", at.unwrap_or_else(unknown)))?;
     print_line(&format!("reason       {}", reason.unwrap_or_else(unknown)))?;
     let next = match readable_now {
-        true => "the version that was asked reads it: ringback unreadable requeue",
+        true => "the version that was asked reads it: `ringback unreadable requeue`",
         false => "the version that was asked does not read it either",
     };
     print_line(&format!("now          {next}"))?;

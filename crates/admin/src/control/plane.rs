@@ -217,7 +217,8 @@ impl ControlPlane {
             ControlAnswerBody::Targets(_)
             | ControlAnswerBody::Apps(_)
             | ControlAnswerBody::Held(_)
-            | ControlAnswerBody::Probed(_) => {}
+            | ControlAnswerBody::Probed(_)
+            | ControlAnswerBody::Attempts(_) => {}
         }
         if let Some(pending) = state.pending.get(&question_id) {
             // Dropped when there are too many.
@@ -408,7 +409,9 @@ mod tests {
                     let held = (self.0.role != "bystander").then(HeldCallback::default);
                     ControlAnswerBody::Held(held)
                 }
-                Ask::Targets | Ask::Apps | Ask::ProbeNow(_) => ControlAnswerBody::Stopping, // Not asked here.
+                Ask::Targets | Ask::Apps | Ask::ProbeNow(_) | Ask::Attempts(_) => {
+                    ControlAnswerBody::Stopping
+                } // Not asked here.
             }
         }
     }

@@ -3,10 +3,11 @@
 //! JSON, best effort: a process ignores what it does not understand, and fields that it does not
 //! know. Nothing durable depends on it, and commands carry no state.
 //!
-//! - `instance.rs`: who a process is. `target.rs`, `app.rs`: what it sees. `held.rs`: whether it
-//!   holds a callback.
+//! - `instance.rs`: who a process is. `target.rs`, `app.rs`: what it sees. `attempt.rs`: attempts as
+//!   they end. `held.rs`: whether it holds a callback.
 
 mod app;
+mod attempt;
 mod held;
 mod instance;
 mod target;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::json::to_json;
 
 pub use app::{AppFigures, AppsSeen};
+pub use attempt::{AttemptSeen, AttemptsAsked, AttemptsSeen, MAX_ATTEMPTS_SEEN};
 pub use held::HeldCallback;
 pub use instance::{InstanceReport, LastReload};
 pub use target::{CertificateSeen, LastErrorSeen, OutcomeFigures, TargetFigures, TargetsSeen};
@@ -65,6 +67,9 @@ pub enum Ask {
     /// Call this callee or target at once, because its owner says that it is back: its number, or
     /// scheme, host and port. Lost questions do no harm: breakers probe by themselves later.
     ProbeNow(String),
+    /// Which attempts have ended? A process remembers them while it is asked from time to time: the
+    /// first answer is empty.
+    Attempts(AttemptsAsked),
 }
 
 /// The answer of one process.
@@ -92,6 +97,8 @@ pub enum ControlAnswerBody {
     Held(Option<HeldCallback>),
     /// To [`Ask::ProbeNow`]: for how many apps a `Retry-After` or an open breaker gave way.
     Probed(u64),
+    /// To [`Ask::Attempts`].
+    Attempts(AttemptsSeen),
     /// Unasked: it is stopping, and will not answer again.
     Stopping,
 }

@@ -19,8 +19,10 @@ mod verdict;
 
 pub use cause::{FailedLookup, MalformedPart, UnreadableAnswer};
 pub use config::RetryConfig;
-pub use outcome::Outcome;
+pub use outcome::{OUTCOME_LABELS, Outcome};
 pub use overrides::{OutcomeMatcher, OutcomeMatcherError, RetryOverrides};
 pub use retry_after::retry_after;
 pub use schedule::{Schedule, ScheduleError, jittered};
-pub use verdict::{DeadLetterReason, DecisionInput, SHORT_BUDGET, Verdict, decide};
+pub use verdict::{
+    DeadLetterReason, DecisionInput, SHORT_BUDGET, Verdict, decide, has_short_budget,
+};

@@ -56,6 +56,31 @@ pub enum Outcome {
     Failed,
 }
 
+/// The [label](Outcome::label) of every outcome.
+pub const OUTCOME_LABELS: [&str; 21] = [
+    "delivered",
+    "answered_1xx",
+    "answered_3xx",
+    "answered_4xx",
+    "answered_5xx",
+    "answered_other",
+    "success_rule_failed",
+    "success_rule_unreadable",
+    "connection_refused",
+    "connection_reset",
+    "unreachable",
+    "connect_timeout",
+    "timeout",
+    "name_not_found",
+    "name_unresolved",
+    "tls",
+    "malformed_answer",
+    "address_refused",
+    "callee_without_url",
+    "resolver_down",
+    "failed",
+];
+
 impl Outcome {
     /// A name for logs, metrics and records: `snake_case`, from a short closed list.
     #[must_use]
@@ -142,6 +167,7 @@ mod tests {
             };
             assert_eq!(outcome.label(), label, "{status}");
             assert_eq!(outcome.http_status(), Some(status));
+            assert!(OUTCOME_LABELS.contains(&label), "{label}");
         }
     }
 
@@ -177,6 +203,10 @@ mod tests {
         ];
         let labels: BTreeSet<_> = outcomes.iter().map(Outcome::label).collect();
         assert_eq!(labels.len(), outcomes.len());
+        let known = labels.iter().filter(|label| OUTCOME_LABELS.contains(label));
+        assert_eq!(known.count(), labels.len());
+        // And those of answers: six by class, two by success rules.
+        assert_eq!(OUTCOME_LABELS.len(), labels.len() + 6 + 2);
         for outcome in outcomes {
             assert_eq!(outcome.http_status(), None, "{outcome:?}");
             let label = outcome.label();

@@ -124,7 +124,10 @@ pub(super) fn defer(
     let delay = defer_delay(after, deferrals, fastrand::f64(), left);
     metrics.deferred(reason);
     tracing::debug!(
-        request_id = %message.request_id, callback_target = target, attempt = message.attempt,
+        // Documented, and used in log filters.
+        target: "dispatcher::deferral",
+        request_id = %message.request_id, app_id = message.app_id,
+        message_type = message.message_type, callback_target = target, attempt = message.attempt,
         reason = reason.as_str(), next_in_s = delay.as_secs_f64(),
         "message deferred by a limit of its target or its app"
     );

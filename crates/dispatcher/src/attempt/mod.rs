@@ -8,7 +8,7 @@
 //! - `settlement.rs`: settlements and follow-up messages, for the broker
 //! - `record.rs`: records, for the journal
 //! - `panicked.rs`: a panic, which defers the message
-//! - `telemetry.rs`: the log event and the metrics
+//! - `telemetry.rs`: the log event, the metrics, and what operators who watch see
 
 mod acquire;
 mod call;
@@ -36,7 +36,7 @@ use precheck::check_before_attempt;
 use record::{record_before_settle, with_message};
 use settlement::{answer_probe, send_reply, settle, settlement_for};
 use std::pin::pin;
-use telemetry::{count_attempt, log_attempt};
+use telemetry::{count_attempt, describe, log_attempt};
 use tokio_util::sync::CancellationToken;
 
 /// Processes a received callback: normally makes one attempt. After `halt` none is begun.
@@ -118,6 +118,8 @@ async fn attempt(
     let verdict = decide_next(message, &route, &attempt);
     count_attempt(message, &attempt, &verdict, queue, metrics);
     log_attempt(message, &route, &attempt, &verdict, queue);
+    let recent = &context.recent;
+    recent.ended(|| describe(message, &route, &attempt, &verdict));
     Some(attempt_result(message, route.target, &attempt, verdict))
 }
 

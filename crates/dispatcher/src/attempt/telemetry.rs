@@ -1,10 +1,11 @@
-//! The log event and the metrics of an attempt.
+//! The log event and the metrics of an attempt, and its description for operators who watch.
 
 use super::call::CompletedAttempt;
 use crate::deferral::DeferralCause;
 use crate::metrics::DispatcherMetrics;
 use crate::policy::route::DeliveryRoute;
 use crate::queue::{WorkQueue, queue_label};
+use contract::control::AttemptSeen;
 use contract::{Message, duration_ms};
 use delivery::retry::SHORT_BUDGET;
 use delivery::{DeadLetterReason, Verdict};
@@ -66,6 +67,39 @@ pub(super) fn log_attempt(
         "attempt {} of {max_attempts}: {outcome}{status}{text}",
         message.attempt,
     );
+}
+
+/// The attempt as operators see it. As in the log, payloads, answers and query strings are not in it.
+pub(super) fn describe(
+    message: &Message,
+    route: &DeliveryRoute,
+    attempt: &CompletedAttempt,
+    verdict: &Verdict,
+) -> AttemptSeen {
+    let ended_at = attempt.ended_at();
+    let due_after = |after: &Duration| Some(ended_at.saturating_add(duration_ms(*after)));
+    let (verdict, next_attempt_at) = match verdict {
+        Verdict::Delivered => ("delivered", None),
+        Verdict::Retry { after } => ("retry", due_after(after)),
+        Verdict::Defer { after } => ("deferred", due_after(after)),
+        Verdict::DeadLetter(_) => ("dead_lettered", None),
+    };
+    AttemptSeen {
+        sequence: 0, // Given by those who remember it.
+        request_id: message.request_id,
+        app_id: message.app_id.clone(),
+        callee_no: message.callee_no.clone(),
+        target: route.target.clone(),
+        message_type: message.message_type.clone(),
+        attempt: message.attempt,
+        ended_at,
+        duration_ms: duration_ms(attempt.duration),
+        outcome: attempt.outcome.label().to_owned(),
+        http_status: attempt.outcome.http_status(),
+        cause: attempt.cause.clone(),
+        verdict: verdict.to_owned(),
+        next_attempt_at,
+    }
 }
 
 /// Why attempts are exhausted before the schedule is.

@@ -77,6 +77,7 @@ async fn what_waits_long_enough_is_cancelled_at_once(journal: &Journal) {
         assert_eq!(found.status, CallbackStatus::Cancelled);
         assert_eq!((found.next_attempt_at, found.deferred_reason), (None, None));
         assert_eq!((found.cancel_requested, found.updated_at), (false, now));
+        assert_eq!(found.cancel_requested_at, Some(now));
         let state = control_state(journal, &callback).await;
         assert!(state.cancelled);
         assert_eq!(state.status, CallbackStatus::Cancelled);
@@ -99,6 +100,7 @@ async fn what_may_be_in_flight_is_requested_to_cancel(journal: &Journal) {
         assert_eq!(found.status, before.status);
         assert_eq!(found.next_attempt_at, before.next_attempt_at);
         assert!(found.cancel_requested);
+        assert_eq!(found.cancel_requested_at, Some(now));
         let known = control_state(journal, &callback).await;
         assert!(known.cancelled);
         assert_eq!(known.status, before.status);

@@ -23,6 +23,7 @@ pub(super) async fn exercise(fixture: &impl JournalFixture) {
     discarded_callbacks_are_included_only_on_demand(&journal, now).await;
     control_states_are_returned_for_known_callbacks(&journal, &all).await;
     the_last_cause_is_that_of_the_last_attempt(&journal, now).await;
+    the_ids_of_a_range_are_read_in_order_and_by_number(&journal, &all).await;
     journal.close().await;
 }
 
@@ -49,6 +50,21 @@ async fn the_last_cause_is_that_of_the_last_attempt(journal: &Journal, now: u64)
     assert_eq!(found, expected);
     let none = journal.last_causes(&[]).await.expect("a result");
     assert_eq!(none, HashMap::new());
+}
+
+async fn the_ids_of_a_range_are_read_in_order_and_by_number(journal: &Journal, all: &[Callback]) {
+    let newest_first = all.iter().map(|callback| callback.origin.request_id);
+    let ids: Vec<Uuid> = newest_first.rev().collect();
+    let between = |first: Uuid, last: Uuid, limit: u32| async move {
+        let found = journal.ids_between(first, last, limit).await;
+        found.expect("ids")
+    };
+    assert_eq!(between(ids[3], ids[9], 100).await, ids[3..=9], "both ends");
+    assert_eq!(between(ids[3], ids[9], 2).await, ids[3..=4]);
+    assert_eq!(between(ids[5], ids[5], 2).await, [ids[5]]);
+    assert!(between(ids[9], ids[3], 2).await.is_empty());
+    let none = between(Uuid::nil(), Uuid::from_u128(1), 2).await;
+    assert!(none.is_empty());
 }
 
 async fn an_empty_journal_is_an_empty_page(journal: &Journal, now: u64) {

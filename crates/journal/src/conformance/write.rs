@@ -50,6 +50,7 @@ async fn a_recorded_callback_is_found(journal: &Journal) {
         deferred_reason: None,
         next_attempt_at: not_before,
         cancel_requested: false,
+        cancel_requested_at: None,
         discarded: false,
         discarded_by_retention: false,
         updated_at: now,

@@ -22,6 +22,8 @@ pub struct Callback {
     pub next_attempt_at: Option<u64>,
     /// Its cancellation was requested while it may have been in flight.
     pub cancel_requested: bool,
+    /// When its cancellation was requested last, whether it took effect at once or not; Unix ms.
+    pub cancel_requested_at: Option<u64>,
     /// It was discarded: it is kept, but will not be replayed.
     pub discarded: bool,
     /// Not an operator but its age discarded it (`dead_letters.retention`).
@@ -109,6 +111,7 @@ mod tests {
             deferred_reason: None,
             next_attempt_at,
             cancel_requested: false,
+            cancel_requested_at: None,
             discarded: false,
             discarded_by_retention: false,
             unaccounted: None,

@@ -53,6 +53,17 @@ impl CallbackStore for PostgresJournal {
         Ok(found.flatten().map(Bytes::from))
     }
 
+    async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> JournalResult<Vec<Uuid>> {
+        let query = sqlx::query_scalar(
+            "SELECT request_id FROM callbacks WHERE request_id BETWEEN $1 AND $2
+             ORDER BY request_id LIMIT $3",
+        )
+        .bind(first)
+        .bind(last)
+        .bind(i64::from(limit.min(MAX_PAGE)));
+        self.run(query.fetch_all(&self.pool)).await
+    }
+
     async fn list(
         &self,
         filter: &Filter,

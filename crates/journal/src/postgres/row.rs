@@ -13,7 +13,7 @@ pub(super) const COLUMNS: &str = "request_id, generation, updated_at, status, re
      deferred_reason, next_attempt_at, cancel_requested, discarded, \
      retention_discarded_at IS NOT NULL AS discarded_by_retention, app_id, caller_no, callee_no, \
      message_type, callback_url, target, accepted_at, unaccounted_from, unaccounted_at, hold, \
-     dead_letter IS NOT NULL AS has_message";
+     dead_letter IS NOT NULL AS has_message, cancel_requested_at";
 
 /// All columns that [`attempt`] reads.
 pub(super) const ATTEMPT_COLUMNS: &str = "generation, number, run, started_at, duration_ms, outcome, \
@@ -61,6 +61,7 @@ pub(super) fn storable(text: &str) -> Cow<'_, str> {
 
 pub(super) fn callback(row: &PgRow) -> Result<Callback, Error> {
     let next_attempt_at: Option<i64> = row.try_get("next_attempt_at")?;
+    let cancel_requested_at: Option<i64> = row.try_get("cancel_requested_at")?;
     Ok(Callback {
         origin: Origin {
             request_id: row.try_get("request_id")?,
@@ -78,6 +79,7 @@ pub(super) fn callback(row: &PgRow) -> Result<Callback, Error> {
         deferred_reason: row.try_get("deferred_reason")?,
         next_attempt_at: next_attempt_at.and_then(|at| u64::try_from(at).ok()),
         cancel_requested: row.try_get("cancel_requested")?,
+        cancel_requested_at: cancel_requested_at.and_then(|at| u64::try_from(at).ok()),
         discarded: row.try_get("discarded")?,
         discarded_by_retention: row.try_get("discarded_by_retention")?,
         updated_at: unsigned(row, "updated_at")?,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use uuid::Uuid;
 
 use super::connection::SqliteJournal;
@@ -51,6 +51,22 @@ impl CallbackStore for SqliteJournal {
         };
         let found: Option<Option<Vec<u8>>> = self.reader.run(select).await?;
         Ok(found.flatten().map(Bytes::from))
+    }
+
+    async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> JournalResult<Vec<Uuid>> {
+        let select = move |conn: &Connection| {
+            let mut statement = conn.prepare_cached(
+                "SELECT request_id FROM callbacks WHERE request_id BETWEEN ?1 AND ?2
+                 ORDER BY request_id LIMIT ?3",
+            )?;
+            let limit = i64::from(limit.min(MAX_PAGE));
+            let found = statement
+                .query_map(params![first.as_bytes(), last.as_bytes(), limit], |row| {
+                    row::id(row, 0)
+                })?;
+            found.collect()
+        };
+        self.lister.run(select).await
     }
 
     async fn list(

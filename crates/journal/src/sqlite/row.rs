@@ -12,7 +12,7 @@ pub(super) const COLUMNS: &str = "
     request_id, app_id, caller_no, callee_no, message_type, callback_url, target, accepted_at,
     generation, updated_at, status, reason, deferred_reason, next_attempt_at, cancel_requested,
     discarded, CASE WHEN discarded THEN retention_discarded_at IS NOT NULL ELSE 0 END,
-    unaccounted_from, unaccounted_at, hold, dead_letter IS NOT NULL";
+    unaccounted_from, unaccounted_at, hold, dead_letter IS NOT NULL, cancel_requested_at";
 
 /// The columns that [`attempt`] reads, in its order.
 pub(super) const ATTEMPT_COLUMNS: &str =
@@ -21,6 +21,7 @@ pub(super) const ATTEMPT_COLUMNS: &str =
 
 pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
     let next_attempt_at: Option<i64> = row.get(13)?;
+    let cancel_requested_at: Option<i64> = row.get(21)?;
     Ok(Callback {
         origin: Origin {
             request_id: id(row, 0)?,
@@ -39,6 +40,7 @@ pub(super) fn callback(row: &Row<'_>) -> rusqlite::Result<Callback> {
         deferred_reason: row.get(12)?,
         next_attempt_at: next_attempt_at.map(|at| u64::try_from(at).unwrap_or_default()),
         cancel_requested: row.get(14)?,
+        cancel_requested_at: cancel_requested_at.and_then(|at| u64::try_from(at).ok()),
         discarded: row.get(15)?,
         discarded_by_retention: row.get(16)?,
         unaccounted: unaccounted(row, 17)?,

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::cli::host_name;
-use admin::{AdminDependencies, AdminMetrics, AdminTokens, ControlPlane, DoctorSources};
+use admin::{
+    AdminDependencies, AdminMetrics, AdminTokens, ControlPlane, DoctorSources, GuardRules,
+};
 use broker::Broker;
 use delivery::auth::{AuthMode, CallerRegistry};
 use delivery::{AddressRule, CalleeRegistry, Guards};
@@ -30,9 +32,11 @@ use super::broker::{credentials as broker_credentials, open as open_broker};
 use super::broker_watch::{BrokerMetrics, NeededConnections, watch};
 use super::config_check::{ValidatedConfig, caller_registry, journal_location};
 use super::health_server::HealthServer;
+use super::listeners::{of_role, refuse_taken};
 use super::process::{ProcessState, follow_commands, section_hashes};
 use super::role::ProcessRole;
 use super::settings::Settings;
+use super::without_journal::say_what_is_missing;
 use crate::error::CommandError;
 use crate::recording::{JournalLocation, Maintenance, Recording, RecordingMetrics, SpoolMetrics};
 
@@ -56,6 +60,8 @@ const RELOADABLE: &[&str] = &[
 pub(crate) struct App {
     role: ProcessRole,
     guards: Reloadable<Guards>,
+    /// The same with the callees and apps, for those who ask what may be called.
+    guard_rules: Reloadable<GuardRules>,
     callees: Reloadable<CalleeRegistry>,
     /// Empty in a role without ingress.
     callers: Reloadable<CallerRegistry>,
@@ -109,7 +115,8 @@ impl App {
         if let Some(location) = &location {
             location.check()?; // Before the queue is opened, and perhaps upgraded.
         }
-        let stop = shutdown::on_signals()?;
+        refuse_taken(&of_role(role, settings), settings.admin.listen)?;
+        let stop = shutdown::on_signals(!role.reloads_on_sighup())?;
         let reload = Reload::new(loaded, RELOADABLE, role.reloads_on_sighup())?;
         let broker = open_broker(&settings.broker, role)?;
         if let Some(location) = &location {
@@ -135,8 +142,9 @@ impl App {
                 )
             })
             .transpose()?;
-        if let Some(recording) = &recording {
-            recording.watch(Arc::clone(&health));
+        match &recording {
+            Some(recording) => recording.watch(Arc::clone(&health)),
+            None => say_what_is_missing(role, &health),
         }
         let journal = recording
             .as_ref()
@@ -159,6 +167,7 @@ impl App {
         let mut app = Self {
             role,
             guards: Reloadable::new(config.guards(&additions.allow)),
+            guard_rules: Reloadable::new(config.guard_rules(&additions.allow)),
             callees: Reloadable::new(config.callees),
             callers: Reloadable::new(callers),
             tokens: Reloadable::new(AdminTokens::default()),
@@ -195,14 +204,17 @@ impl App {
             Ok(Box::new(move || process.settings_changed(hashes)))
         });
         let (callees, guards) = (self.callees.clone(), self.guards.clone());
+        let guard_rules = self.guard_rules.clone();
         let allow = self.allow.clone();
         self.subscribe(move |settings| {
             let new = ValidatedConfig::check(settings)?;
-            let (new_callees, new_guards) = (Arc::clone(&new.callees), new.guards(&allow));
+            let new_rules = new.guard_rules(&allow);
             let (callees, guards) = (callees.clone(), guards.clone());
+            let guard_rules = guard_rules.clone();
             Ok(Box::new(move || {
-                callees.set(new_callees);
-                guards.set(new_guards);
+                callees.set(Arc::clone(&new_rules.callees));
+                guards.set(Arc::clone(&new_rules.guards));
+                guard_rules.set(new_rules);
             }))
         });
     }
@@ -256,8 +268,7 @@ impl App {
             pauses: self.pauses.clone(),
         };
         let dispatcher = Dispatcher::new(&settings.policy(), dependencies)?;
-        self.process
-            .dispatches(dispatcher.target_stats(), dispatcher.held());
+        self.process.dispatches(&dispatcher);
         self.watch_policy(dispatcher.policy());
         Ok(dispatcher)
     }
@@ -346,6 +357,7 @@ impl App {
                 dispatches: self.role.dispatches(),
                 min_free_bytes: settings.broker.min_free_bytes,
             },
+            guard_rules: self.guard_rules.clone(),
             http: self.http.clone(),
             metrics: self.metrics.add(AdminMetrics::register),
             tokens: self.tokens.clone(),

@@ -6,9 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use admin::GuardRules;
 use delivery::auth::{AuthMode, CallerRegistry, KeyHash, RegisteredApp, Secret};
 use delivery::limits::Rate;
-use delivery::{AddressRule, CalleeRegistry, Guards, RegistryError, RegistryErrorKind, Schedule};
+use delivery::{
+    AddressRule, AllowList, CalleeRegistry, Guards, RegistryError, RegistryErrorKind, Schedule,
+};
 use ingress::AppConfig;
 use runtime::ConfigError;
 use secrecy::ExposeSecret;
@@ -47,6 +50,24 @@ impl<'a> ValidatedConfig<'a> {
                 .unaccounted_after(settings.longest_delay())
                 .map_err(|reason| ConfigError::refused("journal.unaccounted_after", reason))?,
         })
+    }
+
+    /// Which targets may be called. The guards allow `more` in addition to the settings.
+    pub(crate) fn guard_rules(&self, more: &[AddressRule]) -> GuardRules {
+        let callees = self.settings.callees.iter();
+        let lists = callees.filter(|(_, callee)| !callee.allowed_addresses.is_empty());
+        GuardRules {
+            guards: self.guards(more),
+            callees: Arc::clone(&self.callees),
+            callee_lists: lists
+                .map(|(no, callee)| {
+                    let list = AllowList::new(callee.allowed_addresses.clone());
+                    (no.clone(), list)
+                })
+                .collect(),
+            apps: self.settings.apps.keys().cloned().collect(),
+            dispatcher: self.settings.dispatcher.clone(),
+        }
     }
 
     /// The address guards. They allow `more` in addition to the settings.

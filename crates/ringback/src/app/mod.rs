@@ -10,6 +10,8 @@
 //! - `broker_watch.rs`: shows the broker's state on `/readyz` and in the metrics
 //! - `combined.rs`: ingress and dispatcher in one process
 //! - `health_server.rs`: health and metrics of a role without ingress
+//! - `listeners.rs`: the listeners of each role, and ports that are taken; `occupant.rs`: by whom
+//! - `without_journal.rs`: what a role cannot answer without a journal
 
 #[expect(clippy::module_inception, reason = "`App` is what the folder is about")]
 mod app;
@@ -19,8 +21,11 @@ pub(crate) mod combined;
 pub(crate) mod config_check;
 pub(crate) mod guards;
 pub(crate) mod health_server;
+pub(crate) mod listeners;
+mod occupant;
 mod process;
 pub(crate) mod role;
 pub(crate) mod settings;
+mod without_journal;
 
 pub(crate) use app::{Additions, App};

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use admin::cli::host_name;
 use admin::{ControlPlane, Responder};
 use contract::control::{
-    AppFigures, AppsSeen, Ask, Command, ControlAnswerBody, InstanceReport, LastReload, MAX_LISTED,
-    TargetsSeen,
+    AppFigures, AppsSeen, Ask, AttemptsSeen, Command, ControlAnswerBody, InstanceReport,
+    LastReload, MAX_LISTED, TargetsSeen,
 };
 use delivery::limits::LimitKey;
-use dispatcher::{HeldCallbacks, PauseRegistry, TargetStatsHandle};
+use dispatcher::{Dispatcher, HeldCallbacks, PauseRegistry, RecentAttempts, TargetStatsHandle};
 use ingress::AppTraffic;
 use runtime::clock::now_ms;
 use runtime::{Config as _, ReloadHandle};
@@ -29,9 +29,16 @@ pub(super) struct ProcessState {
     settings: Mutex<BTreeMap<String, String>>,
     reload: ReloadHandle,
     /// Set where calls are made.
-    dispatching: OnceLock<(TargetStatsHandle, HeldCallbacks)>,
+    dispatching: OnceLock<Dispatching>,
     /// The requests of each app; without ingress there are none.
     pub(super) traffic: AppTraffic,
+}
+
+/// What is known where calls are made.
+struct Dispatching {
+    targets: TargetStatsHandle,
+    held: HeldCallbacks,
+    recent: RecentAttempts,
 }
 
 impl ProcessState {
@@ -59,14 +66,18 @@ impl ProcessState {
     }
 
     /// This process makes calls.
-    pub(super) fn dispatches(&self, targets: TargetStatsHandle, held: HeldCallbacks) {
+    pub(super) fn dispatches(&self, dispatcher: &Dispatcher) {
         // Once: a process has one dispatcher.
-        let _ = self.dispatching.set((targets, held));
+        let _ = self.dispatching.set(Dispatching {
+            targets: dispatcher.target_stats(),
+            held: dispatcher.held(),
+            recent: dispatcher.recent_attempts(),
+        });
     }
 
     fn apps(&self) -> AppsSeen {
         let mut seen = self.traffic.apps();
-        let in_flight = self.dispatching.get().map(|(targets, _)| targets.apps());
+        let in_flight = self.dispatching.get().map(|it| it.targets.apps());
         for app in in_flight.into_iter().flatten() {
             let known = seen.apps.iter_mut().find(|it| it.app_id == app.app_id);
             match known {
@@ -107,7 +118,7 @@ impl Responder for ProcessState {
         match ask {
             Ask::Identity => ControlAnswerBody::Identity(Box::new(self.identity())),
             Ask::Targets => ControlAnswerBody::Targets(match dispatching {
-                Some((targets, _)) => targets.targets(),
+                Some(it) => it.targets.targets(),
                 None => TargetsSeen::default(),
             }),
             Ask::Apps => ControlAnswerBody::Apps(self.apps()),
@@ -115,16 +126,18 @@ impl Responder for ProcessState {
                 let key = LimitKey::parse(&name).ok();
                 let probed = dispatching
                     .zip(key)
-                    .map(|((targets, _), key)| targets.probe_now(&key));
+                    .map(|(it, key)| it.targets.probe_now(&key));
                 ControlAnswerBody::Probed(
                     probed
                         .and_then(|count| u64::try_from(count).ok())
                         .unwrap_or(0),
                 )
             }
-            Ask::Held(id) => {
-                ControlAnswerBody::Held(dispatching.and_then(|(_, held)| held.find(id)))
-            }
+            Ask::Held(id) => ControlAnswerBody::Held(dispatching.and_then(|it| it.held.find(id))),
+            Ask::Attempts(asked) => ControlAnswerBody::Attempts(match dispatching {
+                Some(it) => it.recent.answer(&asked),
+                None => AttemptsSeen::default(),
+            }),
         }
     }
 }

@@ -55,7 +55,7 @@ impl ProcessRole {
         }
     }
 
-    /// Whether SIGHUP reloads the settings. `dev` must end when its terminal is closed.
+    /// Whether SIGHUP reloads the settings. `dev` stops instead: its terminal was closed.
     pub(crate) const fn reloads_on_sighup(self) -> bool {
         match self {
             Self::Ingress | Self::Dispatcher | Self::Recorder | Self::Admin | Self::Serve => true,

@@ -2,6 +2,7 @@
 
 use runtime::Loaded;
 
+use super::start_log::log_settings;
 use crate::app::role::ProcessRole;
 use crate::app::settings::Settings;
 use crate::app::{Additions, App, broker};
@@ -19,11 +20,11 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     let mut health = app.serve_health(settings.dispatcher.listen)?;
     let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
-    let (address, effective) = (health.address, loaded.to_toml_redacted());
     tracing::info!(
-        %address, admin = %admin.address, metrics = %metrics.address, settings = effective,
+        address = %health.address, admin = %admin.address, metrics = %metrics.address,
         "admin is running; health is listening"
     );
+    log_settings(loaded);
     let work = admin.serve("the operators' listener", &app.stop);
     let served = health.serve_while(metrics.serve_while(work)).await;
     app.close().await;

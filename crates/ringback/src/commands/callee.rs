@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
+use admin::AdminConfig;
 use admin::cli::stdout::print_line;
 use runtime::shutdown;
 
+use crate::app::listeners::{of_callee, refuse_taken};
 use crate::error::CommandError;
 use crate::practice_callee;
 
@@ -21,7 +23,8 @@ pub(super) struct CalleeArgs {
 /// # Errors
 /// A port in use, or a server that ended unexpectedly.
 pub(super) async fn run(args: CalleeArgs) -> Result<(), CommandError> {
-    let stop = shutdown::on_signals()?;
+    refuse_taken(&[of_callee(args.listen)], AdminConfig::default().listen)?;
+    let stop = shutdown::on_signals(false)?;
     let (address, serving) = practice_callee::serve(args.listen, stop.clone())?;
     print_line(&format!(
         "practice callee on http://{address}; what it has received: curl http://{address}/received"

@@ -1,17 +1,18 @@
 //! `ringback guard`: whether a URL or a callee may be called, and by which rule.
+//!
+//! A running process decides under the rules that are in force in it; without one, the settings do.
 
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use admin::cli::guard::{GuardAnswer, ask};
 use admin::cli::stdout::print_line;
-use delivery::{AdmittedBy, AllowList, Guard, Refusal, TargetUrl, UrlError};
-use dispatcher::addresses_of;
+use admin::{AddressDecision, GuardQuestion, GuardReport};
+use url::Url;
 
 use crate::app::config_check::ValidatedConfig;
 use crate::app::settings::Settings;
 use crate::error::CommandError;
-
-const NEITHER: &str = "refused: neither an absolute URL nor the number of a registered callee";
 
 /// Arguments of `ringback guard`.
 #[derive(Debug, clap::Args)]
@@ -24,146 +25,69 @@ pub(crate) struct GuardArgs {
     /// Assume that the name resolves to this address, without asking a name server; may be repeated.
     #[arg(long, value_name = "IP")]
     address: Vec<IpAddr>,
+    /// The operators' API of the process that decides, by default at admin.listen. admin.token is sent
+    /// to it.
+    #[arg(long, value_name = "URL")]
+    admin: Option<Url>,
+    /// Decide by the settings of this command, whatever process runs.
+    #[arg(long, conflicts_with = "admin")]
+    from_settings: bool,
 }
 
-/// The rules that apply.
-enum AppliedRules<'a> {
-    /// For a caller's URL: the address guard.
-    Guard(&'a Guard),
-    /// For a registered callee: its list of allowed addresses, if it has one.
-    Callee(Option<AllowList>),
-}
-
-/// Prints the decision on each address; fails if the target would not be called.
+/// Prints who decides, and the decision on each address; fails if the target would not be called.
 ///
 /// # Errors
-/// Settings that cannot be used, or the refusal.
+/// Settings that cannot be used, no decision of the process at `--admin`, a token that the process does not
+/// admit, or the refusal.
 pub(super) async fn run(args: GuardArgs, settings: &Settings) -> Result<(), CommandError> {
-    let (report, decision) = explain(&args, settings).await?;
-    print_line(report.trim_end())?;
-    decision.map_err(CommandError::Failed)
-}
-
-/// The report, and the decision on the target.
-async fn explain(
-    args: &GuardArgs,
-    settings: &Settings,
-) -> Result<(String, Result<(), String>), CommandError> {
-    let config = ValidatedConfig::check(settings)?;
-    let guards = config.guards(&[]);
-    let app = known_app(args.app.as_deref(), settings)?;
-    let callee = config.callees.find(&args.target);
-    let (url, rules) = match callee {
-        Some(callee) => {
-            let url = callee.url.clone();
-            let url =
-                url.ok_or_else(|| CommandError::Failed("this callee has no URL".to_owned()))?;
-            let allowed = settings.callees.get(&callee.no);
-            let allowed = allowed.map(|callee| callee.allowed_addresses.clone());
-            let allowed = allowed.filter(|allowed| !allowed.is_empty());
-            (url, AppliedRules::Callee(allowed.map(AllowList::new)))
+    let question = GuardQuestion {
+        target: args.target,
+        app: args.app,
+        addresses: args.address,
+    };
+    let answer = match args.from_settings {
+        true => None,
+        false => Some(ask(args.admin.clone(), &settings.admin, &question).await?),
+    };
+    let (decided_by, report) = match answer {
+        Some(GuardAnswer::Decided(process, report)) => {
+            let by = format!("{process}, which runs: these rules are in force there");
+            (by, report)
+        }
+        Some(GuardAnswer::NoProcess(reason)) if args.admin.is_some() => {
+            return Err(CommandError::Failed(reason));
+        }
+        Some(GuardAnswer::NoProcess(reason)) => {
+            let by = format!("the settings, because no running process decided ({reason})");
+            (by, by_settings(&question, settings).await?)
         }
         None => {
-            let url = TargetUrl::parse(&args.target);
-            let url = url.map_err(|error| match error {
-                UrlError::Malformed => CommandError::Failed(NEITHER.to_owned()),
-                error => CommandError::Failed(format!("refused: {error}")),
-            })?;
-            (url, AppliedRules::Guard(guards.for_app(app)))
+            let by = "the settings of this command".to_owned();
+            (by, by_settings(&question, settings).await?)
         }
     };
-    let mut report = format!("target   {}\n", url.target());
-    let decision = decide(&mut report, &rules, &url, &args.address, settings).await;
-    Ok((report, decision))
-}
-
-/// The app of `--app`. The rules of a mistyped one would be those of any other app.
-fn known_app<'a>(app: Option<&'a str>, settings: &Settings) -> Result<&'a str, CommandError> {
-    match app {
-        None => Ok(""),
-        Some(app) if settings.apps.contains_key(app) => Ok(app),
-        Some(app) => {
-            let known: Vec<&str> = settings.apps.keys().map(String::as_str).collect();
-            let known = match known.as_slice() {
-                [] => "none is registered".to_owned(),
-                known => format!("known: {}", known.join(", ")),
-            };
-            Err(CommandError::Failed(format!(
-                "no app {app:?} is registered ({known}); without --app the rules are those of an \
-                 app without its own"
-            )))
-        }
-    }
-}
-
-async fn decide(
-    report: &mut String,
-    rules: &AppliedRules<'_>,
-    url: &TargetUrl,
-    assumed: &[IpAddr],
-    settings: &Settings,
-) -> Result<(), String> {
-    let by_url = rules.url(url).map_err(|refusal| sentence(&refusal))?;
-    if let Some(literal) = url.literal() {
-        row(report, literal, &by_url);
-        return Ok(());
-    }
-    let target = url.target();
-    let addresses = match assumed {
-        [] => addresses_of(&settings.dispatcher, target.host()).await?,
-        assumed => assumed.to_vec(),
-    };
-    let mut refused = None;
-    for address in addresses {
-        match rules.address(target.host(), address) {
-            Ok(by) => row(report, address, &by),
-            Err(refusal) => {
-                row(report, address, &sentence(&refusal));
-                refused = refused.or(Some(refusal));
-            }
-        }
-    }
-    match refused {
+    print_line(text(&decided_by, &report).trim_end())?;
+    match report.refused {
         None => Ok(()),
-        Some(refusal) => Err(sentence(&refusal)),
+        Some(refusal) => Err(CommandError::Failed(refusal)),
     }
 }
 
-impl AppliedRules<'_> {
-    fn url(&self, url: &TargetUrl) -> Result<String, Refusal> {
-        match self {
-            Self::Guard(guard) => Ok(guard.evaluate_url(url)?.map(admitted).unwrap_or_default()),
-            Self::Callee(None) => Ok(CALLEE.to_owned()),
-            Self::Callee(Some(allowed)) => allowed.admit_url(url).map(|()| LISTED.to_owned()),
-        }
-    }
-
-    fn address(&self, host: &str, address: IpAddr) -> Result<String, Refusal> {
-        match self {
-            Self::Guard(guard) => guard.evaluate_name(host, address).map(admitted),
-            Self::Callee(None) => Ok(CALLEE.to_owned()),
-            Self::Callee(Some(allowed)) => allowed.admit(host, address).map(|()| LISTED.to_owned()),
-        }
-    }
+async fn by_settings(
+    question: &GuardQuestion,
+    settings: &Settings,
+) -> Result<GuardReport, CommandError> {
+    let rules = ValidatedConfig::check(settings)?.guard_rules(&[]);
+    rules.judge(question).await.map_err(CommandError::Failed)
 }
 
-const CALLEE: &str = "admitted: a registered callee, to which the guard does not apply";
-const LISTED: &str = "admitted: on the callee's list";
-
-fn admitted(by: AdmittedBy<'_>) -> String {
-    match by {
-        AdmittedBy::Public => "admitted: public".to_owned(),
-        AdmittedBy::Rule(rule) => format!("admitted: allowed by {rule}"),
+fn text(decided_by: &str, report: &GuardReport) -> String {
+    let mut text = format!("decided by  {decided_by}\ntarget      {}\n", report.target);
+    for AddressDecision { address, decision } in &report.addresses {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{address}   {decision}");
     }
-}
-
-fn sentence(refusal: &Refusal) -> String {
-    format!("refused: {refusal} ({})", refusal.as_str())
-}
-
-/// Writing to a String cannot fail.
-fn row(report: &mut String, address: IpAddr, decision: &str) {
-    let _ = writeln!(report, "{address}   {decision}");
+    text
 }
 
 #[cfg(test)]
@@ -230,14 +154,15 @@ mod tests {
             ("EO002", "", &["10.3.1.1"], "", Some("not_listed")),
         ];
         for (target, app, assumed, expected, refused) in table {
-            let args = GuardArgs {
+            let question = GuardQuestion {
                 target: target.to_owned(),
                 app: (!app.is_empty()).then(|| app.to_owned()),
-                address: assumed.iter().map(|ip| ip.parse().unwrap()).collect(),
+                addresses: assumed.iter().map(|ip| ip.parse().unwrap()).collect(),
             };
-            let (report, decision) = explain(&args, &settings()).await.unwrap();
-            assert!(report.contains(expected), "{target} {assumed:?}: {report}");
-            let found = decision.err();
+            let report = by_settings(&question, &settings()).await.unwrap();
+            let shown = text("tests", &report);
+            assert!(shown.contains(expected), "{target} {assumed:?}: {shown}");
+            let found = report.refused;
             let named = refused.map(|rule| format!("({rule})"));
             let fits = match (&found, &named) {
                 (None, None) => true,
@@ -250,28 +175,15 @@ mod tests {
 
     #[tokio::test]
     async fn an_app_that_is_not_registered_is_refused_with_those_that_are() {
-        let args = GuardArgs {
+        let question = GuardQuestion {
             target: "http://8.8.8.8/".to_owned(),
             app: Some("shpo".to_owned()),
-            address: Vec::new(),
+            addresses: Vec::new(),
         };
-        let Err(CommandError::Failed(sentence)) = explain(&args, &settings()).await else {
+        let Err(CommandError::Failed(sentence)) = by_settings(&question, &settings()).await else {
             panic!("it was not refused")
         };
         let begin = "no app \"shpo\" is registered (known: shop);";
         assert!(sentence.starts_with(begin), "{sentence}");
-    }
-
-    #[tokio::test]
-    async fn a_text_that_is_neither_url_nor_callee_number_is_refused_as_such() {
-        let args = GuardArgs {
-            target: "EO999".to_owned(),
-            app: None,
-            address: Vec::new(),
-        };
-        let Err(CommandError::Failed(sentence)) = explain(&args, &settings()).await else {
-            panic!("it was not refused")
-        };
-        assert_eq!(sentence, NEITHER);
     }
 }

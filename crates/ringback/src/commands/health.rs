@@ -35,7 +35,10 @@ async fn check(url: &Url) -> Result<String, CommandError> {
     // The body is for information only.
     let body = response.chunk().await.ok().flatten().unwrap_or_default();
     let body = String::from_utf8_lossy(&body);
-    let beginning: String = one_line(&body).chars().take(MAX_SHOWN_CHARACTERS).collect();
+    let beginning: String = one_line(body.trim_end())
+        .chars()
+        .take(MAX_SHOWN_CHARACTERS)
+        .collect();
     if status.is_success() {
         return Ok(format!("{status} {beginning}").trim_end().to_owned());
     }

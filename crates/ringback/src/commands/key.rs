@@ -80,15 +80,21 @@ fn generate(name: &str, kind: KeyKind) -> Result<String, CommandError> {
 
 /// A bearer key, which the settings hold as a hash.
 fn bearer_key(name: &serde_json::Value, bytes: &[u8], kind: KeyKind) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let key = format!("rbk_{digits}");
-    let hash = KeyHash::of(key.as_bytes());
+    let (key, hash) = key_and_hash(bytes);
     let settings = if kind == KeyKind::Admin {
         format!("[admin.tokens.{name}]\nhash = \"{hash}\"\nrole = \"read\" # or replay, configure")
     } else {
         format!("[apps.{name}]\nkeys = [\"{hash}\"]")
     };
     format!("# The key, for its bearer only: {key}\n# The settings:\n{settings}")
+}
+
+/// A bearer key of these bytes, and the hash that the settings hold.
+pub(super) fn key_and_hash(bytes: &[u8]) -> (String, KeyHash) {
+    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = format!("rbk_{digits}");
+    let hash = KeyHash::of(key.as_bytes());
+    (key, hash)
 }
 
 #[cfg(test)]

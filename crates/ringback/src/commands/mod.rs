@@ -2,11 +2,11 @@
 //!
 //! - Roles: `ingress.rs`, `dispatcher.rs`, `recorder.rs`, `admin.rs`, `serve.rs`; `start_log.rs`:
 //!   what they log
-//! - Setup and checks: `config.rs`, `key.rs`, `schedule.rs`, `guard.rs`, `topology.rs`, `migrate.rs`,
+//! - Setup and checks: `init/` (a first settings file), `config.rs`, `key.rs`, `schedule.rs`, `guard.rs`, `topology.rs`, `migrate.rs`,
 //!   `health.rs`, `doctor.rs`
 //! - `completion.rs`: completion scripts and manual pages
 //! - Backup of the embedded store: `backup.rs`, `restore.rs`
-//! - Practice: `callee.rs`
+//! - Practice: `callee.rs`; `send/`: one callback from the shell
 //!
 //! `ringback dev` is in `dev/`, and the operators' commands are in the crate `admin`.
 
@@ -20,11 +20,13 @@ mod doctor;
 mod guard;
 mod health;
 mod ingress;
+mod init;
 mod key;
 mod migrate;
 mod recorder;
 mod restore;
 mod schedule;
+mod send;
 mod serve;
 mod start_log;
 mod topology;
@@ -107,6 +109,16 @@ enum Command {
     Callee(callee::CalleeArgs),
     #[command(flatten)]
     Admin(Box<AdminCommand>),
+    /// Send one callback through the running gateway, as a caller does, and show what became of it.
+    ///
+    /// Exit code 0 if it is delivered, 1 if it is refused, given up, or not delivered in time. For
+    /// instance: ringback send http://127.0.0.1:5107/ok --message '{"n":1}'
+    Send(Box<send::SendArgs>),
+    /// Write a settings file to begin with: all keys explained, and a first app with fresh secrets.
+    ///
+    /// `ringback serve` starts with it as it is; with --broker-url, the roles do. An existing file is
+    /// never overwritten.
+    Init(init::InitArgs),
     /// Generate a key or a signing secret, and print it with the settings that accept it.
     ///
     /// It is not stored: the output is the only copy.
@@ -171,6 +183,8 @@ impl Cli {
                 return completion::completion(*shell, Self::command());
             }
             Command::Man { directory } => return completion::man(directory, Self::command()),
+            // Runs without settings: it makes the first ones.
+            Command::Init(args) => return init::run(args),
             _ => {}
         }
         let loaded = load(self.config)?;
@@ -183,7 +197,8 @@ impl Cli {
             Command::Serve => run_role(&settings.log, serve::run(&loaded)),
             Command::Callee(args) => run_role(&settings.log, callee::run(args)),
             Command::Dev(args) => {
-                telemetry::init(&dev::log_config(&settings.log), true)?;
+                let lines = dev::event_lines(args.verbose);
+                telemetry::init_for_people(&dev::log_config(&settings.log), lines)?;
                 run_long(dev::run(loaded, args))
             }
             Command::Migrate => run_short(migrate::run(settings)),
@@ -195,6 +210,10 @@ impl Cli {
                 ::admin::cli::set_time_zone(self.tz.as_deref())?;
                 run_short(doctor::run(args, settings))
             }
+            Command::Send(args) => {
+                ::admin::cli::set_time_zone(self.tz.as_deref())?;
+                run_short(send::run(&args, settings))
+            }
             Command::Key(args) => key::run(&args),
             Command::Guard(args) => run_short(guard::run(args, settings)),
             Command::Backup(args) => backup::run(&args, settings),
@@ -203,7 +222,10 @@ impl Cli {
             Command::Schedule => schedule::run(settings),
             Command::Topology(args) => run_short(topology::run(args, settings)),
             // Run above.
-            Command::Health { .. } | Command::Completion { .. } | Command::Man { .. } => Ok(()),
+            Command::Health { .. }
+            | Command::Completion { .. }
+            | Command::Man { .. }
+            | Command::Init(_) => Ok(()),
         }
     }
 }
@@ -226,7 +248,7 @@ fn run_role<E>(
 where
     CommandError: From<E>,
 {
-    telemetry::init(log, false)?;
+    telemetry::init(log)?;
     run_long(role)
 }
 

@@ -1,6 +1,11 @@
 //! The text that `ringback dev` prints: commands to paste into a second terminal.
+//!
+//! With the default addresses it fits a terminal of 24 lines of 100 columns.
 
+use std::fmt;
 use std::net::SocketAddr;
+
+use delivery::AddressRule;
 
 /// Printed if the broker does not answer. One line.
 pub(super) fn hint(queue: &str, state: &str) -> String {
@@ -9,47 +14,86 @@ pub(super) fn hint(queue: &str, state: &str) -> String {
     )
 }
 
-/// Printed once everything is ready.
-pub(super) fn banner(
-    queue: &str,
-    ingress: SocketAddr,
-    callee: SocketAddr,
-    admin: SocketAddr,
-    metrics: SocketAddr,
-) -> String {
-    let curl = |path: &str| curl(ingress, callee, path);
-    format!(
-        "\
-ready: callbacks are accepted at http://{ingress}/api/callback, and the practice callee is at http://{callee}
-the queue: {queue}
-
-delivered at once:
-  {}
-fails twice, then succeeds:
-  {}
-fails until the schedule (`ringback schedule`) is spent, then it is dead-lettered:
-  {}
-what the callee has received:
-  curl http://{callee}/received
-the state of each, for operators (also: callback show ID, dead-letters list):
-  ringback callback list --admin http://{admin}
-metrics: http://{metrics}/metrics
-
-Each attempt is one line below. Ctrl-C stops.
-",
-        curl("/ok"),
-        curl("/flaky/2"),
-        curl("/status/503"),
-    )
+/// What is printed once everything is ready.
+pub(super) struct Banner {
+    /// The queue, and what becomes of it at the end.
+    pub(super) queue: String,
+    pub(super) ingress: SocketAddr,
+    pub(super) callee: SocketAddr,
+    pub(super) admin: SocketAddr,
+    /// The operators' address that was taken, in place of which `admin` is used.
+    pub(super) taken: Option<SocketAddr>,
+    pub(super) metrics: SocketAddr,
+    /// What `--allow` names.
+    pub(super) allow: Vec<AddressRule>,
+    /// How this program was called.
+    pub(super) program: &'static str,
 }
 
-/// One callback to a path of the practice callee, for a POSIX shell.
-fn curl(ingress: SocketAddr, callee: SocketAddr, path: &str) -> String {
-    format!(
-        "curl http://{ingress}/api/callback -H 'content-type: application/json' -d \
-         '{{\"callback_url\":\"http://{callee}{path}\",\"app_id\":\"demo\",\
-         \"message_type\":\"hello\",\"request_message\":{{\"n\":1}}}}'"
-    )
+impl fmt::Display for Banner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            queue,
+            ingress,
+            callee,
+            admin,
+            taken,
+            metrics,
+            allow,
+            program,
+        } = self;
+        writeln!(
+            f,
+            "\
+ready: callers POST to http://{ingress}/api/callback
+queue: {queue}
+
+In a second terminal, send a callback to the practice callee. It accepts this one at once:
+{}
+fails twice, then accepts it:
+{}
+fails until the retry schedule is spent (18 hours by default), then it is a dead letter:
+{}
+
+what the callee has received:
+  curl http://{callee}/received
+the state of each, for operators (also: callback show ID, dead-letters list, doctor):
+  {program} callback list --admin http://{admin}",
+            self.curl("/ok"),
+            self.curl("/flaky/2"),
+            self.curl("/status/503"),
+        )?;
+        if let Some(taken) = taken {
+            writeln!(
+                f,
+                "  ({taken} is taken; for all commands: export RINGBACK__ADMIN__LISTEN={admin})"
+            )?;
+        }
+        writeln!(f, "metrics: http://{metrics}/metrics")?;
+        if allow.is_empty() {
+            writeln!(
+                f,
+                "A target of your own on this machine? {program} dev --allow 127.0.0.1:3000"
+            )?;
+        } else {
+            let rules: Vec<String> = allow.iter().map(ToString::to_string).collect();
+            writeln!(f, "allowed besides public addresses: {}", rules.join(", "))?;
+        }
+        f.write_str("\nEach attempt is one line below (-v shows all fields). Ctrl-C stops.\n")
+    }
+}
+
+impl Banner {
+    /// One callback to a path of the practice callee, for a POSIX shell.
+    fn curl(&self, path: &str) -> String {
+        let Self {
+            ingress, callee, ..
+        } = self;
+        format!(
+            "  curl {ingress}/api/callback -H 'content-type: application/json' -d '{{\"app_id\":\"demo\",\n    \
+             \"callback_url\":\"http://{callee}{path}\",\"message_type\":\"hello\",\"request_message\":{{}}}}'"
+        )
+    }
 }
 
 #[cfg(test)]
@@ -58,22 +102,27 @@ mod tests {
 
     use super::*;
 
+    fn banner() -> Banner {
+        Banner {
+            queue: "RabbitMQ".to_owned(),
+            ingress: "127.0.0.1:41".parse().unwrap(),
+            callee: "[::1]:42".parse().unwrap(),
+            admin: "127.0.0.1:43".parse().unwrap(),
+            taken: None,
+            metrics: "127.0.0.1:44".parse().unwrap(),
+            allow: Vec::new(),
+            program: "ringback",
+        }
+    }
+
     #[test]
     fn the_curl_lines_name_the_real_ports_and_carry_whole_callbacks() {
-        let (ingress, callee) = ("127.0.0.1:41".parse().unwrap(), "[::1]:42".parse().unwrap());
-        let admin = "127.0.0.1:43".parse().unwrap();
-        let metrics = "127.0.0.1:44".parse().unwrap();
-        let text = banner("RabbitMQ", ingress, callee, admin, metrics);
-        let lines: Vec<&str> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("  curl http://127.0.0.1:41/api/callback "))
-            .collect();
-        assert_eq!(lines.len(), 3, "{text}");
-        for (line, path) in lines.into_iter().zip(["/ok", "/flaky/2", "/status/503"]) {
-            let body = line
-                .strip_prefix("-H 'content-type: application/json' -d '")
-                .and_then(|rest| rest.strip_suffix('\''))
-                .unwrap();
+        let text = banner().to_string();
+        let begin = "  curl 127.0.0.1:41/api/callback -H 'content-type: application/json' -d '";
+        let commands: Vec<&str> = text.split(begin).skip(1).collect();
+        assert_eq!(commands.len(), 3, "{text}");
+        for (command, path) in commands.into_iter().zip(["/ok", "/flaky/2", "/status/503"]) {
+            let (body, _) = command.split_once('\'').unwrap();
             let body: Value = serde_json::from_str(body).unwrap();
             assert_eq!(body["callback_url"], format!("http://[::1]:42{path}"));
             for field in ["app_id", "message_type"] {
@@ -85,6 +134,39 @@ mod tests {
         let admin = "  ringback callback list --admin http://127.0.0.1:43\n";
         assert!(text.contains(admin), "{text}");
         assert!(text.contains("http://127.0.0.1:44/metrics\n"), "{text}");
+        assert!(text.contains("--allow 127.0.0.1:3000\n"), "{text}");
+    }
+
+    #[test]
+    fn it_fits_a_terminal_of_24_lines_of_100_columns() {
+        let queue = "the embedded store in /tmp/ringback-dev-4194304 (removed at the end; --data-dir \
+                     DIR keeps it)";
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let banner = Banner {
+            queue: queue.to_owned(),
+            ingress: at(65_535),
+            callee: at(65_535),
+            admin: at(65_535),
+            taken: Some(at(5109)),
+            metrics: at(65_535),
+            allow: vec!["127.0.0.1:3000".parse().unwrap()],
+            program: "target/release/ringback",
+        };
+        let text = banner.to_string();
+        // One line is left for the prompt.
+        assert!(text.lines().count() < 24, "{text}");
+        for line in text.lines() {
+            let columns = line.chars().count();
+            assert!(columns <= 100, "{columns}: {line}");
+        }
+        assert!(
+            text.contains("RINGBACK__ADMIN__LISTEN=127.0.0.1:65535"),
+            "{text}"
+        );
+        assert!(
+            text.contains("besides public addresses: 127.0.0.1:3000"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use broker::embedded;
 
+use super::temporary_dir::{self, TemporaryDir, sweep};
 use crate::app::settings::Settings;
 use crate::error::CommandError;
 
@@ -15,7 +16,7 @@ use crate::error::CommandError;
 #[derive(Debug, Default)]
 pub(super) struct DataDir {
     /// Removed with this value.
-    temporary: Option<PathBuf>,
+    temporary: Option<TemporaryDir>,
     /// The journal's directory if the queue is in RabbitMQ; locked by this process.
     for_journal: Option<(PathBuf, File)>,
 }
@@ -45,12 +46,20 @@ impl DataDir {
         let path = match requested.or(configured) {
             Some(path) => path,
             None => {
-                let name = format!("ringback-dev-{}", std::process::id());
-                let path = std::env::temp_dir().join(name);
-                // Fails if it exists: in a shared /tmp it could be another user's.
-                let created = DirBuilder::new().mode(0o700).create(&path);
-                created.map_err(|error| not_created(&path, &error))?;
-                chosen.temporary = Some(path.clone());
+                let parent = std::env::temp_dir();
+                let created = TemporaryDir::create(&parent);
+                let created = created
+                    .map_err(|error| not_created(&temporary_dir::path_in(&parent), &error))?;
+                let swept = sweep(&created);
+                if swept > 0 {
+                    tracing::info!(
+                        directories = swept,
+                        "removed what dead dev processes had left in {}",
+                        parent.display()
+                    );
+                }
+                let path = created.path.clone();
+                chosen.temporary = Some(created);
                 path
             }
         };
@@ -88,16 +97,6 @@ impl fmt::Display for DataDir {
             f.write_str(" (removed at the end; --data-dir DIR keeps it)")?;
         }
         Ok(())
-    }
-}
-
-impl Drop for DataDir {
-    fn drop(&mut self) {
-        if let Some(path) = &self.temporary
-            && let Err(error) = std::fs::remove_dir_all(path)
-        {
-            tracing::warn!(path = %path.display(), %error, "cannot remove the temporary directory");
-        }
     }
 }
 

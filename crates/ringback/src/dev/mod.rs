@@ -5,23 +5,27 @@
 //!
 //! - `banner.rs`: what is printed once everything is ready
 //! - `demo.rs`: three callbacks, one for each way to end
+//! - `log_lines.rs`: one short line for each attempt, and hints
 //! - `data_dir.rs`: the directory of queue and journal
+//! - `temporary_dir.rs`: a directory that is removed at the end, and those that dead processes have left
 
 mod banner;
 mod data_dir;
 mod demo;
+mod log_lines;
+mod temporary_dir;
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use admin::AdminConfig;
 use admin::cli::http::reachable;
 use admin::cli::stdout::print_line;
 use broker::rabbitmq::split_urls;
 use broker::{Broker, ConnectionState};
 use delivery::AddressRule;
-use runtime::http::MetricsConfig;
+use runtime::http::{MetricsConfig, listen};
 use runtime::telemetry::LogConfig;
 use runtime::{Config as _, Loaded};
 use secrecy::ExposeSecret;
@@ -29,13 +33,15 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::app::combined::Combined;
-use crate::app::health_server::HealthServer;
+use crate::app::listeners::{of_dev, refuse_taken};
 use crate::app::role::ProcessRole;
 use crate::app::settings::Settings;
 use crate::app::{Additions, App};
 use crate::error::CommandError;
 use crate::practice_callee;
+use banner::Banner;
 use data_dir::DataDir;
+pub(crate) use log_lines::event_lines;
 
 /// How long the broker may be silent before a hint is printed.
 const HINT_DELAY: Duration = Duration::from_secs(3);
@@ -49,19 +55,32 @@ pub(crate) struct DevArgs {
     /// Where the practice callee listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5107")]
     pub(crate) callee_listen: SocketAddr,
+    /// Where the operators' API listens, whatever admin.listen says.
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// Where the metrics are served, whatever metrics.listen says.
+    #[arg(long, value_name = "ADDRESS")]
+    metrics_listen: Option<SocketAddr>,
+    /// Let callbacks reach this as well, in addition to guard.allow: 127.0.0.1:3000, 10.0.0.0/8,
+    /// app.internal. May be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    allow: Vec<AddressRule>,
     /// The directory of the embedded store and the journal; it is kept.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Send three callbacks at the start, with a short schedule: one for each way to end.
     #[arg(long)]
     demo: bool,
+    /// Log all fields of each event.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
-/// The log settings. By default accepted callbacks are logged as well.
+/// The log settings. By default accepted callbacks and deferrals are logged as well.
 pub(crate) fn log_config(config: &LogConfig) -> LogConfig {
     let default = LogConfig::default().level;
     let level = if config.level == default {
-        format!("{default},ingress=debug")
+        format!("{default},ingress=debug,dispatcher::deferral=debug")
     } else {
         config.level.clone()
     };
@@ -81,6 +100,14 @@ pub(crate) async fn run(mut loaded: Loaded<Settings>, args: DevArgs) -> Result<(
     if args.demo {
         settings.retry.schedule = demo::SCHEDULE.to_vec();
     }
+    let taken = set_listeners(settings, &args);
+    let listeners = of_dev(
+        settings.ingress.listen,
+        args.callee_listen,
+        settings.admin.listen,
+        settings.metrics.listen,
+    );
+    refuse_taken(&listeners, taken.unwrap_or(settings.admin.listen))?;
     let data_dir = DataDir::choose(settings, args.data_dir)?;
     let queue = match (&settings.broker.url, &settings.broker.data_dir) {
         (Some(urls), _) => {
@@ -102,24 +129,37 @@ pub(crate) async fn run(mut loaded: Loaded<Settings>, args: DevArgs) -> Result<(
 
     let additions = Additions {
         journal_directory: data_dir.for_journal(),
-        allow: vec![AddressRule::Socket(callee_at)],
+        allow: args
+            .allow
+            .iter()
+            .cloned()
+            .chain([AddressRule::Socket(callee_at)])
+            .collect(),
     };
     let mut app = App::start(&loaded, ProcessRole::Dev, additions)?;
     let combined = Combined::open(&mut app, settings)?;
-    let mut metrics = serve_metrics(&app, settings.metrics.listen)?;
+    let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     if !args.demo {
         app.follow_settings(); // A reload would replace the demo's schedule.
     }
     let ingress_at = reachable(combined.ingress.address);
-    let admin_at = reachable(combined.admin.address);
-    let metrics_at = reachable(metrics.address);
+    let banner = Banner {
+        queue: queue.clone(),
+        ingress: ingress_at,
+        callee: callee_at,
+        admin: reachable(combined.admin.address),
+        taken,
+        metrics: reachable(metrics.address),
+        allow: args.allow,
+        program: runtime::program::name(),
+    };
     let (broker, demo) = (app.broker.clone(), args.demo);
-    tokio::spawn(async move {
-        let banner = banner::banner(&queue, ingress_at, callee_at, admin_at, metrics_at);
-        if print_when_ready(broker, &queue, &banner).await && demo {
+    let greeting = async move {
+        if print_when_ready(broker, &queue, &banner.to_string()).await && demo {
             demo::run(ingress_at, callee_at).await;
         }
-    });
+    };
+    tokio::spawn(app.stop.clone().run_until_cancelled_owned(greeting));
     let ended = metrics.serve_while(combined.run(&app, settings)).await;
     app.close().await;
     // The callee stops last: attempts in flight need it.
@@ -131,15 +171,28 @@ pub(crate) async fn run(mut loaded: Loaded<Settings>, args: DevArgs) -> Result<(
     ProcessRole::Dev.ended(true)
 }
 
-/// Opens the metrics, on a free port if another process has the default one.
-fn serve_metrics(app: &App, listen: SocketAddr) -> Result<HealthServer, CommandError> {
-    let opened = app.serve_metrics(listen);
-    let is_default = listen == MetricsConfig::default().listen;
-    match opened {
-        Err(CommandError::System(error)) if is_default && error.kind() == ErrorKind::AddrInUse => {
-            app.serve_metrics(SocketAddr::new(listen.ip(), 0))
-        }
-        opened => opened,
+/// Sets the addresses that the options name. Where another process has the default port of the
+/// operators' API or the metrics, a free one is taken. Returns the operators' address that is taken.
+/// Call it inside a Tokio runtime.
+fn set_listeners(settings: &mut Settings, args: &DevArgs) -> Option<SocketAddr> {
+    let admin = args.admin_listen.unwrap_or(settings.admin.listen);
+    let is_default = admin == AdminConfig::default().listen;
+    settings.admin.listen = free_or_any(admin, is_default);
+    let metrics = args.metrics_listen.unwrap_or(settings.metrics.listen);
+    let is_default = metrics == MetricsConfig::default().listen;
+    settings.metrics.listen = free_or_any(metrics, is_default);
+    (settings.admin.listen != admin).then_some(admin)
+}
+
+/// The address, or a free port of it if that is allowed and the address is taken.
+fn free_or_any(address: SocketAddr, may_differ: bool) -> SocketAddr {
+    let is_taken = || {
+        let opened = listen(address);
+        opened.is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+    };
+    match may_differ && is_taken() {
+        true => SocketAddr::new(address.ip(), 0),
+        false => address,
     }
 }
 
@@ -177,6 +230,17 @@ fn host_and_port(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn only_a_default_port_that_is_taken_gives_way_to_a_free_one() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let any = SocketAddr::new(address.ip(), 0);
+        assert_eq!(free_or_any(address, true), any);
+        assert_eq!(free_or_any(address, false), address);
+        drop(taken);
+        assert_eq!(free_or_any(address, true), address);
+    }
 
     #[test]
     fn the_brokers_address_is_shown_without_its_password() {

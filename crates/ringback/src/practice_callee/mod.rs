@@ -1,27 +1,16 @@
 //! The practice callee: a target that does what its path says.
 //!
-//! An HTTP server for `ringback callee`, `ringback dev` and the tests. Any method on:
+//! An HTTP server for `ringback callee`, `ringback dev` and the tests. `paths.rs` lists its paths, and
+//! `GET /` answers with that list. All other paths answer 404, and are among what it has received as well.
 //!
-//! | path | what it does |
-//! |---|---|
-//! | `/ok` | answers 200 |
-//! | `/status/503` | answers that status (100 to 599) |
-//! | `/flaky/2` | answers 503 twice, then 200; counted per path and `webhook-id` |
-//! | `/slow/3000` | answers 200 after that many milliseconds |
-//! | `/hang` | never answers |
-//! | `/retry-after/2` | answers 429 with `Retry-After: 2` the first time, then 200; counted as above |
-//! | `/redirect/ok`, `/redirect?to=URL` | answers 307 to that path or URL |
-//! | `/reset` | closes the connection without a byte |
-//!
-//! and `GET /received` (`?since=INDEX`, `?id=WEBHOOK_ID`), `GET /received/count`,
-//! `DELETE /received` for what it has received. All other paths answer 404 and are listed as well.
-//!
+//! - `paths.rs`: the list of its paths, for people
 //! - `behavior.rs`: what a path means
 //! - `request_log.rs`: the requests received
 //! - `bodies.rs`: bodies that are not plain bytes
 
 mod behavior;
 mod bodies;
+mod paths;
 mod request_log;
 #[cfg(test)]
 mod tests;
@@ -37,7 +26,7 @@ use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, Data, Query};
 use actix_web::{App, HttpRequest, HttpResponse};
-use runtime::http::{self, Audience, HttpLimits, ServeOptions, hold_body};
+use runtime::http::{self, Audience, HttpLimits, ServeOptions, hold_body, json_line};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +81,7 @@ pub fn serve_with(
                     .route(web::delete().to(clear)),
             )
             .route("/received/count", web::get().to(count))
+            .route("/", web::get().to(index))
             .default_service(web::to(receive))
     };
     let (listener, address) = http::listen(listen)?;
@@ -178,7 +168,13 @@ fn respond(status: u16, header: Option<(&'static str, String)>) -> HttpResponse 
     };
     response
         .content_type("application/json")
-        .body(format!(r#"{{"code":"{text}"}}"#))
+        .body(format!("{{\"code\":\"{text}\"}}\n"))
+}
+
+async fn index() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .body(paths::page())
 }
 
 #[derive(Deserialize)]
@@ -197,7 +193,8 @@ async fn list(log: Data<RequestLog>, query: Query<ListQuery>) -> HttpResponse {
 }
 
 async fn count(log: Data<RequestLog>) -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({ "count": log.count() }))
+    let count = serde_json::json!({ "count": log.count() });
+    json_line(&mut HttpResponse::Ok(), &count)
 }
 
 async fn clear(log: Data<RequestLog>) -> HttpResponse {

@@ -287,3 +287,19 @@ async fn a_port_in_use_is_an_error() {
         Some(std::io::ErrorKind::AddrInUse)
     );
 }
+
+#[tokio::test]
+async fn the_root_lists_the_paths_and_is_not_a_call() {
+    let callee = start();
+    let answer = callee.raw("GET / HTTP/1.1", b"").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for path in ["/ok ", "/status/503 ", "/flaky/2 ", "GET /received "] {
+        assert!(answer.contains(path), "{answer}");
+    }
+    assert!(answer.ends_with("this list\n"), "{answer}");
+    assert_eq!(callee.log.count(), 0);
+    let posted = callee.raw("POST / HTTP/1.1", b"").await;
+    assert!(posted.starts_with("HTTP/1.1 404"), "{posted}");
+    assert!(posted.ends_with("{\"code\":\"404\"}\n"), "{posted}");
+    assert_eq!(callee.log.count(), 1);
+}

@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::hold_body::hold_body;
+use super::json_line::json_line;
 use super::limits::HttpLimits;
 use super::listener::{listen, serve};
 use super::options::{Audience, ServeOptions};
@@ -72,7 +73,7 @@ async fn healthz() -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((CONTENT_TYPE, "application/json"))
-        .body(r#"{"status":"ok"}"#)
+        .body("{\"status\":\"ok\"}\n")
 }
 
 /// 200 or 503.
@@ -92,16 +93,23 @@ async fn bare_readyz(health: Data<Health>) -> HttpResponse {
         status: &'static str,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         stopped: Vec<&'static str>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<&'static str>,
     }
     let is_ready = health.is_ready();
     let status = if is_ready { "ready" } else { "not ready" };
-    let stopped = health.stopped();
-    ready(is_ready).json(Bare { status, stopped })
+    let (stopped, notes) = (health.stopped(), health.notes());
+    let bare = Bare {
+        status,
+        stopped,
+        notes,
+    };
+    json_line(&mut ready(is_ready), &bare)
 }
 
 async fn readyz(health: Data<Health>) -> HttpResponse {
     let readiness = health.readiness();
-    ready(readiness.ready).json(readiness)
+    json_line(&mut ready(readiness.ready), &readiness)
 }
 
 async fn metrics_page(pages: Data<MetricsPages>) -> HttpResponse {

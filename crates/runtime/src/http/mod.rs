@@ -10,6 +10,7 @@
 //! - `hold_body.rs`: the middleware that every served application must wrap itself in
 //! - `shrink_headers.rs`: frees header capacity that a request does not use
 //! - `body.rs`: reads a JSON request body within a size and a time limit
+//! - `json_line.rs`: JSON answers that end with a line end
 //! - `health_routes.rs`: `/healthz`, `/readyz`, `/metrics`, and a small server for them
 //! - `config.rs`, `metrics.rs`: the settings and the metrics of listeners
 
@@ -20,6 +21,7 @@ mod connections;
 mod framing;
 mod health_routes;
 mod hold_body;
+mod json_line;
 mod limits;
 mod listener;
 mod metrics;
@@ -35,6 +37,7 @@ pub use body::{BodyError, BodyLimits, read_json};
 pub use config::{HttpConfig, MetricsConfig, PeerRange};
 pub use health_routes::{HealthPages, health_routes, serve_health};
 pub use hold_body::hold_body;
+pub use json_line::json_line;
 pub use limits::HttpLimits;
 pub use listener::{cannot_listen, listen, serve};
 pub use options::{Audience, ServeOptions};

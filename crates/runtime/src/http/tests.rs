@@ -109,6 +109,27 @@ async fn an_unreachable_journal_is_shown_and_does_not_change_readiness() {
 }
 
 #[actix_web::test]
+async fn a_note_is_shown_and_does_not_change_readiness() {
+    let health = Health::new();
+    health.broker_connected();
+    health.add_note("no_journal", "there is no journal: set it");
+    let (status, body) = ready(&health).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        body["notes"],
+        json!({"no_journal": "there is no journal: set it"})
+    );
+    // Strangers see its name alone.
+    let routes = health_routes(HealthPages::Bare, health);
+    let app = init_service(App::new().configure(routes)).await;
+    let request = TestRequest::get().uri("/readyz").to_request();
+    let answer = call_service(&app, request).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let body: Value = serde_json::from_slice(&read_body(answer).await).unwrap();
+    assert_eq!(body, json!({"status": "ready", "notes": ["no_journal"]}));
+}
+
+#[actix_web::test]
 async fn a_draining_process_is_still_alive() {
     let health = Health::new();
     health.begin_draining();
@@ -117,7 +138,7 @@ async fn a_draining_process_is_still_alive() {
         (status, kind.as_str()),
         (StatusCode::OK, "application/json")
     );
-    assert_eq!(body, r#"{"status":"ok"}"#);
+    assert_eq!(body, "{\"status\":\"ok\"}\n");
 }
 
 #[actix_web::test]
@@ -155,7 +176,7 @@ async fn the_health_server_answers_until_it_is_stopped() {
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.ends_with(r#"{"status":"ok"}"#), "{answer}");
+    assert!(answer.ends_with("{\"status\":\"ok\"}\n"), "{answer}");
 
     stop.cancel();
     serving.await.unwrap().unwrap();

@@ -21,8 +21,10 @@ use actix_web::web::Data;
 use super::audit::AuditAction;
 use super::auth::TokenName;
 use super::body::BodyBytes;
-use super::bulk_request::{BulkAct, BulkRequest};
+use super::bulk_request::{BulkAct, BulkRequest, Selection};
+use super::error::ApiError;
 use super::estimate;
+use super::known_callees;
 use super::response::{ApiResponse, ok};
 use super::state::AdminState;
 pub(super) use expedite::expedite;
@@ -34,7 +36,7 @@ pub(super) async fn retry_now(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    let request = parse(&http, &body, BulkAct::RetryNow)?;
+    let request = read(&state, &http, &body, BulkAct::RetryNow).await?;
     let (broker, journal) = (state.broker.clone(), state.journal()?);
     let Some(actor) = request.actor else {
         let counting = async move { count::retries(&journal, &request.selection).await };
@@ -55,7 +57,7 @@ pub(super) async fn cancel(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    let request = parse(&http, &body, BulkAct::Cancel)?;
+    let request = read(&state, &http, &body, BulkAct::Cancel).await?;
     let (broker, journal) = (state.broker.clone(), state.journal()?);
     let Some(actor) = request.actor else {
         let counting = async move { count::cancellations(&journal, &request.selection).await };
@@ -72,7 +74,7 @@ pub(super) async fn replay(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    let request = parse(&http, &body, BulkAct::Replay)?;
+    let request = read(&state, &http, &body, BulkAct::Replay).await?;
     let (broker, journal) = (state.broker.clone(), state.journal()?);
     let Some(actor) = request.actor else {
         let counting = async move { count::replays(&journal, &request.selection).await };
@@ -93,7 +95,7 @@ pub(super) async fn erase(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    let request = parse(&http, &body, BulkAct::Erase)?;
+    let request = read(&state, &http, &body, BulkAct::Erase).await?;
     let (broker, journal) = (state.broker.clone(), state.journal()?);
     if request.actor.is_none() {
         let counting = async move { count::erasures(&journal, &request).await };
@@ -114,7 +116,7 @@ pub(super) async fn recover(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    let request = parse(&http, &body, BulkAct::Recover)?;
+    let request = read(&state, &http, &body, BulkAct::Recover).await?;
     let (broker, journal) = (state.broker.clone(), state.journal()?);
     if request.actor.is_none() {
         let counting = async move { recover::dry_run(&broker, &journal, &request.selection).await };
@@ -124,10 +126,23 @@ pub(super) async fn recover(
     ok(&done.await?)
 }
 
-fn parse(
+/// Reads a request. A filter by a callee that nobody knows is refused.
+///
+/// # Errors
+/// What is missing or invalid, in a sentence.
+pub(super) async fn read(
+    state: &AdminState,
     http: &HttpRequest,
     body: &[u8],
     act: BulkAct,
-) -> Result<BulkRequest, super::error::ApiError> {
-    BulkRequest::parse(body, TokenName::of(http).as_deref(), act)
+) -> Result<BulkRequest, ApiError> {
+    let request = BulkRequest::parse(body, TokenName::of(http).as_deref(), act)?;
+    let (journal, registry) = (state.journal()?, state.callee_registry.get());
+    let reading = async move {
+        if let Selection::Matching { filter, .. } = &request.selection {
+            known_callees::refuse_unknown(filter, &registry, true, &journal).await?;
+        }
+        Ok(request)
+    };
+    state.run(reading).await
 }

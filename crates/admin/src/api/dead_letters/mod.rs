@@ -13,15 +13,15 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use journal::{CallbackPage, Cursor};
 use runtime::clock::now_ms;
+use runtime::http::json_line;
 use serde_json::json;
 
-use super::auth::TokenName;
 use super::body::BodyBytes;
 use super::bulk;
 use super::bulk_request::{self, BulkAct, BulkRequest, Selection};
 use super::callbacks;
+use super::end_facts::end_facts;
 use super::error::{ApiError, ProblemCode};
-use super::explain::facts::CallbackFacts;
 use super::known_callees;
 use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
@@ -34,7 +34,7 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
     let (filter, page) = query_params::callbacks(http.query_string())?;
     let filter = bulk_request::dead_letter_filter(filter)?;
     let filters = selection::by_status(&filter);
-    let journal = state.journal()?;
+    let (journal, registry) = (state.journal()?, state.callee_registry.get());
     let found = state.run(async move {
         let (now, mut pages) = (now_ms(), Vec::new());
         for filter in filters {
@@ -42,12 +42,11 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
         }
         let found = merge(pages, page.limit);
         let causes = callbacks::causes(&found, &journal).await?;
-        Ok((found, causes))
+        let is_empty = found.callbacks.is_empty() && page.after.is_none();
+        known_callees::refuse_unknown(&filter, &registry, is_empty, &journal).await?;
+        Ok((found, causes, registry))
     });
-    let (found, causes) = found.await?;
-    let registry = state.callee_registry.get();
-    let is_empty = found.callbacks.is_empty() && page.after.is_none();
-    known_callees::refuse_unknown(&filter, &registry, is_empty)?;
+    let (found, causes, registry) = found.await?;
     ok_list(&callbacks::items(found, causes, &registry), &state.pauses)
 }
 
@@ -67,12 +66,17 @@ fn merge(pages: Vec<CallbackPage>, limit: u32) -> CallbackPage {
 
 /// `GET /admin/v1/dead-letters/{id}`
 pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiResponse {
-    let id = query_params::request_id(&id)?;
+    let id = state.request_id(&id).await?;
     let journal = state.journal()?;
-    let found = state.run(async move { Ok(journal.find(id).await?) });
-    let callback = found.await?.ok_or_else(|| ApiError::unknown_callback(id))?;
+    let found = state.run(async move {
+        let found = journal.find(id).await?;
+        let callback = found.ok_or_else(|| ApiError::unknown_callback(id))?;
+        let facts = end_facts(&callback, &journal).await?;
+        Ok((callback, facts))
+    });
+    let (callback, facts) = found.await?;
     let registry = state.callee_registry.get();
-    let callback = CallbackView::of(callback, &CallbackFacts::default(), now_ms());
+    let callback = CallbackView::of(callback, &facts, now_ms());
     let callback = callback.with_callee_name(&registry);
     if !selection::is_dead_letter(callback.status) {
         let sentence = format!("{id} is not a dead letter: it is {}", callback.status);
@@ -87,10 +91,9 @@ pub(super) async fn replay(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    let token_name = TokenName::of(&http);
     let BulkRequest {
         selection, actor, ..
-    } = BulkRequest::parse(&body, token_name.as_deref(), BulkAct::ReplayDead)?;
+    } = bulk::read(&state, &http, &body, BulkAct::ReplayDead).await?;
     let (broker, journal) = (state.broker.clone(), state.journal()?);
     let Some(actor) = actor else {
         return count(&state, selection).await;
@@ -111,10 +114,9 @@ pub(super) async fn discard(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    let token_name = TokenName::of(&http);
     let BulkRequest {
         selection, actor, ..
-    } = BulkRequest::parse(&body, token_name.as_deref(), BulkAct::Discard)?;
+    } = bulk::read(&state, &http, &body, BulkAct::Discard).await?;
     let journal = state.journal()?;
     let Some(actor) = actor else {
         return count(&state, selection).await;
@@ -131,21 +133,14 @@ pub(super) async fn discard(
 /// A dry run.
 async fn count(state: &AdminState, selection: Selection) -> ApiResponse {
     let journal = state.journal()?;
-    let matched = state.run(async move {
-        let matched = selection::count(&journal, &selection).await?;
-        Ok((matched, selection))
-    });
-    let (matched, selection) = matched.await?;
-    if let Selection::Matching { filter, .. } = &selection {
-        let registry = state.callee_registry.get();
-        known_callees::refuse_unknown(filter, &registry, matched.matched == 0)?;
-    }
-    ok(&matched)
+    let matched = state.run(async move { Ok(selection::count(&journal, &selection).await?) });
+    ok(&matched.await?)
 }
 
 /// `POST /admin/v1/dead-letters/reconcile`
 pub(super) async fn reconcile(state: Data<AdminState>) -> ApiResponse {
     state.journal()?;
     state.reconcile_requested.whole_queue();
-    Ok(HttpResponse::Accepted().json(json!({ "reconcile": "scheduled" })))
+    let scheduled = json!({ "reconcile": "scheduled" });
+    Ok(json_line(&mut HttpResponse::Accepted(), &scheduled))
 }

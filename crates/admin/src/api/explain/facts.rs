@@ -21,6 +21,31 @@ pub(in crate::api) struct CallbackFacts {
     pub(in crate::api) queue: DueQueue,
     /// Batches of records that the journal has not taken yet.
     pub(in crate::api) unwritten: Option<u32>,
+    /// What its caller allowed, by its message.
+    pub(in crate::api) limits: Option<CallerLimits>,
+    /// Who cancelled it, or asked for that.
+    pub(in crate::api) canceller: Option<Canceller>,
+}
+
+/// What a caller allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::api) struct CallerLimits {
+    pub(in crate::api) max_attempts: Option<u32>,
+    pub(in crate::api) expire_seconds: Option<u32>,
+}
+
+/// Who cancelled a callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::api) enum Canceller {
+    /// Nobody is known: its caller, or an operator whom the audit log does not name (any more).
+    Unknown,
+    /// By the audit log.
+    Operator {
+        name: String,
+        reason: String,
+        /// What was cancelled, if the log does not name the callback, and it is perhaps among that.
+        among: Option<String>,
+    },
 }
 
 /// The processes that were asked.

@@ -2,16 +2,15 @@
 //!
 //! - `facts.rs`: what is known of it besides its row
 //! - `waiting.rs`: what an unfinished one waits for
+//! - `ended.rs`: why one has ended: what spent its attempts, who cancelled it
 
+mod ended;
 pub(super) mod facts;
 mod waiting;
 
 use contract::CallbackStatus;
-use delivery::DeadLetterReason;
 use journal::{Callback, Unaccounted};
-use runtime::text::one_line;
 
-use super::reason;
 use facts::CallbackFacts;
 
 pub(super) use waiting::queue_name;
@@ -20,30 +19,16 @@ pub(super) use waiting::queue_name;
 pub(super) fn explain(callback: &Callback, facts: &CallbackFacts, now: u64) -> String {
     let mut text = match callback.status {
         CallbackStatus::Delivered => "The target accepted it; nothing more happens.".to_owned(),
-        CallbackStatus::Expired => format!(
-            "It expired before it could be delivered. {}",
-            next_for_dead_letter(callback)
-        ),
-        CallbackStatus::Dead => {
-            let why = match &callback.reason {
-                Some(reason) => dead_letter_reason(reason),
-                None => NOT_RECORDED.to_owned(),
-            };
-            let next = next_for_dead_letter(callback);
-            format!("It was dead-lettered: {why}. {next}")
-        }
-        CallbackStatus::Cancelled => {
-            "It was cancelled before it was delivered; nothing more happens.".to_owned()
-        }
+        CallbackStatus::Expired => ended::expired(callback, facts),
+        CallbackStatus::Dead => ended::dead(callback, facts),
+        CallbackStatus::Cancelled => ended::cancelled(facts),
         CallbackStatus::Delivering | CallbackStatus::Queued | CallbackStatus::Retrying => {
             waiting::sentences(callback, facts, now).join(" ")
         }
         CallbackStatus::Unaccounted => unaccounted(callback),
     };
     if callback.cancel_requested && callback.status.is_unfinished() {
-        text.push_str(
-            " Cancellation was requested: it takes effect when the callback waits again.",
-        );
+        text.push_str(&ended::about_to_be_cancelled(facts));
     }
     text
 }
@@ -68,41 +53,6 @@ fn unaccounted(callback: &Callback) -> String {
     )
 }
 
-fn next_for_dead_letter(callback: &Callback) -> &'static str {
-    if callback.discarded_by_retention {
-        "It was discarded because of its age (dead_letters.retention); nothing more happens."
-    } else if callback.discarded {
-        "An operator discarded it; nothing more happens."
-    } else {
-        "Nothing more happens unless it is replayed (`ringback dead-letters replay`)."
-    }
-}
-
-const NOT_RECORDED: &str = "the reason is unknown, because its record was dropped";
-
-/// Why a callback was dead-lettered, by the name of the reason.
-fn dead_letter_reason(name: &str) -> String {
-    let Some(reason) = reason::parse(name) else {
-        return match name {
-            reason::UNKNOWN => NOT_RECORDED.to_owned(),
-            other => one_line(other).into_owned(),
-        };
-    };
-    let why = match reason {
-        DeadLetterReason::Exhausted => "all its attempts failed",
-        DeadLetterReason::Rejected => "the target rejected the request for good",
-        DeadLetterReason::Redirected => {
-            "the target answered with a redirect, and redirects are not followed"
-        }
-        DeadLetterReason::AddressRefused => "the address guard refused the target's address",
-        DeadLetterReason::Expired => "it expired before it could be delivered",
-        DeadLetterReason::DeliveryLimit => {
-            "it was redelivered too often without an outcome; it may crash its dispatcher"
-        }
-    };
-    format!("{why} ({name})")
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -115,7 +65,7 @@ mod tests {
 
     const NOW: u64 = 1_763_900_000_000;
 
-    fn callback(status: CallbackStatus) -> Callback {
+    pub(super) fn callback(status: CallbackStatus) -> Callback {
         Callback {
             origin: Origin {
                 request_id: uuid::Uuid::nil(),
@@ -133,6 +83,7 @@ mod tests {
             deferred_reason: None,
             next_attempt_at: None,
             cancel_requested: false,
+            cancel_requested_at: None,
             discarded: false,
             discarded_by_retention: false,
             updated_at: NOW - 5_000,
@@ -143,7 +94,7 @@ mod tests {
         }
     }
 
-    fn attempt(number: u32) -> AttemptRecord {
+    pub(super) fn attempt(number: u32) -> AttemptRecord {
         AttemptRecord {
             generation: 0,
             number,

@@ -116,7 +116,7 @@ fn background(callback: &Callback) -> Option<String> {
 }
 
 /// `answered_5xx 503`, or `connection_refused: Connection refused (os error 111)`.
-fn outcome(label: &str, http_status: Option<u16>, cause: &Option<String>) -> String {
+pub(super) fn outcome(label: &str, http_status: Option<u16>, cause: &Option<String>) -> String {
     let http = http_status.map_or_else(String::new, |status| format!(" {status}"));
     let cause = cause.as_ref().map(|cause| format!(": {cause}"));
     one_line(&format!("{label}{http}{}", cause.unwrap_or_default())).into_owned()

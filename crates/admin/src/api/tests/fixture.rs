@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use broker::{Broker, Queue, embedded};
 use bytes::Bytes;
-use contract::control::{AppsSeen, Ask, ControlAnswerBody, InstanceReport, TargetsSeen};
+use contract::control::{
+    AppsSeen, Ask, AttemptsSeen, ControlAnswerBody, InstanceReport, TargetsSeen,
+};
 use contract::{Message, UnknownFields};
 use delivery::CalleeRegistry;
 use dispatcher::PauseRegistry;
@@ -23,6 +25,7 @@ use uuid::Uuid;
 use crate::api::{AdminDependencies, AdminMetrics, AdminTokens, DoctorSources, serve};
 use crate::config::AdminConfig;
 use crate::control::{ControlPlane, Responder};
+use crate::guard_check::GuardRules;
 
 /// How long anything may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -53,6 +56,7 @@ impl Responder for Alone {
             Ask::Apps => ControlAnswerBody::Apps(AppsSeen::default()),
             Ask::Held(_) => ControlAnswerBody::Held(None),
             Ask::ProbeNow(_) => ControlAnswerBody::Probed(0),
+            Ask::Attempts(_) => ControlAnswerBody::Attempts(AttemptsSeen::default()),
         }
     }
 }
@@ -212,6 +216,7 @@ impl ApiFixture {
                 dispatches: false,
                 min_free_bytes: 0,
             },
+            guard_rules: Reloadable::new(GuardRules::closed()),
             http: HttpLimits::uncounted(),
             metrics: MetricsRegistry::new().add(AdminMetrics::register),
             tokens: Reloadable::new(AdminTokens::default()),
@@ -274,7 +279,7 @@ impl TestClient {
         (status, serde_json::from_slice(&body).unwrap())
     }
 
-    pub(super) async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.json(Method::GET, path, None).await
     }
 

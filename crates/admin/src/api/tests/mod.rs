@@ -3,6 +3,7 @@
 mod access;
 mod bulk;
 mod fixture;
+mod request_ids;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

@@ -15,9 +15,9 @@ pub(super) fn state(state: &str) -> Finding {
         "connected" => Finding::ok(CHECK, "the journal is reachable and takes writes"),
         "none" => Finding::warning(
             CHECK,
-            "there is no journal: no query, no dead letters, no cancellation",
+            "there is no journal: the query, cancel, Idempotency-Key, dead letters and replay answer 501",
         )
-        .next("set journal.url"),
+        .next("set journal.url to a PostgreSQL database in every role, and restart"),
         other if other.starts_with("incompatible") => Finding::failure(CHECK, other.to_owned())
             .next("run the version of ringback that the sentence names"),
         other if other.contains("written for") || other.contains("failed for") => {

@@ -226,6 +226,9 @@ fn the_state_of_the_journal_leads_to_its_section_of_the_runbook() {
         says(&found, severity, words);
         assert_eq!(found.runbook.as_deref(), anchor);
     }
+    let none = one("journal", |facts| facts.journal.state = "none".to_owned());
+    assert!(none.sentence.ends_with("answer 501"), "{none:?}");
+    assert!(none.next.unwrap().starts_with("set journal.url"));
     let behind = one("journal backlog", |facts| {
         facts.queues.depths.journal = Depth::fresh(5_000);
     });

@@ -140,6 +140,27 @@ pub fn decide(outcome: &Outcome, input: &DecisionInput) -> Verdict {
     }
 }
 
+/// Whether [`decide`] gives an outcome of this [label](Outcome::label) and HTTP status the short budget
+/// ([`SHORT_BUDGET`]): for those who have its record alone.
+#[must_use]
+pub fn has_short_budget(label: &str, http_status: Option<u16>) -> bool {
+    match http_status {
+        Some(status) if label.starts_with("answered_") => is_tried_briefly(status),
+        _ => matches!(
+            label,
+            "name_not_found" | "tls" | "malformed_answer" | "success_rule_unreadable" | "failed"
+        ),
+    }
+}
+
+/// Whether an answer of this status rarely turns into another by itself.
+const fn is_tried_briefly(status: u16) -> bool {
+    !matches!(
+        status,
+        100..=399 | 500..=599 | 400 | 405 | 406 | 408..=411 | 413..=415 | 422 | 423 | 425 | 429 | 431
+    )
+}
+
 /// Retries on the whole schedule, and not before the target's `Retry-After`, if that applies.
 pub(super) fn retry_answered(outcome: &Outcome, input: &DecisionInput) -> Verdict {
     let at_least = match outcome {

@@ -41,6 +41,15 @@ pub(super) fn first(schedule: &Schedule) -> DecisionInput<'_> {
 
 /// Checks an outcome's verdict at every attempt of the default schedule.
 fn check(outcome: &Outcome, expected: Expected) {
+    // An internal error has the short budget only after many deferrals.
+    if *outcome != Outcome::Failed {
+        let is_brief = has_short_budget(outcome.label(), outcome.http_status());
+        assert_eq!(
+            is_brief,
+            expected == Expected::RetriedBriefly,
+            "{outcome:?}"
+        );
+    }
     let schedule = Schedule::default();
     let waits = [5, 30, 120, 600, 1_800, 7_200, 18_000, 36_000].map(seconds);
     for attempt in 1..=11_u32 {

@@ -16,6 +16,7 @@ use in_force::PausesInForce;
 use journal::{AuditEntry, Journal, JournalError, Pause};
 use runtime::Reloadable;
 use runtime::clock::now_ms;
+use runtime::program::as_called;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -498,7 +499,10 @@ fn log_switch(switch: Switch, now: Option<&Pause>) {
         ) => tracing::warn!(
             paused_by,
             reason,
-            "intake is stopped: new callbacks are answered 503 until `ringback resume --intake`"
+            "{}",
+            as_called(
+                "intake is stopped: new callbacks are answered 503 until `ringback resume --intake`"
+            )
         ),
         (
             Switch::Deliveries,
@@ -508,7 +512,10 @@ fn log_switch(switch: Switch, now: Option<&Pause>) {
         ) => tracing::warn!(
             paused_by,
             reason,
-            "deliveries are stopped: no attempt begins until `ringback resume --deliveries`"
+            "{}",
+            as_called(
+                "deliveries are stopped: no attempt begins until `ringback resume --deliveries`"
+            )
         ),
         (Switch::Intake, None) => tracing::info!("intake goes on"),
         (Switch::Deliveries, None) => tracing::info!("deliveries go on"),

@@ -24,6 +24,7 @@ use broker::{Broker, ConnectionState, Depths};
 use contract::duration_ms;
 use journal::{Journal, JournalError, OverdueCallback, Pause, PauseKind, Recorder};
 use runtime::clock::now_ms;
+use runtime::program::as_called;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -190,8 +191,11 @@ impl Reaper {
             self.metrics.unaccounted(marked);
             tracing::warn!(
                 callbacks = marked,
-                "callbacks are unaccounted: no queue holds their messages, and no record says how they \
-                 ended (list them with `ringback callback list --status unaccounted`)"
+                "{}",
+                as_called(
+                    "callbacks are unaccounted: no queue holds their messages, and no record says how \
+                     they ended (list them with `ringback callback list --status unaccounted`)"
+                )
             );
         }
         Ok(marked)

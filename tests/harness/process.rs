@@ -94,6 +94,21 @@ impl Process {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Waits until it has written this, and returns all that it has written.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub async fn says(&self, text: &str, within: Duration) -> String {
+        eventually(text, within, async || {
+            let log = self.log();
+            match log.contains(text) {
+                true => Ok(log),
+                false => Err(log),
+            }
+        })
+        .await
+    }
+
     /// Prints the end of what it has written, for a failing test.
     pub fn show_log(&self) {
         let log = cleanup::tail(&self.group.log, SHOWN_LINES);

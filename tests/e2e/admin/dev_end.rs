@@ -41,15 +41,7 @@ impl Dev {
 
     /// Waits until this is in its output, and returns all of it.
     async fn says(&self, text: &str) -> String {
-        eventually(text, SOON, async || {
-            let log = self.process.log();
-            if log.contains(text) {
-                Ok(log)
-            } else {
-                Err(log)
-            }
-        })
-        .await
+        self.process.says(text, SOON).await
     }
 
     /// Has a callback accepted for this path of the practice callee.
@@ -108,15 +100,7 @@ fn a_dev_that_ignores_sighup_survives_its_terminal() {
             &shell,
             [("TMPDIR", &parent)],
         );
-        eventually("the banner", SOON, async || {
-            let log = dev.log();
-            if log.contains("Ctrl-C stops.") {
-                Ok(())
-            } else {
-                Err(log)
-            }
-        })
-        .await;
+        dev.says("Ctrl-C stops.", SOON).await;
         dev.sighup();
         // It answers as before: a stop would close the listener.
         for _ in 0..20 {

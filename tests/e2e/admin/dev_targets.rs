@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tests::cleanup::TempDirectory;
 use tests::ports::free_port;
-use tests::{Process, ScriptedReply, TestTarget, callback, eventually, http, on_shared_runtime};
+use tests::{Process, ScriptedReply, TestTarget, callback, http, on_shared_runtime};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -37,15 +37,7 @@ impl Dev {
 
     /// Waits until this is in its output, and returns all of it.
     async fn says(&self, text: &str) -> String {
-        eventually(text, SOON, async || {
-            let log = self.process.log();
-            if log.contains(text) {
-                Ok(log)
-            } else {
-                Err(log)
-            }
-        })
-        .await
+        self.process.says(text, SOON).await
     }
 
     /// POSTs a callback: the status.

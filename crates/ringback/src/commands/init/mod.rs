@@ -78,7 +78,7 @@ pub(super) fn run(args: &InitArgs) -> Result<(), CommandError> {
         "{shown} is written; you alone can read it.\n\
          The key of the app {}, for its bearer only; the file has its hash:\n\n  {key}\n\n\
          Check the settings: `ringback config --config {quoted}`{}\n\
-         Send a callback:    `ringback send https://YOUR-TARGET/ --app {} --key {key}`",
+         Send a callback:    `ringback send https://YOUR-TARGET/ --app {} --key KEY`",
         args.app,
         starts.concat(),
         args.app

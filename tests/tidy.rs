@@ -6,6 +6,8 @@
 mod dialect;
 #[path = "tidy/import_cycles.rs"]
 mod import_cycles;
+#[path = "tidy/log_fields.rs"]
+mod log_fields;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/type_names.rs"]
@@ -287,4 +289,20 @@ fn backoff_and_queue_names_live_in_one_file_each() {
             "{shown} declares queues"
         );
     }
+}
+
+#[test]
+fn the_reference_of_logs_lists_every_field() {
+    let page = fs::read_to_string(root().join("docs/reference/logs.md")).unwrap();
+    let mut missing = Vec::new();
+    for (path, text) in rust_files(&["crates"]) {
+        // Events of unit tests.
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for field in log_fields::log_fields(text) {
+            if !page.contains(&format!("`{field}`")) {
+                missing.push(format!("{field} ({})", shown(&path)));
+            }
+        }
+    }
+    assert_eq!(missing, [] as [String; 0]);
 }

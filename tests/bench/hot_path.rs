@@ -41,6 +41,7 @@ fn message(bytes: usize) -> Message {
         not_before: None,
         scheduled_at: None,
         traceparent: None,
+        tracestate: None,
         reply_to: None,
         history: Vec::new(),
         unknown: contract::UnknownFields::default(),

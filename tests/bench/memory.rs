@@ -172,6 +172,7 @@ fn first_or_retry(target: SocketAddr, due: Option<Duration>) -> broker::BrokerMe
         not_before,
         scheduled_at: None,
         traceparent: None,
+        tracestate: None,
         reply_to: None,
         history: Vec::new(),
         unknown: contract::UnknownFields::default(),

@@ -65,6 +65,7 @@ pub(crate) fn message(url: &str) -> Message {
         not_before: None,
         scheduled_at: None,
         traceparent: None,
+        tracestate: None,
         reply_to: None,
         history: Vec::new(),
         unknown: contract::UnknownFields::default(),

@@ -10,6 +10,7 @@
 //!   of each version: a version is added, never edited.
 //! - `control/`: what the processes of one gateway ask and tell each other.
 //! - `header_name.rs`: which headers of the request to a target only the gateway sets.
+//! - `trace_context.rs`: the trace of a callback and the ids of its spans.
 //! - `times.rs`: time conversions, for all crates.
 //! - `json.rs`, `unknown_fields.rs`: JSON serialisation and its errors; unknown keys, kept byte for byte.
 //!
@@ -24,6 +25,7 @@ mod queue;
 mod request;
 mod response;
 mod times;
+mod trace_context;
 mod unknown_fields;
 
 #[cfg(test)]
@@ -39,4 +41,5 @@ pub use response::{
     UnknownStatus, UnsupportedBody, masked_url,
 };
 pub use times::{duration_ms, rfc3339, unix_ms, unix_seconds};
+pub use trace_context::{CallbackSpan, TraceContext, tracestate};
 pub use unknown_fields::UnknownFields;

@@ -10,6 +10,7 @@ use crate::recent_attempts::RecentAttempts;
 use broker::{Broker, Settlement};
 use contract::ReplyCode;
 use journal::{Keep, Record, Recorder};
+use runtime::traces::Tracer;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,8 @@ pub(crate) struct AttemptContext {
     pub(crate) held: HeldCallbacks,
     pub(crate) recent: RecentAttempts,
     pub(crate) journal: Option<AttemptJournal>,
+    /// Exports the spans of attempts.
+    pub(crate) tracer: Option<Arc<Tracer>>,
     /// Cancelled when the stop begins.
     pub(crate) stop: CancellationToken,
 }
@@ -40,6 +43,10 @@ pub(crate) struct AttemptJournal {
 impl AttemptContext {
     pub(crate) fn control(&self) -> Option<&ControlLookup> {
         self.journal.as_ref().map(|journal| &journal.control)
+    }
+
+    pub(crate) fn tracer(&self) -> Option<&Tracer> {
+        self.tracer.as_deref()
     }
 
     pub(crate) fn keep(&self) -> Keep {

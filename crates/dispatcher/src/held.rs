@@ -119,6 +119,7 @@ mod tests {
             not_before: None,
             scheduled_at: None,
             traceparent: None,
+            tracestate: None,
             reply_to: None,
             history: Vec::new(),
             unknown: contract::UnknownFields::default(),

@@ -41,6 +41,7 @@ pub(crate) fn message() -> Message {
         not_before: None,
         scheduled_at: None,
         traceparent: None,
+        tracestate: None,
         reply_to: None,
         history: Vec::new(),
         unknown: UnknownFields::default(),
@@ -114,6 +115,7 @@ fn fixture() -> Fixture {
         metrics: Arc::new(registry.add(DispatcherMetrics::register)),
         journal: None,
         pauses: pauses.clone(),
+        tracer: None,
     };
     let dispatcher = Dispatcher::new(&policy, dependencies).unwrap();
     Fixture {

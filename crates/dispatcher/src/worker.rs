@@ -26,6 +26,7 @@ use journal::JournalHandle;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use runtime::clock::now_ms;
+use runtime::traces::Tracer;
 use runtime::{ConfigError, open_files};
 use std::pin::pin;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub struct Dependencies {
     pub journal: Option<JournalHandle>,
     /// The pauses in force. The process [keeps them up to date](PauseRegistry::run).
     pub pauses: PauseRegistry,
+    /// Exports the spans of attempts.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 /// The dispatcher cannot be built.
@@ -111,6 +114,7 @@ impl Dispatcher {
             metrics,
             journal,
             pauses,
+            tracer,
         } = dependencies;
         let dispatcher = config.dispatcher;
         let resolver = resolver(dispatcher)?;
@@ -139,6 +143,7 @@ impl Dispatcher {
                 held: HeldCallbacks::default(),
                 recent: RecentAttempts::default(),
                 journal,
+                tracer,
                 stop: CancellationToken::new(),
             },
             first_concurrency,

@@ -15,7 +15,7 @@ use crate::admission::{AdmissionLimits, ExceededBound, refuse};
 use crate::auth::excerpt;
 use crate::idempotency::{ClaimOutcome, IdempotencyKey};
 use crate::load::LoadTracker;
-use crate::message::{OutgoingMessage, compose};
+use crate::message::{CallerTrace, OutgoingMessage, compose};
 use crate::metrics::IngressMetrics;
 use crate::rejection::Rejection;
 use crate::traffic::AppTraffic;
@@ -50,7 +50,7 @@ pub(crate) struct AdmissionControl {
 /// A request to enqueue.
 pub(crate) struct EnqueueRequest {
     pub(crate) validated: ValidatedRequest,
-    pub(crate) traceparent: Option<String>,
+    pub(crate) trace: CallerTrace,
     /// Until when the caller waits for the first attempt, if it does.
     pub(crate) wait_until: Option<Instant>,
 }
@@ -147,7 +147,7 @@ impl Enqueuer {
             mut accepted,
         } = compose(
             request.validated,
-            request.traceparent,
+            request.trace,
             request_id,
             reply_to,
             now_ms(),

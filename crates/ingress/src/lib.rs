@@ -9,6 +9,7 @@
 //! - `validate_target.rs`: rejects targets that must not be called.
 //! - `admission.rs`: decides whether a callback is admitted. `load/`: the figures that it decides
 //!   by.
+//! - `spans.rs`: the trace of a request.
 //! - `traffic.rs`: how the requests of each app were answered in the last minute.
 //! - `intake.rs`: the switch that stops intake.
 //! - `enqueue.rs`: publishes and records a callback. `message.rs`: the message it publishes.
@@ -38,6 +39,7 @@ mod report;
 mod response;
 mod routes;
 mod server;
+mod spans;
 mod state;
 mod traffic;
 mod validate_target;

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::HeaderMap;
 use broker::BrokerMessage;
-use contract::{Message, UnknownFields, masked_url};
+use contract::{Message, TraceContext, UnknownFields, masked_url, tracestate};
 use journal::{Origin, Record, RecordedState};
 use std::time::Duration;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ pub(crate) struct OutgoingMessage {
 /// sends the outcome of the first attempt, if the caller waits for it.
 pub(crate) fn compose(
     ValidatedRequest { request, target }: ValidatedRequest,
-    traceparent: Option<String>,
+    trace: CallerTrace,
     request_id: Uuid,
     reply_to: Option<String>,
     accepted_at: u64,
@@ -43,7 +43,8 @@ pub(crate) fn compose(
         hold: 0,
         not_before: delay.map(|seconds| accepted_at + u64::from(seconds) * 1_000),
         scheduled_at: None, // At `accepted_at`.
-        traceparent,
+        traceparent: trace.traceparent,
+        tracestate: trace.tracestate,
         reply_to,
         history: Vec::new(),
         unknown: UnknownFields::default(),
@@ -90,28 +91,33 @@ fn accepted_record(message: &Message, target: String) -> Record {
     }
 }
 
-/// The caller's `traceparent`, if it is well formed. A malformed one is dropped (W3C Trace Context,
-/// 3.2).
-pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<&str> = value.split('-').collect();
-    let hex = |part: &str, length: usize| {
-        part.len() == length
-            && part
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let [version, trace, span, flags] = parts.as_slice() else {
-        return None;
-    };
-    let not_zero = |part: &str| part.bytes().any(|byte| byte != b'0');
-    let valid = *version == "00"
-        && hex(trace, 32)
-        && hex(span, 16)
-        && hex(flags, 2)
-        && not_zero(trace)
-        && not_zero(span);
-    valid.then(|| value.to_owned())
+/// The caller's trace, as it is passed on.
+#[derive(Debug, Default)]
+pub(crate) struct CallerTrace {
+    pub(crate) traceparent: Option<String>,
+    pub(crate) tracestate: Option<String>,
+}
+
+impl CallerTrace {
+    /// A malformed `traceparent` is dropped, and a `tracestate` with it (W3C Trace Context, 3.2 and 3.3).
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
+        let traceparent = headers.get("traceparent");
+        let traceparent = traceparent.and_then(|value| value.to_str().ok());
+        let Some(traceparent) = traceparent.filter(|value| TraceContext::parse(value).is_some())
+        else {
+            return Self::default();
+        };
+        let values: Option<Vec<&str>> = headers
+            .get_all("tracestate")
+            .map(|value| value.to_str().ok())
+            .collect();
+        // Several headers are one list.
+        let list = values.unwrap_or_default().join(",");
+        Self {
+            traceparent: Some(traceparent.to_owned()),
+            tracestate: tracestate(&list).map(str::to_owned),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +135,13 @@ mod tests {
         let target = "https://x.cn:443".to_owned();
         let validated = ValidatedRequest { request, target };
         let reply_to = Some("here".to_owned());
-        let outgoing = compose(validated, None, Uuid::now_v7(), reply_to, 1_700_000_000_123);
+        let outgoing = compose(
+            validated,
+            CallerTrace::default(),
+            Uuid::now_v7(),
+            reply_to,
+            1_700_000_000_123,
+        );
         let message = Message::decode(&outgoing.message.body).unwrap();
         (outgoing, message)
     }
@@ -187,23 +199,27 @@ mod tests {
     }
 
     #[test]
-    fn only_a_valid_traceparent_is_passed_on() {
-        let of = |value: &str| {
+    fn only_a_valid_traceparent_is_passed_on_and_a_tracestate_with_it() {
+        let of = |parent: &str, states: &[&str]| {
             let mut headers = HeaderMap::new();
-            let value = HeaderValue::from_str(value).unwrap();
+            let value = HeaderValue::from_str(parent).unwrap();
             headers.insert(HeaderName::from_static("traceparent"), value);
-            traceparent(&headers)
+            for state in states {
+                let value = HeaderValue::from_str(state).unwrap();
+                headers.append(HeaderName::from_static("tracestate"), value);
+            }
+            let CallerTrace {
+                traceparent,
+                tracestate,
+            } = CallerTrace::read(&headers);
+            (traceparent, tracestate)
         };
         let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(of(valid).as_deref(), Some(valid));
-        for invalid in [
-            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-            "junk",
-        ] {
-            assert_eq!(of(invalid), None, "{invalid}");
-        }
+        let passed_on = |state: Option<&str>| (Some(valid.to_owned()), state.map(str::to_owned));
+        assert_eq!(of(valid, &[]), passed_on(None));
+        assert_eq!(of(valid, &["a=1", "b=2"]), passed_on(Some("a=1,b=2")));
+        let long = "x".repeat(600);
+        assert_eq!(of(valid, &[&long]), passed_on(None));
+        assert_eq!(of("junk", &["a=1"]), (None, None));
     }
 }

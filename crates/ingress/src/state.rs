@@ -9,6 +9,7 @@ use delivery::auth::CallerRegistry;
 use delivery::{CalleeRegistry, Guards};
 use journal::{JournalHandle, Pause};
 use runtime::http::{BodyLimits, HttpLimits};
+use runtime::traces::Tracer;
 use runtime::{Health, Reloadable};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +57,8 @@ pub struct IngressDependencies {
     pub intake: watch::Receiver<Option<Pause>>,
     /// Asks all processes whether one holds a callback.
     pub is_held: IsHeld,
+    /// Exports the spans of requests.
+    pub tracer: Option<Arc<Tracer>>,
 }
 
 pub(crate) struct AppState {
@@ -72,6 +75,7 @@ pub(crate) struct AppState {
     pub(crate) holders: HolderLookup,
     pub(crate) metrics: Arc<IngressMetrics>,
     pub(crate) traffic: AppTraffic,
+    pub(crate) tracer: Option<Arc<Tracer>>,
     /// Ends the waits of callers when the process stops.
     pub(crate) stop: CancellationToken,
     /// Keeps the figures of admission.
@@ -99,6 +103,7 @@ impl AppState {
             publish_timeout,
             intake,
             is_held,
+            tracer,
         } = dependencies;
         let lookup = journal
             .clone()
@@ -144,6 +149,7 @@ impl AppState {
             holders: HolderLookup::new(is_held),
             metrics,
             traffic,
+            tracer,
             stop,
             _following: AbortOnDropHandle::new(tokio::spawn(following)),
         }

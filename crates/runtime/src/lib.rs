@@ -4,6 +4,7 @@
 //!
 //! - `config/`: settings from defaults, a file and the environment
 //! - `telemetry.rs`: logging, and the TLS cryptography
+//! - `traces/`: spans for a collector of OpenTelemetry
 //! - `event_lines.rs`: log events as short lines for people
 //! - `text.rs`, `safe_writer.rs`: strangers' text made safe to read, also in the log
 //! - `metrics/`: the registry of all metrics
@@ -38,6 +39,7 @@ pub mod service_manager;
 pub mod shutdown;
 pub mod telemetry;
 pub mod text;
+pub mod traces;
 
 pub use config::{Config, ConfigError, Loaded, SecretRef};
 pub use event_lines::{EventLine, EventLines, LogEvent};

@@ -24,12 +24,15 @@ pub(crate) enum Escaping {
 pub(crate) struct SafeWriter<W> {
     pub(crate) inner: W,
     pub(crate) escaping: Escaping,
+    /// The last fields of every JSON event, each after a comma.
+    pub(crate) last_fields: &'static str,
 }
 
 /// Writes one event to `inner`.
 pub(crate) struct SafeEventWriter<W> {
     inner: W,
     escaping: Escaping,
+    last_fields: &'static str,
 }
 
 impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for SafeWriter<W> {
@@ -39,6 +42,7 @@ impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for SafeWriter<W> {
         SafeEventWriter {
             inner: self.inner.make_writer(),
             escaping: self.escaping,
+            last_fields: self.last_fields,
         }
     }
 }
@@ -47,13 +51,21 @@ impl<W: io::Write> io::Write for SafeEventWriter<W> {
     /// Takes a whole event, as the subscriber writes it.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let event = String::from_utf8_lossy(bytes);
-        self.inner
-            .write_all(escaped(&event, self.escaping).as_bytes())?;
+        let event = with_last_fields(escaped(&event, self.escaping), self.last_fields);
+        self.inner.write_all(event.as_bytes())?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+/// Adds the fields to a JSON object that is a line.
+fn with_last_fields<'a>(event: Cow<'a, str>, fields: &str) -> Cow<'a, str> {
+    match event.strip_suffix("}\n") {
+        Some(object) if !fields.is_empty() => Cow::Owned([object, fields, "}\n"].concat()),
+        _ => event,
     }
 }
 

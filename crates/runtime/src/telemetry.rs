@@ -72,6 +72,22 @@ impl LogConfig {
     }
 }
 
+/// Which process it is that logs: in every JSON event.
+#[derive(Debug, Clone, Copy)]
+pub struct LogIdentity<'a> {
+    /// The instance, as all other processes and the operators' API name it.
+    pub instance: &'a str,
+    /// The program's version.
+    pub version: &'a str,
+}
+
+impl LogIdentity<'_> {
+    fn fields(self) -> String {
+        let Self { instance, version } = self;
+        format!(",\"instance\":\"{instance}\",\"version\":\"{version}\"")
+    }
+}
+
 /// Why logging could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -87,8 +103,8 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// When `log.level` is not a filter, or logging has been started before.
-pub fn init(settings: &LogConfig) -> Result<(), TelemetryError> {
-    start(settings, false, None)
+pub fn init(settings: &LogConfig, identity: LogIdentity<'_>) -> Result<(), TelemetryError> {
+    start(settings, identity, false, None)
 }
 
 /// Starts logging for a process whose output is always for people: `log.format = "auto"` means "human"
@@ -98,13 +114,15 @@ pub fn init(settings: &LogConfig) -> Result<(), TelemetryError> {
 /// As [`init`].
 pub fn init_for_people(
     settings: &LogConfig,
+    identity: LogIdentity<'_>,
     lines: Option<EventLines>,
 ) -> Result<(), TelemetryError> {
-    start(settings, true, lines)
+    start(settings, identity, true, lines)
 }
 
 fn start(
     settings: &LogConfig,
+    identity: LogIdentity<'_>,
     default_human: bool,
     lines: Option<EventLines>,
 ) -> Result<(), TelemetryError> {
@@ -119,7 +137,9 @@ fn start(
     } else {
         EventFormat::Json
     };
-    subscriber(format, lines, filter, io::stderr)
+    // Once in the life of the process.
+    let last_fields = Box::leak(identity.fields().into_boxed_str());
+    subscriber(format, lines, filter, last_fields, io::stderr)
         .try_init()
         .map_err(|_| TelemetryError::AlreadyStarted)
 }
@@ -175,18 +195,20 @@ fn subscriber<W>(
     format: EventFormat,
     lines: Option<EventLines>,
     filter: EnvFilter,
+    last_fields: &'static str,
     to: W,
 ) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let escaping = match format {
-        EventFormat::Human { colour } => Escaping::Human { colour },
-        EventFormat::Json => Escaping::Json,
+    let (escaping, last_fields) = match format {
+        EventFormat::Human { colour } => (Escaping::Human { colour }, ""),
+        EventFormat::Json => (Escaping::Json, last_fields),
     };
     let to = SafeWriter {
         inner: to,
         escaping,
+        last_fields,
     };
     let builder = SubscriberBuilder::default()
         .with_env_filter(filter)
@@ -245,6 +267,11 @@ mod tests {
     use super::*;
     use crate::event_lines::EventLine;
 
+    const IDENTITY: LogIdentity<'_> = LogIdentity {
+        instance: "0198",
+        version: "1.2.3",
+    };
+
     /// Collects what is logged.
     #[derive(Clone, Default)]
     struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -273,7 +300,8 @@ mod tests {
         let buffer = Buffer::default();
         let writer = buffer.clone();
         let filter = filter(level).unwrap();
-        let subscriber = subscriber(format, lines, filter, move || writer.clone());
+        let fields = Box::leak(IDENTITY.fields().into_boxed_str());
+        let subscriber = subscriber(format, lines, filter, fields, move || writer.clone());
         tracing::subscriber::with_default(subscriber, log);
         String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
     }
@@ -292,6 +320,12 @@ mod tests {
         assert_eq!(lines[0]["message"], "attempt ended");
         assert_eq!(lines[0]["attempt.number"], 2);
         assert_eq!(lines[0]["level"], "INFO");
+        for line in lines {
+            assert_eq!(
+                (&line["instance"], &line["version"]),
+                (&"0198".into(), &"1.2.3".into())
+            );
+        }
     }
 
     #[test]
@@ -418,14 +452,14 @@ mod tests {
             format: LogFormat::Json,
             level: level.to_owned(),
         };
-        let refused = init(&with("inof")).unwrap_err().to_string();
+        let refused = init(&with("inof"), IDENTITY).unwrap_err().to_string();
         assert!(
             refused.starts_with("log.level: \"inof\" is not a log level"),
             "{refused}"
         );
-        init(&with("off")).unwrap();
+        init(&with("off"), IDENTITY).unwrap();
         assert!(matches!(
-            init_for_people(&with("off"), None),
+            init_for_people(&with("off"), IDENTITY, None),
             Err(TelemetryError::AlreadyStarted)
         ));
     }

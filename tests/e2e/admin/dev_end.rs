@@ -1,6 +1,6 @@
 //! How `ringback dev` ends: Ctrl-C, a closed terminal, a crash; and what it says of what waits.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tests::cleanup::{TempDirectory, signal};
@@ -26,7 +26,10 @@ impl Dev {
         let parent = temp.path().display().to_string();
         let mut all = vec![("TMPDIR", &*parent)];
         all.extend(variables);
-        let process = Process::ringback(&arguments, all);
+        // The test may run under `nohup`: `dev` would rightly survive its terminal.
+        let program = tests::process::binary().display().to_string();
+        let arguments = [&["--default-signal=HUP", &*program], &*arguments].concat();
+        let process = Process::start(Path::new("env"), &arguments, all);
         let directory = temp.path().join(format!("ringback-dev-{}", process.pid()));
         let dev = Self {
             process,
@@ -95,11 +98,7 @@ fn a_dev_that_ignores_sighup_survives_its_terminal() {
         );
         let program = tests::process::binary().to_str().unwrap();
         let shell = ["-c", &*script, program];
-        let mut dev = Process::start(
-            std::path::Path::new("/bin/sh"),
-            &shell,
-            [("TMPDIR", &parent)],
-        );
+        let mut dev = Process::start(Path::new("/bin/sh"), &shell, [("TMPDIR", &parent)]);
         dev.says("Ctrl-C stops.", SOON).await;
         dev.sighup();
         // It answers as before: a stop would close the listener.

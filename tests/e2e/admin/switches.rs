@@ -172,8 +172,13 @@ fn a_stopped_intake_is_answered_503_by_every_ingress_and_queries_go_on() {
             })
             .await;
         }
-        let answer = fixture.gateway.query(&before).await;
-        assert_eq!(answer.json()["status"], "delivered", "{answer:?}");
+        // Its record may arrive a moment after the call.
+        eventually("the query to be answered", SOON, async || {
+            let answer = fixture.gateway.query(&before).await;
+            let delivered = answer.json()["status"] == "delivered";
+            delivered.then_some(()).ok_or(format!("{answer:?}"))
+        })
+        .await;
         // Ready, so that a load balancer does not cut off the query; but it says so.
         let (status, bare) = fixture.gateway.get(GatewayRole::Ingress, "/readyz").await;
         let bare: Value = serde_json::from_str(&bare).unwrap();

@@ -7,6 +7,7 @@
 //! - `retry.rs`, `dead_letters.rs`: failed attempts and callbacks given up
 //! - `rescue.rs`: unreadable and unrouted messages, and those at their delivery limit
 //! - `recording.rs`: the journal agrees with the target
+//! - `traces.rs`: spans for a collector of traces
 //! - `load.rs`, `stop.rs`: ten thousand callbacks, and a graceful stop
 
 mod answers;
@@ -20,3 +21,4 @@ mod retry;
 mod signing;
 mod stop;
 mod success_rule;
+mod traces;

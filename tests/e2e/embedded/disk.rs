@@ -18,7 +18,9 @@ use super::{SOON, STUCK};
 const CALLERS: usize = 16;
 /// More than the disk takes, as fast as it takes them.
 const MANY: u64 = 10_000_000;
-const MEBIBYTES: u32 = 8;
+/// Room for what many callers have accepted, however fast, before each fill: without a floor (see
+/// `MIN_FREE_BYTES` below) a disk full of callbacks has no room to end one.
+const MEBIBYTES: u32 = 64;
 
 /// The arguments of `unshare` for a mount namespace of one's own.
 ///

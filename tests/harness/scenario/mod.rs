@@ -23,8 +23,10 @@ use crate::{
 pub use single_process::SingleProcess;
 
 /// How long a gateway with accepted callbacks may make no progress. How fast it works off a backlog
-/// depends on the machine, and these tests promise nothing about it.
-const STUCK_TIMEOUT: Duration = Duration::from_secs(60);
+/// depends on the machine, and these tests promise nothing about it. RabbitMQ sends what it moved between
+/// two delay queues again only after 3 minutes, if the second one did not confirm it (its node was cut
+/// off, say).
+const STUCK_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// How long a graceful stop may take, the longest attempt of these tests included.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);

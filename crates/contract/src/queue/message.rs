@@ -47,6 +47,8 @@ pub struct Message {
     pub scheduled_at: Option<u64>,
     /// The caller's W3C trace context, passed on to the target.
     pub traceparent: Option<String>,
+    /// The caller's `tracestate`, passed on to the target.
+    pub tracestate: Option<String>,
     /// Where to send the [`crate::Reply`] on this attempt. Only set for the first attempt, and only
     /// if a caller waits for it.
     pub reply_to: Option<String>,

@@ -34,6 +34,7 @@ fn minimal() -> Message {
         not_before: None,
         scheduled_at: None,
         traceparent: None,
+        tracestate: None,
         reply_to: None,
         history: Vec::new(),
         unknown: UnknownFields::default(),
@@ -68,6 +69,7 @@ fn full() -> Message {
         not_before: Some(1_758_600_000_000),
         scheduled_at: None,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+        tracestate: None,
         reply_to: Some("amq.gen-\"一\"".to_owned()),
         history: vec![
             HistoryEntry {

@@ -72,6 +72,7 @@ pub(super) fn decode(bytes: &Bytes) -> Result<Message, MessageError> {
         not_before: read.not_before,
         scheduled_at: None,
         traceparent: read.traceparent,
+        tracestate: None,
         reply_to: read.reply_to,
         history: read.history,
         unknown: UnknownFields::default(),

@@ -53,6 +53,7 @@ struct MessageV2<'a, O, H> {
     not_before: Option<u64>,
     scheduled_at: Option<u64>,
     traceparent: Option<String>,
+    tracestate: Option<String>,
     reply_to: Option<String>,
     history: Option<Vec<H>>,
     #[serde(borrow)]
@@ -87,6 +88,8 @@ struct Head<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tracestate: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty", serialize_with = "history")]
     history: &'a [HistoryEntry],
@@ -112,6 +115,7 @@ pub(super) fn encode(message: &Message) -> Vec<u8> {
         not_before: message.not_before,
         scheduled_at: message.scheduled_at,
         traceparent: message.traceparent.as_deref(),
+        tracestate: message.tracestate.as_deref(),
         reply_to: message.reply_to.as_deref(),
         history: &message.history,
     };
@@ -180,6 +184,7 @@ fn message<O: Into<Options>, H: Into<HistoryEntry>>(
         not_before: read.not_before,
         scheduled_at: read.scheduled_at,
         traceparent: read.traceparent,
+        tracestate: read.tracestate,
         reply_to: read.reply_to,
         history: history.map(Into::into).collect(),
         unknown,

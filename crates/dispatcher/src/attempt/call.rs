@@ -31,6 +31,7 @@ pub(super) async fn call(
     message: &Message,
     route: &DeliveryRoute,
     sender: &HttpSender,
+    traceparent: &str,
     keep_answers: bool,
 ) -> CompletedAttempt {
     let (started_at, started) = (now_ms(), Instant::now());
@@ -38,7 +39,7 @@ pub(super) async fn call(
         outcome,
         cause,
         answer,
-    } = sender.send(message, route, keep_answers).await;
+    } = sender.send(message, route, traceparent, keep_answers).await;
     CompletedAttempt {
         outcome,
         cause,

@@ -8,6 +8,7 @@
 //! - `settlement.rs`: settlements and follow-up messages, for the broker
 //! - `record.rs`: records, for the journal
 //! - `panicked.rs`: a panic, which defers the message
+//! - `spans.rs`: the trace
 //! - `telemetry.rs`: the log event, the metrics, and what operators who watch see
 
 mod acquire;
@@ -18,6 +19,7 @@ mod panicked;
 mod precheck;
 pub(crate) mod record;
 pub(crate) mod settlement;
+pub(crate) mod spans;
 mod telemetry;
 
 use crate::concurrency::{InFlight, slots_of};
@@ -35,7 +37,9 @@ use panicked::catch_panic;
 use precheck::check_before_attempt;
 use record::{record_before_settle, with_message};
 use settlement::{answer_probe, send_reply, settle, settlement_for};
+use spans::AttemptTrace;
 use std::pin::pin;
+use std::time::Instant;
 use telemetry::{count_attempt, describe, log_attempt};
 use tokio_util::sync::CancellationToken;
 
@@ -64,8 +68,10 @@ pub(crate) async fn process_message(
             return;
         }
     };
+    let trace = AttemptTrace::of(&message, received.redelivered, context.tracer());
     let held = context.held.begin(&message, queue_label(queue));
-    let attempted = catch_panic(pin!(attempt(&message, queue, &held, context, halt))).await;
+    let attempted = attempt(&message, &trace, queue, &held, context, halt);
+    let attempted = catch_panic(pin!(attempted)).await;
     let result = match attempted {
         Ok(Some(result)) => result,
         // Unsettled and unchanged, the message returns to its queue for another dispatcher.
@@ -75,7 +81,7 @@ pub(crate) async fn process_message(
             panicked::defer(&message, String::new(), &context.metrics)
         }
     };
-    let concluded = Box::pin(conclude(received, &message, result, context));
+    let concluded = Box::pin(conclude(received, &message, &trace, result, context));
     if let Err(panicked) = catch_panic(pin!(concluded)).await {
         panicked::report(&message, &panicked, &context.metrics);
     }
@@ -85,6 +91,7 @@ pub(crate) async fn process_message(
 /// deliveries are stopped.
 async fn attempt(
     message: &Message,
+    trace: &AttemptTrace,
     queue: WorkQueue,
     held: &HeldGuard,
     context: &AttemptContext,
@@ -108,7 +115,9 @@ async fn attempt(
     };
     let in_flight = InFlight::begin(slots, metrics);
     held.set_in_flight(true);
-    let attempt = call(message, &route, &context.sender, context.keep().answers).await;
+    let traceparent = trace.traceparent(message);
+    let (sender, keep_answers) = (&context.sender, context.keep().answers);
+    let attempt = call(message, &route, sender, &traceparent, keep_answers).await;
     held.set_in_flight(false);
     // Before the record and the settlement: the consumer's prefetch bounds how many of those wait.
     release_permit(permit, &attempt);
@@ -117,7 +126,8 @@ async fn attempt(
     pauses.call_ended(route.key.as_ref(), &attempt.outcome);
     let verdict = decide_next(message, &route, &attempt);
     count_attempt(message, &attempt, &verdict, queue, metrics);
-    log_attempt(message, &route, &attempt, &verdict, queue);
+    log_attempt(message, trace, &route, &attempt, &verdict, queue);
+    trace.ended(message, &route, &attempt, &verdict, queue, context.tracer());
     let recent = &context.recent;
     recent.ended(|| describe(message, &route, &attempt, &verdict));
     Some(attempt_result(message, route.target, &attempt, verdict))
@@ -127,6 +137,7 @@ async fn attempt(
 async fn conclude(
     received: Received,
     message: &Message,
+    trace: &AttemptTrace,
     result: AttemptResult,
     context: &AttemptContext,
 ) {
@@ -136,7 +147,12 @@ async fn conclude(
         reply,
     } = result;
     let record = record.map(|record| with_message(record, message, &settlement, context.keep()));
+    let attempted = record.as_ref().is_some_and(|it| it.attempted.is_some());
+    let began = Instant::now();
     record_before_settle(record, context.recorder()).await;
+    if attempted && context.recorder().is_some() {
+        trace.recorded(message, began.elapsed(), context.tracer());
+    }
     if settle(received, settlement).await {
         send_reply(message, reply, &context.broker);
     }

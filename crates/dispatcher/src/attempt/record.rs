@@ -264,6 +264,7 @@ mod tests {
             not_before: None,
             scheduled_at: None,
             traceparent: None,
+            tracestate: None,
             reply_to: None,
             history: Vec::new(),
             unknown: UnknownFields::default(),

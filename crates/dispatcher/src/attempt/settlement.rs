@@ -178,6 +178,7 @@ mod tests {
             not_before: None,
             scheduled_at: None,
             traceparent: None,
+            tracestate: None,
             reply_to: Some("there".to_owned()),
             history: Vec::new(),
             unknown: UnknownFields::default(),

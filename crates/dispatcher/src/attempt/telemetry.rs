@@ -1,6 +1,7 @@
 //! The log event and the metrics of an attempt, and its description for operators who watch.
 
 use super::call::CompletedAttempt;
+use super::spans::AttemptTrace;
 use crate::deferral::DeferralCause;
 use crate::metrics::DispatcherMetrics;
 use crate::policy::route::DeliveryRoute;
@@ -15,6 +16,7 @@ use std::time::Duration;
 /// strings never appear.
 pub(super) fn log_attempt(
     message: &Message,
+    trace: &AttemptTrace,
     route: &DeliveryRoute,
     attempt: &CompletedAttempt,
     verdict: &Verdict,
@@ -49,6 +51,7 @@ pub(super) fn log_attempt(
         // Documented, and used in log filters.
         target: "dispatcher::attempt",
         request_id = %message.request_id,
+        trace_id = format_args!("{:032x}", trace.trace_id()),
         app_id = message.app_id,
         message_type = message.message_type,
         callee_no = message.callee_no,

@@ -79,6 +79,7 @@ impl HttpSender {
         &self,
         message: &Message,
         route: &DeliveryRoute,
+        traceparent: &str,
         keep_answers: bool,
     ) -> CallResult {
         #[cfg(test)]
@@ -113,7 +114,7 @@ impl HttpSender {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target;
-        *request.headers_mut() = headers(message, callee_headers, signing, now, fastrand::u64(..));
+        *request.headers_mut() = headers(message, callee_headers, signing, now, traceparent);
         let flood = InterimCount::of(&mut request);
         let deadline = Instant::now() + route.timeout;
         let answer = tokio::time::timeout_at(

@@ -15,13 +15,13 @@ const NOT_VISIBLE: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 const USUAL_HEADERS: usize = 12;
 const USER_AGENT_VALUE: &str = concat!("ringback/", env!("CARGO_PKG_VERSION"));
 
-/// The headers of an attempt at `now`; `span` is a new random number for each.
+/// The headers of an attempt at `now`.
 pub(crate) fn headers(
     message: &Message,
     callee_headers: Option<&HeaderMap>,
     signing: Option<&Signer>,
     now: SystemTime,
-    span: u64,
+    traceparent: &str,
 ) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(USUAL_HEADERS + message.options.headers.len());
     for (name, value) in &message.options.headers {
@@ -68,7 +68,12 @@ pub(crate) fn headers(
         insert_encoded(&mut headers, "x-callback-callee-no", callee_no);
     }
     headers.insert("x-callback-attempt", HeaderValue::from(message.attempt));
-    insert_encoded(&mut headers, "traceparent", &traceparent(message, span));
+    insert_encoded(&mut headers, "traceparent", traceparent);
+    if let Some(tracestate) = &message.tracestate
+        && let Ok(value) = HeaderValue::try_from(tracestate)
+    {
+        headers.insert("tracestate", value);
+    }
     headers
 }
 
@@ -81,21 +86,6 @@ fn is_replaced(name: &str, callee_headers: Option<&HeaderMap>) -> bool {
         names.any(|name| comparable_header(name.as_str()) == comparable)
     };
     is_reserved_header(name) || is_replaced_header(name) || callee_headers.is_some_and(by_callee)
-}
-
-/// Continues the caller's trace; without one, the callback's id becomes the trace id (W3C Trace
-/// Context, 3.2: 16 bytes, not all zero, which a UUID v7 never is).
-fn traceparent(message: &Message, span: u64) -> String {
-    let own = message.request_id.simple().to_string();
-    let mut parts = message
-        .traceparent
-        .as_deref()
-        .unwrap_or_default()
-        .split('-')
-        .skip(1);
-    let trace = parts.next().unwrap_or(&own);
-    let flags = parts.nth(1).unwrap_or("01");
-    format!("00-{trace}-{:016x}-{flags}", span.max(1))
 }
 
 fn insert_encoded(headers: &mut HeaderMap, name: &'static str, text: &str) {
@@ -114,13 +104,15 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
     use uuid::Uuid;
 
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-0000000000000007-01";
+
     fn headers_of(message: &Message) -> HeaderMap {
         headers(
             message,
             None,
             None,
             UNIX_EPOCH + Duration::from_secs(1_700_000_000),
-            7,
+            TRACE,
         )
     }
 
@@ -141,6 +133,7 @@ mod tests {
             not_before: None,
             scheduled_at: None,
             traceparent: None,
+            tracestate: None,
             reply_to: None,
             history: Vec::new(),
             unknown: UnknownFields::default(),
@@ -159,10 +152,7 @@ mod tests {
             ("x-callback-message-type", "t"),
             ("x-callback-callee-no", "EO001"),
             ("x-callback-attempt", "3"),
-            (
-                "traceparent",
-                "00-00000000000000000000000000000001-0000000000000007-01",
-            ),
+            ("traceparent", TRACE),
         ];
         for (name, value) in expected {
             assert_eq!(headers.get(name).unwrap(), value, "{name}");
@@ -217,7 +207,7 @@ mod tests {
             )
         })
         .collect();
-        let headers = headers(&message, Some(&callee_headers), None, UNIX_EPOCH, 7);
+        let headers = headers(&message, Some(&callee_headers), None, UNIX_EPOCH, TRACE);
         let all: Vec<_> = headers.get_all("authorization").iter().collect();
         assert_eq!(all, ["Bearer real"]);
         assert_eq!(headers.get("x-tenant").unwrap(), "seven");
@@ -234,7 +224,7 @@ mod tests {
             "whsec_CAgICAgICAgICAgICAgICAgICAgICAgI",
         ]);
         let signed = |signing: &Signer| {
-            let headers = headers(&message(), None, Some(signing), UNIX_EPOCH, 7);
+            let headers = headers(&message(), None, Some(signing), UNIX_EPOCH, TRACE);
             let value = headers.get("webhook-signature").unwrap();
             value.to_str().unwrap().to_owned()
         };
@@ -248,13 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn the_trace_of_a_caller_continues_with_a_span_of_ours() {
+    fn a_tracestate_is_passed_on_and_replaces_one_among_the_callers_headers() {
         let mut message = message();
-        message.traceparent =
-            Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00".to_owned());
-        assert_eq!(
-            headers_of(&message).get("traceparent").unwrap(),
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000007-00"
-        );
+        let header = ("Tracestate".to_owned(), "a=1".to_owned());
+        message.options.headers = vec![header];
+        assert_eq!(headers_of(&message).get("tracestate").unwrap(), "a=1");
+        message.tracestate = Some("b=2,c=3".to_owned());
+        let headers = headers_of(&message);
+        let values: Vec<_> = headers.get_all("tracestate").iter().collect();
+        assert_eq!(values, ["b=2,c=3"]);
     }
 }

@@ -11,17 +11,18 @@ use super::respond::{reject, respond};
 use crate::auth::Caller;
 use crate::enqueue::{EnqueueRequest, Enqueued};
 use crate::idempotency::KeyHeader;
-use crate::message::traceparent;
+use crate::message::CallerTrace;
 use crate::preferences::WaitPreference;
 use crate::rejection::Rejection;
 use crate::report::answer_for;
 use crate::response::{set_preference_applied, set_warning};
+use crate::spans::AcceptSpan;
 use crate::state::AppState;
 use crate::validate_target::validate_target;
 use crate::wait::status::WaitFor;
 
-/// What was enqueued, the names of options that were ignored, and the caller's place among those in
-/// flight.
+/// What was enqueued, the names of options that were ignored, and the caller with its place among those
+/// in flight.
 type Accepted = (Enqueued, Option<String>, Caller);
 
 pub(super) async fn accept(
@@ -30,18 +31,29 @@ pub(super) async fn accept(
     payload: web::Payload,
 ) -> HttpResponse {
     let wait = WaitPreference::read(http_request.headers(), state.wait_policy, Instant::now());
+    let headers = http_request.headers();
+    let traceparent = headers.get("traceparent");
+    let traceparent = traceparent.and_then(|value| value.to_str().ok());
+    let span = AcceptSpan::begin(state.tracer.as_deref(), traceparent);
     // Boxed: while the caller waits for the first attempt, these steps take no memory.
     let steps = Box::pin(enqueue(&state, &http_request, payload, wait.deadline()));
     // The caller counts as in flight until the response is made.
-    let (enqueued, ignored_options, _caller) = match steps.await {
+    let (enqueued, ignored_options, caller) = match steps.await {
         Ok(enqueued) => enqueued,
         Err(rejection) => {
             let msg = rejection.answer.msg(Language::English);
             let http_status = rejection.answer.http_status();
             tracing::debug!(http_status, %msg, "callback rejected");
+            if let Some(span) = span {
+                let (id, app_id) = (rejection.request_id, rejection.app_id.as_deref());
+                span.end(id, app_id, http_status);
+            }
             return reject(&state, &http_request, &rejection);
         }
     };
+    if let Some(span) = span {
+        span.end(Some(enqueued.request_id), caller.app_id(), 200);
+    }
     let request_id = enqueued.request_id;
     let answer = first_outcome(&state, enqueued, wait.deadline()).await;
     let mut response = respond(&state, &http_request, &answer, Some(request_id));
@@ -94,7 +106,7 @@ async fn enqueue_as(
     let key = key.map(|key| key.scoped(&validated.request.app_id, body));
     let request = EnqueueRequest {
         validated,
-        traceparent: traceparent(headers),
+        trace: CallerTrace::read(headers),
         wait_until,
     };
     let enqueued = Arc::clone(&state.enqueuer).enqueue(request, key).await?;

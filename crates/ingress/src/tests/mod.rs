@@ -98,6 +98,7 @@ impl TestIngress {
             publish_timeout,
             intake: tokio::sync::watch::channel(None).1,
             is_held: Arc::new(|_| Box::pin(async { false })),
+            tracer: None,
         };
         change(&mut config, &mut dependencies);
         let stop = CancellationToken::new();

@@ -258,7 +258,7 @@ async fn the_id_of_a_caller_that_goes_away_before_the_confirm_is_never_denied() 
     let validated = validate_target(request, &state.callees.get(), &state.guards.get());
     let request = EnqueueRequest {
         validated: validated.ok().unwrap(),
-        traceparent: None,
+        trace: crate::message::CallerTrace::default(),
         wait_until: None,
     };
     // The server drops the request of a caller that has gone.

@@ -20,6 +20,7 @@ use ingress::{IngressDependencies, IngressMetrics, IsHeld};
 use journal::{JournalHandle, JournalUrl, Pause, PauseKind, Retention};
 use runtime::http::{HealthPages, HttpLimits};
 use runtime::reload::Commit;
+use runtime::traces::{KeyValue, TraceMetrics, Tracer};
 use runtime::{
     ConfigError, Health, Loaded, MetricsRegistry, Reload, ReloadMetrics, Reloadable,
     ServiceManager, open_files, shutdown,
@@ -79,6 +80,8 @@ pub(crate) struct App {
     process: Arc<ProcessState>,
     control: ControlPlane,
     metrics: MetricsRegistry,
+    /// Exports spans, where a collector is configured.
+    tracer: Option<Arc<Tracer>>,
     /// The bounds of all listeners.
     http: HttpLimits,
     health: Arc<Health>,
@@ -151,6 +154,7 @@ impl App {
             .map(|recording| recording.handle.journal.clone());
         let pauses = PauseRegistry::new(journal, settings.auto_pause.clone());
         let process = ProcessState::new(role, settings, reload.handle());
+        let tracer = start_tracer(settings, &process, &metrics)?;
         let is_shared = settings.broker.data_dir.is_none();
         let responder = Arc::clone(&process);
         let control = ControlPlane::start(&broker, is_shared, responder, &stop);
@@ -180,6 +184,7 @@ impl App {
             process,
             control,
             metrics,
+            tracer,
             http,
             health,
             stop,
@@ -266,6 +271,7 @@ impl App {
             metrics: Arc::new(self.metrics.add(DispatcherMetrics::register)),
             journal: self.journal().cloned(),
             pauses: self.pauses.clone(),
+            tracer: self.tracer.clone(),
         };
         let dispatcher = Dispatcher::new(&settings.policy(), dependencies)?;
         self.process.dispatches(&dispatcher);
@@ -328,6 +334,7 @@ impl App {
             publish_timeout: settings.broker.publish_timeout,
             intake: self.pauses.intake(),
             is_held: self.is_held(),
+            tracer: self.tracer.clone(),
         };
         let (address, serving) =
             ingress::serve(&settings.ingress, dependencies, self.stop.clone())?;
@@ -439,12 +446,16 @@ impl App {
         self.recording.as_ref().map(|recording| &recording.handle)
     }
 
-    /// Closes journal and broker. Call it when nothing uses them any more.
+    /// Closes journal and broker, and sends the last spans. Call it when nothing uses them any more.
     pub(crate) async fn close(&self) {
         if let Some(recording) = &self.recording {
             recording.close().await;
         }
         self.broker.close().await;
+        if let Some(tracer) = self.tracer.clone() {
+            // An error is a panic of the exporter, and nothing waits for it.
+            let _ = tokio::task::spawn_blocking(move || tracer.shutdown()).await;
+        }
     }
 }
 
@@ -464,6 +475,25 @@ async fn show_switch(
             return;
         }
     }
+}
+
+/// Starts to export spans, if the settings name a collector.
+fn start_tracer(
+    settings: &Settings,
+    process: &ProcessState,
+    metrics: &MetricsRegistry,
+) -> Result<Option<Arc<Tracer>>, CommandError> {
+    let identity = process.own_identity();
+    let resource = [
+        KeyValue::new("service.instance.id", identity.instance.to_string()),
+        KeyValue::new("host.name", identity.host.clone()),
+        KeyValue::new("ringback.role", identity.role.clone()),
+    ];
+    let metrics = metrics.add(TraceMetrics::register);
+    let version = env!("CARGO_PKG_VERSION");
+    let tracer = Tracer::start(&settings.telemetry, version, resource, metrics)
+        .map_err(|reason| CommandError::Failed(format!("telemetry.otlp.endpoint: {reason}")))?;
+    Ok(tracer.map(Arc::new))
 }
 
 /// The caller registry. In `dev` the mode is `open` by default.

@@ -29,3 +29,4 @@ pub(crate) mod settings;
 mod without_journal;
 
 pub(crate) use app::{Additions, App};
+pub(crate) use process::log_identity;

@@ -14,6 +14,7 @@ use delivery::limits::LimitKey;
 use dispatcher::{Dispatcher, HeldCallbacks, PauseRegistry, RecentAttempts, TargetStatsHandle};
 use ingress::AppTraffic;
 use runtime::clock::now_ms;
+use runtime::telemetry::LogIdentity;
 use runtime::{Config as _, ReloadHandle};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -45,7 +46,7 @@ impl ProcessState {
     pub(super) fn new(role: ProcessRole, settings: &Settings, reload: ReloadHandle) -> Arc<Self> {
         Arc::new(Self {
             identity: InstanceReport {
-                instance: Uuid::now_v7(),
+                instance: instance(),
                 role: role.as_str().to_owned(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 host: host_name(),
@@ -58,6 +59,11 @@ impl ProcessState {
             dispatching: OnceLock::new(),
             traffic: AppTraffic::default(),
         })
+    }
+
+    /// The process among all, for what is told of it.
+    pub(super) const fn own_identity(&self) -> &InstanceReport {
+        &self.identity
     }
 
     /// Other settings are in force.
@@ -139,6 +145,21 @@ impl Responder for ProcessState {
                 None => AttemptsSeen::default(),
             }),
         }
+    }
+}
+
+/// The id of this process among all, the same for its whole life.
+fn instance() -> Uuid {
+    static INSTANCE: OnceLock<Uuid> = OnceLock::new();
+    *INSTANCE.get_or_init(Uuid::now_v7)
+}
+
+/// How this process names itself in its log.
+pub(crate) fn log_identity() -> LogIdentity<'static> {
+    static INSTANCE: OnceLock<String> = OnceLock::new();
+    LogIdentity {
+        instance: INSTANCE.get_or_init(|| instance().to_string()),
+        version: env!("CARGO_PKG_VERSION"),
     }
 }
 

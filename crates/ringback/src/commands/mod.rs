@@ -43,6 +43,7 @@ use runtime::{Loaded, telemetry};
 use tokio::runtime::Builder;
 use url::Url;
 
+use crate::app::log_identity;
 use crate::app::settings::Settings;
 use crate::dev;
 use crate::error::CommandError;
@@ -198,7 +199,8 @@ impl Cli {
             Command::Callee(args) => run_role(&settings.log, callee::run(args)),
             Command::Dev(args) => {
                 let lines = dev::event_lines(args.verbose);
-                telemetry::init_for_people(&dev::log_config(&settings.log), lines)?;
+                let log = dev::log_config(&settings.log);
+                telemetry::init_for_people(&log, log_identity(), lines)?;
                 run_long(dev::run(loaded, args))
             }
             Command::Migrate => run_short(migrate::run(settings)),
@@ -248,7 +250,7 @@ fn run_role<E>(
 where
     CommandError: From<E>,
 {
-    telemetry::init(log)?;
+    telemetry::init(log, log_identity())?;
     run_long(role)
 }
 

@@ -28,6 +28,7 @@ impl Environment {
     pub(super) fn read(
         variables: impl Iterator<Item = (String, String)>,
         named: &[NamedSection],
+        inner: &[&str],
     ) -> Result<Self, ConfigError> {
         let mut ours: Vec<(String, String)> = variables
             .filter(|(name, _)| name.starts_with(ENV_PREFIX))
@@ -35,7 +36,7 @@ impl Environment {
         ours.sort(); // `BROKER` and `broker` are one section: the same one must always win.
         let mut root = Map::new();
         for (name, text) in ours {
-            let path = path_of(&name, named)?;
+            let path = path_of(&name, named, inner)?;
             insert(&mut root, &path, Value::new(Some(&name), text.trim()));
         }
         Ok(Self(root))
@@ -52,8 +53,12 @@ impl Source for Environment {
     }
 }
 
-/// Splits a variable's name into section and key, or into a named section, name and key.
-fn path_of(variable: &str, named: &[NamedSection]) -> Result<Vec<String>, ConfigError> {
+/// Splits a variable's name into sections and key, or into a named section, name and key.
+fn path_of(
+    variable: &str,
+    named: &[NamedSection],
+    inner: &[&str],
+) -> Result<Vec<String>, ConfigError> {
     let refuse = |shape: &str| ConfigError::Refused {
         place: variable.to_owned(),
         reason: format!("no such setting (a variable is named {shape})"),
@@ -72,7 +77,12 @@ fn path_of(variable: &str, named: &[NamedSection]) -> Result<Vec<String>, Config
         lower.starts_with(&prefix).then_some((section, prefix))
     });
     let Some((section, prefix)) = in_named_section else {
-        return Ok(vec![section.to_lowercase(), key.to_lowercase()]);
+        let dotted = lower.replace(ENV_SEPARATOR, ".");
+        let within = inner.iter().find_map(|inner| {
+            let key = dotted.strip_prefix(inner)?.strip_prefix('.')?;
+            Some(inner.split('.').chain([key]).map(str::to_owned).collect())
+        });
+        return Ok(within.unwrap_or_else(|| vec![section.to_lowercase(), key.to_lowercase()]));
     };
     let (name, key) = rest[prefix.len()..]
         .rsplit_once(ENV_SEPARATOR)

@@ -15,11 +15,12 @@ use crate::text::is_unsafe;
 pub(crate) const MASK: &str = "***";
 
 /// The settings as TOML that can be loaded again: sections in the order of `first`, then the others
-/// by name. Each entry of a named section is written as a section. The fields' serialisers mask
+/// by name. Each entry of a named section and each of the sections in `inner` is written as a section. The fields' serialisers mask
 /// secrets; `references` are shown in the place of what they refer to.
 pub(super) fn to_toml(
     settings: &impl Serialize,
     named: &[NamedSection],
+    inner: &[&str],
     first: &[&str],
     references: &[ResolvedReference],
 ) -> String {
@@ -36,11 +37,11 @@ pub(super) fn to_toml(
     let mut toml = String::new();
     for name in first {
         if let Some(section) = sections.remove(*name) {
-            write_section(&mut toml, name, name, section, named);
+            write_section(&mut toml, name, name, section, named, inner);
         }
     }
     for (name, section) in sections {
-        write_section(&mut toml, &name, &name, section, named);
+        write_section(&mut toml, &name, &name, section, named, inner);
     }
     toml
 }
@@ -52,6 +53,7 @@ fn write_section(
     header: &str,
     section: Value,
     named: &[NamedSection],
+    inner: &[&str],
 ) {
     let Value::Object(fields) = section else {
         return;
@@ -59,14 +61,14 @@ fn write_section(
     if named.iter().any(|section| section.path == path) {
         for (name, entry) in fields {
             let header = format!("{header}.{}", quoted(&name));
-            write_section(toml, "", &header, entry, named);
+            write_section(toml, "", &header, entry, named, inner);
         }
         return;
     }
     let is_section = |key: &String| {
-        named
-            .iter()
-            .any(|section| section.path.strip_prefix(path) == Some(&format!(".{key}")))
+        let paths = named.iter().map(|section| section.path);
+        let mut paths = paths.chain(inner.iter().copied());
+        paths.any(|within| within.strip_prefix(path) == Some(&format!(".{key}")))
     };
     let (sections, fields): (Map<_, _>, Map<_, _>) =
         fields.into_iter().partition(|(key, _)| is_section(key));
@@ -79,8 +81,8 @@ fn write_section(
         };
     }
     for (key, section) in sections {
-        let inner = format!("{path}.{key}");
-        write_section(toml, &inner, &format!("{header}.{key}"), section, named);
+        let (path, header) = (format!("{path}.{key}"), format!("{header}.{key}"));
+        write_section(toml, &path, &header, section, named, inner);
     }
 }
 

@@ -14,6 +14,9 @@ pub trait Config: Serialize + DeserializeOwned {
     /// The sections whose entries have names of the operator's choice.
     const NAMED_SECTIONS: &'static [NamedSection];
 
+    /// The sections within sections that have fixed names: `telemetry.otlp`.
+    const INNER_SECTIONS: &'static [&'static str] = &[];
+
     /// The settings that are secret, or may be by mistake.
     const SECRETS: &'static [SecretSetting] = &[];
 
@@ -29,6 +32,7 @@ pub trait Config: Serialize + DeserializeOwned {
     /// The effective settings as TOML that can be loaded again, secrets masked as `***`.
     /// [`Loaded::to_toml_redacted`](super::Loaded::to_toml_redacted) shows where they stand.
     fn to_toml_redacted(&self) -> String {
-        redact::to_toml(self, Self::NAMED_SECTIONS, Self::ORDER, &[])
+        let (named, inner) = (Self::NAMED_SECTIONS, Self::INNER_SECTIONS);
+        redact::to_toml(self, named, inner, Self::ORDER, &[])
     }
 }

@@ -13,7 +13,7 @@ use super::redact;
 use super::resolved_reference::ResolvedReference;
 use super::schema::Config;
 use super::secret_setting;
-use super::variable::{ENV_PREFIX, NamedSection};
+use super::variable::ENV_PREFIX;
 
 /// The file and the environment that a process reads its settings from, and can read again.
 #[derive(Clone)]
@@ -37,8 +37,8 @@ impl<T: Config> Loaded<T> {
     /// The effective settings as TOML that can be loaded again: a secret that stands in a file or a
     /// variable is shown as the reference to it, and others are masked as `***`.
     pub fn to_toml_redacted(&self) -> String {
-        let (named, order) = (T::NAMED_SECTIONS, T::ORDER);
-        redact::to_toml(&self.settings, named, order, &self.references)
+        let (named, inner) = (T::NAMED_SECTIONS, T::INNER_SECTIONS);
+        redact::to_toml(&self.settings, named, inner, T::ORDER, &self.references)
     }
 }
 
@@ -59,8 +59,9 @@ impl Source {
     pub fn load<T: Config>(&self) -> Result<Loaded<T>, ConfigError> {
         // Before reading, so that the next comparison finds a change in between.
         let mut files = self.file_fingerprint();
-        let mut merged =
-            MergedLayers::read(self.file.as_deref(), &self.variables, T::NAMED_SECTIONS)?;
+        let environment = self.variables.iter().cloned();
+        let environment = Environment::read(environment, T::NAMED_SECTIONS, T::INNER_SECTIONS);
+        let mut merged = MergedLayers::read(self.file.as_deref(), environment)?;
         let secrets = secret_setting::resolve(&mut merged.root, T::SECRETS)
             .map_err(|(key, reason)| merged.refuse(&key, reason))?;
         let settings: T = from_value(&merged.root, T::SECRETS).map_err(|error| {
@@ -100,14 +101,13 @@ struct MergedLayers {
 impl MergedLayers {
     fn read(
         file: Option<&Path>,
-        variables: &[(String, String)],
-        named: &[NamedSection],
+        environment: Result<Environment, ConfigError>,
     ) -> Result<Self, ConfigError> {
         let file_name = file.map(|path| path.display().to_string());
         let text = read(file)?;
         let layers = Layers::builder()
             .add_source(File::from_str(&text, FileFormat::Toml))
-            .add_source(Environment::read(variables.iter().cloned(), named)?)
+            .add_source(environment?)
             .build()
             .map_err(|error| not_toml(file_name.as_deref(), &error))?;
         Ok(Self {

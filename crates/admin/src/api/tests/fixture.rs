@@ -79,6 +79,7 @@ pub(crate) fn message(app: &str) -> Message {
         not_before: None,
         scheduled_at: None,
         traceparent: None,
+        tracestate: None,
         reply_to: None,
         history: Vec::new(),
         unknown: UnknownFields::default(),

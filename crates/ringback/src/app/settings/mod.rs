@@ -7,6 +7,7 @@ use std::time::Duration;
 use runtime::config::{Config, NamedSection, SecretSetting};
 use runtime::http::{HttpConfig, MetricsConfig};
 use runtime::telemetry::LogConfig;
+use runtime::traces::TelemetryConfig;
 use serde::{Deserialize, Serialize};
 
 use admin::{AdminConfig, DeadLettersConfig};
@@ -58,6 +59,8 @@ pub(crate) struct Settings {
     pub(crate) callees: BTreeMap<String, CalleeConfig>,
     /// What is logged, and how.
     pub(crate) log: LogConfig,
+    /// What is told besides.
+    pub(crate) telemetry: TelemetryConfig,
 }
 
 impl Config for Settings {
@@ -75,6 +78,8 @@ impl Config for Settings {
             placeholder: "NAME",
         },
     ];
+
+    const INNER_SECTIONS: &'static [&'static str] = &["telemetry.otlp"];
 
     const SECRETS: &'static [SecretSetting] = &[
         SecretSetting::url("broker.url"),
@@ -110,6 +115,7 @@ impl Config for Settings {
         "guard",
         "callees",
         "log",
+        "telemetry",
     ];
 
     fn validate(&self, report: &mut dyn FnMut(&str, String)) {
@@ -131,6 +137,7 @@ impl Config for Settings {
             guard: _, // Its values are checked as they are read.
             callees,
             log,
+            telemetry,
         } = self;
         broker.validate(&mut within("broker", report));
         ingress.validate(&mut within("ingress", report));
@@ -147,6 +154,7 @@ impl Config for Settings {
         validate_apps(apps, &mut within("apps", report));
         self.validate_signing_secrets(&mut within("callees", report));
         log.validate(&mut within("log", report));
+        telemetry.validate(&mut within("telemetry", report));
     }
 
     fn files(&self) -> Vec<&Path> {

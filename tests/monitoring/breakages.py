@@ -67,7 +67,9 @@ def of_rules(rules, documented, runbooks, page, cases):
     yield "an alert that misses the first event", sense(
         dead, expression(dead, "unless ringback_dead_letters_total offset 15m", ""))
     yield "an alert that takes a failed scrape for events", sense(
-        dead, expression(dead, "unless on (job, instance) (up offset 15m == 0)", ""))
+        dead, expression(dead, "up offset 15m == 1", "up offset 15m"))
+    yield "an alert that misses what a new process has counted", sense(
+        dead, expression(dead, "process_start_time_seconds < 900", "process_start_time_seconds < 300"))
     yield "an alert on a rate", sense(
         dead, lambda a: a.update(expr="sum(rate(ringback_dead_letters_total[5m])) > 0"))
     operator = rule_faults.operator_rule(rule_faults.RULES.read_text())
@@ -135,7 +137,9 @@ def of_promtool(tool, rules, cases):
     dead = next(one for one in rule_faults.alerts_of(rules) if one["alert"] == "RingbackDeadLetters")
     for what, part, instead in (
         ("misses the first event", r"\(\S+ unless \S+ offset \w+\n", "(vector(1) > 2\n"),
-        ("takes a failed scrape for events", r"unless on \(job, instance\) \(up offset \w+ == 0\)", ""),
+        ("takes a failed scrape for events", r"up offset \w+ == 1", "up offset 15m"),
+        ("takes an old process for a new one", r"< 900", "< 9000"),
+        ("misses what a new process has counted", r" or time\(\) - process_start_time_seconds < 900", ""),
     ):
         broken = {**dead, "expr": re.sub(part, instead, dead["expr"])}
         yield f"RingbackDeadLetters that {what}", rule_faults.tests_of_alert(tool, broken, cases)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 # What registers a metric; its first string is the name.
 REGISTRATION = re.compile(
-    r"\b(add|add_seconds|counter|by_queue|gauge|encode_descriptor|register)\(\s*"
+    r"\b(add|add_seconds|counter|by_queue|gauge|encode_descriptor|register|register_seconds)\(\s*"
     r'(?:(?:registry|&mut encoder),\s*)?"([a-z][a-z0-9_]*)"'
 )
-ASSIGNED = re.compile(r"(?:let (?:mut )?)?(\w+)(?:: | = )(?:Arc::new\()?(?:Labeled::)?$")
+ASSIGNED = re.compile(r"(?:let (?:mut )?)?(\w+)(?:: | = )(?:Arc::new\()?(?:Labeled::|TopCounters::)?$")
 
 
 def call_text(text, start):
@@ -29,11 +29,11 @@ def kind_of(text, match):
     call = call_text(text, match.start())
     if match[1] in ("counter", "gauge"):
         return match[1].capitalize()
-    kinds = re.findall(r"\b(?:MetricType::)?(Counter|Gauge|Histogram)(?:::|\b)", call)
+    kinds = re.findall(r"\b(?:MetricType::|Time)?(Counter|Gauge|Histogram)(?:::|\b)", call)
     if kinds:
         return kinds[0]
     field = ASSIGNED.search(text[: match.start()])
-    declared = field and re.search(rf"^\s*{field[1]}: .*?\b(Counter|Gauge|Histogram)\b", text, re.MULTILINE)
+    declared = field and re.search(rf"^\s*{field[1]}: .*?\b(?:Time|Top)?(Counter|Gauge|Histogram)s?\b", text, re.MULTILINE)
     return declared[1] if declared else None
 
 
@@ -45,8 +45,9 @@ def in_text(text):
         kind = kind_of(text, match)
         if kind is None:
             raise SystemExit(f"check-monitoring: the kind of the metric {match[2]} is not understood (code_metrics.py)")
-        name = "ringback_" + match[2]
-        if match[1] == "add_seconds":
+        # What has the same name in every program has no prefix.
+        name = match[2] if match[2].startswith("process_") else "ringback_" + match[2]
+        if match[1] in ("add_seconds", "register_seconds"):
             name += "_seconds"
         found[name + ("_total" if kind == "Counter" else "")] = kind
     return found

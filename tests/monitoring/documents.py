@@ -11,9 +11,11 @@ RUNBOOK_ZH = Path("docs/runbook.zh-CN.md")
 NO_METRICS = {"ringback_restored"}
 # The sections that alerts link to, and the same section of the Chinese runbook.
 SECTIONS = {
+    "a-certificate-expires": "证书即将到期",
     "a-dispatcher-crashes-again-and-again": "dispatcher-反复崩溃",
     "callbacks-are-late": "回调延迟",
     "callbacks-that-never-end-in-the-journal": "记录库中一直没有结束的回调",
+    "clocks": "系统时钟",
     "connections-or-credentials-are-refused": "拒绝连接或认证失败",
     "dead-letters": "死信",
     "is-every-process-there": "检查各进程是否正常",
@@ -50,7 +52,7 @@ def metric_labels(text):
     """The metrics in the tables before the section Alerts: name -> labels."""
     found = {}
     for cells in rows(text.split("\n## Alerts")[0]):
-        for name in re.findall(r"`(ringback_\w+)`", cells[0]):
+        for name in re.findall(r"`((?:ringback|process)_\w+)`", cells[0]):
             found[name] = set(re.findall(r"`(\w+)`", cells[1]))
     return found
 
@@ -83,7 +85,7 @@ def metric_faults(metrics, texts):
     found = [f"{METRICS}: {name} is missing" for name in sorted(metrics.keys() - labels.keys())]
     known = metrics.keys() | series_labels(labels, metrics).keys()
     for page, text in sorted(texts.items()):
-        named = set(re.findall(r"\bringback_[a-z0-9_]+", text)) - NO_METRICS
+        named = set(re.findall(r"\b(?:ringback|process)_[a-z0-9_]+", text)) - NO_METRICS
         found += [f"{page}: the code has no metric {name}" for name in sorted(named - known)]
     return found
 

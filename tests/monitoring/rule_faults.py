@@ -74,7 +74,8 @@ def missing_first_event(name, expression):
     found = []
     for selector, window in re.findall(r"\bincrease\((.*?)\[(\w+)\]\)", expression):
         begun = f"({selector} unless {selector} offset {window}\n"
-        failed = f"unless on (job, instance) (up offset {window} == 0))"
+        young = f"time() - process_start_time_seconds < {int(window.removesuffix('m')) * 60}"
+        failed = f"and on (job, instance) (up offset {window} == 1 or {young}))"
         if begun not in expression or failed not in expression:
             found.append(f"{name}: misses the first event of {selector}")
     if re.search(r"\b(rate|irate|delta|changes)\(", expression):

@@ -10,7 +10,8 @@ use delivery::{
 use dispatcher::{DispatcherConfig, addresses_of};
 use serde::{Deserialize, Serialize};
 
-const NEITHER: &str = "refused: neither an absolute URL nor the number of a registered callee";
+const NEITHER: &str =
+    "refused: neither an absolute URL (http://10.0.0.1/) nor the number of a registered callee";
 const CALLEE: &str = "admitted: a registered callee, to which the guard does not apply";
 const LISTED: &str = "admitted: on the callee's list";
 

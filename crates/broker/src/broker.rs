@@ -244,6 +244,19 @@ impl Broker {
         }
     }
 
+    /// Has this called for each publish that has become durable, with the queue it was for (one of
+    /// [`CONFIRM_QUEUES`](crate::CONFIRM_QUEUES)) and how long that took. Call it once. The embedded
+    /// store's follow-ups are part of its settlements, and not told.
+    pub fn observe_confirms(
+        &self,
+        observe: impl Fn(&'static str, Duration) + Send + Sync + 'static,
+    ) {
+        match &self.0 {
+            BrokerAdapter::RabbitMq(rabbitmq) => rabbitmq.observe_confirms(observe),
+            BrokerAdapter::Embedded(embedded) => embedded.observe_confirms(observe),
+        }
+    }
+
     /// What waits in every queue. The work queues are refreshed about once a second; with RabbitMQ
     /// the sum of the delay queues every few seconds.
     pub fn depths(&self) -> watch::Receiver<Depths> {

@@ -61,7 +61,7 @@ impl BrokerFaults {
         self.active.is_empty()
     }
 
-    /// How often each event has happened, with the name of the queue without its prefix.
+    /// How often each event has happened, also if never, with the name of the queue without its prefix.
     pub fn counts(&self) -> impl Iterator<Item = (FaultEvent, &'static str, u64)> {
         let counts = self.counts.iter();
         counts.map(|((event, queue), count)| (*event, *queue, *count))
@@ -72,6 +72,13 @@ impl BrokerFaults {
         match present {
             true => self.active.insert((kind, object.to_owned())),
             false => self.active.remove(&(kind, object.to_owned())),
+        }
+    }
+
+    /// Nothing has happened to these queues yet. The counts have an entry for each.
+    pub(crate) fn expect(&mut self, event: FaultEvent, queues: impl Iterator<Item = &'static str>) {
+        for queue in queues {
+            self.counts.entry((event, queue)).or_default();
         }
     }
 

@@ -9,6 +9,7 @@
 //!
 //! - `broker.rs`: [`Broker`] and [`Consumer`], with either adapter behind them.
 //! - `config.rs`: [`BrokerConfig`], the settings section `broker`.
+//! - `confirms.rs`: how long publishes took.
 //! - `control.rs`: [`Control`], best-effort messages to all processes.
 //! - `faults.rs`: [`BrokerFaults`], what is wrong with single queues and exchanges.
 //! - `message.rs`: [`BrokerMessage`], [`Queue`], and where a message is published.
@@ -23,6 +24,7 @@
 
 mod broker;
 mod config;
+mod confirms;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod control;
@@ -38,6 +40,7 @@ mod state;
 
 pub use broker::{Broker, Consumer, PublishMark, Removal};
 pub use config::BrokerConfig;
+pub use confirms::CONFIRM_QUEUES;
 pub use control::{Control, ControlSender};
 pub use embedded::EmbeddedOptions;
 pub use faults::{BrokerFaults, FaultEvent, FaultKind};

@@ -129,6 +129,9 @@ pub struct Depths {
     /// How long the oldest message of the backlog has been due; `None`: nothing is due, or it is
     /// unknown (always with RabbitMQ).
     pub oldest_due_age: Option<Duration>,
+    /// How many consumers each queue has, of all processes, in the order of [`Queue::ALL`]; `None`:
+    /// unknown (always of the embedded store).
+    pub consumers: [Option<u32>; 7],
 }
 
 impl Depths {
@@ -164,6 +167,7 @@ impl Depths {
             self.set(queue, self.of(queue).into_stale());
         }
         self.delayed = self.delayed.into_stale();
+        self.consumers = [None; 7];
     }
 
     /// The due work that waits for a dispatcher. Ingress rejects callbacks by it.

@@ -1,6 +1,10 @@
 //! Why a message is deferred.
 
+use delivery::Outcome;
 use delivery::limits::DeferReason;
+
+/// The name of the internal error that an attempt panicked.
+pub(crate) const PANIC: &str = "panic";
 
 /// The cause of a deferral, which spends no attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +18,20 @@ pub(crate) enum DeferralCause {
 }
 
 impl DeferralCause {
+    /// The name of every cause. An internal error is one of three: nothing resolves, another failure
+    /// of ours, or a panic.
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+        let limits = DeferReason::ALL.into_iter().map(Self::Limit);
+        let errors = [
+            Outcome::ResolverDown.label(),
+            Outcome::Failed.label(),
+            PANIC,
+        ];
+        let errors = errors.map(Self::InternalError);
+        let causes = limits.chain([Self::NotDue]).chain(errors);
+        causes.map(Self::as_str)
+    }
+
     /// Its name in logs, metrics and records: `snake_case`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -22,4 +40,9 @@ impl DeferralCause {
             Self::InternalError(outcome) => outcome,
         }
     }
+}
+
+/// The reasons for deferrals in records and metrics.
+pub fn deferral_reasons() -> impl Iterator<Item = &'static str> {
+    DeferralCause::names()
 }

@@ -39,6 +39,7 @@ mod worker;
 pub use attempt::record::origin_of;
 pub use attempt::settlement::to_broker_message;
 pub use config::{AutoPauseConfig, CalleeAuth, CalleeConfig, DispatcherConfig, validate_callees};
+pub use deferral::deferral_reasons;
 pub use held::HeldCallbacks;
 pub use http::dns::addresses_of;
 pub use limits::pauses::{PauseCounts, PauseKey, PauseRegistry, Switch};

@@ -106,7 +106,7 @@ impl Rescuer<'_> {
             reason = reason.as_str(),
             "callback dead-lettered: none of its deliveries was settled"
         );
-        self.metrics.dead_lettered(reason);
+        self.metrics.dead_lettered(&message.app_id, reason);
         let settlement = dead_letter(message.clone(), reason);
         let target = self.routes.resolve(message).target;
         let record = unattempted(message, target, now_ms(), reason, &settlement);

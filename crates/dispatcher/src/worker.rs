@@ -197,6 +197,7 @@ impl Dispatcher {
         tracker.spawn(publish_metrics(
             Arc::clone(&context.limiter),
             Arc::clone(&context.metrics),
+            context.routes.policy().certificates(),
             stop.clone(),
         ));
         tracker.spawn(announce_wait(

@@ -224,7 +224,7 @@ impl Enqueuer {
                 return Err(rejection);
             }
         };
-        self.metrics.accepted();
+        self.metrics.accepted(&accepted.origin.app_id);
         self.traffic.accepted(&accepted.origin.app_id);
         self.admission
             .load

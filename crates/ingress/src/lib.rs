@@ -23,6 +23,7 @@
 
 mod admission;
 mod auth;
+mod canary;
 pub mod config;
 mod enqueue;
 mod holders;

@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admission::AdmissionLimits;
 use crate::auth::Authenticator;
+use crate::canary::send_canaries;
 use crate::config::{HttpStatusMode, IngressConfig};
 use crate::enqueue::{AdmissionControl, Enqueuer};
 use crate::holders::{HolderLookup, IsHeld};
@@ -80,6 +81,8 @@ pub(crate) struct AppState {
     pub(crate) stop: CancellationToken,
     /// Keeps the figures of admission.
     _following: AbortOnDropHandle<()>,
+    /// Sends canaries. With RabbitMQ only: the embedded store is this process itself.
+    _canaries: Option<AbortOnDropHandle<()>>,
 }
 
 impl AppState {
@@ -109,6 +112,8 @@ impl AppState {
             .clone()
             .map(|journal| CallbackLookup::start(journal, broker.depths(), publish_timeout));
         let load = Arc::new(LoadTracker::new(broker.depths()));
+        let canaries = (config.canary && broker.faults().is_some())
+            .then(|| tokio::spawn(send_canaries(broker.clone(), Arc::clone(&metrics))));
         let following = follow(Arc::clone(&load), journal.clone(), Arc::clone(&metrics));
         Self {
             authenticator: Authenticator::new(callers, Arc::clone(&metrics)),
@@ -152,6 +157,7 @@ impl AppState {
             tracer,
             stop,
             _following: AbortOnDropHandle::new(tokio::spawn(following)),
+            _canaries: canaries.map(AbortOnDropHandle::new),
         }
     }
 }

@@ -46,8 +46,8 @@ pub use model::{
     MAX_UNFINISHED_COUNTED, Origin, OverdueCallback, OverduePage, Pause, PauseKind, Record,
     RecordedState, RecorderInfo, RecorderState, Replay, ReplayOutcome, Replayable, Retention,
     RetentionProgress, RetryOutcome, StoredAuditEntry, TargetAnswer, Unaccounted, UnfinishedCounts,
-    UnreadableBatch, Waiting, WaitingDestination, WaitingMessage, decode_batch, encode_batch,
-    generated_at, retention_discards, retention_operation,
+    UnfinishedStates, UnreadableBatch, Waiting, WaitingDestination, WaitingMessage, decode_batch,
+    encode_batch, generated_at, retention_discards, retention_operation,
 };
 pub use recorder::{
     PendingAcceptance, RecordDropped, RecordSink, Recorder, RecorderOptions, Spool, SpoolContent,

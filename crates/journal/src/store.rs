@@ -14,7 +14,7 @@ use crate::model::{
     CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState, Cursor, EraseOutcome,
     ErasedMany, Filter, OverdueCallback, OverduePage, Pause, PauseKind, Record, RecorderInfo,
     RecorderState, Replay, ReplayOutcome, Replayable, Retention, RetentionProgress, RetryOutcome,
-    UnfinishedCounts, Waiting, WaitingDestination, WaitingMessage,
+    UnfinishedCounts, UnfinishedStates, Waiting, WaitingDestination, WaitingMessage,
 };
 use crate::url::JournalUrl;
 
@@ -137,6 +137,10 @@ pub trait WaitingStore: Send + Sync {
     /// the oldest ones.
     async fn waiting(&self, destination: &WaitingDestination, limit: u32)
     -> JournalResult<Waiting>;
+
+    /// In which states the unfinished callbacks are at `now` (Unix ms). Of each of their statuses at
+    /// most `limit` are read, the oldest ones.
+    async fn unfinished_states(&self, now: u64, limit: u32) -> JournalResult<UnfinishedStates>;
 }
 
 /// Controls waiting callbacks.

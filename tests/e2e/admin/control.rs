@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tests::{
-    BrokerKind, Callee, GatewayOptions, Process, SharedGateway, eventually, http, on_shared_runtime,
+    BrokerKind, Callee, GatewayOptions, GatewayRole, Process, SharedGateway, eventually, http,
+    on_shared_runtime,
 };
 
 /// Upper bound for something that only the machine's load delays.
@@ -96,6 +97,19 @@ fn every_process_is_listed_a_frozen_one_is_silent_and_a_killed_one_vanishes() {
             assert_eq!(alone["warnings"], json!([]));
             return;
         }
+        // They run on one clock; half the way of question and answer is the error.
+        eventually("the clocks to be compared", SOON, async || {
+            let page = gateway.metrics(GatewayRole::Dispatcher(0)).await;
+            let mut lines = page.lines();
+            let series = "ringback_clock_spread_seconds{} ";
+            let spread = lines.find_map(|line| line.strip_prefix(series));
+            let spread: f64 = spread
+                .ok_or(page.clone())?
+                .parse()
+                .map_err(|_| page.clone())?;
+            (spread < 1.0).then_some(()).ok_or(page.clone())
+        })
+        .await;
         let mut second = gateway.start_instance("ingress").await;
         let mut leaving = gateway.start_instance("recorder").await;
         let admin = gateway.start_instance("admin").await;

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tests::{BrokerUnderTest, Gateway, GatewayOptions, GatewayRole, on_shared_runtime, process};
+use tests::{
+    BrokerKind, BrokerUnderTest, Gateway, GatewayOptions, GatewayRole, on_shared_runtime, process,
+};
 
 fn page(name: &str) -> String {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference");
@@ -117,7 +119,8 @@ async fn check_metrics_reference() {
     }
     let documented: BTreeSet<String> = first_column(&page("metrics.md"))
         .into_iter()
-        .filter(|name| name.starts_with("ringback_") && !name.contains(' '))
+        .filter(|name| name.starts_with("ringback_") || name.starts_with("process_"))
+        .filter(|name| !name.contains(' '))
         .collect();
     let missing: Vec<_> = exposed.difference(&documented).collect();
     assert!(exposed.len() > 20 && missing.is_empty(), "{missing:?}");
@@ -134,6 +137,75 @@ async fn check_metrics_reference() {
         })
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// The rows of the table of label values that hold for the broker under test: metric, label, values.
+fn documented_values(page: &str) -> Vec<(String, String, Vec<String>)> {
+    let (_, section) = page.split_once("\n## Label values\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let spans = |cell: &str| -> Vec<String> {
+        let spans = cell.split('`').skip(1).step_by(2);
+        spans.map(str::to_owned).collect()
+    };
+    let row = |row: &str| {
+        let cells: Vec<&str> = row.split('|').collect();
+        let metric = cells[0].trim().trim_end_matches('`').to_owned();
+        (metric, spans(cells[1]).remove(0), spans(cells[2]))
+    };
+    let is_rabbitmq = BrokerKind::chosen() == BrokerKind::RabbitMq;
+    let counted = rows.filter(|row| is_rabbitmq || !row.contains("with RabbitMQ"));
+    counted.map(row).collect()
+}
+
+#[test]
+fn a_fresh_process_shows_every_documented_label_value_at_zero() {
+    on_shared_runtime(check_label_values());
+}
+
+async fn check_label_values() {
+    let options = GatewayOptions::default().with_journal();
+    let gateway = Gateway::start(BrokerUnderTest::shared().await, options).await;
+    let mut lines = BTreeSet::new();
+    for role in [GatewayRole::Ingress, GatewayRole::Dispatcher(0)] {
+        lines.extend(gateway.metrics(role).await.lines().map(str::to_owned));
+    }
+    let rows = documented_values(&page("metrics.md"));
+    assert!(rows.len() > 12, "{rows:?}");
+    let of_admin = "ringback_operator_auth_failures_total";
+    // The connections of those who asked whether the process is ready.
+    let has_happened = "ringback_http_connections_closed_total";
+    let mut checked = 0;
+    for (metric, label, values) in &rows {
+        let series = lines
+            .iter()
+            // Of a histogram, the number of what it has seen.
+            .filter(|line| {
+                let mut ends = ["", "_count"].iter();
+                ends.any(|end| line.starts_with(&format!("{metric}{end}{{")))
+            });
+        let series: Vec<&String> = series.collect();
+        assert!(!series.is_empty() || metric == of_admin, "{metric}");
+        for line in &series {
+            let is_zero = line.ends_with("} 0") || metric == has_happened;
+            assert!(is_zero, "{line}");
+            let is_documented = |value: &String| line.contains(&format!("{label}=\"{value}\""));
+            let is_delay = line.contains("queue=\"delay.");
+            assert!(values.iter().any(is_documented) || is_delay, "{line}");
+        }
+        // Each value with each value of the metric's other label.
+        let others = rows
+            .iter()
+            .filter(|row| row.0 == *metric && row.1 != *label);
+        let others: usize = others.map(|row| row.2.len()).product();
+        for value in values.iter().filter(|_| metric != of_admin) {
+            let with = format!("{label}=\"{value}\"");
+            let found = series.iter().filter(|line| line.contains(&with)).count();
+            assert!(found >= others, "{metric}: {with}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 80, "{checked}");
 }
 
 /// The text of all source files of the program.

@@ -6,6 +6,7 @@
 //! - `journal_outage.rs`: PostgreSQL is away while RabbitMQ works
 //! - `unaccounted.rs`: callbacks whose message is gone
 
+mod canary;
 mod conformance;
 mod heartbeat;
 mod journal_outage;

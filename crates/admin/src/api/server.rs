@@ -80,7 +80,7 @@ pub fn serve(
     let depth_history = DepthHistory::default();
     let watching = depth_history.clone().watch(broker.depths(), stop.clone());
     tokio::spawn(watching);
-    let auth = Data::new(OperatorAccess::new(tokens, limits.clone(), metrics));
+    let auth = Data::new(OperatorAccess::new(tokens, limits.clone(), metrics.clone()));
     let state = Data::new(AdminState {
         broker: broker.clone(),
         journal: journal.clone(),
@@ -119,7 +119,8 @@ pub fn serve(
     });
     let serving = async move {
         let background = async {
-            let follow = stop.run_until_cancelled(control.follow());
+            let follow = control.follow(|spread| metrics.set_clock_spread(spread));
+            let follow = stop.run_until_cancelled(follow);
             let Some(journal) = journal else {
                 follow.await;
                 return;

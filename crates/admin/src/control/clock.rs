@@ -39,9 +39,24 @@ pub(crate) fn skewed(offsets: &[i64]) -> Vec<Skew> {
         .collect()
 }
 
+/// How far the fastest and the slowest of these clocks are apart, in ms. `None` of fewer than two.
+pub(super) fn spread_ms(offsets: &[i64]) -> Option<u64> {
+    let (first, last) = (offsets.iter().min()?, offsets.iter().max()?);
+    (offsets.len() > 1).then(|| last.abs_diff(*first))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_spread_is_between_the_fastest_and_the_slowest_clock() {
+        assert_eq!(spread_ms(&[]), None);
+        assert_eq!(spread_ms(&[0]), None);
+        assert_eq!(spread_ms(&[0, 0]), Some(0));
+        assert_eq!(spread_ms(&[0, -1_500, 700]), Some(2_200));
+        assert_eq!(spread_ms(&[i64::MIN, i64::MAX]), Some(u64::MAX));
+    }
 
     #[test]
     fn an_offset_allows_for_the_way_there_and_back() {

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::clock::{offset_ms, spread_ms};
 use super::membership::{Membership, Silent};
 
 /// How long the answers to a question are waited for. Silence is reported as silence.
@@ -96,6 +97,21 @@ pub(crate) struct Answers {
     pub(crate) silent: Vec<Silent>,
     /// Whether the question could be sent. If not, nothing is known of other processes.
     pub(crate) is_sent: bool,
+}
+
+impl Answers {
+    /// The clocks of the processes against this one's.
+    fn clock_offsets(&self) -> Vec<i64> {
+        let own = self.answers.first().map(|own| own.from);
+        let offset = |answer: &Answered| match &answer.body {
+            ControlAnswerBody::Identity(_) if own == Some(answer.from) => Some(0),
+            ControlAnswerBody::Identity(report) => {
+                Some(offset_ms(report.clock, self.asked_at, answer.at))
+            }
+            _ => None,
+        };
+        self.answers.iter().filter_map(offset).collect()
+    }
 }
 
 impl ControlPlane {
@@ -324,13 +340,15 @@ impl ControlPlane {
         (question_id, inbox, pending)
     }
 
-    /// Asks who is there from time to time, so that it is known who has become silent.
-    pub(crate) async fn follow(&self) {
+    /// Asks who is there from time to time, so that it is known who has become silent. `see` is told
+    /// how far the clocks are apart; `None`: no other process has answered.
+    pub(crate) async fn follow(&self, see: impl Fn(Option<Duration>)) {
         if !self.0.is_shared {
             return;
         }
         loop {
-            self.ask(Ask::Identity).await;
+            let answers = self.ask(Ask::Identity).await;
+            see(spread_ms(&answers.clock_offsets()).map(Duration::from_millis));
             tokio::time::sleep(FOLLOW_INTERVAL).await;
         }
     }

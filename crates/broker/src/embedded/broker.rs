@@ -14,6 +14,7 @@ use super::store::schema::MessageTable;
 use super::store::space::DiskSpace;
 use super::store::state::QueueStates;
 use super::store::thread::{StoreThread, Watched};
+use crate::confirms::{ConfirmObserver, queue_of};
 use crate::control::{Control, ControlRoute, ControlSender, MAX_UNREAD};
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc as channel, oneshot, watch};
 
 /// The maximum number of publishes that wait for their sync. Beyond it the disk is too slow: refuse
@@ -63,6 +64,7 @@ struct EmbeddedInner {
     listeners: ReplyListeners,
     control: Arc<ControlListeners>,
     publish_timeout: Duration,
+    confirms: ConfirmObserver,
 }
 
 impl EmbeddedBroker {
@@ -142,6 +144,7 @@ impl EmbeddedBroker {
             listeners: ReplyListeners::default(),
             control: Arc::default(),
             publish_timeout: options.publish_timeout,
+            confirms: ConfirmObserver::default(),
         })))
     }
 
@@ -154,6 +157,7 @@ impl EmbeddedBroker {
         if *inner.state.borrow() != ConnectionState::Connected {
             return Err(PublishError::Refused(RefusedReason::Blocked));
         }
+        let begun = Instant::now();
         let message = NewMessage::new(route, message, inner.store.now_ms());
         if message.is_callback {
             match *inner.accepting.borrow() {
@@ -175,10 +179,22 @@ impl EmbeddedBroker {
             return Err(PublishError::Refused(RefusedReason::NotConnected));
         }
         match tokio::time::timeout(inner.publish_timeout, durable).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => {
+                if answer.is_ok() {
+                    inner.confirms.durable(queue_of(route), begun.elapsed());
+                }
+                answer
+            }
             Ok(Err(_)) => Err(PublishError::Unknown(UnknownReason::ConnectionLost)),
             Err(_) => Err(PublishError::Unknown(UnknownReason::Deadline)),
         }
+    }
+
+    pub(crate) fn observe_confirms(
+        &self,
+        observe: impl Fn(&'static str, Duration) + Send + Sync + 'static,
+    ) {
+        self.0.confirms.set(observe);
     }
 
     pub(crate) fn consume(&self, queue: Queue, prefetch: u16) -> EmbeddedConsumer {

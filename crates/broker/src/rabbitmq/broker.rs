@@ -22,6 +22,7 @@ use crate::replies::Replies;
 use crate::state::{ConnectionState, Depths};
 use bytes::Bytes;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// The maximum length of an AMQP name (a short string). A longer one would corrupt its frame.
@@ -215,6 +216,13 @@ impl RabbitMqBroker {
 
     pub(crate) fn consuming_records(&self) -> watch::Receiver<ConnectionState> {
         self.record_consume_connection().state()
+    }
+
+    pub(crate) fn observe_confirms(
+        &self,
+        observe: impl Fn(&'static str, Duration) + Send + Sync + 'static,
+    ) {
+        self.0.options.monitor.confirms.set(observe);
     }
 
     pub(crate) fn faults(&self) -> watch::Receiver<BrokerFaults> {

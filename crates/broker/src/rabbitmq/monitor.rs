@@ -3,7 +3,9 @@
 
 use super::nodes::Nodes;
 use super::topology::target_queue::TargetQueue;
+use crate::confirms::ConfirmObserver;
 use crate::faults::{BrokerFaults, FaultEvent, FaultKind};
+use crate::message::Queue;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +16,7 @@ use tokio::sync::{Notify, watch};
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Shared by all connections of one broker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Monitor {
     faults: watch::Sender<BrokerFaults>,
     /// When each fault was last logged. As bounded as the faults.
@@ -29,6 +31,35 @@ pub(super) struct Monitor {
     pub(super) nodes: Nodes,
     check: Notify,
     rebind: AtomicBool,
+    /// Who is told how long publishes took.
+    pub(super) confirms: ConfirmObserver,
+}
+
+/// Nothing has happened.
+impl Default for Monitor {
+    fn default() -> Self {
+        let mut faults = BrokerFaults::default();
+        for event in [
+            FaultEvent::Nack,
+            FaultEvent::Overdue,
+            FaultEvent::LateConfirm,
+        ] {
+            faults.expect(event, TargetQueue::all().map(TargetQueue::name));
+        }
+        let readable = Queue::ALL.into_iter().map(Queue::as_str);
+        faults.expect(FaultEvent::SilentConsumer, readable);
+        Self {
+            faults: watch::Sender::new(faults),
+            logged: Mutex::default(),
+            missing: AtomicU32::default(),
+            verified: AtomicBool::default(),
+            preparing: tokio::sync::Mutex::default(),
+            nodes: Nodes::default(),
+            check: Notify::default(),
+            rebind: AtomicBool::default(),
+            confirms: ConfirmObserver::default(),
+        }
+    }
 }
 
 impl Monitor {

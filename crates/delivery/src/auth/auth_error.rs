@@ -23,6 +23,18 @@ pub enum AuthError {
 }
 
 impl AuthError {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Missing,
+        Self::Malformed,
+        Self::Wrong,
+        Self::Stale,
+        Self::Replayed,
+        Self::Disabled,
+        Self::OtherApp,
+        Self::ForeignOrigin,
+    ];
+
     /// A name for logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

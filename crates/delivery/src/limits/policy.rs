@@ -92,9 +92,19 @@ pub enum DeferReason {
 }
 
 impl DeferReason {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::InFlight,
+        Self::Rate,
+        Self::BreakerOpen,
+        Self::RetryAfter,
+        Self::Paused,
+        Self::AppInFlight,
+    ];
+
     /// A name for logs, metrics and records: `snake_case`.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::InFlight => "in_flight",
             Self::Rate => "rate",

@@ -122,7 +122,7 @@ pub(super) fn defer(
         _ => message.deferrals,
     };
     let delay = defer_delay(after, deferrals, fastrand::f64(), left);
-    metrics.deferred(reason);
+    metrics.deferred(&message.app_id, reason);
     tracing::debug!(
         // Documented, and used in log filters.
         target: "dispatcher::deferral",

@@ -34,8 +34,9 @@ use decision::decide_next;
 use decode::{NotACallback, decode};
 use delivery::Verdict;
 use panicked::catch_panic;
-use precheck::check_before_attempt;
+use precheck::{check_before_attempt, due_for};
 use record::{record_before_settle, with_message};
+use runtime::clock::now_ms;
 use settlement::{answer_probe, send_reply, settle, settlement_for};
 use spans::AttemptTrace;
 use std::pin::pin;
@@ -69,6 +70,7 @@ pub(crate) async fn process_message(
         }
     };
     let trace = AttemptTrace::of(&message, received.redelivered, context.tracer());
+    context.metrics.received(queue, due_for(&message, now_ms()));
     let held = context.held.begin(&message, queue_label(queue));
     let attempted = attempt(&message, &trace, queue, &held, context, halt);
     let attempted = catch_panic(pin!(attempted)).await;

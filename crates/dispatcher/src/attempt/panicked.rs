@@ -5,7 +5,7 @@ use super::decision::expires_at_ms;
 use super::settlement::MAX_LIMIT_DEFERRALS;
 use super::{record, settlement};
 use crate::context::AttemptResult;
-use crate::deferral::DeferralCause;
+use crate::deferral::{DeferralCause, PANIC};
 use crate::metrics::DispatcherMetrics;
 use contract::Message;
 use contract::ReplyCode;
@@ -66,13 +66,13 @@ pub(super) fn defer(
     target: String,
     metrics: &DispatcherMetrics,
 ) -> AttemptResult {
-    let (now, reason) = (now_ms(), DeferralCause::InternalError("panic"));
+    let (now, reason) = (now_ms(), DeferralCause::InternalError(PANIC));
     if message.deferrals >= MAX_DEFERRALS {
         return give_up(message, target, now, metrics);
     }
     let left = expires_at_ms(message).map(|at| Duration::from_millis(at.saturating_sub(now)));
     let delay = defer_delay(Duration::ZERO, message.deferrals, fastrand::f64(), left);
-    metrics.deferred(reason);
+    metrics.deferred(&message.app_id, reason);
     let settlement = settlement::defer_after_error(message, now, delay);
     deferred(message, target, (now, reason, delay), settlement)
 }
@@ -88,7 +88,7 @@ fn give_up(
         request_id = %message.request_id, app_id = message.app_id, attempt = message.attempt,
         reason = reason.as_str(), "callback dead-lettered: its attempts panic again and again"
     );
-    metrics.dead_lettered(reason);
+    metrics.dead_lettered(&message.app_id, reason);
     let settlement = settlement::dead_letter(message.clone(), reason);
     let record = record::unattempted(message, target, now, reason, &settlement);
     AttemptResult {

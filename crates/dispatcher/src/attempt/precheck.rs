@@ -24,7 +24,7 @@ pub(super) async fn check_before_attempt(
 ) -> Option<AttemptResult> {
     let now = now_ms();
     if let Some(delay) = due_in(message, now) {
-        metrics.deferred(DeferralCause::NotDue);
+        metrics.deferred(&message.app_id, DeferralCause::NotDue);
         return Some(AttemptResult {
             record: None,
             settlement: Settlement::Reschedule {
@@ -63,6 +63,12 @@ fn due_in(message: &Message, now_ms: u64) -> Option<Duration> {
     let early = message.not_before?.checked_sub(now_ms)?;
     let scheduled_at = message.scheduled_at.unwrap_or(message.accepted_at);
     (early > 0 && scheduled_at <= now_ms).then(|| Duration::from_millis(early))
+}
+
+/// How long the message has been due, in ms.
+pub(super) fn due_for(message: &Message, now_ms: u64) -> u64 {
+    let due = message.not_before.unwrap_or(message.accepted_at);
+    now_ms.saturating_sub(due)
 }
 
 fn cancelled(
@@ -107,7 +113,7 @@ fn expired(
         request_id = %message.request_id, app_id = message.app_id, attempt = message.attempt,
         reason = reason.as_str(), "callback dead-lettered: it expired before its attempt"
     );
-    metrics.dead_lettered(reason);
+    metrics.dead_lettered(&message.app_id, reason);
     let settlement = dead_letter(message.clone(), reason);
     let record = record::unattempted(message, target.to_owned(), now, reason, &settlement);
     AttemptResult {

@@ -124,13 +124,16 @@ pub(super) fn count_attempt(
     match verdict {
         Verdict::Delivered => {
             let latency = attempt.ended_at().saturating_sub(message.accepted_at);
-            metrics.delivered(Duration::from_millis(latency));
+            metrics.delivered(&message.app_id, Duration::from_millis(latency));
         }
-        Verdict::Retry { .. } => metrics.retry_scheduled(),
+        Verdict::Retry { .. } => metrics.retry_scheduled(&message.app_id),
         Verdict::Defer { .. } => {
-            metrics.deferred(DeferralCause::InternalError(attempt.outcome.label()));
+            metrics.deferred(
+                &message.app_id,
+                DeferralCause::InternalError(attempt.outcome.label()),
+            );
         }
-        Verdict::DeadLetter(reason) => metrics.dead_lettered(*reason),
+        Verdict::DeadLetter(reason) => metrics.dead_lettered(&message.app_id, *reason),
     }
 }
 

@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 /// How often the metrics are updated.
 const METRICS_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often the apps with series of their own are chosen, in updates of the metrics.
+const STEPS_OF_CHOICE: u32 = 5;
+
 /// The targets and callees of a dispatcher. Cheap to clone.
 #[derive(Clone)]
 pub struct TargetStatsHandle {
@@ -122,12 +125,20 @@ fn in_words(reason: OpenReason) -> String {
 pub(crate) async fn publish_metrics(
     limiter: Arc<TargetLimiter>,
     metrics: Arc<DispatcherMetrics>,
+    certificates: CertificateExpiries,
     stop: CancellationToken,
 ) {
     let mut interval = tokio::time::interval(METRICS_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut step: u32 = 0;
     while stop.run_until_cancelled(interval.tick()).await.is_some() {
         metrics.publish_targets(limiter.samples());
         metrics.publish_pauses(limiter.pauses().counts());
+        metrics.publish_due_ages();
+        step = step.wrapping_add(1);
+        if step.is_multiple_of(STEPS_OF_CHOICE) {
+            metrics.choose_apps();
+        }
+        metrics.publish_certificates(&certificates);
     }
 }

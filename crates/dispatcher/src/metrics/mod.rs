@@ -1,30 +1,38 @@
 //! Metrics of the dispatcher: attempts and their results, and the busiest targets.
 //!
+//! - `certificates.rs`: when callees' certificates expire
+//! - `due_ages.rs`: how long received messages had been due
 //! - `targets.rs`: series per target
 
+mod certificates;
+mod due_ages;
 mod targets;
 
 use crate::deferral::DeferralCause;
+use crate::http::certificates::CertificateExpiries;
 use crate::limits::pauses::PauseCounts;
 use crate::queue::{WorkQueue, queue_label};
+use certificates::{CertificateCollector, MAX_HOSTS};
+use delivery::retry::OUTCOME_LABELS;
 use delivery::{DeadLetterReason, Outcome};
+use due_ages::DueAges;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use runtime::metrics::{Labeled, Registry, add, add_seconds};
+use runtime::metrics::{Labeled, Registry, TimeHistogram, TopCounters, add, add_seconds};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use targets::TargetCollector;
 
 pub(crate) use targets::TargetSample;
 
 /// Attempts: from a nearby target to the longest timeout (60 s).
-const ATTEMPT_SECONDS: [f64; 12] = [
+static ATTEMPT_SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
 ];
 
 /// From an immediate first attempt to the last retries of a day.
-const LATENCY_SECONDS: [f64; 16] = [
+static LATENCY_SECONDS: [f64; 16] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 1_800.0, 7_200.0,
     28_800.0, 86_400.0,
 ];
@@ -35,9 +43,9 @@ const QUEUES: [&str; 2] = ["first", "retry"];
 /// What a dispatcher counts. Every method takes `&self`, and recording allocates nothing.
 pub struct DispatcherMetrics {
     attempts: Family<[(&'static str, &'static str); 2], Counter>,
-    attempt_duration: Histogram,
+    attempt_duration: TimeHistogram,
     attempts_in_flight: Labeled<Gauge>,
-    delivery_latency: Histogram,
+    delivery_latency: TimeHistogram,
     deferrals: Labeled<Counter>,
     retries_scheduled: Counter,
     dead_letters: Labeled<Counter>,
@@ -56,6 +64,10 @@ pub struct DispatcherMetrics {
     target_connections: Gauge,
     target_connections_shed: Counter,
     targets: TargetCollector,
+    certificates: CertificateCollector,
+    app_results: TopCounters,
+    due_ages: DueAges,
+    received_due_age: Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>,
 }
 
 impl DispatcherMetrics {
@@ -63,6 +75,8 @@ impl DispatcherMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let targets = TargetCollector::default();
         registry.register_collector(Box::new(targets.clone()));
+        let certificates = CertificateCollector::default();
+        registry.register_collector(Box::new(certificates.clone()));
         let mut counter = |name, help| add(registry, name, help, Counter::default());
         let retries_scheduled =
             counter("retries_scheduled", "Retries queued after failed attempts");
@@ -94,52 +108,59 @@ impl DispatcherMetrics {
             "target_connections_shed",
             "Idle connections to targets closed to make room for others",
         );
+        let attempts = add(
+            registry,
+            "attempts",
+            "Attempts ended, by outcome and queue",
+            Family::<[(&str, &str); 2], Counter>::default(),
+        );
+        for outcome in OUTCOME_LABELS {
+            for queue in QUEUES {
+                // At zero from now on: `increase` does not see a series begin.
+                attempts.get_or_create_owned(&[("outcome", outcome), ("queue", queue)]);
+            }
+        }
         Self {
-            attempts: add(
-                registry,
-                "attempts",
-                "Attempts ended, by outcome and queue",
-                Family::default(),
-            ),
+            attempts,
             attempt_duration: add_seconds(
                 registry,
                 "attempt_duration",
                 "How long attempts took",
-                Histogram::new(ATTEMPT_SECONDS),
+                TimeHistogram::new(&ATTEMPT_SECONDS),
             ),
             attempts_in_flight: Labeled::register(
                 registry,
                 "attempts_in_flight",
                 "Attempts in flight, by queue",
                 "queue",
-                &QUEUES,
+                QUEUES,
             ),
             delivery_latency: add_seconds(
                 registry,
                 "delivery_latency",
                 "Time from a callback's acceptance to its delivery",
-                Histogram::new(LATENCY_SECONDS),
+                TimeHistogram::new(&LATENCY_SECONDS),
             ),
             deferrals: Labeled::register(
                 registry,
                 "deferrals",
                 "Messages deferred without spending an attempt, by reason",
                 "reason",
-                &[],
+                DeferralCause::names(),
             ),
             dead_letters: Labeled::register(
                 registry,
                 "dead_letters",
                 "Callbacks dead-lettered, by reason",
                 "reason",
-                &[],
+                DeadLetterReason::ALL.map(DeadLetterReason::as_str),
             ),
             redelivered: Labeled::register(
                 registry,
                 "redelivered",
                 "Messages that the broker delivered again, by queue",
                 "queue",
-                &QUEUES,
+                QUEUES,
             ),
             paused_targets: add(
                 registry,
@@ -164,7 +185,7 @@ impl DispatcherMetrics {
                 "stopped",
                 "Whether an operator has stopped intake or deliveries (1), by switch",
                 "switch",
-                &["intake", "deliveries"],
+                ["intake", "deliveries"],
             ),
             target_connections: add(
                 registry,
@@ -181,6 +202,41 @@ impl DispatcherMetrics {
             unrouted_requeued,
             attempt_panics,
             targets,
+            certificates,
+            app_results: TopCounters::register(
+                registry,
+                "app_results",
+                "What became of messages by app: delivered, retried, deferred, dead-lettered",
+                ["app_id", "result"],
+                &["delivered", "retried", "deferred", "dead_lettered"],
+            ),
+            due_ages: DueAges::default(),
+            received_due_age: add_seconds(
+                registry,
+                "received_due_age",
+                "How long the messages received in the last 30 s had been due at most, by queue",
+                Family::<_, Gauge<f64, AtomicU64>>::default(),
+            ),
+        }
+    }
+
+    /// A message was received that had been due for so long.
+    pub(crate) fn received(&self, queue: WorkQueue, due_for_ms: u64) {
+        self.due_ages.received(queue, due_for_ms);
+    }
+
+    /// Publishes how long received messages had been due, every two seconds. A queue of which nothing
+    /// was received has no series: how old what waits in it is, is not known.
+    pub(crate) fn publish_due_ages(&self) {
+        for queue in [WorkQueue::First, WorkQueue::Retry] {
+            let labels = [("queue", queue_label(queue))];
+            match self.due_ages.step(queue) {
+                Some(age) => {
+                    let gauge = self.received_due_age.get_or_create(&labels);
+                    gauge.set(age.as_secs_f64());
+                }
+                None => _ = self.received_due_age.remove(&labels),
+            }
         }
     }
 
@@ -188,7 +244,7 @@ impl DispatcherMetrics {
     pub(crate) fn attempt(&self, outcome: &Outcome, queue: WorkQueue, duration: Duration) {
         let labels = [("outcome", outcome.label()), ("queue", queue_label(queue))];
         self.attempts.get_or_create(&labels).inc();
-        self.attempt_duration.observe(duration.as_secs_f64());
+        self.attempt_duration.observe(duration);
     }
 
     /// `delta` more (or, negative, fewer) attempts are in flight.
@@ -199,22 +255,26 @@ impl DispatcherMetrics {
     }
 
     /// A callback was delivered this long after its acceptance.
-    pub(crate) fn delivered(&self, latency: Duration) {
-        self.delivery_latency.observe(latency.as_secs_f64());
+    pub(crate) fn delivered(&self, app_id: &str, latency: Duration) {
+        self.app_results.add(app_id, 0);
+        self.delivery_latency.observe(latency);
     }
 
     /// A message was deferred.
-    pub(crate) fn deferred(&self, reason: DeferralCause) {
+    pub(crate) fn deferred(&self, app_id: &str, reason: DeferralCause) {
+        self.app_results.add(app_id, 2);
         self.deferrals.with(reason.as_str(), Counter::inc);
     }
 
     /// A retry was queued after a failed attempt.
-    pub(crate) fn retry_scheduled(&self) {
+    pub(crate) fn retry_scheduled(&self, app_id: &str) {
+        self.app_results.add(app_id, 1);
         self.retries_scheduled.inc();
     }
 
     /// A callback was dead-lettered.
-    pub(crate) fn dead_lettered(&self, reason: DeadLetterReason) {
+    pub(crate) fn dead_lettered(&self, app_id: &str, reason: DeadLetterReason) {
+        self.app_results.add(app_id, 3);
         self.dead_letters.with(reason.as_str(), Counter::inc);
     }
 
@@ -268,6 +328,16 @@ impl DispatcherMetrics {
         self.targets.publish(samples);
     }
 
+    /// Gives series to the busiest apps.
+    pub(crate) fn choose_apps(&self) {
+        self.app_results.choose();
+    }
+
+    /// Publishes when the certificates of callees expire.
+    pub(crate) fn publish_certificates(&self, certificates: &CertificateExpiries) {
+        self.certificates.publish(certificates.seen(MAX_HOSTS));
+    }
+
     /// Publishes the number of pauses, and the switches.
     pub(crate) fn publish_pauses(&self, pauses: PauseCounts) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -306,13 +376,13 @@ mod tests {
         };
         metrics.attempt(&delivered, WorkQueue::First, Duration::from_millis(20));
         metrics.attempt(&Outcome::Timeout, WorkQueue::Retry, Duration::from_secs(15));
-        metrics.delivered(Duration::from_secs(86_400));
+        metrics.delivered("crm", Duration::from_secs(86_400));
         metrics.attempts_in_flight(WorkQueue::First, 3);
         metrics.attempts_in_flight(WorkQueue::First, -1);
-        metrics.deferred(DeferralCause::Limit(DeferReason::BreakerOpen));
-        metrics.deferred(DeferralCause::NotDue);
-        metrics.retry_scheduled();
-        metrics.dead_lettered(DeadLetterReason::Exhausted);
+        metrics.deferred("crm", DeferralCause::Limit(DeferReason::BreakerOpen));
+        metrics.deferred("crm", DeferralCause::NotDue);
+        metrics.retry_scheduled("crm");
+        metrics.dead_lettered("crm", DeadLetterReason::Exhausted);
         metrics.unreadable();
         metrics.unknown_kind_dropped();
         metrics.unrouted_requeued();
@@ -341,6 +411,11 @@ mod tests {
                 "ringback_deferrals_total{reason=\"breaker_open\"} 1",
                 "ringback_deferrals_total{reason=\"not_due\"} 1",
                 "ringback_retries_scheduled_total 1",
+                "ringback_app_results_total{app_id=\"crm\",result=\"delivered\"} 1",
+                "ringback_app_results_total{app_id=\"crm\",result=\"retried\"} 1",
+                "ringback_app_results_total{app_id=\"crm\",result=\"deferred\"} 2",
+                "ringback_app_results_total{app_id=\"crm\",result=\"dead_lettered\"} 1",
+                "ringback_app_results_total{app_id=\"other\",result=\"delivered\"} 0",
                 "ringback_dead_letters_total{reason=\"exhausted\"} 1",
                 "ringback_unreadable_messages_total 1",
                 "ringback_unknown_messages_dropped_total 1",
@@ -357,6 +432,24 @@ mod tests {
                 "# EOF",
             ],
         );
+    }
+
+    #[test]
+    fn the_age_of_what_is_received_is_shown_and_of_what_is_not_it_is_unknown() {
+        let registry = MetricsRegistry::new();
+        let metrics = registry.add(DispatcherMetrics::register);
+        metrics.received(WorkQueue::Retry, 1_500);
+        metrics.publish_due_ages();
+        let page = registry.encode();
+        assert_lines(
+            &page,
+            &["ringback_received_due_age_seconds{queue=\"retry\"} 1.5"],
+        );
+        assert!(!page.contains("due_age_seconds{queue=\"first\"}"), "{page}");
+        for _ in 0..15 {
+            metrics.publish_due_ages();
+        }
+        assert!(!registry.encode().contains("due_age_seconds{"));
     }
 
     #[test]

@@ -58,6 +58,9 @@ pub struct IngressConfig {
     /// The longest wait a caller can ask for.
     #[serde(with = "humantime_serde")]
     pub max_wait: Duration,
+    /// Whether a probe goes through each work queue every 10 s, so that the metrics show how soon it
+    /// comes out. With RabbitMQ only.
+    pub canary: bool,
     /// How many HTTP worker threads to run. 0: one per core.
     pub workers: usize,
     /// How long a stop waits for requests in progress.
@@ -132,6 +135,7 @@ impl Default for IngressConfig {
             app_share: 0.25,
             default_wait: Duration::ZERO,
             max_wait: Duration::from_secs(30),
+            canary: true,
             workers: 0,
             shutdown_timeout: Duration::from_secs(30),
         }

@@ -15,6 +15,9 @@ use crate::metrics::IngressMetrics;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often the apps with series of their own are chosen, in intervals.
+const CHOICE_SECONDS: u64 = 10;
+
 /// A slower answer is none: the last reading holds.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -70,10 +73,15 @@ pub(crate) async fn follow(
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reading = Reading::default();
+    let mut seconds: u64 = 0;
     // The number of this process's newest record, in the last intervals.
     let mut numbers = VecDeque::with_capacity(MAX_INTERVALS + 1);
     loop {
         ticks.tick().await;
+        seconds += 1;
+        if seconds.is_multiple_of(CHOICE_SECONDS) {
+            metrics.choose_apps();
+        }
         let broker = BrokerLoad::of(&tracker.depths.borrow());
         tracker.with(|state| state.observe(&broker, tracker.now()));
         let Some(journal) = &journal else {

@@ -3,24 +3,58 @@
 mod apps;
 
 use broker::PublishError;
+use contract::Answer;
 use delivery::auth::AuthError;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use runtime::metrics::{Labeled, Registry, add};
+use runtime::metrics::{Labeled, Registry, TimeHistogram, TopCounters, add, add_seconds};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use self::apps::AppCollector;
 pub(crate) use self::apps::AppSample;
+
+/// From a confirm of a near broker to the deadline of a publish.
+static ACCEPT_SECONDS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// From an idle queue to a backlog of some minutes.
+static CANARY_SECONDS: [f64; 13] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0,
+];
+
+/// The HTTP statuses of the answers to new callbacks.
+const ACCEPT_STATUSES: [(u16, &str); 12] = [
+    (200, "200"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (408, "408"),
+    (409, "409"),
+    (413, "413"),
+    (415, "415"),
+    (429, "429"),
+    (500, "500"),
+    (501, "501"),
+    (503, "503"),
+];
 
 /// What ingress counts. Label values are written in the program, so recording allocates nothing and
 /// callers cannot create series; the apps that have series are a bounded number.
 #[derive(Debug)]
 pub struct IngressMetrics {
     accepted: Counter,
+    accept_duration: Labeled<TimeHistogram>,
+    canary_round_trip: Labeled<TimeHistogram>,
+    canary_unanswered: Family<[(&'static str, &'static str); 1], Gauge<f64, AtomicU64>>,
     rejected: Labeled<Counter>,
     auth_failures: Labeled<Counter>,
     rate_limited: Labeled<Counter>,
     publish_failures: Labeled<Counter>,
     apps: AppCollector,
+    app_requests: TopCounters,
     app_counts_stale: Gauge,
     stale_delayed_messages: Gauge,
 }
@@ -39,6 +73,13 @@ pub(crate) enum AppLimit {
 }
 
 impl AppLimit {
+    const ALL: [Self; 4] = [
+        Self::Rate,
+        Self::MaxInFlight,
+        Self::ReplayCache,
+        Self::Share,
+    ];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Rate => "rate",
@@ -56,6 +97,13 @@ impl IngressMetrics {
         registry.register_collector(Box::new(apps.clone()));
         Self {
             apps,
+            app_requests: TopCounters::register(
+                registry,
+                "app_requests",
+                "Requests for callbacks by app, as they were answered",
+                ["app_id", "result"],
+                &["accepted", "refused", "limited"],
+            ),
             app_counts_stale: add(
                 registry,
                 "app_counts_stale",
@@ -74,39 +122,96 @@ impl IngressMetrics {
                 "Callbacks accepted: durably queued",
                 Counter::default(),
             ),
+            accept_duration: Labeled::register_seconds(
+                registry,
+                "accept_duration",
+                "From the head of a request for a new callback to its answer, without a wait for the outcome, by HTTP status",
+                "status",
+                ACCEPT_STATUSES.map(|(_, label)| label),
+                || TimeHistogram::new(&ACCEPT_SECONDS),
+            ),
+            canary_round_trip: Labeled::register_seconds(
+                registry,
+                "canary_round_trip",
+                "From the sending of a canary through a queue to its answer by a dispatcher",
+                "queue",
+                ["first", "retry"],
+                || TimeHistogram::new(&CANARY_SECONDS),
+            ),
+            canary_unanswered: add_seconds(
+                registry,
+                "canary_unanswered",
+                "How long no canary through a queue has been answered, 0 if none is on its way",
+                Family::<_, Gauge<f64, AtomicU64>>::default(),
+            ),
             rejected: Labeled::register(
                 registry,
                 "callbacks_rejected",
                 "Requests rejected, by the code of the answer",
                 "code",
-                &[],
+                Answer::REJECTION_CODES,
             ),
             auth_failures: Labeled::register(
                 registry,
                 "auth_failures",
                 "Requests that failed authentication or authorization, by reason",
                 "reason",
-                &[],
+                AuthError::ALL.map(AuthError::as_str),
             ),
             rate_limited: Labeled::register(
                 registry,
                 "rate_limited_requests",
                 "Requests over a limit of their app, by limit",
                 "limit",
-                &[],
+                AppLimit::ALL.map(AppLimit::as_str),
             ),
             publish_failures: Labeled::register(
                 registry,
                 "publish_failures",
                 "Publishes not confirmed: refused for certain, or unknown",
                 "kind",
-                &["refused", "unknown"],
+                ["refused", "unknown"],
             ),
         }
     }
 
-    pub(crate) fn accepted(&self) {
+    pub(crate) fn accepted(&self, app_id: &str) {
         self.accepted.inc();
+        self.app_requests.add(app_id, 0);
+    }
+
+    /// A request of this app was answered so.
+    pub(crate) fn app_rejected(&self, app_id: &str, answer: &Answer) {
+        let is_limited = matches!(answer, Answer::TooManyRequests { .. });
+        self.app_requests
+            .add(app_id, if is_limited { 2 } else { 1 });
+    }
+
+    /// Gives series to the apps with the most requests.
+    pub(crate) fn choose_apps(&self) {
+        self.app_requests.choose();
+    }
+
+    /// A request for a new callback was decided after this time, with this HTTP status.
+    pub(crate) fn decided(&self, http_status: u16, after: Duration) {
+        let known = ACCEPT_STATUSES.iter();
+        let mut known = known.filter(|(status, _)| *status == http_status);
+        if let Some((_, status)) = known.next() {
+            self.accept_duration
+                .with(status, |histogram| histogram.observe(after));
+        }
+    }
+
+    /// A canary came out of this queue after this time.
+    pub(crate) fn canary_answered(&self, queue: &'static str, after: Duration) {
+        self.canary_round_trip
+            .with(queue, |histogram| histogram.observe(after));
+    }
+
+    /// For so long no canary has come out of this queue.
+    pub(crate) fn canaries_unanswered(&self, queue: &'static str, since: Duration) {
+        let gauge = self.canary_unanswered.get_or_create(&[("queue", queue)]);
+        gauge.set(since.as_secs_f64());
     }
 
     /// A request was answered with this code of the contract instead of being accepted.
@@ -146,8 +251,13 @@ mod tests {
     fn recorded_values_are_exported() {
         let registry = MetricsRegistry::new();
         let metrics = registry.add(IngressMetrics::register);
-        metrics.accepted();
+        metrics.accepted("crm");
+        metrics.app_rejected("crm", &Answer::Forbidden);
+        metrics.app_rejected("erp", &Answer::TooManyRequests { retry_after: 1 });
         metrics.rejected("400");
+        metrics.decided(503, Duration::from_secs(3));
+        metrics.canary_answered("retry", Duration::from_secs(2));
+        metrics.canaries_unanswered("first", Duration::from_millis(7_500));
         metrics.auth_failure(AuthError::OtherApp);
         metrics.rate_limited(AppLimit::Rate);
         metrics.rate_limited(AppLimit::MaxInFlight);
@@ -158,7 +268,18 @@ mod tests {
         let page = registry.encode();
         for line in [
             "ringback_callbacks_accepted_total 1",
+            "ringback_app_requests_total{app_id=\"crm\",result=\"accepted\"} 1",
+            "ringback_app_requests_total{app_id=\"crm\",result=\"refused\"} 1",
+            "ringback_app_requests_total{app_id=\"erp\",result=\"limited\"} 1",
+            "ringback_app_requests_total{app_id=\"other\",result=\"accepted\"} 0",
             "ringback_callbacks_rejected_total{code=\"400\"} 1",
+            "ringback_accept_duration_seconds_bucket{le=\"2.5\",status=\"503\"} 0",
+            "ringback_accept_duration_seconds_bucket{le=\"5.0\",status=\"503\"} 1",
+            "ringback_accept_duration_seconds_count{status=\"200\"} 0",
+            "ringback_canary_round_trip_seconds_bucket{le=\"1.0\",queue=\"retry\"} 0",
+            "ringback_canary_round_trip_seconds_bucket{le=\"2.5\",queue=\"retry\"} 1",
+            "ringback_canary_round_trip_seconds_count{queue=\"first\"} 0",
+            "ringback_canary_unanswered_seconds{queue=\"first\"} 7.5",
             "ringback_auth_failures_total{reason=\"other_app\"} 1",
             "ringback_rate_limited_requests_total{limit=\"rate\"} 1",
             "ringback_rate_limited_requests_total{limit=\"max_in_flight\"} 1",

@@ -30,15 +30,22 @@ pub(super) async fn accept(
     http_request: HttpRequest,
     payload: web::Payload,
 ) -> HttpResponse {
-    let wait = WaitPreference::read(http_request.headers(), state.wait_policy, Instant::now());
+    let begun = Instant::now();
     let headers = http_request.headers();
+    let wait = WaitPreference::read(headers, state.wait_policy, begun);
     let traceparent = headers.get("traceparent");
     let traceparent = traceparent.and_then(|value| value.to_str().ok());
     let span = AcceptSpan::begin(state.tracer.as_deref(), traceparent);
     // Boxed: while the caller waits for the first attempt, these steps take no memory.
     let steps = Box::pin(enqueue(&state, &http_request, payload, wait.deadline()));
     // The caller counts as in flight until the response is made.
-    let (enqueued, ignored_options, caller) = match steps.await {
+    let enqueued = steps.await;
+    let decided = enqueued.as_ref().map_or_else(
+        |rejection| rejection.answer.http_status(),
+        |_| Answer::Accepted.http_status(),
+    );
+    state.metrics.decided(decided, begun.elapsed());
+    let (enqueued, ignored_options, caller) = match enqueued {
         Ok(enqueued) => enqueued,
         Err(rejection) => {
             let msg = rejection.answer.msg(Language::English);

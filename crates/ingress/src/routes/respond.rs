@@ -32,6 +32,7 @@ pub(super) fn reject(
 ) -> HttpResponse {
     state.metrics.rejected(rejection.answer.code());
     if let Some(app_id) = &rejection.app_id {
+        state.metrics.app_rejected(app_id, &rejection.answer);
         state.traffic.rejected(app_id, &rejection.answer);
     }
     respond(state, http_request, &rejection.answer, rejection.request_id)

@@ -1,15 +1,19 @@
 //! What is unfinished for one callee or target is counted, and what has ended is not.
 
+use std::collections::BTreeMap;
+
 use crate::journal::Journal;
-use crate::model::{Origin, RecordedState, Waiting, WaitingDestination};
+use crate::model::{Origin, RecordedState, UnfinishedStates, Waiting, WaitingDestination};
 
 use super::fixture::{
-    HOUR, JournalFixture, SECOND, accepted, attempted, now, open, origin, retrying, store,
+    HOUR, JournalFixture, SECOND, accepted, attempted, deferred, now, open, origin, record,
+    retrying, store,
 };
 
 pub(super) async fn exercise(fixture: &impl JournalFixture) {
     let journal = open(fixture, "waiting").await;
     unfinished_callbacks_are_counted_by_destination(&journal).await;
+    unfinished_callbacks_are_counted_by_state(&journal).await;
     journal.close().await;
 }
 
@@ -59,4 +63,35 @@ async fn unfinished_callbacks_are_counted_by_destination(journal: &Journal) {
     let found = waiting(journal, &callee, 2).await;
     assert_eq!((found.count, found.next_attempt_at), (2, None));
     assert_eq!(found.oldest_accepted_at, Some(callbacks[1].accepted_at));
+}
+
+/// After the test before: four of its callbacks of a callee are unfinished, one of them retried, and one
+/// of a target.
+async fn unfinished_callbacks_are_counted_by_state(journal: &Journal) {
+    let begun = now() - HOUR;
+    let states = async |now: u64, limit: u32| {
+        let found = journal.unfinished_states(now, limit).await;
+        found.expect("the states")
+    };
+    let mut expected = UnfinishedStates {
+        due: 4,
+        retrying: 1,
+        ..UnfinishedStates::default()
+    };
+    assert_eq!(states(begun, 10).await, expected);
+    let due = begun + 2 * HOUR;
+    let callback = origin(begun + 20 * SECOND);
+    store(journal, &[accepted(&callback)]).await;
+    let deferral = record(&callback, 1, begun + 21 * SECOND, deferred(due));
+    store(journal, &[deferral]).await;
+    expected.deferred = BTreeMap::from([("target busy".to_owned(), 1)]);
+    assert_eq!(states(begun, 10).await, expected);
+    let all_due = UnfinishedStates {
+        due: 6,
+        ..UnfinishedStates::default()
+    };
+    assert_eq!(states(due + HOUR, 10).await, all_due);
+    // The oldest of all, or of each status.
+    let found = states(begun, 1).await;
+    assert!((1..=2).contains(&(found.due + found.retrying)), "{found:?}");
 }

@@ -54,4 +54,4 @@ pub use stream::{AbsenceEvidence, BatchSpan, RecorderInfo, RecorderState};
 pub(crate) use stream::{MAX_RECORDERS, StoredSpans};
 pub(crate) use unaccounted::{EXAMINED_ROWS, RowVersion, UnfinishedRow};
 pub use unaccounted::{OverdueCallback, OverduePage, Unaccounted};
-pub use waiting::{Waiting, WaitingDestination};
+pub use waiting::{UnfinishedStates, Waiting, WaitingDestination};

@@ -1,13 +1,14 @@
-//! What is unfinished for one callee or target.
+//! What is unfinished for one callee or target, and in which state.
 
 use async_trait::async_trait;
 use contract::CallbackStatus;
 use sqlx::Row as _;
 
 use super::connection::PostgresJournal;
-use super::row::code;
+use super::row::{code, status, unsigned};
+use crate::column::bigint;
 use crate::error::JournalResult;
-use crate::model::{Waiting, WaitingDestination};
+use crate::model::{UnfinishedStates, Waiting, WaitingDestination};
 use crate::store::WaitingStore;
 
 #[async_trait]
@@ -53,6 +54,36 @@ impl WaitingStore for PostgresJournal {
                 oldest_accepted_at: unsigned("oldest")?,
                 next_attempt_at: unsigned("next")?.filter(|_| count < u64::from(limit)),
             })
+        })
+        .await
+    }
+
+    async fn unfinished_states(&self, now: u64, limit: u32) -> JournalResult<UnfinishedStates> {
+        // Each status is a range of one index, as above.
+        let part = |status: CallbackStatus| {
+            let status = code(status);
+            format!(
+                "(SELECT status, next_attempt_at, deferred_reason FROM callbacks \
+                 WHERE status = {status} AND status <> 2 ORDER BY request_id LIMIT $2)"
+            )
+        };
+        let sql = format!(
+            "SELECT status, coalesce(next_attempt_at > $1, false) AS later, deferred_reason, \
+             count(*) AS count FROM ({} UNION ALL {}) AS unfinished GROUP BY 1, 2, 3",
+            part(CallbackStatus::Queued),
+            part(CallbackStatus::Retrying)
+        );
+        // Composed of the program's own words.
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(bigint(now))
+            .bind(i64::from(limit));
+        self.run(async {
+            let mut states = UnfinishedStates::default();
+            for row in query.fetch_all(&self.pool).await? {
+                let (later, reason) = (row.try_get("later")?, row.try_get("deferred_reason")?);
+                states.add(status(&row)?, later, reason, unsigned(&row, "count")?);
+            }
+            Ok(states)
         })
         .await
     }

@@ -125,7 +125,10 @@ impl App {
         if let Some(location) = &location {
             location.check_for_damage()?; // With the directory locked.
         }
-        let (metrics, health) = (MetricsRegistry::new(), Health::new());
+        let (metrics, health) = (
+            MetricsRegistry::of_process(env!("CARGO_PKG_VERSION")),
+            Health::new(),
+        );
         let http = HttpLimits::new(&settings.http, open_files::raise_limit(), &metrics);
         let broker_metrics = Arc::new(metrics.add(BrokerMetrics::register));
         let shared_journal = location.as_ref().is_some_and(JournalLocation::is_shared);

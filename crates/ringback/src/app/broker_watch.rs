@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::Poll;
 
-use broker::{Broker, BrokerFaults, ConnectionState, Depth, Depths, FaultEvent, Queue};
+use broker::{
+    Broker, BrokerFaults, CONFIRM_QUEUES, ConnectionState, Depth, Depths, FaultEvent, Queue,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use runtime::Health;
-use runtime::metrics::{Labeled, Registry, add, add_seconds};
+use runtime::metrics::{Labeled, Registry, TimeHistogram, add, add_seconds};
 use tokio::sync::watch::Receiver;
 use tokio::sync::watch::error::RecvError;
 
@@ -18,6 +20,17 @@ use super::role::ProcessRole;
 
 /// Of a metric whose one series appears with the first reading.
 type NoLabels = [(&'static str, &'static str); 0];
+
+/// Of a metric whose series come and go.
+type OneLabel = [(&'static str, &'static str); 1];
+
+/// From a sync or a confirm at once to what is near the deadline of a publish.
+static CONFIRM_SECONDS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// The queues that processes consume all the time.
+const CONSUMED: [Queue; 3] = [Queue::First, Queue::Retry, Queue::Journal];
 
 /// Metrics of the broker.
 #[derive(Debug)]
@@ -29,6 +42,9 @@ pub(super) struct BrokerMetrics {
     delayed: Family<NoLabels, Gauge>,
     oldest_due: Family<NoLabels, Gauge<f64, AtomicU64>>,
     free_disk: Family<NoLabels, Gauge>,
+    consumers: Family<OneLabel, Gauge>,
+    reconnects: Labeled<Counter>,
+    confirm_duration: Arc<Labeled<TimeHistogram>>,
     faults: Gauge,
     events: FaultCounters,
 }
@@ -45,7 +61,7 @@ struct FaultCounters {
 
 impl FaultCounters {
     fn register(registry: &mut Registry) -> Self {
-        let mut by_queue = |name, help| Labeled::register(registry, name, help, "queue", &[]);
+        let mut by_queue = |name, help| Labeled::register(registry, name, help, "queue", []);
         Self {
             nacks: by_queue(
                 "publish_nacks",
@@ -78,10 +94,8 @@ impl FaultCounters {
             let counted = before
                 .counts()
                 .find(|(known, name, _)| (*known, *name) == (event, queue));
+            // Zero as well: what has not happened yet has a series, too.
             let new = count - counted.map_or(0, |(.., count)| count);
-            if new == 0 {
-                continue;
-            }
             let add = |counter: &Counter| counter.inc_by(new);
             match event {
                 FaultEvent::Nack => self.nacks.with(queue, add),
@@ -105,7 +119,7 @@ impl BrokerMetrics {
                 "broker_up",
                 "Whether a connection to the broker is up (1) or not (0)",
                 "connection",
-                &[],
+                [],
             ),
             blocked: add(
                 registry,
@@ -119,14 +133,14 @@ impl BrokerMetrics {
                 "queue_messages",
                 "Messages in a queue, as last seen",
                 "queue",
-                &[],
+                [],
             ),
             queue_stale: Labeled::register(
                 registry,
                 "queue_messages_stale",
                 "Whether the number of messages in a queue could not be read again (1) or is current (0)",
                 "queue",
-                &[],
+                [],
             ),
             delayed: add(
                 registry,
@@ -146,6 +160,27 @@ impl BrokerMetrics {
                 "Free bytes on the disk of the embedded store",
                 Family::default(),
             ),
+            consumers: add(
+                registry,
+                "queue_consumers",
+                "Consumers of a queue, of all processes, as last seen",
+                Family::<OneLabel, Gauge>::default(),
+            ),
+            reconnects: Labeled::register(
+                registry,
+                "broker_reconnects",
+                "How often a connection to the broker was up again after it had been lost",
+                "connection",
+                [],
+            ),
+            confirm_duration: Arc::new(Labeled::register_seconds(
+                registry,
+                "publish_confirm_duration",
+                "From the writing of a message to its confirm, or to the sync of the embedded store, by queue",
+                "queue",
+                CONFIRM_QUEUES,
+                || TimeHistogram::new(&CONFIRM_SECONDS),
+            )),
             faults: add(
                 registry,
                 "broker_faults",
@@ -158,6 +193,12 @@ impl BrokerMetrics {
 
     fn set_up(&self, connection: &'static str, up: bool) {
         self.up.with(connection, |gauge| gauge.set(up.into()));
+    }
+
+    /// Also with zero: so the series begins.
+    fn reconnected(&self, connection: &'static str, times: u64) {
+        self.reconnects
+            .with(connection, |counter| counter.inc_by(times));
     }
 
     fn set_free_disk(&self, free: Option<u64>) {
@@ -183,6 +224,16 @@ impl BrokerMetrics {
             self.delayed.get_or_create(&[]).set(messages.into());
         }
         self.set_stale(DELAYED, depths.delayed);
+        for (queue, consumers) in Queue::ALL.into_iter().zip(depths.consumers) {
+            let labels = [("queue", queue.as_str())];
+            match consumers.filter(|_| CONSUMED.contains(&queue)) {
+                Some(consumers) => {
+                    let gauge = self.consumers.get_or_create(&labels);
+                    gauge.set(consumers.into());
+                }
+                None => _ = self.consumers.remove(&labels),
+            }
+        }
         if let Some(age) = depths.oldest_due_age {
             self.oldest_due.get_or_create(&[]).set(age.as_secs_f64());
         } else if let Some(gauge) = self.oldest_due.get(&[]) {
@@ -229,6 +280,8 @@ struct WatchedConnection {
     name: &'static str,
     /// Whether the process is not ready before it has been up. Records never hold up callbacks.
     is_required: bool,
+    /// Whether it was up when last looked at; `None`: it has never been.
+    was_up: Option<bool>,
     state: Receiver<ConnectionState>,
 }
 
@@ -243,6 +296,7 @@ pub(super) fn watch(
         label,
         name,
         is_required,
+        was_up: None,
         state,
     };
     let mut watched = vec![connection(
@@ -274,6 +328,10 @@ pub(super) fn watch(
             state,
         ));
     }
+    let confirms = Arc::clone(&metrics.confirm_duration);
+    broker.observe_confirms(move |queue, took| {
+        confirms.with(queue, |histogram| histogram.observe(took));
+    });
     tokio::spawn(follow_depths(broker.depths(), Arc::clone(&metrics)));
     if let Some(free) = broker.free_disk_bytes() {
         tokio::spawn(follow_free_disk(free, Arc::clone(&metrics)));
@@ -316,8 +374,12 @@ async fn follow_states(
         let mut all_up = true;
         for connection in &mut watched {
             let state = connection.state.borrow_and_update().clone();
-            metrics.set_up(connection.label, state.is_up());
-            all_up &= state.is_up() || !connection.is_required;
+            let is_up = state.is_up();
+            metrics.set_up(connection.label, is_up);
+            let is_again = is_up && connection.was_up == Some(false);
+            metrics.reconnected(connection.label, is_again.into());
+            connection.was_up = connection.was_up.map(|_| is_up).or(is_up.then_some(true));
+            all_up &= is_up || !connection.is_required;
             states.push((connection.name, state));
         }
         let is_blocked = |(_, state): &(_, _)| matches!(state, ConnectionState::Blocked(_));
@@ -405,6 +467,7 @@ mod tests {
             label,
             name: label,
             is_required: !label.ends_with("records"),
+            was_up: None,
             state: watch::channel(state).1,
         }
     }
@@ -549,6 +612,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_that_is_up_again_is_counted_and_the_first_time_is_not() {
+        let (health, registry) = (Health::new(), MetricsRegistry::new());
+        let metrics = Arc::new(registry.add(BrokerMetrics::register));
+        let (state, publishing) = watch::channel(down());
+        let watched = vec![WatchedConnection {
+            state: publishing,
+            ..connection("publish", down())
+        }];
+        let follow = follow_states(watched, None, Arc::clone(&health), metrics);
+        let count = |count: u32| {
+            format!("ringback_broker_reconnects_total{{connection=\"publish\"}} {count}\n")
+        };
+        let change = async {
+            for (next, expected) in [
+                (ConnectionState::Connected, 0),
+                (blocked(), 0),
+                (down(), 0),
+                (ConnectionState::Connected, 1),
+            ] {
+                state.send_replace(next.clone());
+                let up = format!("connection=\"publish\"}} {}\n", u8::from(next.is_up()));
+                let seen = |page: &str| page.contains(&format!("broker_up{{{up}"));
+                while !(seen(&registry.encode()) && registry.encode().contains(&count(expected))) {
+                    tokio::task::yield_now().await;
+                }
+            }
+            drop(state);
+        };
+        tokio::join!(follow, change);
+        assert!(registry.encode().contains(&count(1)));
+    }
+
+    #[tokio::test]
     async fn the_metrics_show_each_connection_and_the_block() {
         let states = [("publish", blocked()), ("consume", down())];
         let (_, page) = after(&states).await;
@@ -588,6 +684,7 @@ mod tests {
             journal: Depth::fresh(7),
             delayed: Depth::fresh(8),
             oldest_due_age: Some(Duration::from_millis(1_500)),
+            consumers: [Some(9), Some(10), None, None, Some(1), None, Some(0)],
         }
     }
 
@@ -612,6 +709,8 @@ mod tests {
             "ringback_delayed_messages{} 8\n",
             "ringback_queue_messages_stale{queue=\"delayed\"} 0\n",
             "ringback_oldest_due_age_seconds{} 1.5\n",
+            "ringback_queue_consumers{queue=\"first\"} 9\n",
+            "ringback_queue_consumers{queue=\"journal\"} 0\n",
         ] {
             assert!(page.contains(line), "{line}{page}");
         }
@@ -637,6 +736,7 @@ mod tests {
             "stale{",
             "ringback_delayed_messages{",
             "age_seconds{",
+            "ringback_queue_consumers{",
         ] {
             assert!(!page.contains(name), "{name}: {page}");
         }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use dispatcher::deferral_reasons;
+use journal::UnfinishedStates;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use runtime::metrics::{Labeled, Registry, add, add_seconds};
 
@@ -25,6 +28,8 @@ pub(crate) struct RecordingMetrics {
     skipped: Counter,
     unreadable_batches: Counter,
     unaccounted: Counter,
+    /// By state, and by reason where it is deferred.
+    states: Family<[(&'static str, &'static str); 2], Gauge>,
 }
 
 impl RecordingMetrics {
@@ -34,7 +39,7 @@ impl RecordingMetrics {
             "journal_up",
             "Whether the journal is reachable and takes writes (1) or not (0)",
             "kind",
-            &[],
+            [],
         );
         let buffered = add(
             registry,
@@ -66,8 +71,15 @@ impl RecordingMetrics {
             "Recorders that ended, and of whose records the journal lacks some",
             Gauge::default(),
         );
+        let states = add(
+            registry,
+            "unfinished_callbacks",
+            "Unfinished callbacks by state, and by reason where they are deferred, as the journal knows; in one process",
+            Family::<[(&str, &str); 2], Gauge>::default(),
+        );
         let mut counter = |name, help| add(registry, name, help, Counter::default());
         Self {
+            states,
             up: Arc::new(up),
             buffered,
             held_batches,
@@ -171,6 +183,31 @@ impl RecordingMetrics {
         self.unaccounted.inc_by(callbacks);
     }
 
+    /// The unfinished callbacks are in these states. `None`: this process does not count them, or cannot.
+    pub(super) fn set_states(&self, states: Option<&UnfinishedStates>) {
+        let Some(states) = states else {
+            self.states.clear();
+            return;
+        };
+        let set = |state, reason, callbacks: u64| {
+            let gauge = self
+                .states
+                .get_or_create_owned(&[("state", state), ("reason", reason)]);
+            gauge.set(i64::try_from(callbacks).unwrap_or(i64::MAX));
+        };
+        set("due", "", states.due);
+        set("delayed", "", states.delayed);
+        set("retrying", "", states.retrying);
+        let mut other: u64 = states.deferred.values().sum();
+        for reason in deferral_reasons() {
+            let callbacks = states.deferred.get(reason).copied().unwrap_or_default();
+            other = other.saturating_sub(callbacks);
+            set("deferred", reason, callbacks);
+        }
+        // Of another version.
+        set("deferred", "other", other);
+    }
+
     /// A batch could not be decoded.
     pub(super) fn unreadable_batch(&self) {
         self.unreadable_batches.inc();
@@ -182,6 +219,36 @@ mod tests {
     use runtime::MetricsRegistry;
 
     use super::*;
+
+    #[test]
+    fn unfinished_callbacks_are_shown_by_state_while_this_process_counts_them() {
+        let registry = MetricsRegistry::new();
+        let metrics = registry.add(RecordingMetrics::register);
+        let reasons = [("paused", 5), ("a new one", 7)];
+        metrics.set_states(Some(&UnfinishedStates {
+            due: 1,
+            delayed: 2,
+            retrying: 3,
+            deferred: reasons
+                .map(|(reason, count)| (reason.to_owned(), count))
+                .into(),
+        }));
+        let page = registry.encode();
+        for (state, reason, count) in [
+            ("due", "", 1),
+            ("delayed", "", 2),
+            ("retrying", "", 3),
+            ("deferred", "paused", 5),
+            ("deferred", "other", 7),
+            ("deferred", "breaker_open", 0),
+        ] {
+            let labels = format!("state=\"{state}\",reason=\"{reason}\"");
+            let line = format!("ringback_unfinished_callbacks{{{labels}}} {count}\n");
+            assert!(page.contains(&line), "{line}{page}");
+        }
+        metrics.set_states(None);
+        assert!(!registry.encode().contains("unfinished_callbacks{"));
+    }
 
     #[test]
     fn what_is_recorded_is_on_the_page() {

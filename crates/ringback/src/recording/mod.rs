@@ -6,6 +6,7 @@
 //! - `writer.rs`: stores records from the journal's queue in the journal
 //! - `retention.rs`: removes expired records
 //! - `reaper/`: marks callbacks whose end was not recorded
+//! - `states.rs`: counts the unfinished callbacks by state
 //! - `health.rs`: whether the journal is reachable. `write_health.rs`: whether it takes writes
 //! - `recorders.rs`: makes this recorder known, and ends those that are silent
 //! - `metrics.rs`: the metrics of recording
@@ -20,6 +21,7 @@ mod recorders;
 mod retention;
 mod sinks;
 mod spool;
+mod states;
 mod write_health;
 mod writer;
 

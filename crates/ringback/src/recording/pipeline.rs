@@ -27,6 +27,7 @@ use super::recorders;
 use super::retention::retain;
 use super::sinks::{DirectSink, QueueSink};
 use super::spool::{SpoolMetrics, open_spool, watch_spool};
+use super::states::count_states;
 use super::write_health::WriteHealth;
 use super::writer::Writer;
 
@@ -254,6 +255,12 @@ impl Recording {
             metrics.clone(),
             stop.clone(),
         );
+        let counting = count_states(
+            journal.clone(),
+            self.handle.recorder.info().id,
+            metrics.clone(),
+            stop.clone(),
+        );
         let retaining = retain(journal.clone(), retention, metrics, stop.clone());
         let reaping = async {
             let Some(after) = unaccounted_after else {
@@ -283,7 +290,7 @@ impl Recording {
         };
         match self.kind {
             JournalKind::Sqlite => {
-                tokio::join!(retaining, recorders, reaping);
+                tokio::join!(retaining, recorders, counting, reaping);
             }
             JournalKind::Postgres => {
                 let sink = DirectSink {
@@ -292,7 +299,8 @@ impl Recording {
                     health: self.writes.clone(),
                 };
                 let writer = Writer::new(broker.clone(), sink);
-                tokio::join!(retaining, recorders, reaping, writer.run(stop.clone()));
+                let writing = writer.run(stop.clone());
+                tokio::join!(retaining, recorders, counting, reaping, writing);
             }
         }
     }

@@ -3,7 +3,8 @@
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::{Metric, Registry};
 
-use super::registry::add;
+use super::registry::{add, add_seconds};
+use super::time_histogram::TimeHistogram;
 
 /// A metric with one label. Known values need no lock; others take a read lock.
 #[derive(Debug)]
@@ -23,16 +24,42 @@ where
         name: &str,
         help: &str,
         label: &'static str,
-        known: &[&'static str],
+        known: impl IntoIterator<Item = &'static str>,
     ) -> Self {
         let family = add(registry, name, help, Family::default());
-        let series = |value: &&'static str| {
-            let series = family.get_or_create_owned(&[(label, *value)]);
-            (*value, series)
+        Self::with_known(family, label, known)
+    }
+}
+
+impl Labeled<TimeHistogram> {
+    /// Registers a histogram in seconds, with empty series for each known value.
+    pub fn register_seconds(
+        registry: &mut Registry,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        known: impl IntoIterator<Item = &'static str>,
+        make: fn() -> TimeHistogram,
+    ) -> Self {
+        let family = Family::new_with_constructor(make);
+        let family = add_seconds(registry, name, help, family);
+        Self::with_known(family, label, known)
+    }
+}
+
+impl<M: Clone> Labeled<M> {
+    fn with_known(
+        family: Family<[(&'static str, &'static str); 1], M>,
+        label: &'static str,
+        known: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        let series = |value: &'static str| {
+            let series = family.get_or_create_owned(&[(label, value)]);
+            (value, series)
         };
         Self {
             label,
-            known: known.iter().map(series).collect(),
+            known: known.into_iter().map(series).collect(),
             family,
         }
     }

@@ -1,17 +1,25 @@
 //! Metrics of a process: one registry that every crate registers its own metrics in.
 //!
 //! Label values are `&'static str` of enums: callers cannot create time series, and recording a
-//! value allocates nothing.
+//! value allocates nothing. Where a label is a name that callers choose, the number of series is bounded.
 //!
 //! - `registry.rs`: the registry
 //! - `labeled.rs`: a metric with one label
+//! - `process.rs`: what the process uses
+//! - `time_histogram.rs`: a histogram of durations
+//! - `top_counters.rs`: counters of the busiest names
 
 mod labeled;
+mod process;
 mod registry;
+mod time_histogram;
+mod top_counters;
 
 pub use labeled::Labeled;
 pub use prometheus_client::registry::Registry;
 pub use registry::{CONTENT_TYPE, MetricsRegistry, add, add_seconds};
+pub use time_histogram::TimeHistogram;
+pub use top_counters::TopCounters;
 
 #[cfg(test)]
 mod tests {
@@ -31,7 +39,7 @@ mod tests {
             let counter = add(registry, "sent", "Sent", Counter::<u64>::default());
             let histogram = add_seconds(registry, "took", "Took", Histogram::new([0.5, 1.0]));
             let labeled: Labeled<Counter> =
-                Labeled::register(registry, "seen", "Seen", "queue", &["first", "retry"]);
+                Labeled::register(registry, "seen", "Seen", "queue", ["first", "retry"]);
             (counter, histogram, labeled)
         });
         counter.inc_by(2);
@@ -56,7 +64,7 @@ mod tests {
     fn series_with_known_labels_are_there_from_the_start() {
         let registry = MetricsRegistry::new();
         let _labeled: Labeled<Counter> = registry
-            .add(|registry| Labeled::register(registry, "seen", "Seen", "queue", &["retry"]));
+            .add(|registry| Labeled::register(registry, "seen", "Seen", "queue", ["retry"]));
         let page = registry.encode();
         assert!(
             has_line(&page, "ringback_seen_total{queue=\"retry\"} 0"),

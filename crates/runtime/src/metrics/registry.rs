@@ -1,9 +1,13 @@
 //! The registry of all metrics of a process, and how metrics are added to it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry, Unit};
+
+use super::process::ProcessCollector;
 
 /// The prefix of every metric's name.
 const PREFIX: &str = "ringback";
@@ -13,27 +17,62 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 /// The metrics of a process. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct MetricsRegistry(Arc<Mutex<Registry>>);
+pub struct MetricsRegistry(Arc<Mutex<Registries>>);
+
+#[derive(Debug)]
+struct Registries {
+    /// Whose names begin with [`PREFIX`].
+    ours: Registry,
+    /// Whose names are the same in every program.
+    common: Registry,
+}
 
 impl MetricsRegistry {
     /// A registry without metrics.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Mutex::new(Registry::with_prefix(PREFIX))))
+        Self(Arc::new(Mutex::new(Registries {
+            ours: Registry::with_prefix(PREFIX),
+            common: Registry::default(),
+        })))
+    }
+
+    /// A registry with the version of the program, and what its process uses.
+    #[must_use]
+    pub fn of_process(version: &'static str) -> Self {
+        let this = Self::new();
+        let build = this.add(|registry| {
+            add(
+                registry,
+                "build_info",
+                "1, with the version of the program",
+                Family::<[(&str, &str); 1], Gauge>::default(),
+            )
+        });
+        build.get_or_create(&[("version", version)]).set(1);
+        let collector = Box::new(ProcessCollector::new());
+        this.registries().common.register_collector(collector);
+        this
+    }
+
+    fn registries(&self) -> MutexGuard<'_, Registries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers the metrics of a part of the process: `registry.add(IngressMetrics::register)`.
     pub fn add<M>(&self, register: impl FnOnce(&mut Registry) -> M) -> M {
-        register(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        register(&mut self.registries().ours)
     }
 
     /// All metrics in the OpenMetrics text format, of type [`CONTENT_TYPE`].
     #[must_use]
     pub fn encode(&self) -> String {
-        let registry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let registries = self.registries();
         let mut page = String::new();
         // Writing to a String cannot fail; a cut page would lack its `# EOF` and be rejected.
-        let _ = text::encode(&mut page, &registry);
+        let _ = text::encode_registry(&mut page, &registries.ours)
+            .and_then(|()| text::encode_registry(&mut page, &registries.common))
+            .and_then(|()| text::encode_eof(&mut page));
         page
     }
 }

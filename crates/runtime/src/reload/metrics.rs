@@ -30,7 +30,7 @@ impl ReloadMetrics {
                 "config_reloads",
                 "Reloads of the settings, by result",
                 "result",
-                &["success", "failure"],
+                ["success", "failure"],
             )),
         }
     }

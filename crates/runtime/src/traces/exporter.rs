@@ -41,7 +41,7 @@ impl TraceMetrics {
                 "trace_spans_exported",
                 "Spans that were sent to the collector, by result",
                 "result",
-                &["success", "failure"],
+                ["success", "failure"],
             )),
         }
     }

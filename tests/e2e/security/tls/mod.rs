@@ -106,6 +106,16 @@ async fn an_expired_certificate_is_named_with_its_callee() {
     let line = "failure  certificates     127.0.0.1 (OLD) expired at \
                 2020-01-01T00:00:00.000Z. Next: ask its owner to renew it";
     assert!(output.contains(line), "{output}");
+    let series = "ringback_certificate_expiry_timestamp_seconds{host=\"127.0.0.1\"} 1577836800";
+    eventually(
+        "the end of the certificate in the metrics",
+        Duration::from_secs(30),
+        async || {
+            let page = fixture.gateway.metrics(GatewayRole::Dispatcher(0)).await;
+            page.lines().any(|line| line == series).then_some(())
+        },
+    )
+    .await;
 }
 
 #[tokio::test]

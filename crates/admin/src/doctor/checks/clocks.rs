@@ -23,10 +23,10 @@ pub(super) fn instances(instances: Option<&[InstanceFacts]>) -> Finding {
     match named.is_empty() {
         true => Finding::ok(
             CHECK,
-            format!(
-                "the clocks of {} processes agree within 2 s",
-                instances.len()
-            ),
+            match instances.len() {
+                1 => "no other process answered: there is no clock to compare with".to_owned(),
+                several => format!("the clocks of {several} processes agree within 2 s"),
+            },
         ),
         false => Finding::warning(CHECK, named.join("; "))
             .next(NEXT)

@@ -123,6 +123,14 @@ pub(super) fn dead_letters(found: &Result<DeadLetterFacts, String>) -> Finding {
     }
 }
 
+/// So many messages, in words.
+fn messages(count: u32) -> String {
+    match count {
+        1 => "1 message".to_owned(),
+        _ => format!("{} messages", number(count.into())),
+    }
+}
+
 /// Messages that cannot be decoded.
 pub(super) fn unreadable(depths: &Depths) -> Finding {
     const CHECK: &str = "unreadable";
@@ -134,11 +142,7 @@ pub(super) fn unreadable(depths: &Depths) -> Finding {
     match depths.unreadable.current() {
         None => Finding::unknown(CHECK, "how many there are is not known at present"),
         Some(0) => Finding::ok(CHECK, "no message is unreadable"),
-        Some(1) => found("1 message cannot be decoded".to_owned()),
-        Some(count) => found(format!(
-            "{} messages cannot be decoded",
-            number(count.into())
-        )),
+        Some(count) => found(format!("{} cannot be decoded", messages(count))),
     }
 }
 
@@ -153,19 +157,16 @@ pub(super) fn rescue(depths: &Depths) -> Finding {
         (Some(0), Some(0)) => Finding::ok(CHECK, "no message waits for rescue"),
         (Some(0), Some(limit)) => Finding::warning(
             CHECK,
-            format!(
-                "{} messages were delivered too often without an outcome",
-                number(limit.into())
-            ),
+            match limit {
+                1 => "1 message was delivered too often without an outcome".to_owned(),
+                _ => format!("{} were delivered too often without an outcome", messages(limit)),
+            },
         )
         .next("look for dispatchers that crash; they become dead letters (delivery_limit)")
         .runbook("a-dispatcher-crashes-again-and-again"),
         (Some(unrouted), Some(_)) => Finding::failure(
             CHECK,
-            format!(
-                "{} messages matched no queue: a binding is missing",
-                number(unrouted.into())
-            ),
+            format!("{} matched no queue: a binding is missing", messages(unrouted)),
         )
         .next("`ringback topology --check` names it; import the definitions, or let declare = true repair it")
         .runbook("one-queue-is-at-fault"),

@@ -26,7 +26,7 @@ fn depths() -> Depths {
         unreadable: zero,
         journal: zero,
         delayed: zero,
-        oldest_due_age: None,
+        ..Depths::default()
     }
 }
 

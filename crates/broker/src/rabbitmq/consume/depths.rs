@@ -122,10 +122,15 @@ impl Readings {
     }
 
     fn depths(&self) -> Depths {
-        let of = |place| self.0.get(&place).copied().unwrap_or_default().depth;
+        let reading = |place| self.0.get(&place).copied().unwrap_or_default();
+        let of = |place| reading(place).depth;
         let mut depths = Depths::default();
         for (position, queue) in Queue::ALL.into_iter().enumerate() {
-            depths.set(queue, of(Place::Queue(position)));
+            let Reading {
+                depth, consumers, ..
+            } = reading(Place::Queue(position));
+            depths.set(queue, depth);
+            depths.consumers[position] = depth.current().map(|_| consumers);
         }
         depths.delayed = (0..LEVELS)
             .map(|level| of(Place::Delay(level)))

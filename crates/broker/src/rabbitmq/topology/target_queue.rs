@@ -2,6 +2,7 @@
 
 use super::delay::{DelayEntry, LEVELS};
 use super::objects::{FIRST_KEY, RECORD_KEY, Topology};
+use crate::confirms::DELAYED;
 use crate::message::{Queue, Route};
 
 /// Every queue, by its name without the prefix: those of [`Queue::ALL`], then the delay queues.
@@ -74,6 +75,14 @@ impl TargetQueue {
     /// The name used in logs, metrics and states: without the prefix.
     pub(in crate::rabbitmq) const fn name(self) -> &'static str {
         NAMES[self.0]
+    }
+
+    /// The same with one name for all delay queues.
+    pub(in crate::rabbitmq) const fn group_name(self) -> &'static str {
+        match self.level() {
+            Some(_) => DELAYED,
+            None => self.name(),
+        }
     }
 
     /// The delay level, if it is a delay queue.

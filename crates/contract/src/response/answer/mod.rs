@@ -87,6 +87,11 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// The [code](Answer::code) of every answer to a request that is rejected.
+    pub const REJECTION_CODES: [&str; 12] = [
+        "400", "401", "403", "404", "405", "408", "409", "413", "415", "429", "500", "501",
+    ];
+
     /// The HTTP status, unless the operator has configured `always_200`.
     pub fn http_status(&self) -> u16 {
         match self {

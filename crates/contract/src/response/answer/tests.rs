@@ -1,5 +1,7 @@
 //! Every row of the contract's answer table.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::{Answer, UnsupportedBody};
@@ -79,6 +81,14 @@ fn all() -> Vec<(Answer, u16, &'static str, &'static str)> {
             "网关未启用回调记录，不支持此操作",
         ),
     ]
+}
+
+#[test]
+fn the_codes_of_rejections_are_those_of_all_answers_but_reports() {
+    let codes: BTreeSet<&str> = all().iter().map(|(answer, ..)| answer.code()).collect();
+    let reports = BTreeSet::from(["000", "202", "500500"]);
+    let rejections: Vec<_> = codes.difference(&reports).copied().collect();
+    assert_eq!(rejections, Answer::REJECTION_CODES);
 }
 
 #[test]

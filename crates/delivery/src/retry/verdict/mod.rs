@@ -60,6 +60,16 @@ pub enum DeadLetterReason {
 }
 
 impl DeadLetterReason {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::Exhausted,
+        Self::Rejected,
+        Self::Redirected,
+        Self::AddressRefused,
+        Self::Expired,
+        Self::DeliveryLimit,
+    ];
+
     /// A name for logs, metrics, records and message headers: `snake_case`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -24,6 +24,7 @@ accept_blank_message_type = false
 app_share = 0.25
 body_limit_bytes = 262144
 body_timeout = "10s"
+canary = true
 default_wait = "0s"
 http_status = "by_code"
 listen = "0.0.0.0:5106"

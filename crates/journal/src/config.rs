@@ -36,6 +36,12 @@ pub struct JournalConfig {
         deserialize_with = "humantime_serde::deserialize"
     )]
     pub audit_retention: Duration,
+    /// How long the rollups are kept: figures per minute of callees, targets and apps.
+    #[serde(
+        serialize_with = "in_days",
+        deserialize_with = "humantime_serde::deserialize"
+    )]
+    pub rollup_retention: Duration,
     /// The name of `dead_letters.retention` before that setting existed. While it is set, it is used
     /// in its place.
     #[serde(with = "humantime_serde")]
@@ -89,6 +95,7 @@ impl Default for JournalConfig {
             url: None,
             retention: 30 * DAY,
             audit_retention: 365 * DAY,
+            rollup_retention: 30 * DAY,
             body_retention: None,
             unaccounted_after: None,
             keep_waiting: true,
@@ -131,6 +138,7 @@ impl JournalConfig {
         for (key, value) in [
             ("retention", Some(self.retention)),
             ("audit_retention", Some(self.audit_retention)),
+            ("rollup_retention", Some(self.rollup_retention)),
             ("body_retention", self.body_retention),
         ] {
             if let Some(value) = value
@@ -336,6 +344,7 @@ mod tests {
             url: Some("mysql://host/db".into()),
             retention: Duration::from_secs(59 * 60),
             audit_retention: Duration::ZERO,
+            rollup_retention: Duration::from_secs(60),
             body_retention: Some(TEN_YEARS + Duration::from_millis(1)),
             unaccounted_after: Some(TEN_YEARS + Duration::from_secs(1)),
             keep_waiting: false,
@@ -352,6 +361,7 @@ mod tests {
                  (write postgres://user:password@host:5432/ringback)",
                 "retention: 59m is not between 1h and 87600h",
                 "audit_retention: 0s is not between 1h and 87600h",
+                "rollup_retention: 1m is not between 1h and 87600h",
                 "body_retention: 315360000001ms is not between 1h and 87600h",
                 "spool_dir: spool is not an absolute path",
                 "keep_delivered: 1m is neither 0 nor between 1h and 87600h",

@@ -5,20 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{JournalError, JournalResult};
-use crate::model::{BatchSpan, Record};
+use crate::model::{BatchPart, Record};
 use crate::postgres::PostgresJournal;
 use crate::sqlite::SqliteJournal;
 use crate::store::JournalStore;
 use crate::url::JournalUrl;
-
-/// One of the batches that are stored together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchPart {
-    /// How many of the records it holds.
-    pub records: usize,
-    /// The part of its recorder's stream; `None`: an older version made it.
-    pub span: Option<BatchSpan>,
-}
 
 /// The record of callbacks and attempts. Cheap to clone; its operations are in [`JournalStore`].
 #[derive(Clone, Debug)]
@@ -81,8 +72,7 @@ impl Journal {
         let mut left_out = 0;
         let mut ranges = vec![(records, batches)];
         while let Some((records, batches)) = ranges.pop() {
-            let spans: Vec<BatchSpan> = batches.iter().filter_map(|batch| batch.span).collect();
-            match self.record_batches(records, &spans).await {
+            match self.record_batches(records, batches).await {
                 Ok(()) => continue,
                 Err(JournalError::Refused(_)) => {}
                 Err(error) => return Err(error),
@@ -91,7 +81,10 @@ impl Journal {
             if front.is_empty() {
                 let refused = self.record_one_by_one(records).await?;
                 if refused == 0 {
-                    self.record_batches(&[], &spans).await?;
+                    // Its records are stored, and their deferrals are not counted.
+                    let stored: Vec<BatchPart> =
+                        batches.iter().map(BatchPart::without_records).collect();
+                    self.record_batches(&[], &stored).await?;
                 }
                 left_out += refused;
             } else {

@@ -9,6 +9,7 @@
 //!   `pause.rs`, `audit.rs`, `retention.rs`, `counts.rs` (unfinished callbacks of each app),
 //!   `unaccounted.rs` (callbacks whose end was not recorded), `bulk.rs` (acts on many).
 //! - `merge/`: which of two records about a callback wins. Start here, after `record.rs`.
+//! - `rollups.rs`: what a batch adds to the figures per minute, each thing once.
 //! - `store.rs`: the traits that an adapter implements, by concern. `journal.rs`: [`Journal`], any
 //!   adapter behind one type. `handle.rs`: a journal with its recorder. `error.rs`.
 //! - `recorder/`: collects records in memory and writes them in batches; keeps them in local files
@@ -31,6 +32,7 @@ mod merge;
 mod model;
 mod postgres;
 mod recorder;
+mod rollups;
 mod sqlite;
 mod store;
 mod url;
@@ -38,16 +40,18 @@ mod url;
 pub use config::{JournalConfig, Keep};
 pub use error::{JournalError, JournalResult};
 pub use handle::JournalHandle;
-pub use journal::{BatchPart, Journal};
+pub use journal::Journal;
 pub use model::{
-    AbsenceEvidence, AppCount, AttemptRecord, AuditCursor, AuditEntry, AuditPage, BatchSpan,
-    BulkCounts, Callback, CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState,
-    Cursor, DecodedBatch, EraseOutcome, ErasedMany, Filter, MAX_AUDIT_SUBJECT,
-    MAX_UNFINISHED_COUNTED, Origin, OverdueCallback, OverduePage, Pause, PauseKind, Record,
-    RecordedState, RecorderInfo, RecorderState, Replay, ReplayOutcome, Replayable, Retention,
-    RetentionProgress, RetryOutcome, StoredAuditEntry, TargetAnswer, Unaccounted, UnfinishedCounts,
-    UnfinishedStates, UnreadableBatch, Waiting, WaitingDestination, WaitingMessage, decode_batch,
-    encode_batch, generated_at, retention_discards, retention_operation,
+    AbsenceEvidence, AppCount, AttemptRecord, AuditCursor, AuditEntry, AuditPage, BatchPart,
+    BatchSpan, BulkCounts, Callback, CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed,
+    ControlState, Cursor, DecodedBatch, EraseOutcome, ErasedMany, Filter, LATENCY_BOUNDS_MS,
+    MAX_AUDIT_SUBJECT, MAX_ROLLUP_NAMES, MAX_UNFINISHED_COUNTED, MINUTE_MS, OTHER_NAMES, Origin,
+    OverdueCallback, OverduePage, Pause, PauseKind, Record, RecordedState, RecorderInfo,
+    RecorderState, Replay, ReplayOutcome, Replayable, Retention, RetentionProgress, RetryOutcome,
+    RollupFigures, RollupPoint, RollupQuery, RollupSubject, StoredAuditEntry, TargetAnswer,
+    Unaccounted, UnfinishedCounts, UnfinishedStates, UnreadableBatch, Waiting, WaitingDestination,
+    WaitingMessage, decode_batch, encode_batch, generated_at, retention_discards,
+    retention_operation,
 };
 pub use recorder::{
     PendingAcceptance, RecordDropped, RecordSink, Recorder, RecorderOptions, Spool, SpoolContent,
@@ -55,6 +59,6 @@ pub use recorder::{
 pub use store::{
     AuditStore, CallbackStore, ControlStore, CountStore, EraseStore, IdempotencyStore,
     JournalStore, LeaseStore, PauseStore, RecordStore, RecoveryStore, ReplayStore, RetentionStore,
-    RetryStore, StreamStore, UnaccountedStore, WaitingStore,
+    RetryStore, RollupStore, StreamStore, UnaccountedStore, WaitingStore,
 };
 pub use url::JournalUrl;

@@ -10,11 +10,12 @@ use uuid::Uuid;
 
 use crate::error::JournalResult;
 use crate::model::{
-    AbsenceEvidence, AuditCursor, AuditEntry, AuditPage, BatchSpan, BulkCounts, Callback,
+    AbsenceEvidence, AuditCursor, AuditEntry, AuditPage, BatchPart, BulkCounts, Callback,
     CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState, Cursor, EraseOutcome,
     ErasedMany, Filter, OverdueCallback, OverduePage, Pause, PauseKind, Record, RecorderInfo,
     RecorderState, Replay, ReplayOutcome, Replayable, Retention, RetentionProgress, RetryOutcome,
-    UnfinishedCounts, UnfinishedStates, Waiting, WaitingDestination, WaitingMessage,
+    RollupPoint, RollupQuery, UnfinishedCounts, UnfinishedStates, Waiting, WaitingDestination,
+    WaitingMessage,
 };
 use crate::url::JournalUrl;
 
@@ -25,6 +26,7 @@ pub trait JournalStore:
     + StreamStore
     + CallbackStore
     + CountStore
+    + RollupStore
     + WaitingStore
     + ControlStore
     + IdempotencyStore
@@ -63,8 +65,8 @@ pub trait RecordStore: Send + Sync {
     }
 
     /// Stores the records of whole batches, and in the same transaction that these parts of their
-    /// recorders' streams are stored.
-    async fn record_batches(&self, records: &[Record], spans: &[BatchSpan]) -> JournalResult<()>;
+    /// recorders' streams are stored, and what the records add to the rollups.
+    async fn record_batches(&self, records: &[Record], batches: &[BatchPart]) -> JournalResult<()>;
 }
 
 /// Tells what the journal lacks: see `model/stream.rs`.
@@ -128,6 +130,13 @@ pub trait CallbackStore: Send + Sync {
 pub trait CountStore: Send + Sync {
     /// The unfinished callbacks: in all, and of the `limit` apps that have the most.
     async fn unfinished(&self, limit: u32) -> JournalResult<UnfinishedCounts>;
+}
+
+/// Reads the rollups: figures per minute, which the writer keeps in the transaction of each batch.
+#[async_trait]
+pub trait RollupStore: Send + Sync {
+    /// The figures of a subject, oldest first. Steps of which nothing is known are left out.
+    async fn rollup(&self, query: &RollupQuery) -> JournalResult<Vec<RollupPoint>>;
 }
 
 /// Reads what is unfinished for one callee or target.

@@ -56,7 +56,7 @@ impl JournalFixture for SqliteFixture {
                  ALTER TABLE callbacks DROP COLUMN unaccounted_from;
                  ALTER TABLE callbacks DROP COLUMN unaccounted_at;
                  ALTER TABLE callbacks DROP COLUMN hold;
-                 DROP TABLE taken_retries;
+                 DROP TABLE taken_retries; DROP TABLE rollups;
                  ALTER TABLE attempts DROP COLUMN cause;
                  ALTER TABLE attempts DROP COLUMN answer_type;
                  ALTER TABLE attempts DROP COLUMN answer;
@@ -71,7 +71,7 @@ impl JournalFixture for SqliteFixture {
         connection
             .execute_batch(
                 "ALTER TABLE callbacks DROP COLUMN hold;
-                 DROP TABLE taken_retries;
+                 DROP TABLE taken_retries; DROP TABLE rollups;
                  ALTER TABLE attempts DROP COLUMN cause;
                  ALTER TABLE attempts DROP COLUMN answer_type;
                  ALTER TABLE attempts DROP COLUMN answer;

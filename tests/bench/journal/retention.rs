@@ -22,6 +22,7 @@ pub(crate) async fn step(journal: &Journal, now: u64, figures: &mut Figures) {
         dead_letters: month,
         delivered: Duration::ZERO,
         audits: 12 * month,
+        rollups: month,
     };
     let probes = Probes::start(journal, now);
     sleep(BASELINE_TIME).await;

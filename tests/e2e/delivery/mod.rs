@@ -8,6 +8,7 @@
 //! - `rescue.rs`: unreadable and unrouted messages, and those at their delivery limit
 //! - `recording.rs`: the journal agrees with the target
 //! - `traces.rs`: spans for a collector of traces
+//! - `stats.rs`: the stats equal the ledger
 //! - `load.rs`, `stop.rs`: ten thousand callbacks, and a graceful stop
 
 mod answers;
@@ -19,6 +20,7 @@ mod request;
 mod rescue;
 mod retry;
 mod signing;
+mod stats;
 mod stop;
 mod success_rule;
 mod traces;

@@ -69,7 +69,14 @@ pub(crate) async fn all_ended(
     scenario: &Scenario<'_>,
     answers: &[CallerAnswer],
 ) -> BTreeMap<String, Value> {
-    let mut open: Vec<String> = accepted(answers);
+    these_ended(scenario, accepted(answers)).await
+}
+
+/// The same, of these callbacks.
+pub(crate) async fn these_ended(
+    scenario: &Scenario<'_>,
+    mut open: Vec<String>,
+) -> BTreeMap<String, Value> {
     let mut ended = BTreeMap::new();
     eventually("every callback's end", WORKED_OFF, async || {
         let asked = stream::iter(std::mem::take(&mut open)).map(async |id| {

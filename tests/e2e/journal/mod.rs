@@ -64,7 +64,8 @@ impl JournalFixture for OnPostgres {
              ALTER TABLE audit_log DROP COLUMN operation, DROP COLUMN updated_at;
              ALTER TABLE callbacks DROP COLUMN retention_discarded_at,
                  DROP COLUMN unaccounted_from, DROP COLUMN unaccounted_at, DROP COLUMN hold;
-             DROP TABLE taken_retries;
+             DROP TABLE taken_retries, rollups;
+             ALTER TABLE callbacks DROP COLUMN replaced;
              ALTER TABLE attempts DROP COLUMN cause, DROP COLUMN answer_type, DROP COLUMN answer;
              DELETE FROM migrations WHERE version > 3;",
         );
@@ -76,7 +77,8 @@ impl JournalFixture for OnPostgres {
         let mut connection = PgConnection::connect(&url).await.unwrap();
         let undo = sqlx::raw_sql(
             "ALTER TABLE callbacks DROP COLUMN hold;
-             DROP TABLE taken_retries;
+             DROP TABLE taken_retries, rollups;
+             ALTER TABLE callbacks DROP COLUMN replaced;
              ALTER TABLE attempts DROP COLUMN cause, DROP COLUMN answer_type, DROP COLUMN answer;
              DELETE FROM migrations WHERE version > 5;",
         );
@@ -103,6 +105,8 @@ async fn both_databases_have_the_same_tables_and_columns() {
     .unwrap();
     // The partitions of a day have the columns of their table.
     in_postgres.retain(|column| !column.contains("_20"));
+    // What only the upsert of PostgreSQL needs.
+    in_postgres.retain(|column| column != "callbacks.replaced");
 
     let directory = std::env::temp_dir().join(format!("ringback-columns-{}", Uuid::new_v4()));
     std::fs::create_dir(&directory).unwrap();

@@ -13,6 +13,7 @@ const MONTH: Retention = Retention {
     dead_letters: Duration::from_secs(30 * 24 * 3600),
     delivered: Duration::ZERO,
     audits: Duration::from_secs(365 * 24 * 3600),
+    rollups: Duration::from_secs(30 * 24 * 3_600),
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@
 //! - Handlers: `callbacks.rs`, `payload.rs` (messages and answers), `dead_letters/` (list, replay,
 //!   discard), `bulk/` (retry now, cancel, replay, erase, expedite and recover many), `pauses.rs`,
 //!   `unreadable/` (messages that could not be decoded), `audit.rs` (also writes the audit log),
-//!   `doctor/` (is all well?), `guard.rs` (may this target be called?).
+//!   `stats.rs` (what happened in a time), `doctor/` (is all well?), `guard.rs` (may this target be called?).
 //! - Handlers that ask all processes (`processes.rs`): `instances.rs`, `targets.rs` with
 //!   `merge_targets.rs`, `apps.rs`, `attempts.rs`, `holders.rs`, `reload.rs`; `process_view.rs` is their JSON. `gather_facts.rs`
 //!   asks them about one callback; `end_facts.rs`: why one has ended. `pace.rs`: how fast targets take calls; `estimate.rs`: when all that a
@@ -16,7 +16,7 @@
 //! - `reconcile/`: compares the dead-letter queue with the journal.
 //! - Requests: `query_params.rs` (lists), `body.rs`, `bulk_request.rs` (acts on many),
 //!   `timestamp.rs`, `request_ids.rs` (whole, or by their first digits). `known_callees.rs`: names of callees, and numbers that nobody knows.
-//! - Responses: `response.rs`, `view.rs`, `bulk_view.rs` and `rfc3339.rs` (the JSON), `explain/` (a callback's state
+//! - Responses: `response.rs`, `view.rs`, `bulk_view.rs`, `stats_view.rs` and `rfc3339.rs` (the JSON), `explain/` (a callback's state
 //!   in words), `reason.rs`, `error.rs` (problem details).
 
 mod access;
@@ -58,6 +58,8 @@ mod rfc3339;
 mod routes;
 mod server;
 mod state;
+pub(crate) mod stats;
+pub(crate) mod stats_view;
 mod targets;
 #[cfg(test)]
 pub(crate) mod tests;

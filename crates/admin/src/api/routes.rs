@@ -11,7 +11,7 @@ use super::error::{ApiError, ProblemCode};
 use super::response::ApiResponse;
 use super::{
     apps, attempts, audit, bulk, callbacks, dead_letters, doctor, guard, holders, instances,
-    pauses, payload, reload, targets, unreadable,
+    pauses, payload, reload, stats, targets, unreadable,
 };
 use crate::config::Role;
 
@@ -26,7 +26,7 @@ pub(super) struct Endpoint {
 }
 
 /// Every endpoint. If several paths match, the first one counts.
-pub(super) static ENDPOINTS: [Endpoint; 31] = [
+pub(super) static ENDPOINTS: [Endpoint; 32] = [
     Endpoint {
         method: Method::GET,
         path: "/admin/v1/callbacks",
@@ -215,6 +215,13 @@ pub(super) static ENDPOINTS: [Endpoint; 31] = [
         role: Role::Read,
         summary: "List the apps of all processes, those with the most requests first",
         handler: || web::to(apps::list),
+    },
+    Endpoint {
+        method: Method::GET,
+        path: "/admin/v1/stats",
+        role: Role::Read,
+        summary: "Show what happened in a time: of all callbacks, or of one callee, target or app",
+        handler: || web::to(stats::show),
     },
     Endpoint {
         method: Method::GET,

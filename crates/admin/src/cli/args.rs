@@ -46,6 +46,12 @@ pub enum AdminCommand {
     Targets(BusiestArgs),
     /// List the apps: accepted, refused and limited in the last minute, the busiest first.
     Apps(BusiestArgs),
+    /// Show what happened in a time: accepted, delivered, failed, deferred and dead, and how long
+    /// attempts took.
+    ///
+    /// By the journal, so it outlives processes: each minute for journal.rollup_retention. Of all
+    /// callbacks, or of one callee, target or app.
+    Stats(StatsArgs),
     /// Show attempts as they end, in all processes, until Ctrl-C.
     ///
     /// All processes are asked once a second, so an attempt is shown about a second after its end. It
@@ -436,6 +442,57 @@ pub struct BusiestArgs {
     pub(super) limit: u64,
     #[command(flatten)]
     pub(super) api: ApiArgs,
+}
+
+/// Whose figures are shown, and of which time.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("subject").args(["callee", "target", "app"]))]
+pub struct StatsArgs {
+    /// Of this registered callee, by its number.
+    #[arg(long, value_name = "CALLEE_NO")]
+    callee: Option<String>,
+    /// Of callers' URLs of this target, by any URL of it: its scheme, host and port.
+    #[arg(long, value_name = "URL")]
+    target: Option<String>,
+    /// Of this app.
+    #[arg(long, value_name = "APP_ID")]
+    app: Option<String>,
+    /// From this time on: 2h (ago), or 2026-11-23T22:00:00Z. By default the last 24 hours.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Whole minutes that are added up: 1m, 15m, 1h. By default what suits the time.
+    #[arg(long, value_name = "DURATION")]
+    step: Option<String>,
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
+}
+
+impl StatsArgs {
+    /// The parameters of the API; `now` in Unix ms.
+    ///
+    /// # Errors
+    /// When a time cannot be parsed, in one sentence.
+    pub(super) fn parameters(&self, now: u64) -> Result<Vec<Parameter>, String> {
+        let time = |text: &Option<String>| match text {
+            Some(text) => parse_time(text, now).map(|ms| Some(ms.to_string())),
+            None => Ok(None),
+        };
+        let all = [
+            ("callee", self.callee.clone()),
+            ("target", self.target.clone()),
+            ("app", self.app.clone()),
+            ("from", time(&self.since)?),
+            ("to", time(&self.until)?),
+            ("step", self.step.clone()),
+        ];
+        let given = all
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)));
+        Ok(given.collect())
+    }
 }
 
 impl FilterArgs {

@@ -7,7 +7,7 @@
 //!   `bulk_callbacks.rs`: what acts on many; `bulk.rs`: works through it step by step;
 //!   `bulk_report.rs`: says what is done; `estimate.rs`: until when; `recover.rs`: `recover`; `pauses.rs`: `pause`, `resume`,
 //!   `pauses`; `instances.rs`, `targets.rs`, `apps.rs`, `reload.rs`, `tail.rs`: what all processes say; `unreadable.rs`:
-//!   `unreadable`; `audit.rs`: `audit`; `doctor.rs`: `doctor`;
+//!   `unreadable`; `audit.rs`: `audit`; `stats.rs`: `stats`; `doctor.rs`: `doctor`;
 //!   `guard.rs`: asks a running process for `guard`.
 //! - `callers_report.rs`: a callback as its caller sees it, for `ringback send`
 //! - `list.rs`, `seen.rs`, `table.rs`, `timeline.rs`, `payload.rs`, `local_time.rs`, `stdout.rs`: how
@@ -37,6 +37,7 @@ mod payload;
 mod recover;
 mod reload;
 mod seen;
+mod stats;
 pub mod stdout;
 mod table;
 mod tail;
@@ -102,6 +103,7 @@ pub async fn run(command: AdminCommand, config: &AdminConfig) -> Result<(), CliE
         AdminCommand::Reload(args) => reload::reload(args, config).await,
         AdminCommand::Targets(args) => targets::list(args, config).await,
         AdminCommand::Apps(args) => apps::list(args, config).await,
+        AdminCommand::Stats(args) => stats::show(args, config).await,
         AdminCommand::Tail(args) => tail::run(args, config).await,
         AdminCommand::Unreadable(UnreadableCommand::List(args)) => {
             unreadable::list(args, config).await

@@ -280,6 +280,31 @@ pub(super) fn targets(targets: &[TargetView], now: u64) -> String {
     table_with(WHOLE, header, rows)
 }
 
+/// One figure of the stats.
+pub(super) struct StatsLine {
+    pub(super) name: String,
+    pub(super) total: String,
+    pub(super) per_minute: String,
+    pub(super) most: String,
+    /// A sparkline.
+    pub(super) course: String,
+}
+
+/// Stats, one figure per line.
+pub(super) fn stats(lines: &[StatsLine], most: &str, course: &str) -> String {
+    let header = ["", "total", "per minute", most, course];
+    let rows = lines.iter().map(|line| {
+        [
+            line.name.clone(),
+            line.total.clone(),
+            line.per_minute.clone(),
+            line.most.clone(),
+            line.course.clone(),
+        ]
+    });
+    table(header, rows)
+}
+
 /// What is not known is said to be unknown.
 const UNKNOWN: &str = "unknown";
 

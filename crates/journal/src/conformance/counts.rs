@@ -187,6 +187,7 @@ async fn retention_counts_nothing(journal: &Journal) {
         dead_letters: 30 * Duration::from_millis(DAY),
         delivered: Duration::ZERO,
         audits: 30 * Duration::from_millis(DAY),
+        rollups: Duration::from_secs(30 * 24 * 3_600),
     };
     for _ in 0..3 {
         let applied = journal.apply_retention(retention, now()).await;
@@ -198,10 +199,10 @@ async fn retention_counts_nothing(journal: &Journal) {
 }
 
 /// The same numbers in every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
@@ -209,14 +210,14 @@ impl Dice {
         (self.0 >> 33) % sides
     }
 
-    fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+    pub(super) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
         let sides = u64::try_from(all.len()).expect("a length");
         &all[usize::try_from(self.roll(sides)).expect("an index")]
     }
 }
 
 /// Any record of a callback, of the past or of the future.
-fn any_record(dice: &mut Dice, callback: &Origin) -> Record {
+pub(super) fn any_record(dice: &mut Dice, callback: &Origin) -> Record {
     let at = callback.accepted_at + dice.roll(100);
     let attempt = u32::try_from(1 + dice.roll(3)).expect("a number");
     let state = match dice.roll(8) {
@@ -339,6 +340,7 @@ async fn concurrent_writers_count_the_same(journal: &Journal) {
             dead_letters: Duration::from_millis(DAY),
             delivered: Duration::ZERO,
             audits: Duration::from_millis(DAY),
+            rollups: Duration::from_secs(30 * 24 * 3_600),
         };
         loop {
             let applied = journal.apply_retention(retention, now()).await;

@@ -5,7 +5,7 @@
 //! time.
 //!
 //! - `write.rs`, `read.rs`, `cancel.rs`, `replay.rs`, `retry.rs`, `bulk.rs`, `idempotency.rs`,
-//!   `pause.rs`, `retention.rs`, `counts.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: a concern each, named
+//!   `pause.rs`, `retention.rs`, `rollup.rs`, `counts.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: a concern each, named
 //!   as in the adapters.
 //!   `schema.rs`: tables of other versions are refused.
 //! - `fixture.rs`: what the parts share.
@@ -22,6 +22,7 @@ mod read;
 mod replay;
 mod retention;
 mod retry;
+mod rollup;
 mod schema;
 mod stream;
 mod unaccounted;
@@ -40,6 +41,7 @@ pub async fn exercise(fixture: &impl JournalFixture) {
     replay::exercise(fixture).await;
     retention::exercise(fixture).await;
     retry::exercise(fixture).await;
+    rollup::exercise(fixture).await;
     bulk::exercise(fixture).await;
     pause::exercise(fixture).await;
     stream::exercise(fixture).await;

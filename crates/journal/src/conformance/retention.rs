@@ -189,6 +189,7 @@ const RETENTION: Retention = Retention {
     dead_letters: Duration::from_secs(10 * 24 * 3_600),
     delivered: Duration::ZERO,
     audits: Duration::from_secs(365 * 24 * 3_600),
+    rollups: Duration::from_secs(30 * 24 * 3_600),
 };
 
 /// Runs all steps.

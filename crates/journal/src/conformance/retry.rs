@@ -559,6 +559,7 @@ async fn a_delivered_callback_is_replayed_while_its_message_is_kept(journal: &Jo
         dead_letters: Duration::from_secs(30 * 24 * 3_600),
         delivered: Duration::from_secs(60),
         audits: Duration::from_secs(30 * 24 * 3_600),
+        rollups: Duration::from_secs(30 * 24 * 3_600),
     };
     let step = journal.apply_retention(retention, now).await;
     assert_eq!(step.expect("a step").dead_letters, 0);

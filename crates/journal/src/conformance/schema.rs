@@ -11,7 +11,7 @@ use super::fixture::{
 };
 
 /// The version of both adapters.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 /// The oldest version that is upgraded.
 const OLDEST: u32 = 3;
 

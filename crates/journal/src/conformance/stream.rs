@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::fixture::{DAY, JournalFixture, SECOND, accepted, find, id, now, open, origin};
-use crate::journal::{BatchPart, Journal};
-use crate::model::{AbsenceEvidence, BatchSpan, Claim, RecorderInfo};
+use crate::journal::Journal;
+use crate::model::{AbsenceEvidence, BatchPart, BatchSpan, Claim, RecorderInfo};
 
 pub(super) async fn exercise(fixture: &impl JournalFixture) {
     let journal = open(fixture, "stream").await;
@@ -37,6 +37,13 @@ fn span(recorder: RecorderInfo, first: u64, last: u64, since: u64, until: u64) -
     }
 }
 
+fn part(records: usize, span: BatchSpan) -> BatchPart {
+    BatchPart {
+        records,
+        span: Some(span),
+    }
+}
+
 async fn evidence(journal: &Journal, at: u64) -> AbsenceEvidence {
     journal.absence_evidence(id(at)).await.expect("evidence")
 }
@@ -47,7 +54,8 @@ async fn absent(journal: &Journal, at: u64) -> bool {
 }
 
 async fn store(journal: &Journal, spans: &[BatchSpan]) {
-    let stored = journal.record_batches(&[], spans).await;
+    let parts: Vec<BatchPart> = spans.iter().map(|span| part(0, *span)).collect();
+    let stored = journal.record_batches(&[], &parts).await;
     stored.expect("stored spans");
 }
 
@@ -91,7 +99,7 @@ async fn batches_prove_in_any_order_and_only_without_a_gap(journal: &Journal) {
     // The first batch makes it known as well, with its records in the same transaction.
     let callback = origin(start + 5);
     let stored = journal
-        .record_batches(&[accepted(&callback)], &[span(own, 1, 1, 0, 10)])
+        .record_batches(&[accepted(&callback)], &[part(1, span(own, 1, 1, 0, 10))])
         .await;
     stored.expect("a stored batch");
     find(journal, &callback).await;
@@ -131,10 +139,6 @@ async fn a_batch_with_a_refused_record_proves_nothing_and_others_do(journal: &Jo
     refused.app_id = (0..40_000).map(|_| Uuid::new_v4().to_string()).collect();
     let (before, after) = (origin(start + 1), origin(start + 21));
     let records = [&before, &refused, &kept, &after].map(accepted);
-    let part = |records, span| BatchPart {
-        records,
-        span: Some(span),
-    };
     let batches = [
         part(1, span(own, 1, 1, 0, 10)),
         part(2, span(own, 2, 3, 10, 20)),

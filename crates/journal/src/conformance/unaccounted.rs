@@ -275,6 +275,7 @@ async fn it_is_removed_as_what_has_ended(journal: &Journal) {
         dead_letters: Duration::from_secs(30 * 24 * 3_600),
         delivered: Duration::ZERO,
         audits: Duration::from_secs(30 * 24 * 3_600),
+        rollups: Duration::from_secs(30 * 24 * 3_600),
     };
     let retain = async || {
         loop {

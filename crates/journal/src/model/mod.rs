@@ -11,7 +11,7 @@
 //!   things are kept. `counts.rs`: how many callbacks are unfinished. `unaccounted.rs`: those whose
 //!   end was not recorded.
 //! - `stream.rs`: the numbered stream of each recorder, and what of it is stored. `request_id.rs`.
-//! - `waiting.rs`: what is unfinished for one callee or target.
+//! - `waiting.rs`: what is unfinished for one callee or target. `rollup.rs`: figures per minute.
 
 mod audit;
 mod batch;
@@ -26,6 +26,7 @@ mod record;
 mod replay;
 mod request_id;
 mod retention;
+mod rollup;
 mod stream;
 mod unaccounted;
 mod waiting;
@@ -50,7 +51,11 @@ pub(crate) use retention::Remembered;
 pub use retention::{
     MAX_UNFINISHED_COUNTED, Retention, RetentionProgress, retention_discards, retention_operation,
 };
-pub use stream::{AbsenceEvidence, BatchSpan, RecorderInfo, RecorderState};
+pub use rollup::{
+    LATENCY_BOUNDS_MS, MAX_ROLLUP_NAMES, MINUTE_MS, OTHER_NAMES, RollupFigures, RollupPoint,
+    RollupQuery, RollupSubject,
+};
+pub use stream::{AbsenceEvidence, BatchPart, BatchSpan, RecorderInfo, RecorderState};
 pub(crate) use stream::{MAX_RECORDERS, StoredSpans};
 pub(crate) use unaccounted::{EXAMINED_ROWS, RowVersion, UnfinishedRow};
 pub use unaccounted::{OverdueCallback, OverduePage, Unaccounted};

@@ -17,6 +17,8 @@ pub struct Retention {
     pub delivered: Duration,
     /// Entries of the audit log.
     pub audits: Duration,
+    /// Rollups.
+    pub rollups: Duration,
 }
 
 /// What one retention step removed.
@@ -28,6 +30,8 @@ pub struct RetentionProgress {
     pub dead_letters: u64,
     /// Entries of the audit log.
     pub audits: u64,
+    /// Rollups: one for each minute and name.
+    pub rollups: u64,
     /// Idempotency keys older than 24 hours.
     pub idempotency_keys: u64,
     /// Whether another step would find more.

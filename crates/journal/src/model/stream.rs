@@ -91,6 +91,25 @@ impl BatchSpan {
     }
 }
 
+/// One of the batches that are stored together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPart {
+    /// How many of the records it holds.
+    pub records: usize,
+    /// The part of its recorder's stream; `None`: an older version made it.
+    pub span: Option<BatchSpan>,
+}
+
+impl BatchPart {
+    /// The same part of the stream, of which the records were stored before.
+    pub(crate) const fn without_records(&self) -> Self {
+        Self {
+            records: 0,
+            span: self.span,
+        }
+    }
+}
+
 /// Numbers that are stored without a gap, and the time of which they hold everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredSpan {
@@ -133,6 +152,25 @@ impl StoredSpans {
         self.0.insert(from, added);
         if self.0.len() > MAX_SPANS {
             self.0.remove(0);
+        }
+    }
+
+    /// Which of a batch's records are not stored yet, in their order. Where a number of the batch has no
+    /// record, it is not known which is whose: then all are new, or none.
+    fn lacks(&self, batch: &BatchSpan, records: usize) -> Vec<bool> {
+        let overlaps = |first: u64, last: u64| {
+            let mut spans = self.0.iter();
+            spans.any(|span| span.first <= last && first <= span.last)
+        };
+        let numbers = u64::try_from(records).unwrap_or(u64::MAX);
+        let is_whole = batch.last.checked_sub(batch.first) == numbers.checked_sub(1);
+        if !overlaps(batch.first, batch.last) {
+            vec![true; records]
+        } else if is_whole {
+            let numbers = batch.first..=batch.last;
+            numbers.map(|number| !overlaps(number, number)).collect()
+        } else {
+            vec![false; records]
         }
     }
 
@@ -230,6 +268,13 @@ impl RecorderState {
         }
     }
 
+    /// Adds what a batch holds. Returns which of its records are not stored yet, in their order.
+    pub(crate) fn add_part(&mut self, batch: &BatchSpan, records: usize) -> Vec<bool> {
+        let lacking = self.spans.lacks(batch, records);
+        self.add(batch);
+        lacking
+    }
+
     /// Whether it has ended and all of it is stored, so that it can be forgotten.
     pub(crate) fn is_settled(&self) -> bool {
         self.closed && self.spans.is_complete()
@@ -311,6 +356,24 @@ mod tests {
 
     fn id_of(age: u64) -> Uuid {
         uuid::Builder::from_unix_timestamp_millis(NOW - age, &[7; 10]).into_uuid()
+    }
+
+    #[test]
+    fn a_record_is_new_until_its_number_is_stored() {
+        let part = |first, last| span(first, last, 50_000, 40_000);
+        let mut state = stored(&[]);
+        assert_eq!(state.add_part(&part(3, 5), 3), [true; 3]);
+        assert_eq!(state.add_part(&part(3, 5), 3), [false; 3]);
+        // A part of it came in another batch.
+        assert_eq!(
+            state.add_part(&part(2, 6), 5),
+            [true, false, false, false, true]
+        );
+        // A batch without records has a number: which of these it is, is not known.
+        assert_eq!(state.add_part(&part(6, 9), 3), [false; 3]);
+        assert_eq!(state.add_part(&part(10, 12), 2), [true; 2]);
+        assert_eq!(state.add_part(&part(13, 13), 0), [true; 0]);
+        assert_eq!(state, stored(&[part(2, 13)]));
     }
 
     #[test]

@@ -52,12 +52,14 @@ impl RetentionStore for PostgresJournal {
                 discard(&self.pool, before(retention.dead_letters), now).await?;
             let messages = erase_delivered(&self.pool, before(retention.delivered)).await?;
             let audits = delete_audits(&self.pool, before(retention.audits)).await?;
+            let rollups = delete_rollups(&self.pool, before(retention.rollups)).await?;
             let idempotency_keys = delete_keys(&self.pool, now).await?;
             let bound = before(retention.callbacks);
             // Late: no later error can lose the number of callbacks removed.
             let (callbacks, more_days) =
                 clear_oldest_day(&self.pool, bound, Remembered::at(now)).await?;
-            let more = more_days || [bodies, messages, audits, idempotency_keys].contains(&STEP);
+            let more =
+                more_days || [bodies, messages, audits, rollups, idempotency_keys].contains(&STEP);
             let unfinished = match more {
                 true => 0,
                 false => count_unfinished(&self.pool, bound)
@@ -68,6 +70,7 @@ impl RetentionStore for PostgresJournal {
                 callbacks,
                 dead_letters,
                 audits,
+                rollups,
                 idempotency_keys,
                 more,
                 unfinished,
@@ -375,6 +378,18 @@ async fn delete_audits(pool: &PgPool, until: u64) -> Result<u64, Error> {
         "DELETE FROM audit_log WHERE id = ANY(ARRAY( \
          SELECT id FROM audit_log WHERE occurred_at <= $1 ORDER BY occurred_at \
          LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    )
+    .bind(bigint(until))
+    .bind(bigint(STEP))
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+async fn delete_rollups(pool: &PgPool, until: u64) -> Result<u64, Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM rollups WHERE ctid = ANY(ARRAY( \
+         SELECT ctid FROM rollups WHERE minute < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
     )
     .bind(bigint(until))
     .bind(bigint(STEP))

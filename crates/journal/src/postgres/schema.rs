@@ -13,13 +13,14 @@ const LOCK: i64 = i64::from_be_bytes(*b"Ringback");
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The version of the tables. Versions 1 and 2 are from before 0.2.0 and are not upgraded.
-const VERSION: i32 = 6;
+const VERSION: i32 = 7;
 /// In order. A migration that was released is never edited.
-const MIGRATIONS: [(i32, &str); 4] = [
+const MIGRATIONS: [(i32, &str); 5] = [
     (3, include_str!("schema.sql")),
     (4, include_str!("schema_4.sql")),
     (5, include_str!("schema_5.sql")),
     (6, include_str!("schema_6.sql")),
+    (7, include_str!("schema_7.sql")),
 ];
 /// The oldest version that can be upgraded: that of 0.2.0.
 const OLDEST: i32 = 3;

@@ -12,7 +12,7 @@ use super::row::unsigned;
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::model::{
-    AbsenceEvidence, BatchSpan, MAX_RECORDERS, RecorderInfo, RecorderState, StoredSpans,
+    AbsenceEvidence, BatchPart, MAX_RECORDERS, RecorderInfo, RecorderState, StoredSpans,
     generated_at,
 };
 use crate::store::StreamStore;
@@ -129,19 +129,20 @@ impl StreamStore for PostgresJournal {
     }
 }
 
-/// Notes that these parts are stored. The rows are locked in the order of their ids, the same for all
-/// writers, and after those of the callbacks: no deadlock.
+/// Notes that these parts are stored. Returns which of their records are known not to have been stored
+/// before, in their order. The rows are locked in the order of their ids, the same for all writers, and
+/// after those of the callbacks: no deadlock.
 pub(super) async fn store_spans(
     transaction: &mut Transaction<'_, Postgres>,
-    spans: &[BatchSpan],
-) -> Result<(), Error> {
-    if spans.is_empty() {
-        return Ok(());
-    }
+    batches: &[BatchPart],
+) -> Result<Vec<bool>, Error> {
+    let spans = batches.iter().filter_map(|batch| batch.span);
     let by_recorder: BTreeMap<Uuid, RecorderInfo> = spans
-        .iter()
         .map(|span| (span.recorder.id, span.recorder))
         .collect();
+    if by_recorder.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut states = lock(transaction, &by_recorder).await?;
     if states.len() < by_recorder.len() {
         let missing = by_recorder
@@ -150,9 +151,12 @@ pub(super) async fn store_spans(
         insert(transaction, &missing.copied().collect::<Vec<_>>()).await?;
         states = lock(transaction, &by_recorder).await?;
     }
-    for span in spans {
-        if let Some(state) = states.get_mut(&span.recorder.id) {
-            state.add(span);
+    let mut is_new = Vec::new();
+    for BatchPart { records, span } in batches {
+        let state = span.and_then(|span| Some((span, states.get_mut(&span.recorder.id)?)));
+        match state {
+            Some((span, state)) => is_new.extend(state.add_part(&span, *records)),
+            None => is_new.resize(is_new.len() + records, false),
         }
     }
     let states: Vec<&RecorderState> = states.values().collect();
@@ -172,7 +176,7 @@ pub(super) async fn store_spans(
         .bind(settled)
         .execute(&mut **transaction)
         .await?;
-    Ok(())
+    Ok(is_new)
 }
 
 async fn lock(

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use crate::journal::{BatchPart, Journal};
-use crate::model::{BatchSpan, Record};
+use crate::journal::Journal;
+use crate::model::{BatchPart, BatchSpan, Record};
 
 /// Makes batches of records durable: the journal itself, or a queue on the way to it.
 #[async_trait]

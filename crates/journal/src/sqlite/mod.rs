@@ -6,7 +6,7 @@
 //!   values.
 //! - `counts.rs`: the unfinished callbacks of each app, kept by the writer.
 //! - `cancel.rs`, `replay.rs`, `retry.rs`, `recovery.rs`, `erase.rs`, `idempotency.rs`, `pause.rs`,
-//!   `audit.rs`, `retention.rs`, `lease.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: the other concerns, a trait each.
+//!   `audit.rs`, `retention.rs`, `rollup.rs`, `lease.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: the other concerns, a trait each.
 //! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
 //!   are refused.
 
@@ -25,6 +25,7 @@ mod recovery;
 mod replay;
 mod retention;
 mod retry;
+mod rollup;
 mod row;
 mod schema;
 mod stream;

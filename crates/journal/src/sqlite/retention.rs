@@ -58,16 +58,18 @@ impl RetentionStore for SqliteJournal {
             counts::remove_idle(conn)?;
             let callbacks = delete_callbacks(conn, &expired, remembered)?;
             let audits = delete_audits(conn, before(retention.audits))?;
+            let rollups = delete_rollups(conn, before(retention.rollups))?;
             let keys = delete_keys(conn, now.saturating_sub(KEY_TTL_MS))?;
             let step = usize::try_from(STEP).unwrap_or(usize::MAX);
-            let more = [expired.len(), bodies, messages, audits, keys].contains(&step);
-            let [callbacks, dead_letters, audits, idempotency_keys] =
-                [callbacks, letters, audits, keys]
+            let more = [expired.len(), bodies, messages, audits, rollups, keys].contains(&step);
+            let [callbacks, dead_letters, audits, rollups, idempotency_keys] =
+                [callbacks, letters, audits, rollups, keys]
                     .map(|rows| u64::try_from(rows).unwrap_or(u64::MAX));
             Ok(RetentionProgress {
                 callbacks,
                 dead_letters,
                 audits,
+                rollups,
                 idempotency_keys,
                 more,
                 unfinished: 0,
@@ -160,6 +162,14 @@ fn delete_audits(conn: &Connection, until: u64) -> rusqlite::Result<usize> {
     conn.prepare_cached(
         "DELETE FROM audit_log WHERE id IN (
          SELECT id FROM audit_log WHERE occurred_at <= ?1 ORDER BY occurred_at LIMIT ?2)",
+    )?
+    .execute(params![bigint(until), STEP])
+}
+
+fn delete_rollups(conn: &Connection, until: u64) -> rusqlite::Result<usize> {
+    conn.prepare_cached(
+        "DELETE FROM rollups WHERE (kind, name, minute, shard) IN (
+         SELECT kind, name, minute, shard FROM rollups WHERE minute < ?1 ORDER BY minute LIMIT ?2)",
     )?
     .execute(params![bigint(until), STEP])
 }

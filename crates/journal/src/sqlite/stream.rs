@@ -14,7 +14,7 @@ use super::row::{id, unsigned};
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::model::{
-    AbsenceEvidence, BatchSpan, MAX_RECORDERS, RecorderInfo, RecorderState, StoredSpans,
+    AbsenceEvidence, BatchPart, MAX_RECORDERS, RecorderInfo, RecorderState, StoredSpans,
     generated_at,
 };
 use crate::store::StreamStore;
@@ -98,10 +98,15 @@ impl StreamStore for SqliteJournal {
     }
 }
 
-/// Notes that these parts are stored.
-pub(super) fn store_spans(conn: &Connection, spans: &[BatchSpan]) -> rusqlite::Result<()> {
-    let mut states = BTreeMap::new();
-    for span in spans {
+/// Notes that these parts are stored. Returns which of their records are known not to have been stored
+/// before, in their order.
+pub(super) fn store_spans(conn: &Connection, batches: &[BatchPart]) -> rusqlite::Result<Vec<bool>> {
+    let (mut states, mut is_new) = (BTreeMap::new(), Vec::new());
+    for BatchPart { records, span } in batches {
+        let Some(span) = span else {
+            is_new.resize(is_new.len() + records, false);
+            continue;
+        };
         let recorder = span.recorder;
         let state = match states.entry(recorder.id) {
             Entry::Occupied(state) => state.into_mut(),
@@ -113,7 +118,7 @@ pub(super) fn store_spans(conn: &Connection, spans: &[BatchSpan]) -> rusqlite::R
                 place.insert(stored.unwrap_or_else(|| RecorderState::new(recorder)))
             }
         };
-        state.add(span);
+        is_new.extend(state.add_part(span, *records));
     }
     for state in states.values() {
         conn.prepare_cached(
@@ -129,7 +134,7 @@ pub(super) fn store_spans(conn: &Connection, spans: &[BatchSpan]) -> rusqlite::R
             state.spans.to_text(),
         ])?;
     }
-    Ok(())
+    Ok(is_new)
 }
 
 fn find(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<RecorderState>> {

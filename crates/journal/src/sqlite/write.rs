@@ -1,17 +1,22 @@
 //! Writes records.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use contract::CallbackStatus;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
 use super::connection::SqliteJournal;
 use super::counts::{CountChanges, Counted};
+use super::rollup;
 use super::row::status;
 use super::stream::store_spans;
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::merge::{self, CallbackRow};
-use crate::model::{AttemptRecord, BatchSpan, Record};
+use crate::model::{AttemptRecord, BatchPart, Record, RecordedState};
+use crate::rollups::{CountedEnd, RollupChanges, RowChange, deferrals};
 use crate::store::RecordStore;
 
 /// Inserts a row, or replaces it if the merge key is greater. A record that wins over a taken
@@ -83,62 +88,126 @@ const ATTEMPT: &str = "
 
 #[async_trait]
 impl RecordStore for SqliteJournal {
-    async fn record_batches(&self, records: &[Record], spans: &[BatchSpan]) -> JournalResult<()> {
-        let spans = spans.to_vec();
-        let rows: Vec<CallbackRow> = merge::rows(records).into_values().collect();
-        let attempts: Vec<(Uuid, AttemptRecord)> = records
-            .iter()
-            .filter_map(|record| Some((record.origin.request_id, record.attempted.clone()?)))
-            .collect();
+    async fn record_batches(&self, records: &[Record], batches: &[BatchPart]) -> JournalResult<()> {
+        let batches = batches.to_vec();
+        let rows: BTreeMap<Uuid, CallbackRow> = merge::rows(records);
+        let deferrals = deferrals(records);
+        let attempts: Vec<NewAttempt> = records.iter().filter_map(NewAttempt::of).collect();
         let work = move |conn: &Connection| {
             let mut counts = CountChanges::default();
-            for row in &rows {
-                let before = counted(conn, row.origin.request_id)?;
+            let mut rollups = RollupChanges::default();
+            for row in rows.values() {
+                let before = stored(conn, row.origin.request_id)?;
                 if upsert(conn, row)? {
                     let after = Counted::of(row.state.status, row.state.next_attempt_at);
-                    match &before {
-                        Some((app_id, before)) => counts.add(app_id, *before, after),
-                        None => counts.add(&row.origin.app_id, Counted::NOT, after),
-                    }
+                    let (app_id, counted) = match &before {
+                        Some(before) => (&before.app_id, before.counted()),
+                        None => (&row.origin.app_id, Counted::NOT),
+                    };
+                    counts.add(app_id, counted, after);
+                    rollups.add_row(row, change(row, before.as_ref()));
                 } else {
                     fill_origin(conn, row)?;
                     fill_message(conn, row)?;
                 }
             }
             counts.store(conn)?;
-            let mut statement = conn.prepare_cached(ATTEMPT)?;
-            for (request_id, attempt) in &attempts {
-                let answer = attempt.answer.as_ref();
-                statement.execute(params![
-                    request_id.as_bytes(),
-                    attempt.generation,
-                    attempt.number,
-                    attempt.run.cast_signed(),
-                    bigint(attempt.started_at),
-                    bigint(attempt.duration_ms),
-                    attempt.outcome,
-                    attempt.http_status,
-                    attempt.detail,
-                    attempt.cause,
-                    answer.and_then(|answer| answer.content_type.as_deref()),
-                    answer.map(|answer| answer.text.as_str()),
-                ])?;
+            for attempt in &attempts {
+                if insert_attempt(conn, attempt)?
+                    && let Some(row) = rows.get(&attempt.request_id)
+                {
+                    rollups.add_attempt(&row.origin, &attempt.made, attempt.delivered);
+                }
             }
-            store_spans(conn, &spans)
+            let is_new = store_spans(conn, &batches)?;
+            rollups.add_deferrals(&rows, &deferrals, &is_new);
+            rollup::store(conn, rollups)
         };
         self.writer.run(work).await
     }
 }
 
-/// The app of a row, and how it counts; `None`: there is no row.
-fn counted(conn: &Connection, request_id: Uuid) -> rusqlite::Result<Option<(String, Counted)>> {
+/// An attempt of a record.
+struct NewAttempt {
+    request_id: Uuid,
+    made: AttemptRecord,
+    delivered: bool,
+}
+
+impl NewAttempt {
+    fn of(record: &Record) -> Option<Self> {
+        Some(Self {
+            request_id: record.origin.request_id,
+            made: record.attempted.clone()?,
+            delivered: record.state == RecordedState::Delivered,
+        })
+    }
+}
+
+/// Returns whether it was not stored before.
+fn insert_attempt(conn: &Connection, attempt: &NewAttempt) -> rusqlite::Result<bool> {
+    let NewAttempt {
+        request_id, made, ..
+    } = attempt;
+    let answer = made.answer.as_ref();
+    let inserted = conn.prepare_cached(ATTEMPT)?.execute(params![
+        request_id.as_bytes(),
+        made.generation,
+        made.number,
+        made.run.cast_signed(),
+        bigint(made.started_at),
+        bigint(made.duration_ms),
+        made.outcome,
+        made.http_status,
+        made.detail,
+        made.cause,
+        answer.and_then(|answer| answer.content_type.as_deref()),
+        answer.map(|answer| answer.text.as_str()),
+    ])?;
+    Ok(inserted > 0)
+}
+
+/// What the counts and the rollups must know of a row before it changes.
+struct StoredRow {
+    app_id: String,
+    status: CallbackStatus,
+    next_attempt_at: Option<i64>,
+    generation: i64,
+    updated_at: i64,
+}
+
+impl StoredRow {
+    fn counted(&self) -> Counted {
+        Counted::of(self.status, self.next_attempt_at)
+    }
+}
+
+/// `None`: there is no row.
+fn stored(conn: &Connection, request_id: Uuid) -> rusqlite::Result<Option<StoredRow>> {
     conn.prepare_cached(
-        "SELECT app_id, status, next_attempt_at FROM callbacks WHERE request_id = ?1",
+        "SELECT app_id, status, next_attempt_at, generation, updated_at FROM callbacks
+         WHERE request_id = ?1",
     )?
     .query_row([request_id.as_bytes()], |row| {
-        Ok((row.get(0)?, Counted::of(status(row, 1)?, row.get(2)?)))
+        Ok(StoredRow {
+            app_id: row.get(0)?,
+            status: status(row, 1)?,
+            next_attempt_at: row.get(2)?,
+            generation: row.get(3)?,
+            updated_at: row.get(4)?,
+        })
     })
     .optional()
+}
+
+/// What the upsert of a row that has won did.
+fn change(row: &CallbackRow, before: Option<&StoredRow>) -> RowChange {
+    let Some(before) = before else {
+        return RowChange::Inserted;
+    };
+    let same_generation = before.generation == row.state.key.generation;
+    let counted = CountedEnd::of(before.status, before.updated_at);
+    RowChange::Moved(counted.filter(|_| same_generation))
 }
 
 /// Returns whether the row was inserted or replaced.

@@ -424,6 +424,7 @@ impl App {
                     dead_letters: settings.dead_letter_retention(),
                     delivered: settings.journal.keep_delivered,
                     audits: settings.journal.audit_retention,
+                    rollups: settings.journal.rollup_retention,
                 };
                 let maintenance = Maintenance {
                     retention,

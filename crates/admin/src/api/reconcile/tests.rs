@@ -303,6 +303,7 @@ async fn a_letter_discarded_by_its_age_leaves_the_queue() {
         dead_letters: Duration::ZERO,
         delivered: Duration::ZERO,
         audits: Duration::from_secs(3_600),
+        rollups: Duration::from_secs(30 * 24 * 3_600),
     };
     let now = now_ms();
     let progress = fixture.journal.apply_retention(retention, now).await;

@@ -73,6 +73,7 @@ keep_delivered = "0s"
 keep_waiting = true
 max_backlog = 1000000
 retention = "30days"
+rollup_retention = "30days"
 # spool_dir is not set
 # unaccounted_after is not set
 # url is not set

@@ -10,7 +10,7 @@ use super::recording::{accepted, these_ended};
 use crate::accept::query::attempts;
 
 /// How many callbacks are sent; set [`VARIABLE`] for more.
-const CALLBACKS: u64 = 3_000;
+const CALLBACKS: u64 = 1_500;
 const VARIABLE: &str = "RINGBACK_E2E_COUNTED";
 const CALLERS: usize = 32;
 const WORKED_OFF: Duration = Duration::from_secs(300);

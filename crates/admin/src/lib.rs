@@ -4,6 +4,7 @@
 //! - `config.rs`: the sections `admin` and `dead_letters` of the settings.
 //! - `api/`: the server. Start at `api/routes.rs`, the table of routes;
 //!   `docs/reference/operators-api.md` documents each of them.
+//! - `console/`: pages for operators, on the same listener.
 //! - `control/`: the control plane, by which all processes are asked.
 //! - `doctor/`: the checks of `ringback doctor`, without I/O.
 //! - `guard_check.rs`: the decision of `ringback guard`.
@@ -13,6 +14,7 @@
 mod api;
 pub mod cli;
 mod config;
+mod console;
 mod control;
 pub mod doctor;
 mod guard_check;

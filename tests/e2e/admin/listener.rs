@@ -11,8 +11,7 @@ use tests::{Callee, GatewayOptions, SharedGateway, http, on_shared_runtime};
 
 const KEY: &str = "rbk_key-of-an-app-0123456789";
 const TOKEN: &str = "token-of-the-operators-0123456789";
-const PATHS: [&str; 19] = [
-    "/",
+const PATHS: [&str; 18] = [
     "/admin/v1/callbacks",
     "/admin/v1/callbacks/00000000-0000-7000-8000-000000000007",
     "/admin/v1/callbacks/00000000-0000-7000-8000-000000000007/cancel",

@@ -1,5 +1,6 @@
 //! What operators do: the operators' API, commands, settings, starting and stopping.
 //!
+//! - `console.rs`: the pages for operators
 //! - `control.rs`: what all processes say; `same_answers.rs`: whoever is asked
 //! - `dead_letters.rs`, `replay.rs`, `pauses.rs`, `switches.rs`, `unreadable.rs`: by command and by
 //!   API
@@ -16,6 +17,7 @@
 
 mod broken_stderr;
 mod bulk;
+mod console;
 mod control;
 mod dead_letters;
 mod dev;

@@ -11,13 +11,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use delivery::auth::KeyHash;
+use runtime::clock::now_ms;
 use runtime::http::HttpLimits;
 use runtime::{FailureLog, Reloadable, peer_network};
 
-use super::auth::{AdminTokens, TokenName};
+use super::auth::{AdminTokens, Operator, TokenName};
 use super::error::{ApiError, ProblemCode};
 use super::metrics::AdminMetrics;
+use super::session;
 use crate::config::Role;
 
 /// How many failures of a peer are answered at once: typing errors, an old script.
@@ -32,7 +35,7 @@ const MAX_DELAY: Duration = Duration::from_secs(2);
 const MAX_DELAYED: usize = 16;
 
 /// Decides who has access, and slows those who have not.
-pub(super) struct OperatorAccess {
+pub(crate) struct OperatorAccess {
     tokens: Reloadable<AdminTokens>,
     limits: HttpLimits,
     metrics: AdminMetrics,
@@ -96,6 +99,57 @@ impl OperatorAccess {
             }
         }
         checked
+    }
+
+    /// The operator of a session of the console, if it is valid now.
+    ///
+    /// # Errors
+    /// Why the request may be another site's.
+    pub(crate) fn operator(
+        &self,
+        headers: &HeaderMap,
+        session: Option<&str>,
+        peer: Option<IpAddr>,
+    ) -> Result<Option<Operator>, ApiError> {
+        let now = now_ms() / 1_000;
+        let found = self.tokens.get().operator(headers, session, now);
+        found.map_err(|error| self.reject(error, peer))
+    }
+
+    /// A session for the holder of this token. A wrong one is answered as late as by the API.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn sign_in(
+        &self,
+        token: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<String, ApiError> {
+        let token = token.trim();
+        let hash = KeyHash::of(token.as_bytes());
+        // What cannot stand in a header is no token either, and is slowed alike.
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
+        let bearer = bearer.or_else(|_| HeaderValue::from_str(&format!("Bearer {hash}")));
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            AUTHORIZATION,
+            bearer.map_err(|_| ApiError::Unauthenticated)?,
+        );
+        self.authorize(&Method::GET, &headers, Role::Read, peer)
+            .await?;
+        let expires_at = now_ms() / 1_000 + session::LIFETIME.as_secs();
+        session::issue(&hash, expires_at).ok_or(ApiError::Internal)
+    }
+
+    /// Whether no token is required.
+    pub(crate) fn is_open(&self) -> bool {
+        self.tokens.get().is_open()
+    }
+
+    /// Counts and logs why a request is rejected.
+    pub(crate) fn reject(&self, error: ApiError, peer: Option<IpAddr>) -> ApiError {
+        self.record(&error, peer.map(|peer| peer.to_canonical()));
+        error
     }
 
     /// Counts and logs a failure. Returns how many the peer has had.
@@ -168,7 +222,6 @@ fn delay_after(failures: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::{AUTHORIZATION, HeaderValue};
     use futures_util::future::join_all;
     use runtime::MetricsRegistry;
     use runtime::http::HttpConfig;

@@ -29,6 +29,11 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
     let page = query_params::page(http.query_string(), |text| text.parse().ok())?;
     let offset: usize = page.after.unwrap_or(0);
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    ok(&ranked(&state, offset, limit).await)
+}
+
+/// The apps from this rank on.
+pub(crate) async fn ranked(state: &AdminState, offset: usize, limit: usize) -> SeenPage<AppView> {
     let counts = async {
         let journal = state.journal.clone()?;
         let reading = state.run(async move {
@@ -47,11 +52,11 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
     let rank = offset.saturating_add(limit);
     let next = (all.len() > rank).then(|| rank.to_string());
     let items = all.into_iter().skip(offset).take(limit).collect();
-    ok(&SeenPage {
+    SeenPage {
         page: ItemsPage { items, next },
         seen_by,
         warnings,
-    })
+    }
 }
 
 /// The apps of all processes, those with the most requests first.

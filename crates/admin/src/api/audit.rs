@@ -119,15 +119,23 @@ fn log(entry: &AuditEntry, message: &'static str) {
 
 /// `GET /admin/v1/audit`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
-    let page = query_params::page(http.query_string(), parse_cursor)?;
+    let page = page(&state, http.query_string()).await?;
+    ok_list(&page, &state.pauses)
+}
+
+/// The page that a query string asks for.
+pub(crate) async fn page(
+    state: &AdminState,
+    query: &str,
+) -> Result<ItemsPage<AuditView>, ApiError> {
+    let page = query_params::page(query, parse_cursor)?;
     let journal = state.journal()?;
     let found = state.run(async move { Ok(journal.audit_log(page.after, page.limit).await?) });
     let found = found.await?;
-    let page = ItemsPage {
+    Ok(ItemsPage {
         items: found.entries.into_iter().map(AuditView::from).collect(),
         next: found.next.map(cursor_text),
-    };
-    ok_list(&page, &state.pauses)
+    })
 }
 
 /// A cursor as text: `1763900000000-7`.

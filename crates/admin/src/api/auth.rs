@@ -14,6 +14,7 @@ use delivery::auth::{KeyHash, bearer_token};
 use secrecy::ExposeSecret;
 
 use super::error::{ApiError, ProblemCode};
+use super::session;
 use crate::config::{AdminConfig, Role, Roles};
 
 /// The tokens that grant access.
@@ -31,10 +32,26 @@ struct OperatorToken {
     roles: Roles,
 }
 
+/// Who has signed in to the console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Operator {
+    /// The name of the token. `admin.token` has none, and without tokens there is none.
+    pub(crate) name: Option<String>,
+    /// `None`: everything is granted.
+    roles: Option<Roles>,
+}
+
+impl Operator {
+    /// Whether the operator has the needed role.
+    pub(crate) fn may(&self, needed: Role) -> bool {
+        self.roles.as_ref().is_none_or(|roles| roles.grant(needed))
+    }
+}
+
 /// The name of the token that a request was authenticated with, kept in its extensions.
 /// `admin.token` has no name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TokenName(String);
+pub(crate) struct TokenName(String);
 
 impl TokenName {
     /// The name of this request's token, if it has one.
@@ -110,6 +127,38 @@ impl AdminTokens {
             return Err(ApiError::NotJson);
         }
         Ok(token_name)
+    }
+
+    /// The operator of a session, if it is valid at `now`, Unix seconds. Without any token everybody on
+    /// this machine is one.
+    ///
+    /// # Errors
+    /// Why the request may be another site's: only without a token.
+    pub(crate) fn operator(
+        &self,
+        headers: &HeaderMap,
+        session: Option<&str>,
+        now: u64,
+    ) -> Result<Option<Operator>, ApiError> {
+        let of_everything = Operator {
+            name: None,
+            roles: None,
+        };
+        if self.is_open() {
+            return check_local(headers).map(|()| Some(of_everything));
+        }
+        let Some(session) = session else {
+            return Ok(None);
+        };
+        let is_of = |token: &KeyHash| session::is_valid(session, token, now);
+        if self.token.as_ref().is_some_and(is_of) {
+            return Ok(Some(of_everything));
+        }
+        let found = self.operators.iter().find(|token| is_of(&token.hash));
+        Ok(found.map(|token| Operator {
+            name: Some(token.name.clone()),
+            roles: Some(token.roles.clone()),
+        }))
     }
 
     /// Whether a request shows a token, right or wrong.

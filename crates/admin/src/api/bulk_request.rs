@@ -86,7 +86,7 @@ pub(super) enum Selection {
 
 /// Who acts, and why; for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Actor {
+pub(crate) struct Actor {
     pub(super) name: String,
     pub(super) reason: String,
     /// Requests with the same operation share an entry of the audit log.
@@ -278,7 +278,7 @@ impl Actor {
     ///
     /// # Errors
     /// When one is missing, too long, or more than one line.
-    pub(super) fn new(
+    pub(crate) fn new(
         actor: Option<String>,
         reason: Option<String>,
         token_name: Option<&str>,

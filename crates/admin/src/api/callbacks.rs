@@ -31,7 +31,16 @@ const CANCEL_MARGIN: Duration = Duration::from_secs(2);
 
 /// `GET /admin/v1/callbacks`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
-    let (filter, page) = query_params::callbacks(http.query_string())?;
+    let page = page(&state, http.query_string()).await?;
+    ok_list(&page, &state.pauses)
+}
+
+/// The page that a query string asks for.
+pub(crate) async fn page(
+    state: &AdminState,
+    query: &str,
+) -> Result<ItemsPage<CallbackView>, ApiError> {
+    let (filter, page) = query_params::callbacks(query)?;
     let (journal, registry) = (state.journal()?, state.callee_registry.get());
     let found = state.run(async move {
         let now = now_ms();
@@ -42,7 +51,7 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
         Ok((found, causes, registry))
     });
     let (found, causes, registry) = found.await?;
-    ok_list(&items(found, causes, &registry), &state.pauses)
+    Ok(items(found, causes, &registry))
 }
 
 /// The causes of the last attempts of a page of callbacks.
@@ -78,7 +87,12 @@ pub(super) fn items(
 
 /// `GET /admin/v1/callbacks/{id}`
 pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiResponse {
-    let id = state.request_id(&id).await?;
+    ok(&view(&state, &id).await?)
+}
+
+/// The callback of this id, whole or its first digits, as of now.
+pub(crate) async fn view(state: &AdminState, id: &str) -> Result<CallbackView, ApiError> {
+    let id = state.request_id(id).await?;
     let journal = state.journal()?;
     let found = state
         .run(async move { Ok(journal.find(id).await?) })
@@ -86,7 +100,7 @@ pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiRespon
     let mut callback = found.ok_or_else(|| ApiError::unknown_callback(id))?;
     let mut facts = CallbackFacts::default();
     if callback.status.is_unfinished() {
-        facts = gather_facts(&state, &callback).await;
+        facts = gather_facts(state, &callback).await;
         // It may have moved on while the processes were asked.
         let journal = state.journal()?;
         let again = state.run(async move { Ok(journal.find(id).await?) });
@@ -100,7 +114,7 @@ pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiRespon
     let (callback, facts) = reading.await?;
     let registry = state.callee_registry.get();
     let view = CallbackView::of(callback, &facts, now_ms());
-    ok(&view.with_callee_name(&registry))
+    Ok(view.with_callee_name(&registry))
 }
 
 /// `POST /admin/v1/callbacks/{id}/cancel`

@@ -19,7 +19,12 @@ type Sections = BTreeMap<String, String>;
 /// `GET /admin/v1/instances`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
     query_params::only(http.query_string(), &[])?;
-    ok(&view(&state.control.ask(Ask::Identity).await))
+    ok(&page(&state).await)
+}
+
+/// All processes.
+pub(crate) async fn page(state: &AdminState) -> SeenPage<InstanceView> {
+    view(&state.control.ask(Ask::Identity).await)
 }
 
 fn view(answers: &Answers) -> SeenPage<InstanceView> {

@@ -2,7 +2,7 @@
 //!
 //! - `routes.rs`: the table of all routes. Start here.
 //! - `server.rs`: the listener and its background tasks; `state.rs`: the state of the handlers.
-//! - `auth.rs`: who may send a request. `access.rs`: counts, logs and slows failures.
+//! - `auth.rs`: who may send a request; `session.rs`: the console's sessions. `access.rs`: counts, logs and slows failures.
 //! - `metrics.rs`: what the listener counts.
 //! - Handlers: `callbacks.rs`, `payload.rs` (messages and answers), `dead_letters/` (list, replay,
 //!   discard), `bulk/` (retry now, cancel, replay, erase, expedite and recover many), `pauses.rs`,
@@ -19,36 +19,36 @@
 //! - Responses: `response.rs`, `view.rs`, `bulk_view.rs`, `stats_view.rs` and `rfc3339.rs` (the JSON), `explain/` (a callback's state
 //!   in words), `reason.rs`, `error.rs` (problem details).
 
-mod access;
-mod apps;
+pub(crate) mod access;
+pub(crate) mod apps;
 mod attempts;
-mod audit;
-mod auth;
+pub(crate) mod audit;
+pub(crate) mod auth;
 mod body;
 mod bulk;
-mod bulk_request;
+pub(crate) mod bulk_request;
 pub(crate) mod bulk_view;
-mod callbacks;
-mod dead_letters;
-mod doctor;
+pub(crate) mod callbacks;
+pub(crate) mod dead_letters;
+pub(crate) mod doctor;
 mod end_facts;
-mod error;
+pub(crate) mod error;
 pub(crate) mod estimate;
 mod explain;
 mod gather_facts;
 mod guard;
 mod holders;
-mod instances;
+pub(crate) mod instances;
 mod known_callees;
 mod merge_targets;
 mod metrics;
 pub(crate) mod pace;
 mod pauses;
-mod payload;
+pub(crate) mod payload;
 pub(crate) mod process_view;
 mod processes;
 pub(crate) mod query_params;
-mod reason;
+pub(crate) mod reason;
 mod reconcile;
 mod reload;
 mod republish;
@@ -57,10 +57,11 @@ mod response;
 mod rfc3339;
 mod routes;
 mod server;
-mod state;
+pub(crate) mod session;
+pub(crate) mod state;
 pub(crate) mod stats;
 pub(crate) mod stats_view;
-mod targets;
+pub(crate) mod targets;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod timestamp;

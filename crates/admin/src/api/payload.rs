@@ -24,7 +24,16 @@ pub(super) async fn show(
     id: Path<String>,
 ) -> ApiResponse {
     let actor = looker(&http)?;
-    let request_id = state.request_id(&id).await?;
+    ok(&look(&state, &id, actor).await?)
+}
+
+/// What is shown to this operator, after the look is written to the audit log.
+pub(crate) async fn look(
+    state: &AdminState,
+    id: &str,
+    actor: Actor,
+) -> Result<PayloadView, ApiError> {
+    let request_id = state.request_id(id).await?;
     let journal = state.journal()?;
     let shown = state.run(async move {
         let found = journal.find(request_id).await?;
@@ -37,7 +46,7 @@ pub(super) async fn show(
             answers: callback.attempts.into_iter().filter_map(answer).collect(),
         })
     });
-    ok(&shown.await?)
+    shown.await
 }
 
 fn answer(attempt: AttemptRecord) -> Option<AnswerView> {

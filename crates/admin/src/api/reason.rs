@@ -22,7 +22,7 @@ pub(super) fn parse(name: &str) -> Option<DeadLetterReason> {
 }
 
 /// The reasons by which dead letters can be filtered. What has expired has a status of its own.
-pub(super) fn of_dead_letters() -> impl Iterator<Item = &'static str> + Clone {
+pub(crate) fn of_dead_letters() -> impl Iterator<Item = &'static str> + Clone {
     let reasons = ALL
         .iter()
         .filter(|reason| **reason != DeadLetterReason::Expired);

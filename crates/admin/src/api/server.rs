@@ -25,6 +25,7 @@ use super::republish::resume_interrupted;
 use super::routes;
 use super::state::{AdminDependencies, AdminState};
 use crate::config::AdminConfig;
+use crate::console;
 
 /// How long a stop waits for requests in progress, such as a replay of a thousand callbacks.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,6 +102,7 @@ pub fn serve(
             .app_data(state.clone())
             .wrap(from_fn(authorize))
             .wrap(from_fn(hold_body))
+            .configure(console::configure)
             .configure(routes::configure)
     };
     let options = ServeOptions {
@@ -150,12 +152,16 @@ pub fn serve(
     Ok((address, serving))
 }
 
-/// The middleware before every route, and before unknown ones.
+/// The middleware before every route of the API, and before unknown ones.
 async fn authorize(
     access: Data<OperatorAccess>,
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    if console::owns(request.path()) {
+        // Its pages have a guard of their own.
+        return Ok(next.call(request).await?.map_into_left_body());
+    }
     let method = request.method();
     let needed = routes::required_role(method, request.match_pattern().as_deref());
     let peer = request.peer_addr().map(|peer| peer.ip());

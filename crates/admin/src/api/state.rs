@@ -56,16 +56,16 @@ pub struct AdminDependencies {
 }
 
 /// The state of the request handlers.
-pub(super) struct AdminState {
+pub(crate) struct AdminState {
     pub(super) broker: Broker,
-    pub(super) journal: Option<Journal>,
+    pub(crate) journal: Option<Journal>,
     pub(super) callee_registry: Reloadable<CalleeRegistry>,
-    pub(super) pauses: PauseRegistry,
+    pub(crate) pauses: PauseRegistry,
     pub(super) control: ControlPlane,
     pub(super) has_ingress: bool,
     /// One request at a time reads the unreadable messages: it holds them meanwhile.
     pub(super) unreadable: Arc<Mutex<()>>,
-    pub(super) doctor: DoctorSources,
+    pub(crate) doctor: DoctorSources,
     pub(super) guard_rules: Reloadable<GuardRules>,
     pub(super) depth_history: DepthHistory,
     /// Asks to reconcile the dead letters soon.
@@ -76,7 +76,7 @@ pub(super) struct AdminState {
 }
 
 impl AdminState {
-    pub(super) fn journal(&self) -> Result<Journal, ApiError> {
+    pub(crate) fn journal(&self) -> Result<Journal, ApiError> {
         self.journal.clone().ok_or(ApiError::NoJournal)
     }
 
@@ -84,7 +84,7 @@ impl AdminState {
     ///
     /// # Errors
     /// It is not an id, or not one id begins like this.
-    pub(super) async fn request_id(&self, text: &str) -> Result<Uuid, ApiError> {
+    pub(crate) async fn request_id(&self, text: &str) -> Result<Uuid, ApiError> {
         match WrittenId::parse(text).map_err(ApiError::parameter)? {
             // Needs no journal.
             WrittenId::Whole(id) => Ok(id),
@@ -97,7 +97,7 @@ impl AdminState {
     }
 
     /// Runs work to its end, even if the client disconnects: a replay must not stop halfway.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
     ) -> Result<T, ApiError> {

@@ -9,6 +9,7 @@ use delivery::limits::LimitKey;
 use journal::{Journal, WaitingDestination};
 use tokio::time::{Instant, timeout_at};
 
+use super::error::ApiError;
 use super::merge_targets::merge;
 use super::process_view::{OthersView, SeenPage, TargetView, TargetsView, UnfinishedView};
 use super::processes::{named, seen_by};
@@ -31,10 +32,27 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
     let page = query_params::page(http.query_string(), |text| text.parse().ok())?;
     let offset: usize = page.after.unwrap_or(0);
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let view = ranked(&state, (offset, limit), |_| {}).await?;
+    ok_list(&view, &state.pauses)
+}
+
+/// What all processes see of all targets, without what the journal holds.
+pub(crate) async fn seen(state: &AdminState) -> Vec<TargetView> {
+    let (seen, names) = named(&state.control, Ask::Targets).await;
+    merge(&seen, &names).0
+}
+
+/// The targets from this rank on, busiest first unless `sort` changes their order.
+pub(crate) async fn ranked(
+    state: &AdminState,
+    (offset, limit): (usize, usize),
+    sort: impl FnOnce(&mut [TargetView]),
+) -> Result<TargetsView, ApiError> {
     let (seen, names) = named(&state.control, Ask::Targets).await;
     let seen_by = seen_by(&seen);
     let warnings = seen_by.warnings();
-    let (all, unlisted) = merge(&seen, &names);
+    let (mut all, unlisted) = merge(&seen, &names);
+    sort(&mut all);
     let behind = all.len().saturating_sub(offset.saturating_add(limit));
     let mut items: Vec<TargetView> = all.into_iter().skip(offset).take(limit).collect();
     let registry = state.callee_registry.get();
@@ -51,7 +69,7 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
         items = state.run(reading).await?;
     }
     let next = (behind > 0).then(|| offset.saturating_add(items.len()).to_string());
-    let view = TargetsView {
+    Ok(TargetsView {
         seen: SeenPage {
             page: ItemsPage { items, next },
             seen_by,
@@ -62,8 +80,7 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
                 .unwrap_or(u64::MAX)
                 .saturating_add(unlisted),
         },
-    };
-    ok_list(&view, &state.pauses)
+    })
 }
 
 fn key_of(item: &TargetView) -> Option<LimitKey> {

@@ -69,7 +69,10 @@ the state of each, for operators (also: callback show ID, dead-letters list, doc
                 "  ({taken} is taken; for all commands: export RINGBACK__ADMIN__LISTEN={admin})"
             )?;
         }
-        writeln!(f, "metrics: http://{metrics}/metrics")?;
+        writeln!(
+            f,
+            "console: http://{admin}/    metrics: http://{metrics}/metrics"
+        )?;
         if allow.is_empty() {
             writeln!(
                 f,
@@ -133,6 +136,7 @@ mod tests {
         assert!(text.contains("  curl http://[::1]:42/received\n"), "{text}");
         let admin = "  ringback callback list --admin http://127.0.0.1:43\n";
         assert!(text.contains(admin), "{text}");
+        assert!(text.contains("console: http://127.0.0.1:43/ "), "{text}");
         assert!(text.contains("http://127.0.0.1:44/metrics\n"), "{text}");
         assert!(text.contains("--allow 127.0.0.1:3000\n"), "{text}");
     }

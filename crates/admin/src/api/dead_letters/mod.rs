@@ -26,12 +26,21 @@ use super::known_callees;
 use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
-use super::view::CallbackView;
+use super::view::{CallbackView, ItemsPage};
 use view::ReplayView;
 
 /// `GET /admin/v1/dead-letters`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
-    let (filter, page) = query_params::callbacks(http.query_string())?;
+    let page = page(&state, http.query_string()).await?;
+    ok_list(&page, &state.pauses)
+}
+
+/// The page that a query string asks for.
+pub(crate) async fn page(
+    state: &AdminState,
+    query: &str,
+) -> Result<ItemsPage<CallbackView>, ApiError> {
+    let (filter, page) = query_params::callbacks(query)?;
     let filter = bulk_request::dead_letter_filter(filter)?;
     let filters = selection::by_status(&filter);
     let (journal, registry) = (state.journal()?, state.callee_registry.get());
@@ -47,7 +56,7 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
         Ok((found, causes, registry))
     });
     let (found, causes, registry) = found.await?;
-    ok_list(&callbacks::items(found, causes, &registry), &state.pauses)
+    Ok(callbacks::items(found, causes, &registry))
 }
 
 /// The newest items of several pages that begin at the same cursor.

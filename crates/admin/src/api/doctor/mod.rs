@@ -24,6 +24,7 @@ use runtime::ProcessUsage;
 use runtime::clock::now_ms;
 use tokio::time::Instant;
 
+use super::error::ApiError;
 use super::merge_targets::merge;
 use super::processes::Names;
 use super::query_params;
@@ -46,9 +47,24 @@ const OVERDUE_MS: u64 = 5 * 60 * 1_000;
 /// The roles that make attempts.
 const DISPATCHING_ROLES: [&str; 3] = ["dispatcher", "serve", "dev"];
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
 /// `GET /admin/v1/doctor`
 pub(super) async fn show(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
     query_params::only(http.query_string(), &[])?;
+    ok(&view(&state, &facts(&state).await?))
+}
+
+/// What the checks find in these facts.
+pub(crate) fn view(state: &AdminState, facts: &Facts) -> DoctorView {
+    DoctorView {
+        now: facts.now,
+        process: state.doctor.process.clone(),
+        findings: examine(facts),
+    }
+}
+
+/// What this process knows now.
+pub(crate) async fn facts(state: &AdminState) -> Result<Facts, ApiError> {
     let collector = Collector {
         broker: state.broker.clone(),
         journal: state.journal.clone(),
@@ -58,13 +74,9 @@ pub(super) async fn show(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
         history: state.depth_history.clone(),
         sources: state.doctor.clone(),
     };
-    let facts = state.run(async move { Ok(collector.collect().await) });
-    let facts = facts.await?;
-    ok(&DoctorView {
-        now: facts.now,
-        process: state.doctor.process.clone(),
-        findings: examine(&facts),
-    })
+    state
+        .run(async move { Ok(collector.collect().await) })
+        .await
 }
 
 /// Collects the facts of this process.

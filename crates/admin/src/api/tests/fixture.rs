@@ -169,7 +169,7 @@ impl ApiFixture {
     }
 
     /// Serves the API with these settings, on any port.
-    pub(super) fn serve_with(&self, config: AdminConfig, journal: bool) -> TestClient {
+    pub(crate) fn serve_with(&self, config: AdminConfig, journal: bool) -> TestClient {
         let mut dependencies = self.dependencies();
         if !journal {
             dependencies.journal = None;
@@ -178,7 +178,7 @@ impl ApiFixture {
     }
 
     /// Serves the API of these dependencies, on any port.
-    pub(super) fn serve_dependencies(
+    pub(crate) fn serve_dependencies(
         config: AdminConfig,
         dependencies: AdminDependencies,
     ) -> TestClient {
@@ -196,7 +196,7 @@ impl ApiFixture {
         }
     }
 
-    pub(super) fn dependencies(&self) -> AdminDependencies {
+    pub(crate) fn dependencies(&self) -> AdminDependencies {
         AdminDependencies {
             broker: self.broker.clone(),
             journal: Some(self.journal.clone()),

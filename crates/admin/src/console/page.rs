@@ -1,0 +1,127 @@
+//! What every page has: its frame, and how it is answered.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError as _};
+use askama::Template;
+use url::form_urlencoded::Serializer;
+
+use super::language::Language;
+use super::routes;
+use super::texts::Texts;
+use super::visit::Visit;
+use crate::api::error::ApiError;
+
+/// A page in the navigation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Overview,
+    Targets,
+    Callbacks,
+    DeadLetters,
+    Audit,
+    /// None of them.
+    Other,
+}
+
+/// A link of the navigation.
+pub(super) struct SectionLink {
+    pub(super) path: &'static str,
+    pub(super) name: &'static str,
+    pub(super) is_here: bool,
+}
+
+/// What stands around the content of a page.
+pub(super) struct Frame {
+    /// Empty before the sign-in.
+    pub(super) sections: Vec<SectionLink>,
+    /// The link to the same page in the other language.
+    pub(super) other_language: String,
+    pub(super) other_language_tag: &'static str,
+    pub(super) operator: Option<String>,
+    pub(super) is_open: bool,
+    pub(super) refreshes: bool,
+}
+
+impl Frame {
+    pub(super) fn new(visit: &Visit, here: Section) -> Self {
+        let t = visit.texts();
+        let all = [
+            (Section::Overview, routes::FIRST_PAGE, t.overview),
+            (Section::Targets, routes::TARGETS, t.targets),
+            (Section::Callbacks, routes::CALLBACKS, t.callbacks),
+            (Section::DeadLetters, routes::DEAD_LETTERS, t.dead_letters),
+            (Section::Audit, routes::AUDIT, t.audit),
+        ];
+        let links = all.into_iter().map(|(section, path, name)| SectionLink {
+            path,
+            name,
+            is_here: section == here,
+        });
+        let other = match visit.language {
+            Language::English => Language::Chinese,
+            Language::Chinese => Language::English,
+        };
+        let mut query = Serializer::new(String::new());
+        query.append_pair("to", other.tag());
+        query.append_pair("next", &visit.path);
+        let operator = visit.operator.as_ref();
+        Self {
+            sections: operator.map_or_else(Vec::new, |_| links.collect()),
+            other_language: format!("{}?{}", routes::LANGUAGE, query.finish()),
+            other_language_tag: Texts::of(other).html_lang,
+            operator: operator.map(|it| it.name.clone().unwrap_or_else(|| "admin".to_owned())),
+            is_open: visit.is_open,
+            refreshes: false,
+        }
+    }
+
+    /// The page asks for itself again every ten seconds.
+    pub(super) fn refreshing(self) -> Self {
+        Self {
+            refreshes: true,
+            ..self
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "console/error.html")]
+struct ErrorPage {
+    frame: Frame,
+    t: &'static Texts,
+    status: u16,
+    sentence: String,
+}
+
+/// The answer with this page, or with what keeps it from being shown.
+pub(super) fn answer(visit: &Visit, page: Result<impl Template, ApiError>) -> HttpResponse {
+    match page {
+        Ok(page) => html(StatusCode::OK, &page),
+        Err(problem) => error(visit, &problem),
+    }
+}
+
+/// The answer with this error.
+pub(super) fn error(visit: &Visit, problem: &ApiError) -> HttpResponse {
+    let status = problem.status_code();
+    let page = ErrorPage {
+        frame: Frame::new(visit, Section::Other),
+        t: visit.texts(),
+        status: status.as_u16(),
+        sentence: problem.to_string(),
+    };
+    html(status, &page)
+}
+
+/// The answer with this page.
+pub(super) fn html(status: StatusCode, page: &impl Template) -> HttpResponse {
+    match page.render() {
+        Ok(text) => HttpResponse::build(status)
+            .content_type("text/html; charset=utf-8")
+            .body(text),
+        Err(error) => {
+            tracing::error!(%error, "a page of the console cannot be rendered");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}

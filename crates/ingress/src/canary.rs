@@ -24,8 +24,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// that nobody reads must not be many.
 const RESEND_AFTER: Duration = Duration::from_secs(60);
 
-/// How many are waited for.
-const MAX_OUT: usize = 16;
+/// How many are waited for: a day of them.
+const MAX_OUT: usize = 24 * 60;
 
 /// The queues that canaries go through.
 const QUEUES: [Queue; 2] = [Queue::First, Queue::Retry];
@@ -35,6 +35,7 @@ const QUEUES: [Queue; 2] = [Queue::First, Queue::Retry];
 struct CanaryFlights {
     /// When each was sent, the oldest first.
     out: VecDeque<(Uuid, Duration)>,
+    last_sent: Option<Duration>,
     /// Since when nothing was answered.
     unanswered_since: Option<Duration>,
 }
@@ -42,8 +43,14 @@ struct CanaryFlights {
 impl CanaryFlights {
     /// Whether the next one is due.
     fn may_send(&self, now: Duration) -> bool {
-        let last = self.out.back();
-        last.is_none_or(|(_, sent)| now.saturating_sub(*sent) >= RESEND_AFTER)
+        let waits = self.unanswered_since.is_some();
+        let last = self.last_sent.filter(|_| waits);
+        last.is_none_or(|sent| now.saturating_sub(sent) >= RESEND_AFTER)
+    }
+
+    /// Answers to those that are out are lost; that nothing was answered stays true.
+    fn answers_lost(&mut self) {
+        self.out.clear();
     }
 
     fn sent(&mut self, id: Uuid, now: Duration) {
@@ -51,13 +58,15 @@ impl CanaryFlights {
             self.out.pop_front();
         }
         self.out.push_back((id, now));
+        self.last_sent = Some(now);
         self.unanswered_since.get_or_insert(now);
     }
 
     /// Forgets one that was not published.
     fn refused(&mut self, id: Uuid) {
+        let before = self.out.len();
         self.out.retain(|(known, _)| *known != id);
-        if self.out.is_empty() {
+        if self.out.is_empty() && before > 0 {
             self.unanswered_since = None;
         }
     }
@@ -67,7 +76,8 @@ impl CanaryFlights {
     fn answered(&mut self, id: Uuid, now: Duration) -> Option<Duration> {
         let at = self.out.iter().position(|(known, _)| *known == id)?;
         let (_, sent) = self.out.drain(..=at).next_back()?;
-        self.unanswered_since = self.out.front().map(|(_, sent)| *sent);
+        // Something comes out, however late.
+        self.unanswered_since = (!self.out.is_empty()).then_some(now);
         Some(now.saturating_sub(sent))
     }
 
@@ -97,7 +107,7 @@ pub(crate) async fn send_canaries(broker: Broker, metrics: Arc<IngressMetrics>) 
                 let reply_to = address.borrow().clone();
                 if reply_to != used_address {
                     // Answers to the last address are lost with its connection.
-                    flights = Default::default();
+                    flights.iter_mut().for_each(CanaryFlights::answers_lost);
                     used_address.clone_from(&reply_to);
                 }
                 for (queue, flights) in QUEUES.into_iter().zip(&mut flights) {
@@ -198,12 +208,32 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_an_old_one_leaves_the_later_ones_unanswered() {
+    fn behind_a_steady_backlog_answers_come_late_and_are_answers() {
         let mut flights = CanaryFlights::default();
-        flights.sent(id(1), at(0));
-        flights.sent(id(2), at(60));
-        assert_eq!(flights.answered(id(1), at(100)), Some(at(100)));
-        assert_eq!(flights.unanswered(at(100)), at(40));
+        let minutes = |number: u64| at(60 * number);
+        for number in 0..120 {
+            flights.sent(id(number.into()), minutes(number));
+            // Each takes an hour.
+            if let Some(old) = number.checked_sub(60) {
+                let took = flights.answered(id(old.into()), minutes(number));
+                assert_eq!(took, Some(minutes(60)));
+                assert_eq!(flights.unanswered(minutes(number) + at(30)), at(30));
+            }
+        }
+    }
+
+    #[test]
+    fn a_new_connection_neither_ends_the_silence_nor_sends_more() {
+        let mut flights = CanaryFlights::default();
+        for number in 0..10 {
+            let now = at(30 * number);
+            if flights.may_send(now) {
+                flights.sent(id(number.into()), now);
+            }
+            flights.answers_lost();
+        }
+        assert_eq!(flights.last_sent, Some(at(240)), "one a minute");
+        assert_eq!(flights.unanswered(at(300)), at(300));
     }
 
     #[test]
@@ -218,7 +248,7 @@ mod tests {
     #[test]
     fn however_long_nothing_is_answered_few_are_remembered() {
         let mut flights = CanaryFlights::default();
-        for number in 0..1_000 {
+        for number in 0..2_000 {
             flights.sent(id(number), at(60));
         }
         assert_eq!(flights.out.len(), MAX_OUT);

@@ -61,6 +61,8 @@ pub(crate) struct Enqueued {
     /// Receives the outcome of the first attempt, if the caller waits for it. `None` for a repeat:
     /// its first attempt may have ended long ago.
     pub(crate) waiter: Option<ReplyWaiter>,
+    /// Whether an earlier request with the same idempotency key has queued it.
+    pub(crate) is_repeat: bool,
 }
 
 /// A confirmed message whose acceptance is not recorded yet.
@@ -118,6 +120,7 @@ impl Enqueuer {
                 Ok(Enqueued {
                     request_id,
                     waiter: None,
+                    is_repeat: true,
                 })
             }
         }
@@ -240,7 +243,11 @@ impl Enqueuer {
             }
         }
         tracing::debug!(%request_id, "callback accepted");
-        Ok(Enqueued { request_id, waiter })
+        Ok(Enqueued {
+            request_id,
+            waiter,
+            is_repeat: false,
+        })
     }
 }
 

@@ -25,12 +25,20 @@ impl<'a> AcceptSpan<'a> {
         })
     }
 
-    /// Exports the span of a request that was answered with this status. Without a `request_id` nothing
-    /// is queued, and only a caller's trace shows it.
-    pub(crate) fn end(self, request_id: Option<Uuid>, app_id: Option<&str>, http_status: u16) {
-        let context = match (request_id, self.caller) {
-            (Some(request_id), None) => TraceContext::of(request_id, None),
+    /// Exports the span of a request that was answered with this status. Only one that has begun the
+    /// callback is in the callback's trace; another one (refused, or a repeat of an idempotency key) is
+    /// seen in its caller's trace alone.
+    pub(crate) fn end(
+        self,
+        request_id: Option<Uuid>,
+        has_begun: bool,
+        app_id: Option<&str>,
+        http_status: u16,
+    ) {
+        let begun = request_id.filter(|_| has_begun);
+        let context = match (begun, self.caller) {
             (_, Some(caller)) => caller,
+            (Some(begun), None) => TraceContext::of(begun, None),
             (None, None) => return,
         };
         if !self.tracer.samples(context.trace_id, context.sampled) {
@@ -48,8 +56,8 @@ impl<'a> AcceptSpan<'a> {
             name: "accept",
             kind: SpanKind::Server,
             trace_id: context.trace_id,
-            id: match request_id {
-                Some(request_id) => CallbackSpan::Accept.id(request_id),
+            id: match begun {
+                Some(begun) => CallbackSpan::Accept.id(begun),
                 None => fastrand::u64(1..),
             },
             parent: context.parent,

@@ -14,8 +14,10 @@ use runtime::traces::{KeyValue, Span, SpanKind, Tracer};
 /// The trace that an attempt belongs to.
 pub(crate) struct AttemptTrace {
     context: TraceContext,
-    /// The span of the attempt.
+    /// The spans of the wait, the attempt and the record.
+    queue_span: u64,
     span: u64,
+    record_span: u64,
     decision: Decision,
     received_at: SystemTime,
 }
@@ -39,14 +41,17 @@ impl AttemptTrace {
             Some(tracer) if tracer.samples(context.trace_id, context.sampled) => Decision::Exported,
             Some(_) => Decision::NotSampled,
         };
-        let span = match redelivered {
-            false => attempt_span(message, message.attempt),
+        let id = |span: CallbackSpan| match redelivered {
+            false => span.id(message.request_id),
             // Two spans must not have one id.
             true => fastrand::u64(1..),
         };
+        let (generation, number) = (message.generation, message.attempt);
         Self {
             context,
-            span,
+            queue_span: id(CallbackSpan::Queue(generation, number)),
+            span: id(CallbackSpan::Attempt(generation, number)),
+            record_span: id(CallbackSpan::Record(generation, number)),
             decision,
             received_at: SystemTime::now(),
         }
@@ -72,7 +77,8 @@ impl AttemptTrace {
         Cow::Owned(format!("00-{trace_id:032x}-{:016x}-{flags:02x}", self.span))
     }
 
-    /// Exports the wait in the queue and the call.
+    /// Exports the wait in the queue and the call. What ended in a deferral is no attempt: its wait goes
+    /// on.
     pub(super) fn ended(
         &self,
         message: &Message,
@@ -85,36 +91,35 @@ impl AttemptTrace {
         let Some(tracer) = tracer.filter(|_| self.decision == Decision::Exported) else {
             return;
         };
-        let request_id = message.request_id;
-        let (generation, number) = (message.generation, message.attempt);
-        let waited = CallbackSpan::Queue(generation, number).id(request_id);
+        if matches!(verdict, Verdict::Defer { .. }) {
+            return;
+        }
+        let (request_id, number) = (message.request_id, message.attempt);
         let callback = [
             KeyValue::new("ringback.request_id", request_id.to_string()),
             KeyValue::new("ringback.app_id", message.app_id.clone()),
             KeyValue::new("ringback.message_type", message.message_type.clone()),
             KeyValue::new("ringback.attempt", i64::from(number)),
         ];
-        let previous = message.history.last();
-        let waiting_since = previous.map_or(message.accepted_at, |previous| {
-            previous.started_at.saturating_add(previous.duration_ms)
-        });
+        let Wait { since, follows } = Wait::of(message);
         let mut attributes = callback.to_vec();
         attributes.extend([
             KeyValue::new("messaging.destination.name", queue_label(queue)),
             KeyValue::new("ringback.deferrals", i64::from(message.deferrals)),
         ]);
-        let (start, end) = (time(waiting_since), self.received_at);
+        let end = self.received_at;
+        let start = since.map_or(end, time);
         tracer.export(Span {
             name: "queue",
             kind: SpanKind::Consumer,
             trace_id: self.context.trace_id,
-            id: waited,
+            id: self.queue_span,
             parent: Some(CallbackSpan::Accept.id(request_id)),
             parent_is_remote: true,
             start: start.min(end), // The clock of another machine.
             end,
             attributes,
-            follows: previous.map(|previous| attempt_span(message, previous.number)),
+            follows,
             error: None,
         });
         let outcome = attempt.outcome.label();
@@ -136,7 +141,7 @@ impl AttemptTrace {
             kind: SpanKind::Client,
             trace_id: self.context.trace_id,
             id: self.span,
-            parent: Some(waited),
+            parent: Some(self.queue_span),
             parent_is_remote: false,
             start,
             end: start + attempt.duration,
@@ -147,7 +152,7 @@ impl AttemptTrace {
     }
 
     /// Exports the time that the record took to be durable.
-    pub(super) fn recorded(&self, message: &Message, took: Duration, tracer: Option<&Tracer>) {
+    pub(super) fn recorded(&self, took: Duration, tracer: Option<&Tracer>) {
         let Some(tracer) = tracer.filter(|_| self.decision == Decision::Exported) else {
             return;
         };
@@ -156,7 +161,7 @@ impl AttemptTrace {
             name: "journal",
             kind: SpanKind::Producer,
             trace_id: self.context.trace_id,
-            id: CallbackSpan::Record(message.generation, message.attempt).id(message.request_id),
+            id: self.record_span,
             parent: Some(self.span),
             parent_is_remote: false,
             start: end.checked_sub(took).unwrap_or(end),
@@ -168,8 +173,36 @@ impl AttemptTrace {
     }
 }
 
-fn attempt_span(message: &Message, number: u32) -> u64 {
-    CallbackSpan::Attempt(message.generation, number).id(message.request_id)
+/// The wait before an attempt.
+#[derive(Debug, PartialEq, Eq)]
+struct Wait {
+    /// Since when, Unix ms. `None`: it is not known.
+    since: Option<u64>,
+    /// The attempt before it.
+    follows: Option<u64>,
+}
+
+impl Wait {
+    fn of(message: &Message) -> Self {
+        let id =
+            |generation, number| CallbackSpan::Attempt(generation, number).id(message.request_id);
+        let replay = (message.attempt == 1).then(|| message.generation.checked_sub(1));
+        match (message.history.last(), replay.flatten()) {
+            // Its last attempt may be long ago: in between it was a dead letter.
+            (previous, Some(generation)) => Self {
+                since: message.scheduled_at,
+                follows: previous.map(|previous| id(generation, previous.number)),
+            },
+            (Some(previous), None) => Self {
+                since: Some(previous.started_at.saturating_add(previous.duration_ms)),
+                follows: Some(id(message.generation, previous.number)),
+            },
+            (None, None) => Self {
+                since: Some(message.accepted_at),
+                follows: None,
+            },
+        }
+    }
 }
 
 const fn verdict_label(verdict: &Verdict) -> &'static str {
@@ -225,10 +258,56 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_may_have_been_made_before_has_a_span_of_its_own() {
+    fn an_attempt_that_may_have_been_made_before_has_spans_of_its_own() {
         let message = message();
         let first = AttemptTrace::of(&message, false, None);
-        assert_eq!(first.span, attempt_span(&message, message.attempt));
-        assert_ne!(AttemptTrace::of(&message, true, None).span, first.span);
+        let known = CallbackSpan::Attempt(0, 1).id(message.request_id);
+        assert_eq!(first.span, known);
+        let again = AttemptTrace::of(&message, true, None);
+        assert_ne!(again.span, first.span);
+        assert_ne!(again.queue_span, first.queue_span);
+        assert_ne!(again.record_span, first.record_span);
+    }
+
+    #[test]
+    fn a_wait_follows_the_attempt_before_it_and_a_replay_the_last_one_of_its_former_life() {
+        let attempt = |generation, number| Some(CallbackSpan::Attempt(generation, number).id(ID));
+        let first = Message {
+            request_id: ID,
+            accepted_at: 5,
+            ..message()
+        };
+        let wait = Wait {
+            since: Some(5),
+            follows: None,
+        };
+        assert_eq!(Wait::of(&first), wait);
+        let mut retry = Message {
+            attempt: 3,
+            ..first
+        };
+        retry.push_history(contract::HistoryEntry {
+            number: 2,
+            started_at: 100,
+            duration_ms: 20,
+            outcome: "timeout".to_owned(),
+            http_status: None,
+            unknown: contract::UnknownFields::default(),
+        });
+        let wait = Wait {
+            since: Some(120),
+            follows: attempt(0, 2),
+        };
+        assert_eq!(Wait::of(&retry), wait);
+        let replay = Message {
+            generation: 1,
+            attempt: 1,
+            ..retry
+        };
+        let wait = Wait {
+            since: None,
+            follows: attempt(0, 2),
+        };
+        assert_eq!(Wait::of(&replay), wait);
     }
 }

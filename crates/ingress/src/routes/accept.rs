@@ -53,13 +53,14 @@ pub(super) async fn accept(
             tracing::debug!(http_status, %msg, "callback rejected");
             if let Some(span) = span {
                 let (id, app_id) = (rejection.request_id, rejection.app_id.as_deref());
-                span.end(id, app_id, http_status);
+                span.end(id, id.is_some(), app_id, http_status);
             }
             return reject(&state, &http_request, &rejection);
         }
     };
     if let Some(span) = span {
-        span.end(Some(enqueued.request_id), caller.app_id(), 200);
+        let id = Some(enqueued.request_id);
+        span.end(id, !enqueued.is_repeat, caller.app_id(), 200);
     }
     let request_id = enqueued.request_id;
     let answer = first_outcome(&state, enqueued, wait.deadline()).await;

@@ -1,8 +1,8 @@
 //! Rollups: adds what a batch changed, and reads the figures of a subject.
 //!
 //! The rows of a minute are shared by all writers, and by each callback with a delay that ingress stores.
-//! Each transaction adds to those of its own shard (`schema_4.sql`), so that none waits for the commit of
-//! another one, and in the order of their keys: no deadlock.
+//! Each transaction adds to those of its own shard (`schema_4.sql`), in the order of their keys, so that
+//! none waits for another one but for new names, which one transaction at a time gives places to.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -148,6 +148,11 @@ async fn store(pool: &PgPool, records: &[Record], batches: &[BatchPart]) -> Resu
         store_callbacks(&mut transaction, &rows, &mut rollups).await?;
         store_attempts(&mut transaction, records, &mut rollups).await?;
     }
+    // The order of locks of all writers: rows, shard, recorders, names. The trigger of the rows takes the
+    // shard, but not if none of them counts.
+    sqlx::query("SELECT app_counts_shard()")
+        .execute(&mut *transaction)
+        .await?;
     let is_new = store_spans(&mut transaction, batches).await?;
     rollups.add_deferrals(&rows, &deferrals(records), &is_new);
     rollup::store(&mut transaction, rollups).await?;

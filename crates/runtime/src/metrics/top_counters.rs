@@ -19,6 +19,13 @@ const MAX_NAMED: usize = 50;
 /// How many of the others are counted apart, to find the busiest.
 const MAX_CANDIDATES: usize = 1_000;
 
+/// How many names may lose their series to others at one choice: strangers choose the names, and each
+/// change begins a series.
+const MAX_REPLACED: usize = 2;
+
+/// So many times the count of a name with series, plus one, a name without must have to replace it.
+const REPLACES: u64 = 2;
+
 /// The name of all others together.
 const OTHER: &str = "other";
 
@@ -117,10 +124,20 @@ impl TopCounters {
         for (name, count) in candidates.drain() {
             all.push((count, false, name, Arc::new(Counts::new(self.0.results))));
         }
-        // Of equals, those that have series keep them.
-        all.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then_with(|| a.2.cmp(&b.2)));
-        all.truncate(MAX_NAMED);
-        let chosen = all.into_iter().map(|(_, _, name, counts)| (name, counts));
+        // The busiest first; of equals, by name.
+        all.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.2.cmp(&b.2)));
+        let (mut kept, mut others): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.1);
+        let room = MAX_NAMED.saturating_sub(kept.len()).min(others.len());
+        let filled: Vec<_> = others.drain(..room).collect();
+        for other in others.into_iter().take(MAX_REPLACED) {
+            match kept.last() {
+                Some(weakest) if other.0 > REPLACES * weakest.0 + 1 => drop(kept.pop()),
+                _ => break,
+            }
+            kept.insert(0, other); // Not the next to go.
+        }
+        let chosen = kept.into_iter().chain(filled);
+        let chosen = chosen.map(|(_, _, name, counts)| (name, counts));
         self.0.named.store(Arc::new(chosen.collect()));
     }
 

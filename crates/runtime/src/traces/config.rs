@@ -49,8 +49,9 @@ fn endpoint_fault(endpoint: &Url) -> Option<&'static str> {
         return Some("write http://HOST:PORT or https://HOST:PORT");
     }
     // It is logged and shown.
-    let secret = !endpoint.username().is_empty() || endpoint.password().is_some();
-    secret.then_some("a URL with a password is not supported here")
+    let has_password = !endpoint.username().is_empty() || endpoint.password().is_some();
+    let secret = has_password || endpoint.query().is_some() || endpoint.fragment().is_some();
+    secret.then_some("a URL with a password or a query is not supported here")
 }
 
 /// Where the spans are posted.
@@ -83,6 +84,7 @@ mod tests {
         for (endpoint, ratio, key) in [
             ("ftp://collector", 0.5, "otlp.endpoint"),
             ("http://u:p@collector", 0.5, "otlp.endpoint"),
+            ("http://collector/?api-key=x", 0.5, "otlp.endpoint"),
             ("http://collector", 1.5, "otlp.ratio"),
             ("http://collector", -0.1, "otlp.ratio"),
             ("http://collector", f64::NAN, "otlp.ratio"),

@@ -71,6 +71,7 @@ impl CountedExporter {
         let client = std::thread::spawn(|| {
             reqwest::blocking::Client::builder()
                 .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
                 .timeout(TIMEOUT)
                 .build()
         });

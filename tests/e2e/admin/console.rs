@@ -11,12 +11,13 @@ const SOON: Duration = Duration::from_secs(60);
 
 const TOKEN: &str = "token-of-the-operators-0123456789";
 
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "/console/",
     "/console/targets",
     "/console/callbacks",
     "/console/dead-letters",
     "/console/audit",
+    "/console/pauses",
 ];
 
 async fn fixture(token: Option<&str>) -> SharedGateway {

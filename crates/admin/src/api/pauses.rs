@@ -39,8 +39,7 @@ fn parse_cursor(text: &str) -> Option<PauseCursor> {
 /// `GET /admin/v1/pauses`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
     let page = query_params::page(http.query_string(), parse_cursor)?;
-    let pauses = state.pauses.clone();
-    let mut found = state.run(async move { Ok(pauses.list().await?) }).await?;
+    let mut found = in_force(&state).await?;
     if let Some(after) = page.after {
         found.retain(|pause| cursor_of(pause) > after);
     }
@@ -57,6 +56,21 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
         items: items.collect(),
     };
     ok_list(&page, &state.pauses)
+}
+
+/// All pauses, oldest first.
+async fn in_force(state: &AdminState) -> Result<Vec<Pause>, ApiError> {
+    let pauses = state.pauses.clone();
+    state.run(async move { Ok(pauses.list().await?) }).await
+}
+
+/// All pauses, oldest first, with the names of callees.
+pub(crate) async fn views(state: &AdminState) -> Result<Vec<PauseView>, ApiError> {
+    let registry = state.callee_registry.get();
+    let found = in_force(state).await?.into_iter();
+    Ok(found
+        .map(|pause| PauseView::from(pause).with_callee_name(&registry))
+        .collect())
 }
 
 /// `POST /admin/v1/pauses`
@@ -78,13 +92,26 @@ pub(super) async fn pause(
     }
     let body: PauseBody = super::body::parse(&body)?;
     let actor = Actor::new(body.actor, body.reason, TokenName::of(&http).as_deref())?;
-    let key = parse_key([
+    let selectors = [
         body.callee_no,
         body.target,
         body.app_id,
         body.message_type,
         body.switch,
-    ])?;
+    ];
+    ok(&begin(&state, selectors, actor).await?)
+}
+
+/// The values of the [selectors](SELECTORS): exactly one is given.
+type SelectorValues = [Option<String>; SELECTORS.len()];
+
+/// Begins a pause, if it is not in force already.
+pub(crate) async fn begin(
+    state: &AdminState,
+    selectors: SelectorValues,
+    actor: Actor,
+) -> Result<PausedView, ApiError> {
+    let key = parse_key(selectors)?;
     let key = registered(&key, &state.callee_registry.get())?;
     let scope = match state.pauses.is_shared() {
         true => PauseScope::AllProcesses,
@@ -108,7 +135,7 @@ pub(super) async fn pause(
         Ok(new)
     });
     let new = new.await?;
-    ok(&PausedView { paused, new, scope })
+    Ok(PausedView { paused, new, scope })
 }
 
 /// `DELETE /admin/v1/pauses?callee_no=|target=|app_id=|message_type=|switch=&actor=&reason=`
@@ -121,7 +148,17 @@ pub(super) async fn resume(state: Data<AdminState>, http: HttpRequest) -> ApiRes
         found.remove("reason"),
         token_name.as_deref(),
     )?;
-    let key = parse_key(SELECTORS.map(|selector| found.remove(selector)))?;
+    let selectors = SELECTORS.map(|selector| found.remove(selector));
+    ok(&json!({ "resumed": end(&state, selectors, actor).await? }))
+}
+
+/// Ends a pause.
+pub(crate) async fn end(
+    state: &AdminState,
+    selectors: SelectorValues,
+    actor: Actor,
+) -> Result<PauseView, ApiError> {
+    let key = parse_key(selectors)?;
     // A callee that is no longer registered can still be resumed.
     let key = registered(&key, &state.callee_registry.get()).unwrap_or(key);
     let (pauses, journal) = (state.pauses.clone(), state.journal.clone());
@@ -136,17 +173,17 @@ pub(super) async fn resume(state: Data<AdminState>, http: HttpRequest) -> ApiRes
         audit::record(journal.as_ref(), AuditAction::Resume, subject, actor, 1).await;
         Ok(ended)
     });
-    ok(&json!({ "resumed": PauseView::from(ended.await?) }))
+    ended.await.map(PauseView::from)
 }
 
 /// What names the pause in a request: exactly one of these.
-pub(super) const SELECTORS: [&str; 5] = ["callee_no", "target", "app_id", "message_type", "switch"];
+pub(crate) const SELECTORS: [&str; 5] = ["callee_no", "target", "app_id", "message_type", "switch"];
 
 /// As long as an accepted callback's may be.
 const MAX_NAME_BYTES: usize = 128;
 
 /// The key of a pause, from the values of the [selectors](SELECTORS).
-pub(super) fn parse_key(values: [Option<String>; SELECTORS.len()]) -> Result<PauseKey, ApiError> {
+pub(super) fn parse_key(values: SelectorValues) -> Result<PauseKey, ApiError> {
     let given = SELECTORS.into_iter().zip(values);
     let mut given = given.filter_map(|(selector, value)| Some((selector, value?)));
     let (Some((selector, value)), None) = (given.next(), given.next()) else {

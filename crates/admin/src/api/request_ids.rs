@@ -61,7 +61,7 @@ impl WrittenId {
     ///
     /// # Errors
     /// Those of [`WrittenId::parse`], and a sentence about an id that is not whole.
-    pub(super) fn of_act(text: &str) -> Result<Uuid, ApiError> {
+    pub(crate) fn of_act(text: &str) -> Result<Uuid, ApiError> {
         match Self::parse(text).map_err(ApiError::parameter)? {
             Self::Whole(id) => Ok(id),
             Self::Beginning(IdBeginning { written, .. }) => Err(ApiError::parameter(format!(

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use runtime::clock::now_ms;
 
-use super::page::{self, Frame, Section};
+use super::page::{self, PageFrame, Section};
 use super::query;
 use super::texts::Texts;
 use super::visit::Visit;
@@ -19,8 +19,8 @@ const PAGE: u32 = 50;
 
 #[derive(Template)]
 #[template(path = "console/audit.html")]
-pub(super) struct AuditPage {
-    frame: Frame,
+pub(super) struct AuditLogPage {
+    frame: PageFrame,
     t: &'static Texts,
     lines: Vec<(When, AuditView)>,
     next: Option<String>,
@@ -33,11 +33,11 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> HttpResp
     page::answer(&visit, view.map(|view| render(&visit, view)))
 }
 
-pub(super) fn render(visit: &Visit, view: ItemsPage<AuditView>) -> AuditPage {
+pub(super) fn render(visit: &Visit, view: ItemsPage<AuditView>) -> AuditLogPage {
     let (t, now) = (visit.texts(), now_ms());
     let lines = view.items.into_iter();
-    AuditPage {
-        frame: Frame::new(visit, Section::Audit),
+    AuditLogPage {
+        frame: PageFrame::new(visit, Section::Audit),
         t,
         lines: lines
             .map(|entry| (When::of(entry.occurred_at, now, t), entry))

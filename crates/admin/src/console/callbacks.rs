@@ -9,11 +9,11 @@ use contract::CallbackStatus;
 use runtime::clock::now_ms;
 use serde::Deserialize;
 
-use super::page::{self, Frame, Section};
+use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
 use super::when::When;
-use super::{query, routes};
+use super::{acts, paths, query};
 use crate::api::bulk_request::Actor;
 use crate::api::callbacks;
 use crate::api::error::ApiError;
@@ -108,7 +108,7 @@ const fn class(status: CallbackStatus) -> &'static str {
 #[derive(Template)]
 #[template(path = "console/callbacks.html")]
 pub(super) struct CallbacksPage {
-    frame: Frame,
+    frame: PageFrame,
     t: &'static Texts,
     form: FilterForm,
     statuses: Vec<StatusChoice>,
@@ -120,12 +120,15 @@ pub(super) struct CallbacksPage {
 #[derive(Template)]
 #[template(path = "console/callback.html")]
 pub(super) struct CallbackPageView {
-    frame: Frame,
+    frame: PageFrame,
     t: &'static Texts,
     line: CallbackLine,
     attempts: Vec<(When, AttemptView)>,
     /// How many attempts are not shown.
     earlier: usize,
+    /// What can be done to it: the end of the path, and the word.
+    acts: Vec<(&'static str, &'static str)>,
+    may_act: bool,
     may_look: bool,
     needs_name: bool,
     payload: Option<PayloadLines>,
@@ -167,7 +170,7 @@ pub(super) fn render_list(
         is_chosen: form.status == value,
     };
     CallbacksPage {
-        frame: Frame::new(visit, Section::Callbacks),
+        frame: PageFrame::new(visit, Section::Callbacks),
         t,
         statuses: vec![
             choice("queued", t.status_queued),
@@ -198,7 +201,7 @@ pub(super) async fn find(state: Data<AdminState>, http: HttpRequest) -> HttpResp
     let id = query::value(http.query_string(), "id").unwrap_or_default();
     match state.request_id(&id).await {
         Ok(id) => HttpResponse::SeeOther()
-            .insert_header((LOCATION, format!("{}/{id}", routes::CALLBACKS)))
+            .insert_header((LOCATION, format!("{}/{id}", paths::CALLBACKS)))
             .finish(),
         Err(problem) => page::error(&visit, &problem),
     }
@@ -258,6 +261,7 @@ pub(super) fn render(
     let earlier = attempts.len().saturating_sub(MAX_ATTEMPTS);
     attempts.drain(..earlier);
     let operator = visit.operator.as_ref();
+    let status = view.status;
     let payload = payload.map(|payload| PayloadLines {
         message: payload.message.map(|message| pretty(message.get())),
         answers: payload
@@ -269,7 +273,7 @@ pub(super) fn render(
             .collect(),
     });
     CallbackPageView {
-        frame: Frame::new(visit, Section::Callbacks),
+        frame: PageFrame::new(visit, Section::Callbacks),
         t,
         line: CallbackLine::of(view, now, t),
         attempts: attempts
@@ -277,6 +281,8 @@ pub(super) fn render(
             .map(|attempt| (When::of(attempt.started_at, now, t), attempt))
             .collect(),
         earlier,
+        acts: acts::possible(status, t),
+        may_act: operator.is_some_and(|operator| operator.may(Role::Replay)),
         may_look: operator.is_some_and(|operator| operator.may(Role::Payload)),
         needs_name: operator.is_none_or(|operator| operator.name.is_none()),
         payload,

@@ -2,7 +2,7 @@
 
 use actix_web::http::header::{COOKIE, HeaderMap};
 
-use super::language::Language;
+use super::language::PageLanguage;
 use crate::api::session::LIFETIME;
 
 const SESSION: &str = "ringback_session";
@@ -14,8 +14,8 @@ pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
     find(headers, SESSION)
 }
 
-pub(super) fn language(headers: &HeaderMap) -> Option<Language> {
-    find(headers, LANGUAGE).and_then(Language::of_tag)
+pub(super) fn language(headers: &HeaderMap) -> Option<PageLanguage> {
+    find(headers, LANGUAGE).and_then(PageLanguage::of_tag)
 }
 
 /// The `Set-Cookie` of a new session. `is_secure`: it never leaves the browser without TLS.
@@ -32,7 +32,7 @@ pub(super) fn end_session(is_secure: bool) -> String {
     format!("{SESSION}=; Max-Age=0; {}", attributes(is_secure))
 }
 
-pub(super) fn set_language(language: Language) -> String {
+pub(super) fn set_language(language: PageLanguage) -> String {
     let tag = language.tag();
     format!(
         "{LANGUAGE}={tag}; Max-Age={YEAR_SECONDS}; {}",
@@ -70,7 +70,7 @@ mod tests {
         let line = "a=b; xringback_session=no; ringback_session=1.ff; ringback_language=zh";
         headers.insert(COOKIE, HeaderValue::from_static(line));
         assert_eq!(session(&headers), Some("1.ff"));
-        assert_eq!(language(&headers), Some(Language::Chinese));
+        assert_eq!(language(&headers), Some(PageLanguage::Chinese));
         assert_eq!(session(&HeaderMap::new()), None);
     }
 

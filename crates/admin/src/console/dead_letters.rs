@@ -6,7 +6,7 @@ use askama::Template;
 use runtime::clock::now_ms;
 
 use super::callbacks::{CallbackLine, FilterForm, PAGE, lines};
-use super::page::{self, Frame, Section};
+use super::page::{self, PageFrame, Section};
 use super::query;
 use super::texts::Texts;
 use super::visit::Visit;
@@ -18,7 +18,7 @@ use crate::api::view::{CallbackView, ItemsPage};
 #[derive(Template)]
 #[template(path = "console/dead_letters.html")]
 pub(super) struct DeadLettersPage {
-    frame: Frame,
+    frame: PageFrame,
     t: &'static Texts,
     form: FilterForm,
     /// All of them, and which one is chosen.
@@ -45,7 +45,7 @@ pub(super) fn render(
     let form = FilterForm::of(query);
     let reasons = of_dead_letters().map(|reason| (reason, form.reason == reason));
     DeadLettersPage {
-        frame: Frame::new(visit, Section::DeadLetters),
+        frame: PageFrame::new(visit, Section::DeadLetters),
         t,
         reasons: reasons.collect(),
         form,

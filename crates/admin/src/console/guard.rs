@@ -14,7 +14,7 @@ use actix_web::{Error, HttpMessage as _, HttpResponse};
 use url::form_urlencoded::Serializer;
 
 use super::visit::{Visit, language_of};
-use super::{assets, cookies, page, query, routes};
+use super::{assets, cookies, page, paths, query};
 use crate::api::access::OperatorAccess;
 use crate::api::error::{ApiError, ProblemCode};
 
@@ -52,7 +52,7 @@ pub(super) async fn guard(
             request.extensions_mut().insert(visit);
             next.call(request).await?.map_into_left_body()
         }
-        Err(response) => request.into_response(response).map_into_right_body(),
+        Err(response) => request.into_response(*response).map_into_right_body(),
     };
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -73,7 +73,7 @@ fn visit(request: &ServiceRequest, is_open: bool) -> Visit {
         operator: None,
         is_open,
         peer: request.peer_addr().map(|peer| peer.ip()),
-        path: path.unwrap_or_else(|| routes::FIRST_PAGE.to_owned()),
+        path: path.unwrap_or_else(|| paths::FIRST_PAGE.to_owned()),
         is_secure: is_secure(headers),
     }
 }
@@ -83,28 +83,29 @@ fn admit(
     access: &OperatorAccess,
     request: &ServiceRequest,
     mut visit: Visit,
-) -> Result<Visit, HttpResponse> {
+) -> Result<Visit, Box<HttpResponse>> {
     let (headers, path) = (request.headers(), request.path());
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     if !reads && let Err(error) = check_form(headers) {
-        return Err(page::error(&visit, &access.reject(error, visit.peer)));
+        let error = access.reject(error, visit.peer);
+        return Err(Box::new(page::error(&visit, &error)));
     }
     if assets::is_asset(path) {
         return Ok(visit);
     }
     match access.operator(headers, cookies::session(headers), visit.peer) {
         Ok(operator) => visit.operator = operator,
-        Err(error) => return Err(page::error(&visit, &error)),
+        Err(error) => return Err(Box::new(page::error(&visit, &error))),
     }
-    if visit.operator.is_some() || routes::needs_no_sign_in(path) {
+    if visit.operator.is_some() || paths::needs_no_sign_in(path) {
         return Ok(visit);
     }
     let mut next = Serializer::new(String::new());
     next.append_pair("next", &visit.path);
-    let sign_in = format!("{}?{}", routes::SIGN_IN, next.finish());
-    Err(HttpResponse::SeeOther()
-        .insert_header((LOCATION, sign_in))
-        .finish())
+    let sign_in = format!("{}?{}", paths::SIGN_IN, next.finish());
+    let mut response = HttpResponse::SeeOther();
+    response.insert_header((LOCATION, sign_in));
+    Err(Box::new(response.finish()))
 }
 
 /// Checks that a form was sent by a page of the console.

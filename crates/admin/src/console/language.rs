@@ -2,12 +2,12 @@
 
 /// A language of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Language {
+pub(super) enum PageLanguage {
     English,
     Chinese,
 }
 
-impl Language {
+impl PageLanguage {
     /// The tag in cookies and links.
     pub(super) const fn tag(self) -> &'static str {
         match self {
@@ -22,7 +22,7 @@ impl Language {
             .find(|language| language.tag() == tag)
     }
 
-    /// The language that a browser prefers, by its `Accept-Language` (RFC 9110, section 12.5.4).
+    /// The language that a browser prefers, by its `Accept-PageLanguage` (RFC 9110, section 12.5.4).
     pub(super) fn of_accept(header: &str) -> Self {
         let mut best = (Self::English, 0.0);
         // Longer headers are nobody's.
@@ -50,16 +50,16 @@ mod tests {
     #[test]
     fn the_browser_chooses_and_english_is_the_default() {
         for (header, expected) in [
-            ("zh-CN,zh;q=0.9,en;q=0.8", Language::Chinese),
-            ("ZH-hant", Language::Chinese),
-            ("en-GB,en;q=0.9,zh;q=0.8", Language::English),
-            ("de,zh;q=0.3,en;q=0.2", Language::Chinese),
-            ("de", Language::English),
-            ("zh;q=0", Language::English),
-            ("zh;q=x", Language::English),
-            ("", Language::English),
+            ("zh-CN,zh;q=0.9,en;q=0.8", PageLanguage::Chinese),
+            ("ZH-hant", PageLanguage::Chinese),
+            ("en-GB,en;q=0.9,zh;q=0.8", PageLanguage::English),
+            ("de,zh;q=0.3,en;q=0.2", PageLanguage::Chinese),
+            ("de", PageLanguage::English),
+            ("zh;q=0", PageLanguage::English),
+            ("zh;q=x", PageLanguage::English),
+            ("", PageLanguage::English),
         ] {
-            assert_eq!(Language::of_accept(header), expected, "{header}");
+            assert_eq!(PageLanguage::of_accept(header), expected, "{header}");
         }
     }
 }

@@ -6,7 +6,7 @@ use askama::Template;
 use journal::UnfinishedCounts;
 use runtime::clock::now_ms;
 
-use super::page::{self, Frame, Section};
+use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
 use super::when::When;
@@ -19,7 +19,7 @@ use crate::doctor::{Facts, Finding, Severity};
 #[derive(Template)]
 #[template(path = "console/overview.html")]
 pub(super) struct OverviewPage {
-    frame: Frame,
+    frame: PageFrame,
     t: &'static Texts,
     /// Its class in the style sheet.
     state: &'static str,
@@ -128,7 +128,7 @@ pub(super) fn render(visit: &Visit, overview: Overview) -> OverviewPage {
         .sum();
     let figure = |name, value, link| Figure { name, value, link };
     OverviewPage {
-        frame: Frame::new(visit, Section::Overview).refreshing(),
+        frame: PageFrame::new(visit, Section::Overview).refreshing(),
         t,
         state: class(worst),
         headline: match worst {

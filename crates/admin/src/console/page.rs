@@ -5,8 +5,8 @@ use actix_web::{HttpResponse, ResponseError as _};
 use askama::Template;
 use url::form_urlencoded::Serializer;
 
-use super::language::Language;
-use super::routes;
+use super::language::PageLanguage;
+use super::paths;
 use super::texts::Texts;
 use super::visit::Visit;
 use crate::api::error::ApiError;
@@ -18,6 +18,7 @@ pub(super) enum Section {
     Targets,
     Callbacks,
     DeadLetters,
+    Pauses,
     Audit,
     /// None of them.
     Other,
@@ -31,7 +32,7 @@ pub(super) struct SectionLink {
 }
 
 /// What stands around the content of a page.
-pub(super) struct Frame {
+pub(super) struct PageFrame {
     /// Empty before the sign-in.
     pub(super) sections: Vec<SectionLink>,
     /// The link to the same page in the other language.
@@ -42,15 +43,16 @@ pub(super) struct Frame {
     pub(super) refreshes: bool,
 }
 
-impl Frame {
+impl PageFrame {
     pub(super) fn new(visit: &Visit, here: Section) -> Self {
         let t = visit.texts();
         let all = [
-            (Section::Overview, routes::FIRST_PAGE, t.overview),
-            (Section::Targets, routes::TARGETS, t.targets),
-            (Section::Callbacks, routes::CALLBACKS, t.callbacks),
-            (Section::DeadLetters, routes::DEAD_LETTERS, t.dead_letters),
-            (Section::Audit, routes::AUDIT, t.audit),
+            (Section::Overview, paths::FIRST_PAGE, t.overview),
+            (Section::Targets, paths::TARGETS, t.targets),
+            (Section::Callbacks, paths::CALLBACKS, t.callbacks),
+            (Section::DeadLetters, paths::DEAD_LETTERS, t.dead_letters),
+            (Section::Pauses, paths::PAUSES, t.pauses),
+            (Section::Audit, paths::AUDIT, t.audit),
         ];
         let links = all.into_iter().map(|(section, path, name)| SectionLink {
             path,
@@ -58,8 +60,8 @@ impl Frame {
             is_here: section == here,
         });
         let other = match visit.language {
-            Language::English => Language::Chinese,
-            Language::Chinese => Language::English,
+            PageLanguage::English => PageLanguage::Chinese,
+            PageLanguage::Chinese => PageLanguage::English,
         };
         let mut query = Serializer::new(String::new());
         query.append_pair("to", other.tag());
@@ -67,7 +69,7 @@ impl Frame {
         let operator = visit.operator.as_ref();
         Self {
             sections: operator.map_or_else(Vec::new, |_| links.collect()),
-            other_language: format!("{}?{}", routes::LANGUAGE, query.finish()),
+            other_language: format!("{}?{}", paths::LANGUAGE, query.finish()),
             other_language_tag: Texts::of(other).html_lang,
             operator: operator.map(|it| it.name.clone().unwrap_or_else(|| "admin".to_owned())),
             is_open: visit.is_open,
@@ -87,7 +89,7 @@ impl Frame {
 #[derive(Template)]
 #[template(path = "console/error.html")]
 struct ErrorPage {
-    frame: Frame,
+    frame: PageFrame,
     t: &'static Texts,
     status: u16,
     sentence: String,
@@ -105,7 +107,7 @@ pub(super) fn answer(visit: &Visit, page: Result<impl Template, ApiError>) -> Ht
 pub(super) fn error(visit: &Visit, problem: &ApiError) -> HttpResponse {
     let status = problem.status_code();
     let page = ErrorPage {
-        frame: Frame::new(visit, Section::Other),
+        frame: PageFrame::new(visit, Section::Other),
         t: visit.texts(),
         status: status.as_u16(),
         sentence: problem.to_string(),

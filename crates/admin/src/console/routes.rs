@@ -7,17 +7,10 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::guard::guard;
 use super::visit::Visit;
-use super::{assets, audit, callbacks, dead_letters, overview, page, sign_in, targets};
+use super::{
+    acts, assets, audit, callbacks, dead_letters, overview, page, paths, pauses, sign_in, targets,
+};
 use crate::api::error::{ApiError, ProblemCode};
-
-pub(super) const FIRST_PAGE: &str = "/console/";
-pub(super) const SIGN_IN: &str = "/console/sign-in";
-pub(super) const LANGUAGE: &str = "/console/language";
-pub(super) const TARGETS: &str = "/console/targets";
-pub(super) const CALLBACKS: &str = "/console/callbacks";
-pub(super) const DEAD_LETTERS: &str = "/console/dead-letters";
-pub(super) const AUDIT: &str = "/console/audit";
-const SIGN_OUT: &str = "/console/sign-out";
 
 /// The largest form: a reason, a name, a token.
 const MAX_FORM_BYTES: usize = 16 * 1024;
@@ -35,31 +28,51 @@ pub(crate) fn configure(service: &mut ServiceConfig) {
             .service(get("/style.css", assets::style))
             .service(get("/icon.svg", assets::icon))
             .service(get("/language", sign_in::choose_language))
-            .service(get("/sign-in", sign_in::show).route(web::post().to(sign_in::sign_in)))
+            .service(both("/sign-in", sign_in::show).route(web::post().to(sign_in::sign_in)))
             .service(post("/sign-out", sign_in::sign_out))
             .service(get("/targets", targets::list))
             .service(get("/callbacks", callbacks::list))
             .service(get("/callbacks/find", callbacks::find))
             .service(get("/callbacks/{id}", callbacks::show))
             .service(post("/callbacks/{id}/payload", callbacks::look))
+            .service(
+                both(
+                    "/callbacks/{id}/{act:retry-now|cancel|replay}",
+                    acts::preview,
+                )
+                .route(web::post().to(acts::act)),
+            )
             .service(get("/dead-letters", dead_letters::list))
+            .service(both("/pauses", pauses::list).route(web::post().to(pauses::change)))
             .service(get("/audit", audit::list))
             .default_service(web::to(unknown_page)),
     );
 }
 
+/// A page that is read.
 fn get<F, Args>(path: &'static str, handler: F) -> actix_web::Resource
 where
     F: actix_web::Handler<Args>,
     Args: actix_web::FromRequest + 'static,
     F::Output: actix_web::Responder + 'static,
 {
-    let not_allowed = || web::to(|| method_not_allowed("GET, HEAD"));
+    both(path, handler).default_service(web::to(|| method_not_allowed("GET, HEAD")))
+}
+
+/// A page that is read, and whose form the caller adds.
+fn both<F, Args>(path: &'static str, handler: F) -> actix_web::Resource
+where
+    F: actix_web::Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: actix_web::Responder + 'static,
+{
+    let not_allowed = || web::to(|| method_not_allowed("GET, HEAD, POST"));
     web::resource(path)
         .route(web::route().guard(reads()).to(handler))
         .default_service(not_allowed())
 }
 
+/// A form that is sent.
 fn post<F, Args>(path: &'static str, handler: F) -> actix_web::Resource
 where
     F: actix_web::Handler<Args>,
@@ -76,15 +89,10 @@ fn reads() -> impl actix_web::guard::Guard {
     actix_web::guard::Any(actix_web::guard::Get()).or(actix_web::guard::Head())
 }
 
-/// Whether a page is for those who have not signed in, too.
-pub(super) fn needs_no_sign_in(path: &str) -> bool {
-    matches!(path, SIGN_IN | SIGN_OUT | LANGUAGE)
-}
-
 /// To the first page.
 async fn first_page() -> HttpResponse {
     HttpResponse::SeeOther()
-        .insert_header((LOCATION, FIRST_PAGE))
+        .insert_header((LOCATION, paths::FIRST_PAGE))
         .finish()
 }
 

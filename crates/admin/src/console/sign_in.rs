@@ -6,18 +6,18 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use askama::Template;
 use serde::Deserialize;
 
-use super::language::Language;
-use super::page::{self, Frame, Section};
+use super::language::PageLanguage;
+use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
-use super::{cookies, query, routes};
+use super::{cookies, paths, query};
 use crate::api::access::OperatorAccess;
 use crate::api::error::{ApiError, ProblemCode};
 
 #[derive(Template)]
 #[template(path = "console/sign_in.html")]
 struct SignInPage {
-    frame: Frame,
+    frame: PageFrame,
     t: &'static Texts,
     /// Where it leads to.
     next: String,
@@ -71,7 +71,7 @@ pub(super) async fn sign_out(http: HttpRequest) -> HttpResponse {
     let visit = Visit::of(&http);
     HttpResponse::SeeOther()
         .insert_header((SET_COOKIE, cookies::end_session(visit.is_secure)))
-        .insert_header((LOCATION, routes::SIGN_IN))
+        .insert_header((LOCATION, paths::SIGN_IN))
         .finish()
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn choose_language(http: HttpRequest) -> HttpResponse {
     let query = http.query_string();
     let next = query::value(query, "next").unwrap_or_default();
     let mut response = to(&next);
-    if let Some(chosen) = query::value(query, "to").and_then(|tag| Language::of_tag(&tag)) {
+    if let Some(chosen) = query::value(query, "to").and_then(|tag| PageLanguage::of_tag(&tag)) {
         response.insert_header((SET_COOKIE, cookies::set_language(chosen)));
     }
     response.finish()
@@ -97,7 +97,7 @@ fn form(visit: &Visit, next: String, problem: Option<String>) -> SignInPage {
         ..visit.clone()
     };
     SignInPage {
-        frame: Frame::new(&visit, Section::Other),
+        frame: PageFrame::new(&visit, Section::Other),
         t: visit.texts(),
         next,
         problem,
@@ -106,7 +106,7 @@ fn form(visit: &Visit, next: String, problem: Option<String>) -> SignInPage {
 
 /// A redirection to a page of the console; to nowhere else.
 fn to(next: &str) -> actix_web::HttpResponseBuilder {
-    let next = query::own_path(next).unwrap_or(routes::FIRST_PAGE);
+    let next = query::own_path(next).unwrap_or(paths::FIRST_PAGE);
     let mut response = HttpResponse::SeeOther();
     response.insert_header((LOCATION, next));
     response

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use runtime::clock::now_ms;
 
-use super::page::{self, Frame, Section};
+use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
 use super::when::{When, span};
@@ -21,7 +21,7 @@ const MAX_LISTED: usize = 100;
 #[derive(Template)]
 #[template(path = "console/targets.html")]
 pub(super) struct TargetsPage {
-    frame: Frame,
+    frame: PageFrame,
     t: &'static Texts,
     lines: Vec<TargetLine>,
     others: u64,
@@ -86,7 +86,7 @@ pub(super) fn badness(target: &TargetView) -> Reverse<(u8, u64, u64)> {
 pub(super) fn render(visit: &Visit, view: TargetsView) -> TargetsPage {
     let (t, now) = (visit.texts(), now_ms());
     TargetsPage {
-        frame: Frame::new(visit, Section::Targets).refreshing(),
+        frame: PageFrame::new(visit, Section::Targets).refreshing(),
         t,
         others: view.others.count,
         warnings: view.seen.warnings,

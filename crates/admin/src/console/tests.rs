@@ -14,9 +14,9 @@ use runtime::clock::now_ms;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::language::Language;
+use super::language::PageLanguage;
 use super::visit::Visit;
-use super::{audit, callbacks, dead_letters, overview, page, query, targets};
+use super::{audit, callbacks, dead_letters, overview, page, pauses, query, targets};
 use crate::api::auth::Operator;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::process_view::{
@@ -24,7 +24,9 @@ use crate::api::process_view::{
     UnfinishedView,
 };
 use crate::api::tests::{ApiFixture, TestClient, dead, message, record};
-use crate::api::view::{AnswerView, AttemptView, AuditView, CallbackView, ItemsPage, PayloadView};
+use crate::api::view::{
+    AnswerView, AttemptView, AuditView, CallbackView, ItemsPage, PauseView, PayloadView,
+};
 use crate::api::{AdminTokens, session};
 use crate::config::{AdminConfig, Role, TokenConfig};
 use crate::doctor::{Finding, Severity};
@@ -32,12 +34,12 @@ use crate::doctor::{Finding, Severity};
 /// What a stranger may send as any text.
 const HOSTILE: &str = "<script>alert(1)</script>'\"&\u{202e}txt.exe\u{0}乐居新房";
 
-const LANGUAGES: [Language; 2] = [Language::English, Language::Chinese];
+const LANGUAGES: [PageLanguage; 2] = [PageLanguage::English, PageLanguage::Chinese];
 
 /// A whole page, and the largest that may be sent.
 const MAX_PAGE_BYTES: usize = 150_000;
 
-fn visit(language: Language) -> Visit {
+fn visit(language: PageLanguage) -> Visit {
     let config = AdminConfig::default();
     let operator = AdminTokens::new(&config).unwrap();
     let headers = actix_web::http::header::HeaderMap::new();
@@ -185,7 +187,7 @@ fn overview_of(severity: Severity) -> overview::Overview {
 }
 
 /// Every page in a language, from strangers' texts.
-fn all_pages(language: Language) -> Vec<(&'static str, String)> {
+fn all_pages(language: PageLanguage) -> Vec<(&'static str, String)> {
     let visit = visit(language);
     let payload = PayloadView {
         request_id: Uuid::from_u128(7),
@@ -213,6 +215,17 @@ fn all_pages(language: Language) -> Vec<(&'static str, String)> {
         subject: HOSTILE.to_owned(),
         reason: HOSTILE.to_owned(),
         count: 1,
+    };
+    let pause = PauseView {
+        kind: "app".to_owned(),
+        callee_no: None,
+        callee_name: Some(HOSTILE.to_owned()),
+        target: None,
+        app_id: Some(HOSTILE.to_owned()),
+        message_type: None,
+        actor: HOSTILE.to_owned(),
+        paused_at: 1_763_900_000_000,
+        reason: HOSTILE.to_owned(),
     };
     let entries = ItemsPage {
         items: vec![entry],
@@ -247,6 +260,10 @@ fn all_pages(language: Language) -> Vec<(&'static str, String)> {
         ("payload", looked.render().unwrap()),
         ("dead letters", dead.render().unwrap()),
         ("audit", audit::render(&visit, entries).render().unwrap()),
+        (
+            "pauses",
+            pauses::render(&visit, vec![pause]).render().unwrap(),
+        ),
     ]
 }
 
@@ -363,7 +380,7 @@ fn targets_are_sorted_worst_first() {
 #[test]
 fn an_error_page_says_what_is_wrong() {
     let problem = ApiError::rejected(ProblemCode::UnknownCallback, HOSTILE);
-    let answer = page::error(&visit(Language::Chinese), &problem);
+    let answer = page::error(&visit(PageLanguage::Chinese), &problem);
     assert_eq!(answer.status(), problem.status_code());
     assert_eq!(query::own_path("/console/"), Some("/console/"));
 }
@@ -414,12 +431,13 @@ impl Browser {
 
 const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 7] = [
     "/console/",
     "/console/targets",
     "/console/callbacks",
     "/console/dead-letters",
     "/console/audit",
+    "/console/pauses",
     "/console/callbacks?app_id=demo&status=dead&reason=&http_status=",
 ];
 
@@ -708,6 +726,198 @@ async fn a_message_is_shown_to_the_role_payload_alone_and_each_look_is_audited()
         .map(|it| (&*it.entry.actor, &*it.entry.reason))
         .collect();
     assert_eq!(entries, [("pat", "a complaint")]);
+    drop(client);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn an_act_is_previewed_needs_the_role_replay_a_reason_and_this_origin_and_is_audited() {
+    let fixture = ApiFixture::new().await;
+    let mut config = with_tokens();
+    let rita = TokenConfig {
+        hash: KeyHash::of(b"token-of-rita").to_string(),
+        role: Role::Replay.into(),
+    };
+    config.tokens.insert("rita".to_owned(), rita);
+    let client = fixture.serve_with(config, true);
+    let browser = Browser::of(&client);
+    let letter = fixture.dead_letter("demo", "exhausted").await.request_id;
+    let one = format!("/console/callbacks/{letter}");
+    let replay = format!("{one}/replay");
+    let (_, cookie) = browser.sign_in("token-of-a-reader").await;
+    let cookie = sent_back(&cookie.unwrap());
+    let reader = ("cookie", &*cookie);
+    let html = browser.get(&one, &[reader]).await.text().await.unwrap();
+    assert!(
+        !html.contains(&replay) && html.contains("role replay"),
+        "{html}"
+    );
+    assert_eq!(browser.get(&replay, &[reader]).await.status(), 403);
+    let posted = browser
+        .post(&replay, "reason=x", &[SAME_ORIGIN, reader])
+        .await;
+    assert_eq!(posted.status(), 403);
+
+    let (_, cookie) = browser.sign_in("token-of-rita").await;
+    let cookie = sent_back(&cookie.unwrap());
+    let rita = ("cookie", &*cookie);
+    let html = browser.get(&one, &[rita]).await.text().await.unwrap();
+    assert!(html.contains(&format!("href=\"{replay}\"")), "{html}");
+    assert!(!html.contains("/retry-now"), "{html}");
+    let html = browser.get(&replay, &[rita]).await.text().await.unwrap();
+    assert!(
+        html.contains("This can be done now.")
+            && html.contains("<form method=\"post\" action=\"/console/callbacks/"),
+        "{html}"
+    );
+    let foreign = browser
+        .post(
+            &replay,
+            "reason=x",
+            &[("sec-fetch-site", "same-site"), rita],
+        )
+        .await;
+    assert_eq!(foreign.status(), 403);
+    let silent = browser
+        .post(&replay, "reason=+", &[SAME_ORIGIN, rita])
+        .await;
+    assert_eq!(silent.status(), 400);
+    let entries = fixture.journal.audit_log(None, 10).await.unwrap().entries;
+    assert!(entries.is_empty(), "nothing was done: {entries:?}");
+
+    let done = browser
+        .post(&replay, "reason=it+is+back", &[SAME_ORIGIN, rita])
+        .await;
+    assert_eq!(done.status(), 200);
+    assert!(
+        done.text()
+            .await
+            .unwrap()
+            .contains("Done. It is in the audit log.")
+    );
+    let published = fixture.next(broker::Queue::Retry).await;
+    assert_eq!((published.request_id, published.generation), (letter, 1));
+    let entries = fixture.journal.audit_log(None, 10).await.unwrap().entries;
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|it| (&*it.entry.actor, &*it.entry.action, &*it.entry.reason))
+        .collect();
+    assert_eq!(entries, [("rita", "replay", "it is back")]);
+    // It is not a dead letter any more.
+    let again = browser.get(&replay, &[rita]).await.text().await.unwrap();
+    assert!(
+        again.contains("This cannot be done.") && !again.contains("name=\"reason\""),
+        "{again}"
+    );
+    // It waits now: it can be cancelled.
+    let cancel = format!("{one}/cancel");
+    let done = browser
+        .post(&cancel, "reason=not+wanted", &[SAME_ORIGIN, rita])
+        .await;
+    assert_eq!(done.status(), 200);
+    for (path, status) in [
+        (format!("{one}/erase"), 404),
+        (
+            format!("/console/callbacks/{}/cancel", &letter.to_string()[..8]),
+            400,
+        ),
+    ] {
+        assert_eq!(browser.get(&path, &[rita]).await.status(), status, "{path}");
+    }
+    drop(client);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn a_pause_begins_and_ends_on_its_page_with_the_role_configure_and_is_audited() {
+    let fixture = ApiFixture::new().await;
+    let client = fixture.serve_with(with_tokens(), true);
+    let browser = Browser::of(&client);
+    let path = "/console/pauses";
+    let begin = "act=pause&kind=app_id&name=demo&actor=ann&reason=repairs";
+    let (_, cookie) = browser.sign_in("token-of-a-reader").await;
+    let cookie = sent_back(&cookie.unwrap());
+    let reader = ("cookie", &*cookie);
+    assert_eq!(
+        browser
+            .post(path, begin, &[SAME_ORIGIN, reader])
+            .await
+            .status(),
+        403
+    );
+    let html = browser.get(path, &[reader]).await.text().await.unwrap();
+    assert!(
+        html.contains("role configure") && html.contains("Nothing is paused."),
+        "{html}"
+    );
+
+    let (_, cookie) = browser.sign_in("the-admin-token").await;
+    let cookie = sent_back(&cookie.unwrap());
+    let admin = ("cookie", &*cookie);
+    for (form, status) in [
+        // Without a reason, without a name, of nothing that can be paused.
+        ("act=pause&kind=app_id&name=demo&actor=ann&reason=", 400),
+        ("act=pause&kind=app_id&name=demo&reason=repairs", 400),
+        ("act=pause&kind=app_id&name=&actor=ann&reason=repairs", 400),
+        (
+            "act=pause&kind=wrong&name=demo&actor=ann&reason=repairs",
+            400,
+        ),
+        (
+            "act=wrong&kind=app_id&name=demo&actor=ann&reason=repairs",
+            400,
+        ),
+        (
+            "act=pause&kind=callee_no&name=NOBODY&actor=ann&reason=repairs",
+            404,
+        ),
+        (
+            "act=resume&kind=app_id&name=demo&actor=ann&reason=repairs",
+            404,
+        ),
+    ] {
+        let answer = browser.post(path, form, &[SAME_ORIGIN, admin]).await;
+        assert_eq!(answer.status(), status, "{form}");
+    }
+    let foreign = browser
+        .post(path, begin, &[("sec-fetch-site", "cross-site"), admin])
+        .await;
+    assert_eq!(foreign.status(), 403);
+    let switch = "act=pause&kind=deliveries&name=&actor=ann&reason=repairs";
+    for form in [begin, switch] {
+        let answer = browser.post(path, form, &[SAME_ORIGIN, admin]).await;
+        assert_eq!(
+            (answer.status().as_u16(), location(&answer)),
+            (303, path),
+            "{form}"
+        );
+    }
+    let html = browser.get(path, &[admin]).await.text().await.unwrap();
+    for part in ["demo", "ann", "repairs", "value=\"deliveries\""] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    for form in [begin, switch] {
+        let form = form.replace("act=pause", "act=resume");
+        let answer = browser.post(path, &form, &[SAME_ORIGIN, admin]).await;
+        assert_eq!(answer.status(), 303, "{form}");
+    }
+    let html = browser.get(path, &[admin]).await.text().await.unwrap();
+    assert!(html.contains("Nothing is paused."), "{html}");
+    let entries = fixture.journal.audit_log(None, 10).await.unwrap().entries;
+    let mut entries: Vec<_> = entries
+        .iter()
+        .map(|it| (&*it.entry.action, &*it.entry.actor))
+        .collect();
+    entries.sort_unstable();
+    assert_eq!(
+        entries,
+        [
+            ("pause", "ann"),
+            ("pause", "ann"),
+            ("resume", "ann"),
+            ("resume", "ann")
+        ]
+    );
     drop(client);
     fixture.close().await;
 }

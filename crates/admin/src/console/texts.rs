@@ -4,7 +4,7 @@
 
 use contract::CallbackStatus;
 
-use super::language::Language;
+use super::language::PageLanguage;
 
 /// Defines the catalogue: a key, then its text in each language.
 macro_rules! texts {
@@ -31,6 +31,7 @@ texts! {
     targets "Targets" "目标";
     callbacks "Callbacks" "回调";
     dead_letters "Dead letters" "死信";
+    pauses "Pauses" "暂停";
     audit "Audit log" "审计日志";
     other_language "中文" "English";
     sign_in "Sign in" "登录";
@@ -144,6 +145,29 @@ texts! {
     no_message "The journal does not keep this message." "日志库中没有保存此消息。";
     target_answers "What the target answered" "目标的应答";
     no_answers "No answer was kept." "没有保存的应答。";
+    acts "Acts" "操作";
+    act_retry_now "Retry now" "立即重试";
+    act_cancel "Cancel" "取消回调";
+    act_replay "Replay" "重放";
+    act_possible "This can be done now." "现在可以执行。";
+    act_impossible "This cannot be done." "无法执行。";
+    act_done "Done. It is in the audit log." "已完成，并已写入审计日志。";
+    act_pending "Taken. It is published within about a minute." "已受理，约一分钟内发布。";
+    act_requested "Requested. An attempt may be in progress; it is cancelled when it has to wait again." "已请求。可能正有一次尝试；再次等待时即被取消。";
+    act_forbidden "Acts need a token with the role replay." "操作需要具有 replay 角色的令牌。";
+    back_to_callback "Back to the callback" "返回该回调";
+    pauses_caption "Pauses in force, oldest first" "生效中的暂停，最早的在前";
+    no_pauses "Nothing is paused." "没有生效中的暂停。";
+    pause "Pause" "暂停";
+    resume "Resume" "恢复";
+    resume_hint "Ends this pause. What waits is then released at the target's rate." "结束此暂停。等待中的回调将按目标的速率释放。";
+    pause_hint "What is paused waits; no attempt is spent. A switch stops all intake or all deliveries." "暂停期间回调等待，不消耗尝试次数。开关会停止全部接收或全部投递。";
+    pauses_forbidden "To pause and resume, a token with the role configure is needed." "暂停与恢复需要具有 configure 角色的令牌。";
+    paused_since "Since" "开始时间";
+    kind "Kind" "类型";
+    name "Name" "名称";
+    intake "Intake (switch)" "接收（开关）";
+    deliveries "Deliveries (switch)" "投递（开关）";
     who "Who" "操作人";
     action "Action" "操作";
     subject "To what" "对象";
@@ -159,19 +183,19 @@ texts! {
     status_unaccounted "unaccounted" "下落不明";
     due "due" "已到期";
     now "now" "刚刚";
-    ago "ago" "前";
-    from_now "from now" "后";
-    seconds "s" "秒";
-    minutes "min" "分钟";
-    hours "h" "小时";
-    days "d" "天";
+    ago " ago" "前";
+    from_now " from now" "后";
+    seconds " s" " 秒";
+    minutes " min" " 分钟";
+    hours " h" " 小时";
+    days " d" " 天";
 }
 
 impl Texts {
-    pub(super) const fn of(language: Language) -> &'static Self {
+    pub(super) const fn of(language: PageLanguage) -> &'static Self {
         match language {
-            Language::English => &ENGLISH,
-            Language::Chinese => &CHINESE,
+            PageLanguage::English => &ENGLISH,
+            PageLanguage::Chinese => &CHINESE,
         }
     }
 

@@ -6,14 +6,14 @@ use actix_web::http::header::{ACCEPT_LANGUAGE, HeaderMap};
 use actix_web::{HttpMessage as _, HttpRequest};
 
 use super::cookies;
-use super::language::Language;
+use super::language::PageLanguage;
 use super::texts::Texts;
 use crate::api::auth::Operator;
 
 /// A request for a page.
 #[derive(Clone)]
 pub(super) struct Visit {
-    pub(super) language: Language,
+    pub(super) language: PageLanguage,
     /// `None` on the pages that need no sign-in.
     pub(super) operator: Option<Operator>,
     /// Whether no token is configured: nobody signs in.
@@ -30,7 +30,7 @@ impl Visit {
         let extensions = request.extensions();
         // Nothing is served without the guard; if it were, nobody would be signed in.
         extensions.get::<Self>().cloned().unwrap_or(Self {
-            language: Language::English,
+            language: PageLanguage::English,
             operator: None,
             is_open: false,
             peer: None,
@@ -45,9 +45,9 @@ impl Visit {
 }
 
 /// The language that a reader has chosen, or else that the browser prefers.
-pub(super) fn language_of(headers: &HeaderMap) -> Language {
+pub(super) fn language_of(headers: &HeaderMap) -> PageLanguage {
     cookies::language(headers).unwrap_or_else(|| {
         let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|it| it.to_str().ok());
-        Language::of_accept(accepted.unwrap_or_default())
+        PageLanguage::of_accept(accepted.unwrap_or_default())
     })
 }

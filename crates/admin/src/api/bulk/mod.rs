@@ -3,7 +3,7 @@
 //!
 //! - `mod.rs`: the handlers. `count.rs`: dry runs.
 //! - `retry_now.rs`, `cancel.rs`, `replay.rs`, `erase.rs`, `recover.rs`: what the requests do, one step
-//!   each. `expedite.rs`: a retry of all that waits for a callee or target.
+//!   each, of many callbacks or of one. `expedite.rs`: a retry of all that waits for a callee or target.
 //! - `take.rs`: takes callbacks by their ids; `republish/` publishes what was taken.
 
 mod cancel;
@@ -17,11 +17,13 @@ mod take;
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
+use uuid::Uuid;
 
 use super::audit::AuditAction;
 use super::auth::TokenName;
 use super::body::BodyBytes;
-use super::bulk_request::{BulkAct, BulkRequest, Selection};
+use super::bulk_request::{Actor, BulkAct, BulkRequest, Selection};
+use super::bulk_view::{BulkCountView, BulkView};
 use super::error::ApiError;
 use super::estimate;
 use super::known_callees;
@@ -37,18 +39,14 @@ pub(super) async fn retry_now(
     body: BodyBytes,
 ) -> ApiResponse {
     let request = read(&state, &http, &body, BulkAct::RetryNow).await?;
-    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    let journal = state.journal()?;
     let Some(actor) = request.actor else {
         let counting = async move { count::retries(&journal, &request.selection).await };
         let (mut counted, sample) = state.run(counting).await?;
         counted.estimate = estimate::of(&state, counted.matched, &sample, request.rate).await;
         return ok(&counted);
     };
-    let selection = request.selection;
-    let done = state.run(async move {
-        retry_now::step(&broker, &journal, &selection, AuditAction::RetryNow, actor).await
-    });
-    ok(&done.await?)
+    ok(&step(&state, CallbackAct::RetryNow, request.selection, actor).await?)
 }
 
 /// `POST /admin/v1/callbacks/cancel`
@@ -58,14 +56,12 @@ pub(super) async fn cancel(
     body: BodyBytes,
 ) -> ApiResponse {
     let request = read(&state, &http, &body, BulkAct::Cancel).await?;
-    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    let journal = state.journal()?;
     let Some(actor) = request.actor else {
         let counting = async move { count::cancellations(&journal, &request.selection).await };
         return ok(&state.run(counting).await?);
     };
-    let selection = request.selection;
-    let done = state.run(async move { cancel::step(&broker, &journal, &selection, actor).await });
-    ok(&done.await?)
+    ok(&step(&state, CallbackAct::Cancel, request.selection, actor).await?)
 }
 
 /// `POST /admin/v1/callbacks/replay`
@@ -75,18 +71,80 @@ pub(super) async fn replay(
     body: BodyBytes,
 ) -> ApiResponse {
     let request = read(&state, &http, &body, BulkAct::Replay).await?;
-    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    let journal = state.journal()?;
     let Some(actor) = request.actor else {
         let counting = async move { count::replays(&journal, &request.selection).await };
         return ok(&state.run(counting).await?);
     };
-    let (selection, reconcile) = (request.selection, state.reconcile_requested.clone());
+    ok(&step(&state, CallbackAct::Replay, request.selection, actor).await?)
+}
+
+/// What can be done to a single callback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallbackAct {
+    /// The next attempt at once.
+    RetryNow,
+    /// No further attempt.
+    Cancel,
+    /// A new life for what has ended.
+    Replay,
+}
+
+/// One step.
+async fn step(
+    state: &AdminState,
+    act: CallbackAct,
+    selection: Selection,
+    actor: Actor,
+) -> Result<BulkView, ApiError> {
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    let reconcile = state.reconcile_requested.clone();
     let done = state.run(async move {
-        let done = replay::step(&broker, &journal, (&selection, BulkAct::Replay), actor).await?;
-        reconcile.some_are_stale();
-        Ok(done)
+        match act {
+            CallbackAct::RetryNow => {
+                let action = AuditAction::RetryNow;
+                retry_now::step(&broker, &journal, &selection, action, actor).await
+            }
+            CallbackAct::Cancel => cancel::step(&broker, &journal, &selection, actor).await,
+            CallbackAct::Replay => {
+                let of = (&selection, BulkAct::Replay);
+                let done = replay::step(&broker, &journal, of, actor).await?;
+                reconcile.some_are_stale();
+                Ok(done)
+            }
+        }
     });
-    ok(&done.await?)
+    done.await
+}
+
+/// The same as [`step`], of one callback.
+pub(crate) async fn act_on_one(
+    state: &AdminState,
+    act: CallbackAct,
+    id: Uuid,
+    actor: Actor,
+) -> Result<BulkView, ApiError> {
+    step(state, act, Selection::Ids(vec![id]), actor).await
+}
+
+/// Whether it could be done to this callback now: the dry run.
+pub(crate) async fn preview_of_one(
+    state: &AdminState,
+    act: CallbackAct,
+    id: Uuid,
+) -> Result<BulkCountView, ApiError> {
+    let (selection, journal) = (Selection::Ids(vec![id]), state.journal()?);
+    let counting = async move {
+        match act {
+            CallbackAct::RetryNow => {
+                let (counted, _) = count::retries(&journal, &selection).await?;
+                Ok(counted)
+            }
+            CallbackAct::Cancel => count::cancellations(&journal, &selection).await,
+            CallbackAct::Replay => count::replays(&journal, &selection).await,
+        }
+    };
+    state.run(counting).await
 }
 
 /// `POST /admin/v1/callbacks/erase`

@@ -116,8 +116,11 @@ mod tests {
     }
 
     fn start(finish: bool) -> (Child, BufReader<ChildStdout>) {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        // Under `nohup` the helper would rightly ignore SIGHUP.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=HUP")
+            .arg(std::env::current_exe().unwrap())
             .args(["--exact", HELPER, "--ignored", "--nocapture"])
             .stdout(Stdio::piped());
         if finish {

@@ -6,6 +6,7 @@
 // RINGBACK_URL is the gateway (http://127.0.0.1:5106); RINGBACK_SECRET=whsec_... in place of RINGBACK_KEY signs each request (HMAC).
 
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
+import { realpathSync } from "node:fs";
 import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
@@ -283,6 +284,7 @@ async function main([command, ...rest]) {
   return 2;
 }
 
-if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+// Also through a symbolic link, of which only the module knows the end.
+if (process.argv[1] && import.meta.url === pathToFileURL(realpathSync(process.argv[1])).href) {
   process.exitCode = await main(process.argv.slice(2));
 }

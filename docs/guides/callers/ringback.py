@@ -264,6 +264,8 @@ class Receiver(BaseHTTPRequestHandler):
 
 def main(arguments):
     if arguments[:1] == ["receive"] and len(arguments) == 2:
+        if not os.environ.get("RINGBACK_SIGNING_SECRET"):
+            sys.exit("RINGBACK_SIGNING_SECRET is not set: the secret that signs for this target")
         Receiver.secrets = os.environ["RINGBACK_SIGNING_SECRET"].split(" ")
         for secret in Receiver.secrets:
             key_of(secret)

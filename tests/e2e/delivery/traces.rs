@@ -1,6 +1,6 @@
 //! Traces: a collector gets one tree for each callback, from its caller to its target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message as _;
+use serde_json::json;
 use tests::targets::ReservedAddress;
 use tests::{
     BrokerKind, GatewayOptions, GatewayRole, ScriptedReply, SharedGateway, TestTarget, eventually,
@@ -245,6 +246,41 @@ fn a_trace_that_its_caller_does_not_record_is_not_exported() {
         assert_eq!(received[0].headers["traceparent"], expected);
         let spans = collector.spans.lock().unwrap();
         assert!(spans.iter().all(|span| span.trace == own), "{spans:#?}");
+    });
+}
+
+#[test]
+fn a_repeat_of_an_idempotency_key_and_a_replay_leave_each_span_one_id() {
+    on_shared_runtime(async {
+        let collector = Collector::start();
+        let fixture = gateway(&collector.target.url(), "1").await;
+        let fixture = fixture.in_test();
+        let callback = fixture.callback("/status/400").to_string();
+        let headers = [JSON, ("idempotency-key", "order-1")];
+        let post = async || {
+            let answer = fixture.gateway.post_raw(callback.clone(), &headers).await;
+            answer.accepted()
+        };
+        let id = post().await;
+        let trace = id.replace('-', "");
+        collector.tree(&trace, 4).await;
+        assert_eq!(post().await, id);
+        // Its spans come after those of the repeat.
+        let path = "/admin/v1/dead-letters/replay";
+        let request = json!({ "ids": [id], "actor": "ops@example", "reason": "a test" });
+        fixture.gateway.admin(path, Some(&request)).await;
+        let tree = collector.tree(&trace, 7).await;
+        let ids: BTreeSet<&str> = tree.iter().map(|span| &*span.id).collect();
+        assert_eq!(ids.len(), 7, "{tree:#?}");
+        let named = |name: &str| tree.iter().filter(|it| it.name == name).collect::<Vec<_>>();
+        assert_eq!(named("accept").len(), 1);
+        let (attempts, waits) = (named("attempt"), named("queue"));
+        assert_eq!(waits[1].links, std::slice::from_ref(&attempts[0].id));
+        let waited = Duration::from_nanos(waits[1].end - waits[1].start);
+        assert!(
+            waited < Duration::from_secs(1),
+            "not as a dead letter: {waited:?}"
+        );
     });
 }
 

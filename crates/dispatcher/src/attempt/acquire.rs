@@ -10,7 +10,7 @@ use crate::metrics::DispatcherMetrics;
 use crate::policy::route::DeliveryRoute;
 use crate::queue::WorkQueue;
 use broker::Settlement;
-use contract::Message;
+use contract::{Message, duration_ms};
 use delivery::limits::{CallSample, DeferReason, defer_delay};
 use runtime::clock::now_ms;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ pub(super) fn defer(
         target: "dispatcher::deferral",
         request_id = %message.request_id, app_id = message.app_id,
         message_type = message.message_type, callback_target = target, attempt = message.attempt,
-        reason = reason.as_str(), next_in_s = delay.as_secs_f64(),
+        reason = reason.as_str(), next_in_s = Duration::from_millis(duration_ms(delay)).as_secs_f64(),
         "message deferred by a limit of its target or its app"
     );
     let settlement = settlement::defer(message, now, delay);

@@ -153,7 +153,7 @@ async fn conclude(
     let began = Instant::now();
     record_before_settle(record, context.recorder()).await;
     if attempted && context.recorder().is_some() {
-        trace.recorded(began.elapsed(), context.tracer());
+        trace.recorded(message, began.elapsed(), context.tracer());
     }
     if settle(received, settlement).await {
         send_reply(message, reply, &context.broker);

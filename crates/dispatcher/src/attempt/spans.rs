@@ -126,7 +126,7 @@ impl AttemptTrace {
         let mut attributes = callback.to_vec();
         attributes.extend([
             KeyValue::new("http.request.method", "POST"),
-            KeyValue::new("server.address", route.target.clone()),
+            KeyValue::new("ringback.target", route.target.clone()),
             KeyValue::new("ringback.outcome", outcome),
             KeyValue::new("ringback.verdict", verdict_label(verdict)),
         ]);
@@ -152,7 +152,7 @@ impl AttemptTrace {
     }
 
     /// Exports the time that the record took to be durable.
-    pub(super) fn recorded(&self, took: Duration, tracer: Option<&Tracer>) {
+    pub(super) fn recorded(&self, message: &Message, took: Duration, tracer: Option<&Tracer>) {
         let Some(tracer) = tracer.filter(|_| self.decision == Decision::Exported) else {
             return;
         };
@@ -166,7 +166,10 @@ impl AttemptTrace {
             parent_is_remote: false,
             start: end.checked_sub(took).unwrap_or(end),
             end,
-            attributes: Vec::new(),
+            attributes: vec![KeyValue::new(
+                "ringback.request_id",
+                message.request_id.to_string(),
+            )],
             follows: None,
             error: None,
         });

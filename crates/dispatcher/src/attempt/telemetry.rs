@@ -65,7 +65,7 @@ pub(super) fn log_attempt(
         cause = attempt.cause,
         duration_ms = duration_ms(attempt.duration),
         verdict,
-        next_in_s = next.map(|next| next.as_secs_f64()),
+        next_in_s = next.map(|next| Duration::from_millis(duration_ms(next)).as_secs_f64()),
         reason,
         "attempt {} of {max_attempts}: {outcome}{status}{text}",
         message.attempt,

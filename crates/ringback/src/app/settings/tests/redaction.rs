@@ -105,6 +105,12 @@ https_only = false
 [log]
 format = "auto"
 level = "info"
+
+[telemetry]
+
+[telemetry.otlp]
+# endpoint is not set
+ratio = 0.01
 "#
     );
 }

@@ -160,7 +160,8 @@ fn roles_on_one_machine_do_not_collide_with_each_other_or_with_serve() {
         ("ingress", &["INGRESS", "METRICS"][..]),
         ("dispatcher", &["DISPATCHER", "ADMIN", "METRICS"]),
     ] {
-        let command = block.lines().find(|line| line.ends_with(role)).unwrap();
+        let called = format!("ringback {role} ");
+        let command = block.lines().find(|line| line.contains(&called)).unwrap();
         let listeners = listeners(command);
         let found: Vec<&str> = listeners.iter().map(|(section, _)| &**section).collect();
         assert_eq!(found, sections, "{role} opens these: {command}");

@@ -62,12 +62,12 @@ impl CanaryFlights {
         self.unanswered_since.get_or_insert(now);
     }
 
-    /// Forgets one that was not published.
+    /// Forgets one that was not published. A silence that had begun before it goes on.
     fn refused(&mut self, id: Uuid) {
-        let before = self.out.len();
-        self.out.retain(|(known, _)| *known != id);
-        if self.out.is_empty() && before > 0 {
-            self.unanswered_since = None;
+        let at = self.out.iter().position(|(known, _)| *known == id);
+        let refused = at.and_then(|at| self.out.remove(at));
+        if refused.is_some_and(|(_, sent)| self.unanswered_since == Some(sent)) {
+            self.unanswered_since = self.out.front().map(|(_, sent)| *sent);
         }
     }
 
@@ -243,6 +243,16 @@ mod tests {
         flights.refused(id(1));
         assert_eq!(flights.unanswered(at(100)), at(0));
         assert!(flights.may_send(at(1)));
+    }
+
+    #[test]
+    fn one_that_was_not_published_does_not_end_the_silence_before_it() {
+        let mut flights = CanaryFlights::default();
+        flights.sent(id(1), at(0));
+        flights.answers_lost();
+        flights.sent(id(2), at(60));
+        flights.refused(id(2));
+        assert_eq!(flights.unanswered(at(100)), at(100));
     }
 
     #[test]

@@ -285,6 +285,26 @@ mod tests {
     }
 
     #[test]
+    fn few_names_lose_their_series_at_once_whatever_strangers_name() {
+        let (_, counters) = counters();
+        for number in 0..MAX_NAMED {
+            counters.add(&format!("real-{number}"), 0);
+        }
+        counters.choose();
+        for round in 1..=3 {
+            for _ in 0..5 {
+                for number in 0..200 {
+                    counters.add(&format!("{round}-{number}"), 0);
+                }
+            }
+            counters.choose();
+            let named = counters.0.named.load();
+            let real = named.keys().filter(|name| name.starts_with("real-"));
+            assert_eq!(real.count(), MAX_NAMED - round * MAX_REPLACED);
+        }
+    }
+
+    #[test]
     fn a_name_that_is_the_word_for_the_others_is_one_of_them() {
         let (registry, counters) = counters();
         counters.add(OTHER, 0);

@@ -11,6 +11,7 @@
 //! - [`broker_under_test`], [`exclusive_broker`]: the broker that this run has chosen
 //! - [`fault_proxy`]: a network connection that stalls or breaks
 //! - [`tls_certs`]: certificate authorities and certificates
+//! - [`monitoring`]: which alerts its metrics would raise
 //!
 //! Callers and targets:
 //! - [`callers`]: many callers at once
@@ -42,6 +43,7 @@ pub mod gateway;
 pub mod hostile;
 pub mod http;
 pub mod ledger;
+pub mod monitoring;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -61,6 +63,7 @@ pub use exclusive_broker::{ExclusiveBroker, ExclusiveRabbitMq};
 pub use fault_proxy::{FaultProxy, LinkState};
 pub use gateway::{Gateway, GatewayOptions, GatewayRole};
 pub use hostile::{HostileConnections, HostileKind};
+pub use monitoring::MetricsRecording;
 pub use postgres::Postgres;
 pub use process::Process;
 pub use queue_message::QueueMessage;

@@ -29,11 +29,11 @@ def kind_of(text, match):
     call = call_text(text, match.start())
     if match[1] in ("counter", "gauge"):
         return match[1].capitalize()
-    kinds = re.findall(r"\b(?:MetricType::|Time)?(Counter|Gauge|Histogram)(?:::|\b)", call)
+    kinds = re.findall(r"\b(?:MetricType::|Time|Traced)?(Counter|Gauge|Histogram)(?:::|\b)", call)
     if kinds:
         return kinds[0]
     field = ASSIGNED.search(text[: match.start()])
-    declared = field and re.search(rf"^\s*{field[1]}: .*?\b(?:Time|Top)?(Counter|Gauge|Histogram)s?\b", text, re.MULTILINE)
+    declared = field and re.search(rf"^\s*{field[1]}: .*?\b(?:Time|Traced|Top)?(Counter|Gauge|Histogram)s?\b", text, re.MULTILINE)
     return declared[1] if declared else None
 
 

@@ -11,8 +11,8 @@ use prost::Message as _;
 use serde_json::json;
 use tests::targets::ReservedAddress;
 use tests::{
-    BrokerKind, GatewayOptions, GatewayRole, ScriptedReply, SharedGateway, TestTarget, eventually,
-    on_shared_runtime,
+    BrokerKind, GatewayOptions, GatewayRole, Process, ScriptedReply, SharedGateway, TestTarget,
+    eventually, http, on_shared_runtime,
 };
 
 const SOON: Duration = Duration::from_secs(60);
@@ -209,6 +209,33 @@ fn one_tree_leads_from_the_caller_over_a_retry_to_the_target() {
             assert_eq!(request.headers["traceparent"], expected);
             assert_eq!(request.headers["tracestate"], "a=1,b=2");
         }
+        // The buckets of both attempts name it, for a scraper that knows exemplars.
+        let role = GatewayRole::Dispatcher(0);
+        let exemplar = format!("# {{trace_id=\"{TRACE}\"}}");
+        let page = fixture.gateway.metrics(role).await;
+        let named = |page: &str, name: &str| {
+            let mut lines = page.lines().filter(|line| line.starts_with(name));
+            lines.any(|line| line.contains(&exemplar))
+        };
+        for name in [
+            "ringback_attempt_duration_seconds_bucket",
+            "ringback_delivery_latency_seconds_bucket",
+        ] {
+            assert!(named(&page, name), "{page}");
+        }
+        let process = fixture.gateway.dispatchers.first();
+        let dispatcher = process.unwrap_or(&fixture.gateway.ingress).metrics;
+        let request = http::client().get(format!("http://{dispatcher}/metrics"));
+        let request = request.header("accept", "text/plain;version=0.0.4");
+        let answer = request.send().await.unwrap();
+        let content_type = answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let page = answer.text().await.unwrap();
+        assert!(content_type.starts_with("text/plain"), "{content_type}");
+        assert!(page.contains("ringback_attempt_duration_seconds_bucket"));
+        assert!(!page.contains("trace_id"), "{page}");
         // The log names the trace, too.
         let process = match BrokerKind::chosen() {
             BrokerKind::RabbitMq => &fixture.gateway.dispatchers[0].process,
@@ -268,7 +295,12 @@ fn a_repeat_of_an_idempotency_key_and_a_replay_leave_each_span_one_id() {
         // Its spans come after those of the repeat.
         let path = "/admin/v1/dead-letters/replay";
         let request = json!({ "ids": [id], "actor": "ops@example", "reason": "a test" });
-        fixture.gateway.admin(path, Some(&request)).await;
+        eventually("the replay of what is recorded as dead", SOON, async || {
+            let answer = fixture.gateway.admin(path, Some(&request)).await;
+            let replayed = answer["replayed"] == 1;
+            replayed.then_some(()).ok_or_else(|| answer.to_string())
+        })
+        .await;
         let tree = collector.tree(&trace, 7).await;
         let ids: BTreeSet<&str> = tree.iter().map(|span| &*span.id).collect();
         assert_eq!(ids.len(), 7, "{tree:#?}");
@@ -281,6 +313,81 @@ fn a_repeat_of_an_idempotency_key_and_a_replay_leave_each_span_one_id() {
             waited < Duration::from_secs(1),
             "not as a dead letter: {waited:?}"
         );
+    });
+}
+
+#[test]
+fn a_deferral_is_part_of_the_wait() {
+    on_shared_runtime(async {
+        let collector = Collector::start();
+        let fixture = gateway(&collector.target.url(), "1").await;
+        let fixture = fixture.in_test();
+        let target = fixture.callee.url("/ok");
+        let pause = json!({ "target": target, "actor": "ops@example", "reason": "a test" });
+        fixture
+            .gateway
+            .admin("/admin/v1/pauses", Some(&pause))
+            .await;
+        let id = fixture.send(&fixture.callback("/ok")).await;
+        let deferred = "ringback_deferrals_total{reason=\"paused\"}";
+        eventually("a deferral", SOON, async || {
+            let count = fixture.metric(GatewayRole::Dispatcher(0), deferred).await;
+            (count > 0).then_some(()).ok_or(count.to_string())
+        })
+        .await;
+        let admin = fixture.gateway.admin_url();
+        let resume = ["resume", &target, "--reason", "done", "--admin", &admin];
+        let mut resume = Process::ringback(&resume, [("USER", "ops")]);
+        assert!(resume.wait_exit(SOON).await.success(), "{}", resume.log());
+        fixture.received(&id, 1).await;
+        let tree = collector.tree(&id.replace('-', ""), 4).await;
+        let [accept, attempt, _, queue] = &tree[..] else {
+            panic!("{tree:#?}");
+        };
+        assert_eq!((&*attempt.name, &*queue.name), ("attempt", "queue"));
+        let deferrals: u32 = queue.attributes["ringback.deferrals"].parse().unwrap();
+        assert!(deferrals > 0, "{queue:#?}");
+        // One wait, from the acceptance to the attempt.
+        assert!(
+            queue.start < accept.end && queue.end <= attempt.start,
+            "{tree:#?}"
+        );
+        assert_eq!(attempt.parent, queue.id);
+    });
+}
+
+#[test]
+fn the_spans_of_a_redelivery_have_ids_of_their_own_in_the_same_trace() {
+    on_shared_runtime(async {
+        let collector = Collector::start();
+        let mut fixture = gateway(&collector.target.url(), "1").await;
+        let id = fixture.send(&fixture.callback("/slow/3000")).await;
+        fixture.received(&id, 1).await;
+        // The attempt that it was making is not known to have ended.
+        match BrokerKind::chosen() {
+            BrokerKind::RabbitMq => fixture.gateway.restart_dispatcher(0).await,
+            BrokerKind::Embedded => fixture.gateway.restart_ingress().await,
+        }
+        let received = fixture.received(&id, 2).await;
+        let trace = id.replace('-', "");
+        let is_of_attempt = |span: &&SeenSpan| span.trace == trace && span.name == "attempt";
+        let attempt = eventually("the span of the attempt", SOON, async || {
+            let spans = collector.spans.lock().unwrap();
+            let attempts: Vec<_> = spans.iter().filter(is_of_attempt).cloned().collect();
+            let [attempt] = &attempts[..] else {
+                return Err(format!("{attempts:#?}"));
+            };
+            Ok(attempt.clone())
+        })
+        .await;
+        let parent = |request: usize| received[request].headers["traceparent"].clone();
+        assert_eq!(parent(1), format!("00-{trace}-{}-01", attempt.id));
+        assert_ne!(
+            parent(0),
+            parent(1),
+            "the first attempt has a span of its own"
+        );
+        assert!(parent(0).starts_with(&format!("00-{trace}-")));
     });
 }
 

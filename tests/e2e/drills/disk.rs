@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 
 use tests::callers::Wire;
 use tests::ports::free_port;
-use tests::{Callee, SingleProcess, callback};
+use tests::{Callee, MetricsRecording, SingleProcess, callback};
 
-use super::{doctor_passes, doctor_says};
+use super::{TWO_HOURS, doctor_passes, doctor_says};
 use crate::embedded::disk::unshare;
 
 const MEBIBYTES: u32 = 64;
@@ -36,6 +36,10 @@ async fn a_disk_at_its_floor_is_named_and_space_is_all_that_it_takes() {
     let (status, _) = wire.post(body.as_bytes()).await.unwrap();
     assert_eq!(status, 200);
     doctor_passes(admin).await;
+    let processes = [(gateway.metrics, "serve")].into_iter();
+    let recording = MetricsRecording::at(processes).await;
+    // The whole disk is below a gibibyte.
+    let recording = recording.already(&["RingbackDiskLow"]);
 
     let fill = disk.join("fill");
     let written = vec![b'x'; usize::try_from(FILL).unwrap()];
@@ -56,6 +60,12 @@ async fn a_disk_at_its_floor_is_named_and_space_is_all_that_it_takes() {
     doctor_says(admin, "disk ", &words).await;
     let (status, _) = wire.post(body.as_bytes()).await.unwrap();
     assert_eq!(status, 503);
+    let alerts = [
+        "RingbackBrokerBlocked",
+        "RingbackCallersRefused",
+        "RingbackDiskLow",
+    ];
+    recording.fires(&alerts, TWO_HOURS).await;
 
     // The next step.
     fs::remove_file(fill).unwrap();

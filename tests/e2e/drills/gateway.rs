@@ -4,11 +4,13 @@ use std::path::Path;
 use std::process::Command;
 
 use tests::{
-    BrokerUnderTest, ExclusiveRabbitMq, Gateway, GatewayOptions, GatewayRole, Postgres, Process,
-    callback, eventually, on_shared_runtime,
+    BrokerUnderTest, ExclusiveRabbitMq, Gateway, GatewayOptions, GatewayRole, MetricsRecording,
+    Postgres, Process, callback, eventually, on_shared_runtime,
 };
 
-use super::{SOON, admin, doctor_passes, doctor_says, is_rabbitmq, prints, run, shows, start_with};
+use super::{
+    SOON, TWO_HOURS, admin, doctor_passes, doctor_says, is_rabbitmq, prints, run, shows, start_with,
+};
 use crate::fixtures::message;
 
 /// `/readyz` of this process, once it has all these words.
@@ -25,6 +27,7 @@ async fn ready_says(gateway: &Gateway<'_>, role: GatewayRole, words: &[&str]) {
 fn an_unreadable_message_is_listed_with_the_reason() {
     on_shared_runtime(async {
         let mut fixture = start_with(&[]).await;
+        let recording = MetricsRecording::begin(&fixture.gateway).await;
         let text = message(&fixture.callee.url("/ok")).encode().to_vec();
         let text = String::from_utf8(text).unwrap();
         let future = text.replacen(r#"{"v":2,"#, r#"{"v":99,"#, 1).into_bytes();
@@ -39,6 +42,8 @@ fn an_unreadable_message_is_listed_with_the_reason() {
         doctor_says(admin, "unreadable", &words).await;
         let listed = prints(admin, &["unreadable", "list"], &["version 99", "first"]).await;
         let line = listed.lines().find(|line| line.contains("version 99"));
+        let alerts = ["RingbackUnreadableMessages"];
+        recording.fires(&alerts, TWO_HOURS).await;
         // Its id is hexadecimal.
         let mut columns = line.unwrap().split_whitespace();
         let is_id = |word: &&str| word.len() >= 16 && word.bytes().all(|it| it.is_ascii_hexdigit());
@@ -64,6 +69,7 @@ async fn a_journal_that_is_down_is_named_and_callbacks_go_on() {
     let admin = gateway.dispatchers[0].admin;
     shows(admin, &id, &["status  delivered"]).await;
     doctor_passes(admin).await;
+    let recording = MetricsRecording::begin(&gateway).await;
     postgres.kill().await;
     ready_says(
         &gateway,
@@ -85,6 +91,7 @@ async fn a_journal_that_is_down_is_named_and_callbacks_go_on() {
         (!callee.requests.for_id(&during).is_empty()).then_some(())
     })
     .await;
+    recording.fires(&["RingbackJournalDown"], TWO_HOURS).await;
     postgres.restart().await;
     doctor_says(admin, "journal ", &["ok ", "the journal is reachable"]).await;
     doctor_passes(admin).await;
@@ -108,6 +115,7 @@ async fn a_broker_with_an_alarm_and_one_that_is_lost_are_named() {
     let admin = gateway.dispatchers[0].admin;
     shows(admin, &retried, &["status  delivered"]).await;
     doctor_passes(admin).await;
+    let recording = MetricsRecording::begin(&gateway).await;
     rabbit.raise_memory_alarm().await;
     ready_says(&gateway, GatewayRole::Ingress, &["blocked", "memory"]).await;
     let words = [
@@ -120,11 +128,18 @@ async fn a_broker_with_an_alarm_and_one_that_is_lost_are_named() {
     doctor_says(admin, "broker ", &words).await;
     let refused = gateway.post(&callback(&callee.url("/ok"))).await;
     assert_eq!(refused.status, 503, "{refused:?}");
+    let alerts = ["RingbackBrokerBlocked", "RingbackCallersRefused"];
+    recording.fires(&alerts, TWO_HOURS).await;
     rabbit.clear_memory_alarm().await;
     ready_says(&gateway, GatewayRole::Ingress, &[r#""broker":"connected"#]).await;
     doctor_says(admin, "broker ", &["ok ", "RabbitMQ is connected"]).await;
     doctor_passes(admin).await;
     gateway.post(&callback(&callee.url("/ok"))).await.accepted();
+    // What waited has been written.
+    for role in [GatewayRole::Ingress, GatewayRole::Dispatcher(0)] {
+        ready_says(&gateway, role, &[r#""journal":"connected"#]).await;
+    }
+    let recording = MetricsRecording::begin(&gateway).await;
     rabbit.kill().await;
     for role in [GatewayRole::Ingress, GatewayRole::Dispatcher(0)] {
         ready_says(&gateway, role, &["disconnected"]).await;
@@ -138,6 +153,7 @@ async fn a_broker_with_an_alarm_and_one_that_is_lost_are_named() {
     doctor_says(admin, "broker ", &words).await;
     let alone = "other processes cannot be asked now";
     prints(admin, &["instances"], &[alone]).await;
+    recording.fires(&["RingbackBrokerLost"], TWO_HOURS).await;
     rabbit.restart().await;
     ready_says(&gateway, GatewayRole::Ingress, &[r#""broker":"connected"#]).await;
     doctor_passes(admin).await;
@@ -177,6 +193,7 @@ fn a_clock_that_is_wrong_is_named_with_its_process() {
     }
     on_shared_runtime(async {
         let fixture = start_with(&[]).await;
+        let recording = MetricsRecording::begin(&fixture.gateway).await;
         let temp = tests::cleanup::TempDirectory::new("clock");
         let library = clock_ahead(temp.path());
         let mut variables = fixture.gateway.variables().clone();
@@ -205,6 +222,8 @@ fn a_clock_that_is_wrong_is_named_with_its_process() {
             "(runbook: clocks)",
         ];
         doctor_says(admin, "clocks", &words).await;
+        let alerts = ["RingbackClocksDiffer"];
+        recording.fires(&alerts, TWO_HOURS).await;
         // A process is as good as another one with a clock that is right.
         skewed.sigterm();
         skewed.wait_exit(SOON).await;

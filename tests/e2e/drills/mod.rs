@@ -7,9 +7,12 @@
 //! - `gateway.rs`: an unreadable message, a journal that is down, a broker with an alarm and one that
 //!   is lost, a clock that is wrong
 //! - `disk.rs`: a disk that is full, for the embedded store
+//! - `dashboards.rs`: what the dashboards show of a gateway at work
 //!
-//! Where `ringback doctor` names a next step that is a command, the drill runs it and sees it work.
+//! Where `ringback doctor` names a next step that is a command, the drill runs it and sees it work. And of
+//! the alerts that are shipped, the metrics of the gateway in that state fire exactly those of the drill.
 
+mod dashboards;
 mod disk;
 mod gateway;
 mod targets;
@@ -19,43 +22,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::ports::free_port;
-use tests::tls_certs::Authority;
-use tests::{
-    BrokerKind, Callee, GatewayOptions, Process, SharedGateway, SharedGatewayUse, eventually,
-};
-use tokio::sync::OnceCell;
-
-use crate::security::tls::server::Server;
+use tests::{BrokerKind, Callee, GatewayOptions, Process, SharedGateway, eventually};
 
 /// Upper bound for something that only the machine's load delays.
 const SOON: Duration = Duration::from_secs(60);
 
-/// One gateway for the drills that do not harm it: the second attempt comes after an hour, a breaker
-/// opens after five calls, and the app `flooder` may send two callbacks a second. The certificate of the
-/// callee `OLD` has expired; nobody listens at that of `GONE`.
-async fn shared() -> SharedGatewayUse<'static> {
-    static SHARED: OnceCell<(SharedGateway, Server)> = OnceCell::const_new();
-    let start = async || {
-        let authority = Authority::new("ours");
-        let server = Server::start(authority.issue_expired("127.0.0.1").server(None)).await;
-        let temp = tests::cleanup::TempDirectory::new("drills");
-        let ca = authority.write(temp.path(), "ca.crt").display().to_string();
-        let gone = format!("http://127.0.0.1:{}/", free_port());
-        let url = server.url();
-        let variables = [
-            ("RINGBACK__RETRY__SCHEDULE", "1h"),
-            ("RINGBACK__LIMITS__BREAKER_MIN_CALLS", "5"),
-            ("RINGBACK__LIMITS__BREAKER_OPEN_DURATION", "60s"),
-            ("RINGBACK__APPS__flooder__RATE", "2"),
-            ("RINGBACK__CALLEES__OLD__URL", &*url),
-            ("RINGBACK__CALLEES__OLD__CA_FILE", &*ca),
-            ("RINGBACK__CALLEES__GONE__URL", &*gone),
-        ];
-        (start_with(&variables).await, server)
-    };
-    SHARED.get_or_init(start).await.0.in_test()
-}
+/// For how long a bad state is taken to last: longer than any alert waits that is about hours or less.
+const TWO_HOURS: Duration = Duration::from_secs(2 * 3_600);
 
 /// A gateway with a journal and these variables.
 async fn start_with(variables: &[(&str, &str)]) -> SharedGateway {

@@ -1,16 +1,18 @@
 //! What waits says for what, and only what a process holds is being delivered.
 
 use serde_json::json;
-use tests::{eventually, on_shared_runtime};
+use tests::{MetricsRecording, eventually, on_shared_runtime};
 
 use super::{
-    SOON, admin, doctor_says, is_rabbitmq, of_app, run, shared, shows, start_with, status,
+    SOON, TWO_HOURS, admin, doctor_says, is_rabbitmq, of_app, run, shows, start_with, status,
 };
 
 #[test]
 fn a_slow_first_attempt_is_delivering_to_its_caller_and_in_flight_to_operators() {
     on_shared_runtime(async {
-        let fixture = shared().await;
+        let fixture = start_with(&[]).await;
+        let fixture = fixture.in_test();
+        let recording = MetricsRecording::begin(&fixture.gateway).await;
         let body = of_app("drill-slow", &fixture.callee.url("/slow/12000"));
         let id = fixture.send(&body).await;
         fixture.received(&id, 1).await;
@@ -29,6 +31,7 @@ fn a_slow_first_attempt_is_delivering_to_its_caller_and_in_flight_to_operators()
             " since ",
         ];
         shows(admin(&fixture), &id, &words).await;
+        recording.fires(&[], TWO_HOURS).await;
         shows(admin(&fixture), &id, &["status  delivered"]).await;
         assert_eq!(status(&fixture, &id).await, "delivered");
     });
@@ -37,7 +40,9 @@ fn a_slow_first_attempt_is_delivering_to_its_caller_and_in_flight_to_operators()
 #[test]
 fn a_delay_and_a_pause_are_named_with_their_end_or_their_author() {
     on_shared_runtime(async {
-        let fixture = shared().await;
+        let fixture = start_with(&[]).await;
+        let fixture = fixture.in_test();
+        let recording = MetricsRecording::begin(&fixture.gateway).await;
         let url = fixture.callee.url("/ok");
         let mut body = of_app("drill-delay", &url);
         body["options"] = json!({"delay_seconds": 7_200});
@@ -59,6 +64,9 @@ fn a_delay_and_a_pause_are_named_with_their_end_or_their_author() {
             ": they migrate.",
         ];
         shows(admin(&fixture), &id, &words).await;
+        recording.fires(&[], TWO_HOURS).await;
+        let alerts = ["RingbackPauseForgotten"];
+        recording.fires(&alerts, TWO_HOURS * 13).await;
         // The command that it names, and the one that waits for nothing.
         let resume = ["resume", "--app", "drill-pause", "--reason", "it is done"];
         let retry = ["callback", "retry-now", &id, "--reason", "at once", "--yes"];
@@ -74,6 +82,13 @@ fn a_delay_and_a_pause_are_named_with_their_end_or_their_author() {
 fn what_is_due_and_held_by_nobody_waits_and_says_why() {
     on_shared_runtime(async {
         let mut fixture = start_with(&[("RINGBACK__RETRY__SCHEDULE", "2s,1h")]).await;
+        // Operators ask it once no dispatcher runs.
+        let operators = match is_rabbitmq() {
+            true => Some(fixture.gateway.start_instance("admin").await),
+            false => None,
+        };
+        let instances = fixture.gateway.instances().chain(&operators);
+        let recording = MetricsRecording::of(instances).await;
         let url = fixture.callee.url("/status/503");
         let retried = fixture.send(&of_app("drill-due", &url)).await;
         fixture.received(&retried, 1).await;
@@ -97,13 +112,13 @@ fn what_is_due_and_held_by_nobody_waits_and_says_why() {
             }
             shows(admin(&fixture), id, &words).await;
         }
+        recording.fires(&["RingbackStopped"], TWO_HOURS).await;
         // A caller hears no pause, and not that it is being delivered.
         assert_eq!(status(&fixture, &retried).await, "retrying");
         assert_eq!(status(&fixture, &first).await, "queued");
-        if !is_rabbitmq() {
+        let Some(operators) = operators else {
             return;
-        }
-        let operators = fixture.gateway.start_instance("admin").await;
+        };
         let resume = ["resume", "--deliveries", "--reason", "it has moved"];
         let dispatcher = &mut fixture.gateway.dispatchers[0].process;
         dispatcher.sigterm();
@@ -123,6 +138,13 @@ fn what_is_due_and_held_by_nobody_waits_and_says_why() {
             &["failure ", "no dispatcher answers"],
         )
         .await;
+        let alerts = [
+            "RingbackBacklogBehind",
+            "RingbackNoDispatcher",
+            "RingbackNothingConsumed",
+            "RingbackProcessDown",
+        ];
+        recording.fires(&alerts, TWO_HOURS).await;
         // The command that both name.
         let started = fixture.gateway.start_instance("dispatcher").await;
         fixture.received(&retried, 2).await;

@@ -5,22 +5,24 @@ use std::time::Duration;
 use super::RabbitMq;
 
 impl RabbitMq {
-    /// Stops the only member of a quorum queue, which is then without a leader: publishes are nacked or
-    /// not confirmed, nothing is delivered, and its depth reads 0. All other queues work.
+    /// Stops all members of a quorum queue, which is then without a leader: publishes are nacked or not
+    /// confirmed, nothing is delivered, and its depth reads 0. All other queues work.
     pub async fn stop_quorum_queue(&self, queue: &str) {
-        self.member(queue, "ra:stop_server").await;
+        self.members(queue, "ra:stop_server").await;
     }
 
     /// Ends the outage of [`RabbitMq::stop_quorum_queue`]. A channel that has seen it may go on to nack
     /// (measured on 3.10.8); a new one does not.
     pub async fn restart_quorum_queue(&self, queue: &str) {
-        self.member(queue, "ra:restart_server").await;
+        self.members(queue, "ra:restart_server").await;
     }
 
-    async fn member(&self, queue: &str, function: &str) {
+    async fn members(&self, queue: &str, function: &str) {
         let script = format!(
             "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>)), \
-             ok = {function}(quorum_queues, amqqueue:get_pid(Queue))."
+             {{Name, _}} = amqqueue:get_pid(Queue), \
+             #{{nodes := Nodes}} = amqqueue:get_type_state(Queue), \
+             [ok = {function}(quorum_queues, {{Name, Node}}) || Node <- Nodes]."
         );
         self.ctl(&["eval", &script]).await;
     }

@@ -127,7 +127,8 @@ async fn attempt(
     let pauses = context.limiter.pauses();
     pauses.call_ended(route.key.as_ref(), &attempt.outcome);
     let verdict = decide_next(message, &route, &attempt);
-    count_attempt(message, &attempt, &verdict, queue, metrics);
+    let exported_trace = trace.exported_id(&verdict);
+    count_attempt(message, &attempt, &verdict, queue, exported_trace, metrics);
     log_attempt(message, trace, &route, &attempt, &verdict, queue);
     trace.ended(message, &route, &attempt, &verdict, queue, context.tracer());
     let recent = &context.recent;

@@ -22,6 +22,11 @@ pub(crate) struct AttemptTrace {
     received_at: SystemTime,
 }
 
+/// What ended in a deferral is no attempt: its wait goes on.
+const fn is_attempt(verdict: &Verdict) -> bool {
+    !matches!(verdict, Verdict::Defer { .. })
+}
+
 /// Whether the spans are exported.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Decision {
@@ -62,6 +67,13 @@ impl AttemptTrace {
         self.context.trace_id
     }
 
+    /// The same, if [`Self::ended`] exports the spans of an attempt with this verdict: whoever looks for
+    /// it finds it.
+    pub(super) fn exported_id(&self, verdict: &Verdict) -> Option<u128> {
+        let exported = self.decision == Decision::Exported && is_attempt(verdict);
+        exported.then_some(self.context.trace_id)
+    }
+
     /// The header for the target. Where no span of ours is exported, the caller's stays as it is, so that
     /// the target's spans have a parent that exists.
     pub(crate) fn traceparent<'a>(&self, message: &'a Message) -> Cow<'a, str> {
@@ -77,8 +89,7 @@ impl AttemptTrace {
         Cow::Owned(format!("00-{trace_id:032x}-{:016x}-{flags:02x}", self.span))
     }
 
-    /// Exports the wait in the queue and the call. What ended in a deferral is no attempt: its wait goes
-    /// on.
+    /// Exports the wait in the queue and the call.
     pub(super) fn ended(
         &self,
         message: &Message,
@@ -91,7 +102,7 @@ impl AttemptTrace {
         let Some(tracer) = tracer.filter(|_| self.decision == Decision::Exported) else {
             return;
         };
-        if matches!(verdict, Verdict::Defer { .. }) {
+        if !is_attempt(verdict) {
             return;
         }
         let (request_id, number) = (message.request_id, message.attempt);

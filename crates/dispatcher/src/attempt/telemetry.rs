@@ -118,13 +118,15 @@ pub(super) fn count_attempt(
     attempt: &CompletedAttempt,
     verdict: &Verdict,
     queue: WorkQueue,
+    exported_trace: Option<u128>,
     metrics: &DispatcherMetrics,
 ) {
-    metrics.attempt(&attempt.outcome, queue, attempt.duration);
+    metrics.attempt(&attempt.outcome, queue, attempt.duration, exported_trace);
     match verdict {
         Verdict::Delivered => {
             let latency = attempt.ended_at().saturating_sub(message.accepted_at);
-            metrics.delivered(&message.app_id, Duration::from_millis(latency));
+            let latency = Duration::from_millis(latency);
+            metrics.delivered(&message.app_id, latency, exported_trace);
         }
         Verdict::Retry { .. } => metrics.retry_scheduled(&message.app_id),
         Verdict::Defer { .. } => {

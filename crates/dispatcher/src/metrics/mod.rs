@@ -19,7 +19,7 @@ use due_ages::DueAges;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use runtime::metrics::{Labeled, Registry, TimeHistogram, TopCounters, add, add_seconds};
+use runtime::metrics::{Labeled, Registry, TopCounters, TracedHistogram, add, add_seconds};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use targets::TargetCollector;
@@ -43,9 +43,9 @@ const QUEUES: [&str; 2] = ["first", "retry"];
 /// What a dispatcher counts. Every method takes `&self`, and recording allocates nothing.
 pub struct DispatcherMetrics {
     attempts: Family<[(&'static str, &'static str); 2], Counter>,
-    attempt_duration: TimeHistogram,
+    attempt_duration: TracedHistogram,
     attempts_in_flight: Labeled<Gauge>,
-    delivery_latency: TimeHistogram,
+    delivery_latency: TracedHistogram,
     deferrals: Labeled<Counter>,
     retries_scheduled: Counter,
     dead_letters: Labeled<Counter>,
@@ -126,7 +126,7 @@ impl DispatcherMetrics {
                 registry,
                 "attempt_duration",
                 "How long attempts took",
-                TimeHistogram::new(&ATTEMPT_SECONDS),
+                TracedHistogram::new(&ATTEMPT_SECONDS),
             ),
             attempts_in_flight: Labeled::register(
                 registry,
@@ -139,7 +139,7 @@ impl DispatcherMetrics {
                 registry,
                 "delivery_latency",
                 "Time from a callback's acceptance to its delivery",
-                TimeHistogram::new(&LATENCY_SECONDS),
+                TracedHistogram::new(&LATENCY_SECONDS),
             ),
             deferrals: Labeled::register(
                 registry,
@@ -240,11 +240,17 @@ impl DispatcherMetrics {
         }
     }
 
-    /// An attempt ended.
-    pub(crate) fn attempt(&self, outcome: &Outcome, queue: WorkQueue, duration: Duration) {
+    /// An attempt ended. `trace`: the id of its trace, if its spans are exported.
+    pub(crate) fn attempt(
+        &self,
+        outcome: &Outcome,
+        queue: WorkQueue,
+        duration: Duration,
+        trace: Option<u128>,
+    ) {
         let labels = [("outcome", outcome.label()), ("queue", queue_label(queue))];
         self.attempts.get_or_create(&labels).inc();
-        self.attempt_duration.observe(duration);
+        self.attempt_duration.observe(duration, trace);
     }
 
     /// `delta` more (or, negative, fewer) attempts are in flight.
@@ -254,10 +260,10 @@ impl DispatcherMetrics {
             .with(queue, |gauge| gauge.inc_by(delta));
     }
 
-    /// A callback was delivered this long after its acceptance.
-    pub(crate) fn delivered(&self, app_id: &str, latency: Duration) {
+    /// A callback was delivered this long after its acceptance. `trace`: as of [`Self::attempt`].
+    pub(crate) fn delivered(&self, app_id: &str, latency: Duration, trace: Option<u128>) {
         self.app_results.add(app_id, 0);
-        self.delivery_latency.observe(latency);
+        self.delivery_latency.observe(latency, trace);
     }
 
     /// A message was deferred.
@@ -374,9 +380,19 @@ mod tests {
             status: 200,
             retry_after: None,
         };
-        metrics.attempt(&delivered, WorkQueue::First, Duration::from_millis(20));
-        metrics.attempt(&Outcome::Timeout, WorkQueue::Retry, Duration::from_secs(15));
-        metrics.delivered("crm", Duration::from_secs(86_400));
+        metrics.attempt(
+            &delivered,
+            WorkQueue::First,
+            Duration::from_millis(20),
+            None,
+        );
+        metrics.attempt(
+            &Outcome::Timeout,
+            WorkQueue::Retry,
+            Duration::from_secs(15),
+            None,
+        );
+        metrics.delivered("crm", Duration::from_secs(86_400), None);
         metrics.attempts_in_flight(WorkQueue::First, 3);
         metrics.attempts_in_flight(WorkQueue::First, -1);
         metrics.deferred("crm", DeferralCause::Limit(DeferReason::BreakerOpen));

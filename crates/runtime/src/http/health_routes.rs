@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpResponseBuilder, Route, guard};
+use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, Route, guard};
 use bytes::Bytes;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use super::limits::HttpLimits;
 use super::listener::{listen, serve};
 use super::options::{Audience, ServeOptions};
 use crate::health::Health;
-use crate::metrics::{self, MetricsRegistry};
+use crate::metrics::{MetricsRegistry, PageFormat};
 
 /// How long [`serve_health`] waits for open responses when it stops.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -112,19 +112,26 @@ async fn readyz(health: Data<Health>) -> HttpResponse {
     json_line(&mut ready(readiness.ready), &readiness)
 }
 
-async fn metrics_page(pages: Data<MetricsPages>) -> HttpResponse {
+async fn metrics_page(request: HttpRequest, pages: Data<MetricsPages>) -> HttpResponse {
+    let accept = request.headers().get(ACCEPT);
+    let format = PageFormat::accepted_by(accept.and_then(|accept| accept.to_str().ok()));
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
-        .insert_header((CONTENT_TYPE, metrics::CONTENT_TYPE))
-        .body(pages.page(Instant::now()))
+        .insert_header((VARY, "accept"))
+        .insert_header((CONTENT_TYPE, format.content_type()))
+        .body(pages.page(format, Instant::now()))
 }
 
 /// Makes the pages of `/metrics`.
 struct MetricsPages {
     registry: MetricsRegistry,
-    /// The last page, if it is still being sent, and when it was made.
-    last: Mutex<Option<(Instant, Weak<String>)>>,
+    /// The last page of each format.
+    open_metrics: Mutex<LastPage>,
+    prometheus_text: Mutex<LastPage>,
 }
+
+/// The last page, if it is still being sent, and when it was made.
+type LastPage = Option<(Instant, Weak<String>)>;
 
 /// A page that several responses may share.
 struct SharedPage(Arc<String>);
@@ -139,18 +146,23 @@ impl MetricsPages {
     fn new(registry: MetricsRegistry) -> Self {
         Self {
             registry,
-            last: Mutex::default(),
+            open_metrics: Mutex::default(),
+            prometheus_text: Mutex::default(),
         }
     }
 
-    fn page(&self, now: Instant) -> Bytes {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+    fn page(&self, format: PageFormat, now: Instant) -> Bytes {
+        let last = match format {
+            PageFormat::OpenMetrics => &self.open_metrics,
+            PageFormat::PrometheusText => &self.prometheus_text,
+        };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let young = |made: &Instant| now.saturating_duration_since(*made) < SHARED_PAGE_AGE;
         let shared = last.as_ref().filter(|(made, _)| young(made));
         let page = shared
             .and_then(|(_, page)| page.upgrade())
             .unwrap_or_else(|| {
-                let page = Arc::new(self.registry.encode());
+                let page = Arc::new(self.registry.encode_as(format));
                 *last = Some((now, Arc::downgrade(&page)));
                 page
             });
@@ -215,12 +227,15 @@ mod tests {
     fn a_metrics_page_is_shared_while_it_is_being_sent_and_made_anew_otherwise() {
         let (pages, now) = (MetricsPages::new(MetricsRegistry::new()), Instant::now());
         let address = |page: &Bytes| page.as_ptr();
-        let first = pages.page(now);
-        assert_eq!(address(&pages.page(now)), address(&first));
-        let later = pages.page(now + SHARED_PAGE_AGE);
+        let format = PageFormat::OpenMetrics;
+        let first = pages.page(format, now);
+        assert_eq!(address(&pages.page(format, now)), address(&first));
+        let text = pages.page(PageFormat::PrometheusText, now);
+        assert_ne!(address(&text), address(&first));
+        let later = pages.page(format, now + SHARED_PAGE_AGE);
         assert_ne!(address(&later), address(&first));
         drop((first, later));
-        let last = pages.last.lock().unwrap();
+        let last = pages.open_metrics.lock().unwrap();
         let page = last.as_ref().and_then(|(_, page)| page.upgrade());
         assert_eq!(page, None);
     }

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::metrics::{self, MetricsRegistry};
+use crate::metrics::{MetricsRegistry, PageFormat};
 use crate::{Health, metrics::add};
 
 async fn get(health: &Arc<Health>, path: &str) -> (StatusCode, String, String) {
@@ -146,7 +146,7 @@ async fn the_metrics_page_has_its_media_type() {
     let (status, kind, body) = get(&Health::new(), "/metrics").await;
     assert_eq!(
         (status, kind.as_str()),
-        (StatusCode::OK, metrics::CONTENT_TYPE)
+        (StatusCode::OK, PageFormat::OpenMetrics.content_type())
     );
     assert!(body.contains("\nringback_sent_total 1\n"), "{body}");
 }

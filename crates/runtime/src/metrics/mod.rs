@@ -8,18 +8,21 @@
 //! - `process.rs`: what the process uses
 //! - `time_histogram.rs`: a histogram of durations
 //! - `top_counters.rs`: counters of the busiest names
+//! - `traced_histogram.rs`: a histogram of durations that names traces
 
 mod labeled;
 mod process;
 mod registry;
 mod time_histogram;
 mod top_counters;
+mod traced_histogram;
 
 pub use labeled::Labeled;
 pub use prometheus_client::registry::Registry;
-pub use registry::{CONTENT_TYPE, MetricsRegistry, add, add_seconds};
+pub use registry::{MetricsRegistry, PageFormat, add, add_seconds};
 pub use time_histogram::TimeHistogram;
 pub use top_counters::TopCounters;
+pub use traced_histogram::TracedHistogram;
 
 #[cfg(test)]
 mod tests {

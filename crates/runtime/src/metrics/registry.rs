@@ -8,12 +8,41 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::process::ProcessCollector;
+use super::traced_histogram::without_exemplars;
 
 /// The prefix of every metric's name.
 const PREFIX: &str = "ringback";
 
-/// The media type of [`MetricsRegistry::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// How a page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageFormat {
+    /// OpenMetrics, with exemplars.
+    OpenMetrics,
+    /// The older text format of Prometheus, which has no exemplars.
+    PrometheusText,
+}
+
+impl PageFormat {
+    /// What a scraper with this `Accept` header gets: OpenMetrics, unless it asks for other formats
+    /// alone.
+    #[must_use]
+    pub fn accepted_by(accept: Option<&str>) -> Self {
+        let takes = |accept: &str| accept.contains("openmetrics-text") || accept.contains("*/*");
+        match accept {
+            Some(accept) if !takes(accept) => Self::PrometheusText,
+            _ => Self::OpenMetrics,
+        }
+    }
+
+    /// The media type.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::PrometheusText => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
 
 /// The metrics of a process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -64,7 +93,17 @@ impl MetricsRegistry {
         register(&mut self.registries().ours)
     }
 
-    /// All metrics in the OpenMetrics text format, of type [`CONTENT_TYPE`].
+    /// All metrics in this format.
+    #[must_use]
+    pub fn encode_as(&self, format: PageFormat) -> String {
+        let page = self.encode();
+        match format {
+            PageFormat::OpenMetrics => page,
+            PageFormat::PrometheusText => without_exemplars(&page),
+        }
+    }
+
+    /// All metrics in the OpenMetrics text format.
     #[must_use]
     pub fn encode(&self) -> String {
         let registries = self.registries();
@@ -98,4 +137,24 @@ pub fn add_seconds<M: Metric + Clone>(
 ) -> M {
     registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
     metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_scraper_that_asks_for_other_formats_alone_gets_no_openmetrics() {
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.3,*/*;q=0.2";
+        for accept in [None, Some("*/*"), Some(prometheus), Some("")] {
+            let expected = match accept {
+                Some("") => PageFormat::PrometheusText,
+                _ => PageFormat::OpenMetrics,
+            };
+            assert_eq!(PageFormat::accepted_by(accept), expected, "{accept:?}");
+        }
+        let text = PageFormat::accepted_by(Some("text/plain;version=0.0.4"));
+        assert_eq!(text, PageFormat::PrometheusText);
+    }
 }

@@ -18,8 +18,17 @@ const OF_EMBEDDED: [&str; 2] = [
     "ringback_oldest_due_age_seconds",
 ];
 
-/// What there is with RabbitMQ alone: several processes, connections, canaries, depths that age.
-const OF_RABBITMQ: [&str; 1] = ["ringback_clock_spread_seconds"];
+/// What there is with RabbitMQ alone: several processes, confirms and consumers of a network, canaries.
+const OF_RABBITMQ: [&str; 8] = [
+    "ringback_canary_round_trip_seconds",
+    "ringback_canary_unanswered_seconds",
+    "ringback_clock_spread_seconds",
+    "ringback_consumer_silent_total",
+    "ringback_publish_late_confirms_total",
+    "ringback_publish_nacks_total",
+    "ringback_publish_overdue_total",
+    "ringback_queue_consumers",
+];
 
 #[test]
 fn every_query_of_the_dashboards_has_data_on_a_gateway_at_work() {
@@ -49,8 +58,11 @@ fn every_query_of_the_dashboards_has_data_on_a_gateway_at_work() {
         all().await;
         eventually("series of targets", SOON, async || {
             let page = gateway.metrics(GatewayRole::Dispatcher(0)).await;
-            let failed =
-                page.contains("result=\"failure\"} ") && page.contains("ringback_target_attempts");
+            let failed = page.lines().any(|line| {
+                line.starts_with("ringback_target_attempts_total{target=\"http")
+                    && line.contains("result=\"failure\"")
+                    && !line.ends_with(" 0")
+            });
             failed.then_some(()).ok_or(page)
         })
         .await;

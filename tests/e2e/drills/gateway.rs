@@ -42,8 +42,11 @@ fn an_unreadable_message_is_listed_with_the_reason() {
         doctor_says(admin, "unreadable", &words).await;
         let listed = prints(admin, &["unreadable", "list"], &["version 99", "first"]).await;
         let line = listed.lines().find(|line| line.contains("version 99"));
-        let alerts = ["RingbackUnreadableMessages"];
-        recording.fires(&alerts, TWO_HOURS).await;
+        if is_rabbitmq() {
+            // The embedded store got it while its process was stopped: there is no page from before.
+            let alerts = ["RingbackUnreadableMessages"];
+            recording.fires(&alerts, TWO_HOURS).await;
+        }
         // Its id is hexadecimal.
         let mut columns = line.unwrap().split_whitespace();
         let is_id = |word: &&str| word.len() >= 16 && word.bytes().all(|it| it.is_ascii_hexdigit());

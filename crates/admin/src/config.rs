@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use delivery::auth::KeyHash;
+use runtime::http::PeerRange;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{self, IntoDeserializer as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -58,6 +59,13 @@ pub struct AdminConfig {
     pub token: Option<SecretString>,
     /// Tokens of single operators, by the name that the audit log shows.
     pub tokens: BTreeMap<String, TokenConfig>,
+    /// The header in which a proxy in front of the console names the operator. `None`: operators sign in
+    /// with a token.
+    pub proxy_user_header: Option<String>,
+    /// The addresses and networks of the proxies whose header is believed.
+    pub proxy_addresses: Vec<PeerRange>,
+    /// What the operators that a proxy names may do. All others may read.
+    pub proxy_users: BTreeMap<String, Roles>,
 }
 
 /// One operator's token.
@@ -196,6 +204,9 @@ impl Default for AdminConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 5109)),
             token: None,
             tokens: BTreeMap::new(),
+            proxy_user_header: None,
+            proxy_addresses: Vec::new(),
+            proxy_users: BTreeMap::new(),
         }
     }
 }
@@ -205,10 +216,7 @@ impl AdminConfig {
     pub fn validate(&self, report: &mut dyn FnMut(&str, String)) {
         for (name, token) in &self.tokens {
             let key = format!("tokens.{}", name.escape_debug());
-            if name.trim().is_empty()
-                || name.len() > MAX_TOKEN_NAME_BYTES
-                || name.contains(char::is_control)
-            {
+            if !is_operator_name(name) {
                 let reason = "a token's name is 1 to 128 bytes, not blank, no control characters";
                 report(&key, reason.to_owned());
             }
@@ -234,6 +242,56 @@ impl AdminConfig {
         if let Some(reason) = self.weak_token() {
             report("token", reason);
         }
+        self.validate_proxy(report);
+    }
+
+    /// The same for the sign-in by a proxy.
+    fn validate_proxy(&self, report: &mut dyn FnMut(&str, String)) {
+        for name in self
+            .proxy_users
+            .keys()
+            .filter(|name| !is_operator_name(name))
+        {
+            let key = format!("proxy_users.{}", name.escape_debug());
+            let reason = "a user's name is 1 to 128 bytes, not blank, no control characters";
+            report(&key, reason.to_owned());
+        }
+        let mut wide = self
+            .proxy_addresses
+            .iter()
+            .map(|range| String::from(*range));
+        if let Some(range) = wide.find(|range| range.ends_with("/0")) {
+            let reason = format!("{range} believes everybody");
+            report("proxy_addresses", reason);
+        }
+        let Some(header) = &self.proxy_user_header else {
+            for (key, is_set) in [
+                ("proxy_addresses", !self.proxy_addresses.is_empty()),
+                ("proxy_users", !self.proxy_users.is_empty()),
+            ] {
+                if is_set {
+                    let reason = "it has no effect without admin.proxy_user_header";
+                    report(key, reason.to_owned());
+                }
+            }
+            return;
+        };
+        let is_taken = TAKEN_HEADERS
+            .iter()
+            .any(|taken| taken.eq_ignore_ascii_case(header));
+        if is_taken || !is_header_name(header) {
+            let reason = format!("{header:?} is not a name for a header of its own");
+            report("proxy_user_header", reason);
+        }
+        if self.proxy_addresses.is_empty() {
+            let reason = "it is empty, so no proxy could set admin.proxy_user_header";
+            report("proxy_addresses", reason.to_owned());
+        }
+        if self.token.is_none() && self.tokens.is_empty() {
+            let reason = "it needs admin.token or admin.tokens beside it: without a token everybody on \
+                          this machine has every right";
+            report("proxy_user_header", reason.to_owned());
+        }
     }
 
     /// Why the token is too weak for its listener, if it is: others could try all short ones.
@@ -248,6 +306,30 @@ impl AdminConfig {
             )
         })
     }
+}
+
+/// Headers with a meaning of their own, which browsers or clients set.
+const TAKEN_HEADERS: [&str; 8] = [
+    "authorization",
+    "content-type",
+    "cookie",
+    "host",
+    "hx-request",
+    "origin",
+    "sec-fetch-site",
+    "user-agent",
+];
+
+fn is_operator_name(name: &str) -> bool {
+    !name.trim().is_empty()
+        && name.len() <= MAX_TOKEN_NAME_BYTES
+        && !name.contains(char::is_control)
+}
+
+/// Letters, digits and hyphens: what every proxy passes on unchanged.
+fn is_header_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !name.is_empty() && name.len() <= MAX_TOKEN_NAME_BYTES && name.bytes().all(is_plain)
 }
 
 /// Anything else cannot be sent in an `Authorization` header.
@@ -364,6 +446,72 @@ mod tests {
         assert_eq!(read("59m"), ["retention: 59m is not between 1h and 87600h"]);
         let default = DeadLettersConfig::default().retention;
         assert_eq!(default, 30 * 24 * HOUR);
+    }
+
+    #[test]
+    fn a_proxy_is_believed_only_if_it_is_named_and_others_need_a_token() {
+        let good = json!({
+            "token": "t",
+            "proxy_user_header": "X-Forwarded-User",
+            "proxy_addresses": ["10.0.0.7", "fd00::/8"],
+            "proxy_users": {"ann": "configure,payload", "乐": "read"},
+        });
+        assert_eq!(reported(&config(good.clone())), []);
+        for (key, value, reported_key, word) in [
+            (
+                "proxy_user_header",
+                json!(null),
+                "proxy_addresses",
+                "no effect",
+            ),
+            (
+                "proxy_user_header",
+                json!("cookie"),
+                "proxy_user_header",
+                "not a name",
+            ),
+            (
+                "proxy_user_header",
+                json!("X_User"),
+                "proxy_user_header",
+                "not a name",
+            ),
+            (
+                "proxy_user_header",
+                json!(""),
+                "proxy_user_header",
+                "not a name",
+            ),
+            (
+                "proxy_addresses",
+                json!([]),
+                "proxy_addresses",
+                "it is empty",
+            ),
+            (
+                "proxy_addresses",
+                json!(["::/0"]),
+                "proxy_addresses",
+                "everybody",
+            ),
+            (
+                "proxy_users",
+                json!({" ": "read"}),
+                "proxy_users. ",
+                "1 to 128 bytes",
+            ),
+            ("token", json!(null), "proxy_user_header", "admin.token"),
+        ] {
+            let mut section = good.clone();
+            section[key] = value;
+            let found = reported(&config(section));
+            let (found_key, reason) = &found[0];
+            assert_eq!(found_key, reported_key, "{found:?}");
+            assert!(reason.contains(word), "{found:?}");
+        }
+        let mut wrong = good;
+        wrong["proxy_users"] = json!({"ann": "root"});
+        assert!(serde_json::from_value::<AdminConfig>(wrong).is_err());
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub mod doctor;
 mod guard_check;
 
 pub use api::{
-    AdminDependencies, AdminMetrics, AdminTokens, DoctorSources, Reconciler, routes_table, serve,
+    AdminDependencies, AdminMetrics, AdminTokens, DoctorSources, Reconciler, SettingsSource,
+    routes_table, serve,
 };
 pub use config::{AdminConfig, DeadLettersConfig, Role, Roles, TokenConfig};
 pub use control::{ControlPlane, Responder};

@@ -7,7 +7,7 @@
 //! - `model/`: what is written and read. `record.rs`, `batch.rs` (records on the wire),
 //!   `callback.rs`, `query.rs`, `control.rs` (cancellation), `idempotency.rs`, `replay.rs`,
 //!   `pause.rs`, `audit.rs`, `retention.rs`, `counts.rs` (unfinished callbacks of each app),
-//!   `unaccounted.rs` (callbacks whose end was not recorded), `bulk.rs` (acts on many).
+//!   `unaccounted.rs` (callbacks whose end was not recorded), `bulk.rs` (acts on many), `group.rs`.
 //! - `merge/`: which of two records about a callback wins. Start here, after `record.rs`.
 //! - `rollups.rs`: what a batch adds to the figures per minute, each thing once.
 //! - `store.rs`: the traits that an adapter implements, by concern. `journal.rs`: [`Journal`], any
@@ -43,21 +43,21 @@ pub use handle::JournalHandle;
 pub use journal::Journal;
 pub use model::{
     AbsenceEvidence, AppCount, AttemptRecord, AuditCursor, AuditEntry, AuditPage, BatchPart,
-    BatchSpan, BulkCounts, Callback, CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed,
-    ControlState, Cursor, DecodedBatch, EraseOutcome, ErasedMany, Filter, LATENCY_BOUNDS_MS,
-    MAX_AUDIT_SUBJECT, MAX_ROLLUP_NAMES, MAX_UNFINISHED_COUNTED, MINUTE_MS, OTHER_NAMES, Origin,
-    OverdueCallback, OverduePage, Pause, PauseKind, Record, RecordedState, RecorderInfo,
-    RecorderState, Replay, ReplayOutcome, Replayable, Retention, RetentionProgress, RetryOutcome,
-    RollupFigures, RollupPoint, RollupQuery, RollupSubject, StoredAuditEntry, TargetAnswer,
-    Unaccounted, UnfinishedCounts, UnfinishedStates, UnreadableBatch, Waiting, WaitingDestination,
-    WaitingMessage, decode_batch, encode_batch, generated_at, retention_discards,
-    retention_operation,
+    BatchSpan, BulkCounts, Callback, CallbackGroup, CallbackGroups, CallbackPage, CancelOutcome,
+    CancelledMany, Claim, Claimed, ControlState, Cursor, DecodedBatch, EraseOutcome, ErasedMany,
+    Filter, GroupBy, GroupKey, LATENCY_BOUNDS_MS, MAX_AUDIT_SUBJECT, MAX_ROLLUP_NAMES,
+    MAX_UNFINISHED_COUNTED, MINUTE_MS, OTHER_NAMES, Origin, OverdueCallback, OverduePage, Pause,
+    PauseKind, Record, RecordedState, RecorderInfo, RecorderState, Replay, ReplayOutcome,
+    Replayable, Retention, RetentionProgress, RetryOutcome, RollupFigures, RollupPoint,
+    RollupQuery, RollupSubject, StoredAuditEntry, TargetAnswer, Unaccounted, UnfinishedCounts,
+    UnfinishedStates, UnreadableBatch, WaitKind, Waiting, WaitingDestination, WaitingMessage,
+    decode_batch, encode_batch, generated_at, retention_discards, retention_operation,
 };
 pub use recorder::{
     PendingAcceptance, RecordDropped, RecordSink, Recorder, RecorderOptions, Spool, SpoolContent,
 };
 pub use store::{
-    AuditStore, CallbackStore, ControlStore, CountStore, EraseStore, IdempotencyStore,
+    AuditStore, CallbackStore, ControlStore, CountStore, EraseStore, GroupStore, IdempotencyStore,
     JournalStore, LeaseStore, PauseStore, RecordStore, RecoveryStore, ReplayStore, RetentionStore,
     RetryStore, RollupStore, StreamStore, UnaccountedStore, WaitingStore,
 };

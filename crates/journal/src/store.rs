@@ -11,11 +11,11 @@ use uuid::Uuid;
 use crate::error::JournalResult;
 use crate::model::{
     AbsenceEvidence, AuditCursor, AuditEntry, AuditPage, BatchPart, BulkCounts, Callback,
-    CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState, Cursor, EraseOutcome,
-    ErasedMany, Filter, OverdueCallback, OverduePage, Pause, PauseKind, Record, RecorderInfo,
-    RecorderState, Replay, ReplayOutcome, Replayable, Retention, RetentionProgress, RetryOutcome,
-    RollupPoint, RollupQuery, UnfinishedCounts, UnfinishedStates, Waiting, WaitingDestination,
-    WaitingMessage,
+    CallbackGroups, CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState,
+    Cursor, EraseOutcome, ErasedMany, Filter, GroupBy, OverdueCallback, OverduePage, Pause,
+    PauseKind, Record, RecorderInfo, RecorderState, Replay, ReplayOutcome, Replayable, Retention,
+    RetentionProgress, RetryOutcome, RollupPoint, RollupQuery, UnfinishedCounts, UnfinishedStates,
+    Waiting, WaitingDestination, WaitingMessage,
 };
 use crate::url::JournalUrl;
 
@@ -26,6 +26,7 @@ pub trait JournalStore:
     + StreamStore
     + CallbackStore
     + CountStore
+    + GroupStore
     + RollupStore
     + WaitingStore
     + ControlStore
@@ -130,6 +131,14 @@ pub trait CallbackStore: Send + Sync {
 pub trait CountStore: Send + Sync {
     /// The unfinished callbacks: in all, and of the `limit` apps that have the most.
     async fn unfinished(&self, limit: u32) -> JournalResult<UnfinishedCounts>;
+}
+
+/// Groups callbacks by what they have in common.
+#[async_trait]
+pub trait GroupStore: Send + Sync {
+    /// The largest groups of the callbacks that match, by a bounded look at them. `now` in Unix ms.
+    async fn groups(&self, filter: &Filter, by: GroupBy, now: u64)
+    -> JournalResult<CallbackGroups>;
 }
 
 /// Reads the rollups: figures per minute, which the writer keeps in the transaction of each batch.

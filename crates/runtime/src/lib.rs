@@ -41,7 +41,7 @@ pub mod telemetry;
 pub mod text;
 pub mod traces;
 
-pub use config::{Config, ConfigError, Loaded, SecretRef};
+pub use config::{Config, ConfigError, Loaded, SecretRef, SettingOrigin, SettingsShown};
 pub use event_lines::{EventLine, EventLines, LogEvent};
 pub use failure_log::{FailureLog, peer_network};
 pub use health::Health;

@@ -1,6 +1,6 @@
 //! What operators do: the operators' API, commands, settings, starting and stopping.
 //!
-//! - `console.rs`: the pages for operators
+//! - `console.rs`: the pages for operators; `console_bulk.rs`: groups, and acts on many
 //! - `control.rs`: what all processes say; `same_answers.rs`: whoever is asked
 //! - `dead_letters.rs`, `replay.rs`, `pauses.rs`, `switches.rs`, `unreadable.rs`: by command and by
 //!   API
@@ -18,6 +18,7 @@
 mod broken_stderr;
 mod bulk;
 mod console;
+mod console_bulk;
 mod control;
 mod dead_letters;
 mod dev;

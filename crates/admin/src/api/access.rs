@@ -101,7 +101,7 @@ impl OperatorAccess {
         checked
     }
 
-    /// The operator of a session of the console, if it is valid now.
+    /// The operator of a request for a page: whom a proxy names, or whose session is valid now.
     ///
     /// # Errors
     /// Why the request may be another site's.
@@ -112,7 +112,7 @@ impl OperatorAccess {
         peer: Option<IpAddr>,
     ) -> Result<Option<Operator>, ApiError> {
         let now = now_ms() / 1_000;
-        let found = self.tokens.get().operator(headers, session, now);
+        let found = self.tokens.get().operator(headers, session, peer, now);
         found.map_err(|error| self.reject(error, peer))
     }
 

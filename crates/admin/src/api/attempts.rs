@@ -32,7 +32,11 @@ const PARAMETERS: [&str; 7] = [
 
 /// `GET /admin/v1/attempts`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
-    let asked = parse(http.query_string())?;
+    ok(&page(&state, parse(http.query_string())?).await)
+}
+
+/// What all processes say, the oldest attempt first.
+pub(crate) async fn page(state: &AdminState, asked: AttemptsAsked) -> AttemptsView {
     let (mut answers, names) = named(&state.control, Ask::Attempts(asked)).await;
     let older = not_asked_before(&mut answers, &names);
     let seen_by = seen_by(&answers);
@@ -49,14 +53,14 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
         items.extend(attempts.map(|it| AttemptEndView::of(it, answer.from, &process)));
     }
     items.sort_by_key(|attempt| attempt.ended_at);
-    ok(&AttemptsView {
+    AttemptsView {
         seen: SeenPage {
             page: ItemsPage { items, next: None },
             seen_by,
             warnings,
         },
         left_out,
-    })
+    }
 }
 
 /// Takes those from the silent ones that have said who they are and run another version: they are alive,
@@ -75,7 +79,11 @@ fn not_asked_before(answers: &mut Answers, names: &Names) -> Vec<String> {
     warnings.collect()
 }
 
-fn parse(query: &str) -> Result<AttemptsAsked, ApiError> {
+/// Reads the parameters.
+///
+/// # Errors
+/// A parameter that is unknown, duplicate, empty or invalid.
+pub(crate) fn parse(query: &str) -> Result<AttemptsAsked, ApiError> {
     let mut found = query_params::only(query, &PARAMETERS)?;
     for (key, value) in &found {
         if value.trim().is_empty() {

@@ -14,6 +14,7 @@ use delivery::auth::{KeyHash, bearer_token};
 use secrecy::ExposeSecret;
 
 use super::error::{ApiError, ProblemCode};
+use super::proxy_sign_in::ProxySignIn;
 use super::session;
 use crate::config::{AdminConfig, Role, Roles};
 
@@ -23,6 +24,8 @@ pub struct AdminTokens {
     /// The hash of `admin.token`. Hashes are compared in constant time.
     token: Option<KeyHash>,
     operators: Vec<OperatorToken>,
+    /// Operators of the console whom a proxy names.
+    proxy: Option<ProxySignIn>,
 }
 
 /// A token of `admin.tokens`.
@@ -39,6 +42,8 @@ pub(crate) struct Operator {
     pub(crate) name: Option<String>,
     /// `None`: everything is granted.
     roles: Option<Roles>,
+    /// Whether a proxy has named the operator: there is no session that could be ended here.
+    pub(crate) is_of_proxy: bool,
 }
 
 impl Operator {
@@ -80,6 +85,7 @@ impl AdminTokens {
         Ok(Self {
             token: token.map(|token| KeyHash::of(token.expose_secret().as_bytes())),
             operators: operators.collect::<Result<_, String>>()?,
+            proxy: ProxySignIn::of(config)?,
         })
     }
 
@@ -129,8 +135,8 @@ impl AdminTokens {
         Ok(token_name)
     }
 
-    /// The operator of a session, if it is valid at `now`, Unix seconds. Without any token everybody on
-    /// this machine is one.
+    /// The operator whom a proxy at this address names, or else that of a session, if it is valid at
+    /// `now`, Unix seconds. Without any token everybody on this machine is one.
     ///
     /// # Errors
     /// Why the request may be another site's: only without a token.
@@ -138,14 +144,24 @@ impl AdminTokens {
         &self,
         headers: &HeaderMap,
         session: Option<&str>,
+        peer: Option<IpAddr>,
         now: u64,
     ) -> Result<Option<Operator>, ApiError> {
         let of_everything = Operator {
             name: None,
             roles: None,
+            is_of_proxy: false,
         };
         if self.is_open() {
             return check_local(headers).map(|()| Some(of_everything));
+        }
+        let named = self.proxy.as_ref().and_then(|it| it.user(headers, peer));
+        if let Some((name, roles)) = named {
+            return Ok(Some(Operator {
+                name: Some(name),
+                roles: Some(roles),
+                is_of_proxy: true,
+            }));
         }
         let Some(session) = session else {
             return Ok(None);
@@ -158,6 +174,7 @@ impl AdminTokens {
         Ok(found.map(|token| Operator {
             name: Some(token.name.clone()),
             roles: Some(token.roles.clone()),
+            is_of_proxy: false,
         }))
     }
 

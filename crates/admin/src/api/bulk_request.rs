@@ -308,6 +308,14 @@ impl Actor {
         })
     }
 
+    /// The same, of a step of this operation.
+    pub(super) fn of(self, operation: Uuid) -> Self {
+        Self {
+            operation: Some(operation),
+            ..self
+        }
+    }
+
     /// The same, of one step of a command.
     pub(super) fn of_operation(
         (actor, reason): (Option<String>, Option<String>),

@@ -80,7 +80,7 @@ pub(crate) struct Untouched {
 
 /// Why it cannot be done to a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hindrance {
+pub(crate) enum Hindrance {
     /// The journal does not know the id.
     Unknown,
     /// It does not wait for a time to come.
@@ -139,11 +139,26 @@ impl Hindrance {
         sentence.to_owned()
     }
 
-    pub(super) fn of(self, request_id: Uuid) -> NotChanged {
+    pub(crate) fn of(self, request_id: Uuid) -> NotChanged {
         NotChanged {
             request_id,
             reason: self.reason().to_owned(),
             detail: self.detail(),
+        }
+    }
+}
+
+impl BulkCountView {
+    /// So many, and nothing else to say.
+    pub(super) const fn of(matched: u64, now: u64) -> Self {
+        Self {
+            matched,
+            now,
+            untouched: Vec::new(),
+            not_changed: Vec::new(),
+            estimate: None,
+            queued: None,
+            continues: None,
         }
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
 use broker::Broker;
+use contract::{Message, TraceContext};
 use delivery::CalleeRegistry;
-use journal::{CallbackPage, CancelOutcome, Cursor, Journal};
+use journal::{Callback, CallbackPage, CancelOutcome, Cursor, Journal};
 use runtime::clock::now_ms;
 use uuid::Uuid;
 
@@ -85,6 +86,30 @@ pub(super) fn items(
     }
 }
 
+/// The callbacks of these ids that the journal knows, each with the cause of its last attempt.
+pub(crate) async fn of_ids(
+    state: &AdminState,
+    ids: Vec<Uuid>,
+) -> Result<Vec<CallbackView>, ApiError> {
+    let (journal, registry) = (state.journal()?, state.callee_registry.get());
+    let reading = state.run(async move {
+        let mut found = CallbackPage {
+            callbacks: Vec::new(),
+            next: None,
+        };
+        for id in ids {
+            let callback = journal.find(id).await?;
+            found.callbacks.extend(callback.map(|callback| Callback {
+                attempts: Vec::new(),
+                ..callback
+            }));
+        }
+        let causes = causes(&found, &journal).await?;
+        Ok(items(found, causes, &registry).items)
+    });
+    reading.await
+}
+
 /// `GET /admin/v1/callbacks/{id}`
 pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiResponse {
     ok(&view(&state, &id).await?)
@@ -115,6 +140,18 @@ pub(crate) async fn view(state: &AdminState, id: &str) -> Result<CallbackView, A
     let registry = state.callee_registry.get();
     let view = CallbackView::of(callback, &facts, now_ms());
     Ok(view.with_callee_name(&registry))
+}
+
+/// The id of its trace, if the journal has its message: that of its caller, or its own.
+pub(crate) async fn trace_id(state: &AdminState, id: Uuid) -> Result<Option<String>, ApiError> {
+    let journal = state.journal()?;
+    let reading = state.run(async move { Ok(journal.message(id).await?) });
+    let message = reading.await?;
+    let decoded = message.and_then(|bytes| Message::decode(&bytes).ok());
+    Ok(decoded.map(|message| {
+        let trace = TraceContext::of(id, message.traceparent.as_deref());
+        format!("{:032x}", trace.trace_id)
+    }))
 }
 
 /// `POST /admin/v1/callbacks/{id}/cancel`

@@ -2,16 +2,18 @@
 //!
 //! - `routes.rs`: the table of all routes. Start here.
 //! - `server.rs`: the listener and its background tasks; `state.rs`: the state of the handlers.
-//! - `auth.rs`: who may send a request; `session.rs`: the console's sessions. `access.rs`: counts, logs and slows failures.
+//! - `auth.rs`: who may send a request; `proxy_sign_in.rs`: whom a proxy names; `session.rs`: the console's sessions. `access.rs`: counts, logs and slows failures.
 //! - `metrics.rs`: what the listener counts.
 //! - Handlers: `callbacks.rs`, `payload.rs` (messages and answers), `dead_letters/` (list, replay,
 //!   discard), `bulk/` (retry now, cancel, replay, erase, expedite and recover many), `pauses.rs`,
 //!   `unreadable/` (messages that could not be decoded), `audit.rs` (also writes the audit log),
 //!   `stats.rs` (what happened in a time), `doctor/` (is all well?), `guard.rs` (may this target be called?).
 //! - Handlers that ask all processes (`processes.rs`): `instances.rs`, `targets.rs` with
-//!   `merge_targets.rs`, `apps.rs`, `attempts.rs`, `holders.rs`, `reload.rs`; `process_view.rs` is their JSON. `gather_facts.rs`
+//!   `merge_targets.rs`, `apps.rs`, `attempts.rs` with `watched_attempts.rs`, `holders.rs`, `reload.rs`; `process_view.rs` is their JSON. `gather_facts.rs`
 //!   asks them about one callback; `end_facts.rs`: why one has ended. `pace.rs`: how fast targets take calls; `estimate.rs`: when all that a
 //!   command retries has been attempted.
+//! - `groups.rs`: callbacks grouped by what they have in common.
+//! - `operations/`: acts on many callbacks that this process works through, for the console.
 //! - `republish/`: publishes what the journal has given out to be retried or replayed.
 //! - `reconcile/`: compares the dead-letter queue with the journal.
 //! - Requests: `query_params.rs` (lists), `body.rs`, `bulk_request.rs` (acts on many),
@@ -21,7 +23,7 @@
 
 pub(crate) mod access;
 pub(crate) mod apps;
-mod attempts;
+pub(crate) mod attempts;
 pub(crate) mod audit;
 pub(crate) mod auth;
 mod body;
@@ -36,17 +38,20 @@ pub(crate) mod error;
 pub(crate) mod estimate;
 mod explain;
 mod gather_facts;
+pub(crate) mod groups;
 mod guard;
 mod holders;
 pub(crate) mod instances;
 mod known_callees;
 mod merge_targets;
 mod metrics;
+pub(crate) mod operations;
 pub(crate) mod pace;
 pub(crate) mod pauses;
 pub(crate) mod payload;
 pub(crate) mod process_view;
 mod processes;
+mod proxy_sign_in;
 pub(crate) mod query_params;
 pub(crate) mod reason;
 mod reconcile;
@@ -54,7 +59,7 @@ mod reload;
 mod republish;
 pub(crate) mod request_ids;
 mod response;
-mod rfc3339;
+pub(crate) mod rfc3339;
 mod routes;
 mod server;
 pub(crate) mod session;
@@ -65,8 +70,9 @@ pub(crate) mod targets;
 #[cfg(test)]
 pub(crate) mod tests;
 pub(crate) mod timestamp;
-mod unreadable;
+pub(crate) mod unreadable;
 pub(crate) mod view;
+pub(crate) mod watched_attempts;
 
 pub use auth::AdminTokens;
 pub use doctor::sources::DoctorSources;
@@ -74,4 +80,4 @@ pub use metrics::AdminMetrics;
 pub use reconcile::Reconciler;
 pub use routes::routes_table;
 pub use server::serve;
-pub use state::AdminDependencies;
+pub use state::{AdminDependencies, SettingsSource};

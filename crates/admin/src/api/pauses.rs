@@ -8,7 +8,6 @@ use delivery::CalleeRegistry;
 use delivery::limits::LimitKey;
 use dispatcher::{PauseKey, PauseRegistry, Switch};
 use journal::{Callback, Pause, PauseKind};
-use runtime::text::one_line;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -22,6 +21,7 @@ use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::{ItemsPage, PauseScope, PauseView, PausedView};
+use crate::doctor::said::{Said, say};
 
 /// A position in the list of pauses, which is sorted by time, kind and name.
 type PauseCursor = (u64, PauseKind, String);
@@ -232,7 +232,7 @@ pub(super) fn registered(key: &PauseKey, registry: &CalleeRegistry) -> Result<Pa
 }
 
 /// The pauses in force that concern an unfinished callback, each as a sentence.
-pub(super) fn of_callback(callback: &Callback, pauses: &PauseRegistry) -> Vec<String> {
+pub(super) fn of_callback(callback: &Callback, pauses: &PauseRegistry) -> Vec<Said> {
     let origin = &callback.origin;
     let mut keys = vec![
         PauseKey::App(origin.app_id.as_str().into()),
@@ -249,17 +249,22 @@ pub(super) fn of_callback(callback: &Callback, pauses: &PauseRegistry) -> Vec<St
 }
 
 /// `App crm is paused by ann since 2026-11-23T12:00:00.000Z: reason.`
-fn sentence(pause: &Pause) -> String {
+fn sentence(pause: &Pause) -> Said {
     let name = &pause.name;
     let subject = match pause.kind {
-        PauseKind::Callee => format!("Callee {name} is paused"),
-        PauseKind::Target => format!("Target {name} is paused"),
-        PauseKind::App => format!("App {name} is paused"),
-        PauseKind::MessageType => format!("Message type {name} is paused"),
-        PauseKind::Intake => "Intake is stopped".to_owned(),
-        PauseKind::Deliveries => "Deliveries are stopped".to_owned(),
+        PauseKind::Callee => say!("Callee {name} is paused", "被回调方 {name} 已暂停"),
+        PauseKind::Target => say!("Target {name} is paused", "目标 {name} 已暂停"),
+        PauseKind::App => say!("App {name} is paused", "应用 {name} 已暂停"),
+        PauseKind::MessageType => say!("Message type {name} is paused", "消息类型 {name} 已暂停"),
+        PauseKind::Intake => say!("Intake is stopped", "接收已停止"),
+        PauseKind::Deliveries => say!("Deliveries are stopped", "投递已停止"),
     };
     let (since, by) = (contract::rfc3339(pause.paused_at), &pause.paused_by);
-    let text = format!("{subject} by {by} since {since}: {}.", pause.reason);
-    one_line(&text).into_owned()
+    let reason = &pause.reason;
+    let text = say!(
+        "{0} by {by} since {since}: {reason}.",
+        "{0}（{by}，自 {since} 起）：{reason}。",
+        subject
+    );
+    text.one_line()
 }

@@ -129,6 +129,7 @@ fn set(filter: &mut Filter, key: &str, value: Cow<'_, str>) -> Result<(), ApiErr
             filter.deferred_reason = Some(known(key, &value, reason::of_deferrals())?);
         }
         "status" => set_status(filter, &value)?,
+        "outcome" => filter.outcome = Some(known_outcome(&value)?),
         "http_status" => filter.http_status = Some(http_status(&value)?),
         "dead_since" => filter.dead_since = Some(timestamp()?),
         "dead_until" => filter.dead_until = Some(timestamp()?),
@@ -173,7 +174,7 @@ fn set_status(filter: &mut Filter, text: &str) -> Result<(), ApiError> {
 const DUE: CallbackStatus = CallbackStatus::Delivering;
 
 /// The name of a status in a filter.
-pub(super) const fn name_in_filter(status: CallbackStatus) -> &'static str {
+pub(crate) const fn name_in_filter(status: CallbackStatus) -> &'static str {
     match status {
         DUE => "due",
         other => other.as_str(),
@@ -239,7 +240,7 @@ fn http_status(text: &str) -> Result<u16, ApiError> {
 
 /// Scheme, host and port as the journal stores them, from any URL of the target. Anything else would
 /// find nothing.
-pub(super) fn target(text: &str) -> Result<String, ApiError> {
+pub(crate) fn target(text: &str) -> Result<String, ApiError> {
     match delivery::TargetUrl::parse(text) {
         Ok(url) => Ok(url.target().to_string()),
         Err(_) => Err(invalid(
@@ -310,6 +311,9 @@ pub(super) fn describe(filter: &Filter, all: &str) -> String {
             .map(|one| name_in_filter(*one))
             .collect();
         add("status", &names.join(" or "));
+    }
+    if let Some(outcome) = &filter.outcome {
+        add("outcome", outcome);
     }
     if let Some(status) = filter.http_status {
         add("http_status", &status);
@@ -409,6 +413,7 @@ mod tests {
             ("status=delivering", "status=due selects what is due"),
             ("reason=tired", "known: exhausted, rejected,"),
             ("deferred_reason=tired", "known: in_flight, rate,"),
+            ("outcome=tired", "unknown outcome \"tired\"; known: "),
             ("http_status=99", "100 to 599"),
             ("http_status=5xx", "100 to 599"),
             ("dead_since=soon", "is not a timestamp"),
@@ -430,15 +435,18 @@ mod tests {
 
     #[test]
     fn several_statuses_and_what_an_attempt_said_are_conditions_too() {
-        let query = "status=retrying,queued&http_status=503&deferred_reason=breaker_open\
+        let query = "status=retrying,queued&http_status=503&outcome=answered_5xx\
+                     &deferred_reason=breaker_open\
                      &dead_since=1763900000000&dead_until=1763900000001";
         let (filter, _) = callbacks(query).unwrap();
         let statuses = vec![CallbackStatus::Retrying, CallbackStatus::Queued];
         assert_eq!((filter.status, &filter.statuses), (None, &statuses));
         assert_eq!(filter.http_status, Some(503));
+        assert_eq!(filter.outcome.as_deref(), Some("answered_5xx"));
         assert_eq!(
             describe(&filter, ""),
-            "deferred_reason breaker_open, status retrying or queued, http_status 503, \
+            "deferred_reason breaker_open, status retrying or queued, \
+             outcome answered_5xx, http_status 503, \
              dead_since 2025-11-23T12:13:20.000Z, dead_until 2025-11-23T12:13:20.001Z"
         );
         let (due, _) = callbacks("status=due").unwrap();

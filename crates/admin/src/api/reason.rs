@@ -31,7 +31,7 @@ pub(crate) fn of_dead_letters() -> impl Iterator<Item = &'static str> + Clone {
 
 /// Every reason for which a callback is deferred: a limit, a time that is not due, or an internal
 /// error by the outcome's label.
-pub(super) fn of_deferrals() -> impl Iterator<Item = &'static str> + Clone {
+pub(crate) fn of_deferrals() -> impl Iterator<Item = &'static str> + Clone {
     let limits = [
         DeferReason::InFlight,
         DeferReason::Rate,

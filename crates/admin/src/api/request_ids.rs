@@ -108,19 +108,34 @@ impl IdBeginning {
         })
     }
 
-    /// The one callback whose id begins like this.
-    async fn resolve(&self, journal: &Journal) -> Result<Uuid, ApiError> {
-        let most = MAX_CANDIDATES + 1;
-        let found = journal.ids_between(self.first, self.last, most).await?;
-        match found.as_slice() {
-            [id] => Ok(*id),
-            [] => Err(ApiError::rejected(
+    /// The ids that begin like this, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(super) async fn candidates(
+        &self,
+        journal: &Journal,
+        limit: u32,
+    ) -> Result<Vec<Uuid>, ApiError> {
+        let found = journal.ids_between(self.first, self.last, limit).await?;
+        match found.is_empty() {
+            false => Ok(found),
+            true => Err(ApiError::rejected(
                 ProblemCode::UnknownCallback,
                 format!(
                     "the journal knows no callback whose request_id begins with {}",
                     self.written
                 ),
             )),
+        }
+    }
+
+    /// The one callback whose id begins like this.
+    async fn resolve(&self, journal: &Journal) -> Result<Uuid, ApiError> {
+        let most = MAX_CANDIDATES + 1;
+        let found = self.candidates(journal, most).await?;
+        match found.as_slice() {
+            [id] => Ok(*id),
             several => {
                 let listed = usize::try_from(MAX_CANDIDATES).unwrap_or(usize::MAX);
                 let ids: Vec<String> = several.iter().take(listed).map(Uuid::to_string).collect();

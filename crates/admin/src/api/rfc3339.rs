@@ -14,7 +14,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::
 }
 
 /// The same for an optional value; use with `default` and `skip_serializing_if`.
-pub(super) mod option {
+pub(crate) mod option {
     use serde::{Deserializer, Serializer};
 
     use crate::api::rfc3339;

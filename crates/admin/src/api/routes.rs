@@ -130,7 +130,7 @@ pub(super) static ENDPOINTS: [Endpoint; 32] = [
         path: "/admin/v1/expedite",
         role: Role::Replay,
         summary: "Retry all that waits for a callee or target now: it is back",
-        handler: || web::to(bulk::expedite),
+        handler: || web::to(bulk::expedite::expedite),
     },
     Endpoint {
         method: Method::POST,

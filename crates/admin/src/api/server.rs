@@ -20,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 use super::access::OperatorAccess;
 use super::auth::AdminTokens;
 use super::doctor::history::DepthHistory;
+use super::operations::registry::Operations;
 use super::reconcile::{ReconcileRequests, Reconciler};
 use super::republish::resume_interrupted;
 use super::routes;
 use super::state::{AdminDependencies, AdminState};
 use crate::config::AdminConfig;
-use crate::console;
+use crate::console::{self, LiveWatchers};
 
 /// How long a stop waits for requests in progress, such as a replay of a thousand callbacks.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,12 +77,14 @@ pub fn serve(
         http: limits,
         metrics,
         tokens,
+        settings,
     } = dependencies;
     let reconcile_requested = Arc::new(ReconcileRequests::default());
     let depth_history = DepthHistory::default();
     let watching = depth_history.clone().watch(broker.depths(), stop.clone());
     tokio::spawn(watching);
     let auth = Data::new(OperatorAccess::new(tokens, limits.clone(), metrics.clone()));
+    let operations = Operations::new(stop.clone());
     let state = Data::new(AdminState {
         broker: broker.clone(),
         journal: journal.clone(),
@@ -94,12 +97,16 @@ pub fn serve(
         guard_rules,
         depth_history,
         reconcile_requested: Arc::clone(&reconcile_requested),
+        operations: operations.clone(),
+        settings,
         runtime: Handle::current(),
     });
+    let watchers = Data::new(LiveWatchers::new(stop.clone()));
     let app = move || {
         App::new()
             .app_data(auth.clone())
             .app_data(state.clone())
+            .app_data(watchers.clone())
             .wrap(from_fn(authorize))
             .wrap(from_fn(hold_body))
             .configure(console::configure)
@@ -142,6 +149,7 @@ pub fn serve(
         tokio::select! {
             ended = &mut server => {
                 if stop.is_cancelled() {
+                    operations.finished().await;
                     background.await; // Lets the reconciler settle the messages that it holds.
                 }
                 ended

@@ -8,8 +8,8 @@ use broker::Broker;
 use delivery::CalleeRegistry;
 use dispatcher::PauseRegistry;
 use journal::Journal;
-use runtime::Reloadable;
 use runtime::http::HttpLimits;
+use runtime::{Reloadable, SettingsShown};
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -19,6 +19,7 @@ use super::doctor::history::DepthHistory;
 use super::doctor::sources::DoctorSources;
 use super::error::ApiError;
 use super::metrics::AdminMetrics;
+use super::operations::registry::Operations;
 use super::reconcile::ReconcileRequests;
 use super::request_ids::WrittenId;
 use crate::control::ControlPlane;
@@ -53,7 +54,12 @@ pub struct AdminDependencies {
     pub metrics: AdminMetrics,
     /// Who may send requests: set when the listener opens, and replaced by reloads.
     pub tokens: Reloadable<AdminTokens>,
+    /// The settings of this process, for people.
+    pub settings: SettingsSource,
 }
+
+/// Shows the settings in force.
+pub type SettingsSource = Arc<dyn Fn() -> SettingsShown + Send + Sync>;
 
 /// The state of the request handlers.
 pub(crate) struct AdminState {
@@ -72,6 +78,9 @@ pub(crate) struct AdminState {
     pub(super) reconcile_requested: Arc<ReconcileRequests>,
     /// The process's runtime. Connections to broker and journal are opened on it, because actix's own
     /// runtimes end with the server.
+    /// Acts on many callbacks that this process works through.
+    pub(crate) operations: Operations,
+    pub(crate) settings: SettingsSource,
     pub(super) runtime: Handle,
 }
 
@@ -92,6 +101,21 @@ impl AdminState {
                 let journal = self.journal()?;
                 self.run(async move { beginning.resolve(&journal).await })
                     .await
+            }
+        }
+    }
+
+    /// The ids that are written like this: one, or at most `limit` that begin like it, in order.
+    ///
+    /// # Errors
+    /// It is not an id, or no id begins like this.
+    pub(crate) async fn request_ids(&self, text: &str, limit: u32) -> Result<Vec<Uuid>, ApiError> {
+        match WrittenId::parse(text).map_err(ApiError::parameter)? {
+            WrittenId::Whole(id) => Ok(vec![id]),
+            WrittenId::Beginning(beginning) => {
+                let journal = self.journal()?;
+                let reading = async move { beginning.candidates(&journal, limit).await };
+                self.run(reading).await
             }
         }
     }

@@ -39,12 +39,17 @@ const MAX_STEP_MS: u64 = 365 * 24 * HOUR_MS;
 
 /// `GET /admin/v1/stats`
 pub(super) async fn show(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
-    let query = parse(http.query_string(), now_ms())?;
+    ok(&view(&state, http.query_string()).await?)
+}
+
+/// What a query string asks for.
+pub(crate) async fn view(state: &AdminState, query: &str) -> Result<StatsView, ApiError> {
+    let query = parse(query, now_ms())?;
     let journal = state.journal()?;
     let asked = query.clone();
     let reading = state.run(async move { Ok(journal.rollup(&asked).await?) });
     let found = reading.await?;
-    ok(&StatsView::of(&query, &every_step(&query, found)))
+    Ok(StatsView::of(&query, &every_step(&query, found)))
 }
 
 /// Reads the parameters; `now` in Unix ms.
@@ -136,7 +141,7 @@ fn default_step(span: u64) -> u64 {
 }
 
 /// All steps, those in which nothing happened among them. Their number is bounded.
-fn every_step(query: &RollupQuery, found: Vec<RollupPoint>) -> Vec<RollupPoint> {
+pub(crate) fn every_step(query: &RollupQuery, found: Vec<RollupPoint>) -> Vec<RollupPoint> {
     let found: BTreeMap<u64, RollupFigures> = found
         .into_iter()
         .map(|point| (point.at, point.figures))

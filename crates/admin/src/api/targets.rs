@@ -83,6 +83,67 @@ pub(crate) async fn ranked(
     })
 }
 
+/// One callee or target.
+pub(crate) struct OneTarget {
+    /// What the processes have seen of it; `None`: none has called it since it started.
+    pub(crate) seen: Option<TargetView>,
+    /// What the journal holds for it; `None`: unknown.
+    pub(crate) unfinished: Option<UnfinishedView>,
+    pub(crate) name: Option<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What all processes see of a callee or target, and what waits for it.
+pub(crate) async fn one(state: &AdminState, key: &LimitKey) -> Result<OneTarget, ApiError> {
+    let (answers, names) = named(&state.control, Ask::Targets).await;
+    let warnings = seen_by(&answers).warnings();
+    let (all, _) = merge(&answers, &names);
+    let mut seen = all.into_iter().find(|it| key_of(it).as_ref() == Some(key));
+    let (name, destination) = match key {
+        LimitKey::Callee(no) => {
+            let registry = state.callee_registry.get();
+            let name = registry.find(no).and_then(|callee| callee.name.clone());
+            (name, WaitingDestination::Callee(no.to_string()))
+        }
+        LimitKey::Target(target) => (None, WaitingDestination::Target(target.to_string())),
+    };
+    if let Some(seen) = &mut seen {
+        seen.paused = state.pauses.is_paused(key);
+    }
+    let unfinished = match state.journal.clone() {
+        None => None,
+        Some(journal) => {
+            let reading = async move {
+                let deadline = Instant::now() + JOURNAL_TIMEOUT;
+                Ok(unfinished(&journal, &destination, deadline).await)
+            };
+            state.run(reading).await?
+        }
+    };
+    Ok(OneTarget {
+        seen,
+        unfinished,
+        name,
+        warnings,
+    })
+}
+
+/// What the journal holds for this destination, if it answers in time.
+async fn unfinished(
+    journal: &Journal,
+    destination: &WaitingDestination,
+    deadline: Instant,
+) -> Option<UnfinishedView> {
+    let reading = journal.waiting(destination, MAX_COUNTED);
+    let waiting = timeout_at(deadline, reading).await.ok()?.ok()?;
+    Some(UnfinishedView {
+        count: waiting.count,
+        at_least: waiting.count >= u64::from(MAX_COUNTED),
+        oldest_accepted_at: waiting.oldest_accepted_at,
+        next_attempt_at: waiting.next_attempt_at,
+    })
+}
+
 fn key_of(item: &TargetView) -> Option<LimitKey> {
     match (&item.callee_no, &item.target) {
         (Some(no), _) => Some(LimitKey::Callee(no.as_str().into())),
@@ -100,15 +161,9 @@ async fn read_unfinished(journal: &Journal, items: &mut [TargetView]) {
             (None, Some(target)) => WaitingDestination::Target(target.clone()),
             (None, None) => continue,
         };
-        let reading = journal.waiting(&destination, MAX_COUNTED);
-        let Ok(Ok(waiting)) = timeout_at(deadline, reading).await else {
+        item.unfinished = unfinished(journal, &destination, deadline).await;
+        if item.unfinished.is_none() {
             return;
-        };
-        item.unfinished = Some(UnfinishedView {
-            count: waiting.count,
-            at_least: waiting.count >= u64::from(MAX_COUNTED),
-            oldest_accepted_at: waiting.oldest_accepted_at,
-            next_attempt_at: waiting.next_attempt_at,
-        });
+        }
     }
 }

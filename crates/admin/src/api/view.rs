@@ -33,6 +33,9 @@ pub(crate) struct CallbackView {
     pub(crate) reason: Option<String>,
     /// Why it waits or has ended, and what happens next, for people.
     pub(crate) explanation: String,
+    /// The same in Chinese, in this process.
+    #[serde(skip)]
+    pub(crate) explanation_zh: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) deferred_reason: Option<String>,
     #[serde(
@@ -273,7 +276,7 @@ impl CallbackView {
     /// The callback as of `now`, Unix ms, with what is known besides its row.
     pub(super) fn of(callback: Callback, facts: &CallbackFacts, now: u64) -> Self {
         let status = callback.status_if(facts.holder.is_some());
-        let explanation = explain(&callback, facts, now);
+        let (explanation, explanation_zh) = explain(&callback, facts, now).into_parts();
         let due_since = callback.due_since(now);
         let last = callback.attempts.last();
         let last_cause = last.and_then(|attempt| attempt.cause.clone());
@@ -283,6 +286,7 @@ impl CallbackView {
             status,
             reason: callback.reason,
             explanation,
+            explanation_zh,
             deferred_reason: callback.deferred_reason,
             next_attempt_at: callback.next_attempt_at,
             due_since,

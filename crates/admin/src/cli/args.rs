@@ -193,6 +193,9 @@ pub(super) struct FilterArgs {
     /// The last attempt got this HTTP status.
     #[arg(long, value_name = "STATUS")]
     http_status: Option<String>,
+    /// The last attempt ended with this outcome, for instance timeout or tls.
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<String>,
     /// Dead-lettered at this time or later.
     #[arg(long, value_name = "TIME")]
     dead_since: Option<String>,
@@ -255,7 +258,7 @@ pub struct AuditArgs {
 }
 
 /// The options of [`FilterArgs`], and `--all`.
-const FILTERS: [&str; 13] = [
+const FILTERS: [&str; 14] = [
     "all",
     "app",
     "callee",
@@ -266,6 +269,7 @@ const FILTERS: [&str; 13] = [
     "until",
     "deferred_reason",
     "http_status",
+    "outcome",
     "dead_since",
     "dead_until",
     "updated_before",
@@ -520,6 +524,7 @@ impl FilterArgs {
             ("until", time(&self.until)?),
             ("deferred_reason", self.deferred_reason.clone()),
             ("http_status", self.http_status.clone()),
+            ("outcome", self.outcome.clone()),
             ("dead_since", time(&self.dead_since)?),
             ("dead_until", time(&self.dead_until)?),
             ("updated_before", time(&self.updated_before)?),

@@ -15,6 +15,7 @@ use super::error::CliError;
 use super::stdout::print_line;
 use super::user::user_at_host;
 use crate::api::bulk_view::BulkCountView;
+use crate::api::operations::steps_at;
 use crate::api::query_params::MAX_LIMIT;
 
 /// How often a long command reports its progress.
@@ -78,12 +79,6 @@ impl RemainingSteps {
             *remaining = remaining.saturating_sub(count);
         }
     }
-}
-
-/// The size of a step, and the time between two.
-fn pace(rate: u32) -> (u32, Duration) {
-    let step = rate.clamp(1, MAX_LIMIT);
-    (step, Duration::from_secs(1) * step / rate.max(1))
 }
 
 /// Counts, asks for confirmation, then goes step by step.
@@ -158,7 +153,7 @@ struct BulkRun {
 
 impl BulkRun {
     async fn run(&mut self, plan: BulkPlan, now: u64, rate: u32) -> Result<(), CliError> {
-        let (max, interval) = pace(rate);
+        let (max, interval) = steps_at(rate);
         let mut tick = tokio::time::interval(interval);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_progress = Instant::now();
@@ -277,18 +272,6 @@ fn confirm(operation: BulkOperation, count: u64) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_rate_is_kept_by_small_steps() {
-        for (rate, step, ms) in [
-            (1, 1, 1_000),
-            (100, 100, 1_000),
-            (1_000, 1_000, 1_000),
-            (4_000, 1_000, 250),
-        ] {
-            assert_eq!(pace(rate), (step, Duration::from_millis(ms)), "{rate}");
-        }
-    }
 
     #[test]
     fn steps_end_when_everything_is_done() {

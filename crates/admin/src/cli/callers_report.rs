@@ -76,6 +76,7 @@ pub fn render_report(body: &[u8]) -> Result<String, CliError> {
         status,
         reason: report.reason,
         explanation,
+        explanation_zh: None,
         deferred_reason: None,
         next_attempt_at: next,
         due_since: None,

@@ -90,6 +90,7 @@ fn line(finding: &Finding) -> String {
         sentence,
         next,
         runbook,
+        ..
     } = finding;
     let sentence = local_time::in_sentence(sentence);
     let next = next.as_ref().map(|next| format!(". Next: {next}"));

@@ -123,6 +123,7 @@ pub(super) mod tests {
             status,
             reason: None,
             explanation: "Why it waits.".to_owned(),
+            explanation_zh: None,
             deferred_reason: None,
             next_attempt_at: None,
             due_since: None,

@@ -7,8 +7,10 @@ use contract::CallbackStatus;
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::filters;
 use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
+use super::translations;
 use super::visit::Visit;
 use crate::api::bulk::{self, CallbackAct};
 use crate::api::bulk_request::Actor;
@@ -60,7 +62,7 @@ pub(super) async fn preview(
             true => ("unknown", t.act_possible),
             false => ("warning", t.act_impossible),
         };
-        let detail = detail(counted.not_changed);
+        let detail = detail(&visit, counted.not_changed);
         Ok(render(
             &visit,
             (id, act),
@@ -89,7 +91,7 @@ pub(super) async fn act(
             &visit,
             (id, act),
             said,
-            detail(done.not_changed),
+            detail(&visit, done.not_changed),
             false,
         ))
     };
@@ -132,8 +134,13 @@ fn outcome(done: &BulkView, t: &Texts) -> (&'static str, &'static str) {
     }
 }
 
-fn detail(not_changed: Vec<NotChanged>) -> Option<String> {
-    not_changed.into_iter().next().map(|one| one.detail)
+fn detail(visit: &Visit, not_changed: Vec<NotChanged>) -> Option<String> {
+    let first = not_changed.into_iter().next()?;
+    Some(translations::hindrance(
+        &first.reason,
+        first.detail,
+        visit.language,
+    ))
 }
 
 fn render(

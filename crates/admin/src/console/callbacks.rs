@@ -1,7 +1,6 @@
 //! The callbacks: a list with a filter, and one of them with its time line and, for the right role, its
 //! message and what its target answered.
 
-use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Form, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
@@ -9,14 +8,16 @@ use contract::CallbackStatus;
 use runtime::clock::now_ms;
 use serde::Deserialize;
 
+use super::language::PageLanguage;
 use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
 use super::when::When;
-use super::{acts, paths, query};
+use super::{acts, curl, filters, links, paths, query};
 use crate::api::bulk_request::Actor;
 use crate::api::callbacks;
 use crate::api::error::ApiError;
+use crate::api::operations::OperationAct;
 use crate::api::payload;
 use crate::api::state::AdminState;
 use crate::api::view::{AnswerView, AttemptView, CallbackView, ItemsPage, PayloadView};
@@ -26,6 +27,18 @@ use crate::config::Role;
 pub(super) const PAGE: u32 = 50;
 /// How many attempts of one callback are shown: the last ones.
 const MAX_ATTEMPTS: usize = 100;
+
+/// The fields of the form.
+const FIELDS: [&str; 8] = [
+    "app_id",
+    "callee_no",
+    "target",
+    "message_type",
+    "status",
+    "http_status",
+    "since",
+    "until",
+];
 
 /// The fields of the filter, as they were sent.
 pub(super) struct FilterForm {
@@ -38,10 +51,13 @@ pub(super) struct FilterForm {
     pub(super) http_status: String,
     pub(super) since: String,
     pub(super) until: String,
+    /// Conditions that are no fields of the form.
+    pub(super) others: Vec<(String, String)>,
 }
 
 impl FilterForm {
-    pub(super) fn of(query: &str) -> Self {
+    /// `fields`: those that the form shows.
+    pub(super) fn of(query: &str, fields: &[&str]) -> Self {
         let value = |key| query::value(query, key).unwrap_or_default();
         Self {
             app_id: value("app_id"),
@@ -53,14 +69,16 @@ impl FilterForm {
             http_status: value("http_status"),
             since: value("since"),
             until: value("until"),
+            others: links::others(query, fields),
         }
     }
 }
 
 /// A choice of the field `status`.
+#[derive(Clone)]
 struct StatusChoice {
-    value: &'static str,
-    word: &'static str,
+    value: String,
+    word: String,
     is_chosen: bool,
 }
 
@@ -112,6 +130,8 @@ pub(super) struct CallbacksPage {
     t: &'static Texts,
     form: FilterForm,
     statuses: Vec<StatusChoice>,
+    /// What can be done to all that match: the link, and the word.
+    acts: Vec<(String, &'static str)>,
     lines: Vec<CallbackLine>,
     next: Option<String>,
     is_first: bool,
@@ -123,7 +143,16 @@ pub(super) struct CallbackPageView {
     frame: PageFrame,
     t: &'static Texts,
     line: CallbackLine,
-    attempts: Vec<(When, AttemptView)>,
+    attempts: Vec<AttemptLine>,
+    /// Why it waits or has ended, with the language of the sentences.
+    explanation: (&'static str, String),
+    /// The replay that no attempt has followed yet, by its number.
+    last_replay: Option<u32>,
+    /// Its target's page.
+    target: String,
+    /// The command that repeats it by hand.
+    curl: String,
+    trace_id: Option<String>,
     /// How many attempts are not shown.
     earlier: usize,
     /// What can be done to it: the end of the path, and the word.
@@ -132,6 +161,14 @@ pub(super) struct CallbackPageView {
     may_look: bool,
     needs_name: bool,
     payload: Option<PayloadLines>,
+}
+
+/// An attempt in the time line.
+struct AttemptLine {
+    at: When,
+    view: AttemptView,
+    /// The replay that it is the first attempt of, by its number.
+    replay: Option<u32>,
 }
 
 /// What only the role `payload` sees.
@@ -163,26 +200,46 @@ pub(super) fn render_list(
     found: ItemsPage<CallbackView>,
 ) -> CallbacksPage {
     let (t, now) = (visit.texts(), now_ms());
-    let form = FilterForm::of(query);
-    let choice = |value, word| StatusChoice {
-        value,
-        word,
+    let form = FilterForm::of(query, &FIELDS);
+    let mut statuses = [
+        ("queued", t.status_queued),
+        ("retrying", t.status_retrying),
+        ("queued,retrying", t.waits),
+        ("due", t.due),
+        ("delivered", t.status_delivered),
+        ("dead", t.status_dead),
+        ("expired", t.status_expired),
+        ("cancelled", t.status_cancelled),
+        ("unaccounted", t.status_unaccounted),
+    ]
+    .map(|(value, word)| StatusChoice {
+        value: value.to_owned(),
+        word: word.to_owned(),
         is_chosen: form.status == value,
-    };
+    })
+    .to_vec();
+    // Several of them, from a link.
+    if !form.status.is_empty() && !statuses.iter().any(|choice| choice.is_chosen) {
+        statuses.push(StatusChoice {
+            value: form.status.clone(),
+            word: form.status.clone(),
+            is_chosen: true,
+        });
+    }
+    let operator = visit.operator.as_ref();
+    let may_act = operator.is_some_and(|operator| operator.may(Role::Replay));
+    let acts = acts_on_all(&form, query).iter().filter(|_| may_act);
+    let filter = links::with(query, &[]);
     CallbacksPage {
         frame: PageFrame::new(visit, Section::Callbacks),
         t,
-        statuses: vec![
-            choice("queued", t.status_queued),
-            choice("retrying", t.status_retrying),
-            choice("queued,retrying", t.waits),
-            choice("due", t.due),
-            choice("delivered", t.status_delivered),
-            choice("dead", t.status_dead),
-            choice("expired", t.status_expired),
-            choice("cancelled", t.status_cancelled),
-            choice("unaccounted", t.status_unaccounted),
-        ],
+        statuses,
+        acts: acts
+            .map(|act| {
+                let path = format!("{}/{}", paths::BULK, act.as_str());
+                (links::joined(&path, &filter), t.act_word(*act))
+            })
+            .collect(),
         form,
         next: found.next.map(|next| query::page_after(query, Some(&next))),
         is_first: query::value(query, "after").is_none(),
@@ -190,21 +247,31 @@ pub(super) fn render_list(
     }
 }
 
+/// What can be done to all that match this filter, by its status.
+fn acts_on_all(form: &FilterForm, query: &str) -> &'static [OperationAct] {
+    let of_dead_letters = ["reason", "dead_since", "dead_until"];
+    if of_dead_letters
+        .iter()
+        .any(|key| query::value(query, key).is_some())
+    {
+        return &[];
+    }
+    let mut statuses = form.status.split(',').map(str::trim);
+    match &*form.status {
+        "" | "queued" | "retrying" | "due" | "queued,retrying" | "retrying,queued" => {
+            &[OperationAct::RetryNow, OperationAct::Cancel]
+        }
+        "unaccounted" => &[OperationAct::Cancel],
+        _ if statuses.all(|it| matches!(it, "delivered" | "dead" | "expired")) => {
+            &[OperationAct::Replay]
+        }
+        _ => &[],
+    }
+}
+
 pub(super) fn lines(items: Vec<CallbackView>, now: u64, t: &Texts) -> Vec<CallbackLine> {
     let items = items.into_iter();
     items.map(|view| CallbackLine::of(view, now, t)).collect()
-}
-
-/// `GET /console/callbacks/find?id=`: to the callback of this id, or of its first digits.
-pub(super) async fn find(state: Data<AdminState>, http: HttpRequest) -> HttpResponse {
-    let visit = Visit::of(&http);
-    let id = query::value(http.query_string(), "id").unwrap_or_default();
-    match state.request_id(&id).await {
-        Ok(id) => HttpResponse::SeeOther()
-            .insert_header((LOCATION, format!("{}/{id}", paths::CALLBACKS)))
-            .finish(),
-        Err(problem) => page::error(&visit, &problem),
-    }
 }
 
 /// `GET /console/callbacks/{id}`
@@ -214,8 +281,12 @@ pub(super) async fn show(
     id: Path<String>,
 ) -> HttpResponse {
     let visit = Visit::of(&http);
-    let view = callbacks::view(&state, &id).await;
-    page::answer(&visit, view.map(|view| render(&visit, view, None)))
+    let found = async {
+        let view = callbacks::view(&state, &id).await?;
+        let trace_id = callbacks::trace_id(&state, view.request_id).await?;
+        Ok(render(&visit, view, trace_id, None))
+    };
+    page::answer(&visit, found.await)
 }
 
 /// `POST /console/callbacks/{id}/payload`: the same page with the message and the answers.
@@ -229,7 +300,7 @@ pub(super) async fn look(
     let shown = shown(&state, &visit, &id, form.into_inner()).await;
     page::answer(
         &visit,
-        shown.map(|(view, payload)| render(&visit, view, Some(payload))),
+        shown.map(|(view, trace_id, payload)| render(&visit, view, trace_id, Some(payload))),
     )
 }
 
@@ -238,7 +309,7 @@ async fn shown(
     visit: &Visit,
     id: &str,
     form: LookForm,
-) -> Result<(CallbackView, PayloadView), ApiError> {
+) -> Result<(CallbackView, Option<String>, PayloadView), ApiError> {
     let operator = visit.operator.as_ref();
     if !operator.is_some_and(|operator| operator.may(Role::Payload)) {
         return Err(ApiError::Forbidden(Role::Payload));
@@ -247,19 +318,36 @@ async fn shown(
     let actor = Some(form.actor).filter(|actor| !actor.trim().is_empty());
     let actor = Actor::new(actor, Some(form.reason), token_name)?;
     let view = callbacks::view(state, id).await?;
+    let trace_id = callbacks::trace_id(state, view.request_id).await?;
     let payload = payload::look(state, id, actor).await?;
-    Ok((view, payload))
+    Ok((view, trace_id, payload))
 }
 
 pub(super) fn render(
     visit: &Visit,
     mut view: CallbackView,
+    trace_id: Option<String>,
     payload: Option<PayloadView>,
 ) -> CallbackPageView {
     let (t, now) = (visit.texts(), now_ms());
     let mut attempts = std::mem::take(&mut view.attempts);
     let earlier = attempts.len().saturating_sub(MAX_ATTEMPTS);
-    attempts.drain(..earlier);
+    let mut generation = attempts
+        .drain(..earlier)
+        .next_back()
+        .map_or(0, |attempt| attempt.generation);
+    let attempts: Vec<AttemptLine> = attempts
+        .into_iter()
+        .map(|attempt| {
+            let is_first = attempt.generation > generation;
+            generation = attempt.generation;
+            AttemptLine {
+                at: When::of(attempt.started_at, now, t),
+                replay: is_first.then_some(generation),
+                view: attempt,
+            }
+        })
+        .collect();
     let operator = visit.operator.as_ref();
     let status = view.status;
     let payload = payload.map(|payload| PayloadLines {
@@ -275,11 +363,19 @@ pub(super) fn render(
     CallbackPageView {
         frame: PageFrame::new(visit, Section::Callbacks),
         t,
+        explanation: match (visit.language, view.explanation_zh.take()) {
+            (PageLanguage::Chinese, Some(chinese)) => (t.html_lang, chinese),
+            _ => ("en", view.explanation.clone()),
+        },
+        last_replay: (view.generation > generation).then_some(view.generation),
+        target: match (&view.callback_url, &view.callee_no) {
+            (None, Some(no)) => links::to(paths::TARGET, &[("callee_no", no)]),
+            _ => links::to(paths::TARGET, &[("target", &view.target)]),
+        },
+        curl: curl::command(&view),
+        trace_id,
         line: CallbackLine::of(view, now, t),
-        attempts: attempts
-            .into_iter()
-            .map(|attempt| (When::of(attempt.started_at, now, t), attempt))
-            .collect(),
+        attempts,
         earlier,
         acts: acts::possible(status, t),
         may_act: operator.is_some_and(|operator| operator.may(Role::Replay)),

@@ -7,13 +7,25 @@ use runtime::clock::now_ms;
 
 use super::callbacks::{CallbackLine, FilterForm, PAGE, lines};
 use super::page::{self, PageFrame, Section};
-use super::query;
 use super::texts::Texts;
 use super::visit::Visit;
+use super::{links, paths, query};
 use crate::api::dead_letters;
+use crate::api::operations::OperationAct;
 use crate::api::reason::of_dead_letters;
 use crate::api::state::AdminState;
 use crate::api::view::{CallbackView, ItemsPage};
+use crate::config::Role;
+
+/// The fields of the form.
+const FIELDS: [&str; 6] = [
+    "app_id",
+    "callee_no",
+    "target",
+    "message_type",
+    "reason",
+    "http_status",
+];
 
 #[derive(Template)]
 #[template(path = "console/dead_letters.html")]
@@ -23,6 +35,9 @@ pub(super) struct DeadLettersPage {
     form: FilterForm,
     /// All of them, and which one is chosen.
     reasons: Vec<(&'static str, bool)>,
+    /// What can be done to all that match: the link, and the word.
+    acts: Vec<(String, &'static str)>,
+    groups: String,
     lines: Vec<CallbackLine>,
     next: Option<String>,
     is_first: bool,
@@ -42,9 +57,19 @@ pub(super) fn render(
     found: ItemsPage<CallbackView>,
 ) -> DeadLettersPage {
     let t = visit.texts();
-    let form = FilterForm::of(query);
+    let form = FilterForm::of(query, &FIELDS);
     let reasons = of_dead_letters().map(|reason| (reason, form.reason == reason));
+    let operator = visit.operator.as_ref();
+    let may_act = operator.is_some_and(|operator| operator.may(Role::Replay));
+    let filter = links::with(query, &[]);
+    let acts = [OperationAct::ReplayDead, OperationAct::Discard];
+    let acts = acts.into_iter().filter(|_| may_act).map(|act| {
+        let path = format!("{}/{}", paths::BULK, act.as_str());
+        (links::joined(&path, &filter), t.act_word(act))
+    });
     DeadLettersPage {
+        acts: acts.collect(),
+        groups: links::joined(paths::DEAD_LETTER_GROUPS, &filter),
         frame: PageFrame::new(visit, Section::DeadLetters),
         t,
         reasons: reasons.collect(),

@@ -18,21 +18,22 @@ use super::{assets, cookies, page, paths, query};
 use crate::api::access::OperatorAccess;
 use crate::api::error::{ApiError, ProblemCode};
 
-/// Nothing but our own style sheet and icon, and forms to ourselves.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-                      frame-ancestors 'none'; base-uri 'none'";
+/// Nothing but our own style sheet, icon and script files, requests and forms to ourselves.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+                      img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Of every answer. `same-origin`, not `no-referrer`: under that a browser sends `Origin: null` with the
 /// console's own forms, which could then not be told from another site's. Other sites get neither.
-const HEADERS: [(HeaderName, &str); 5] = [
+const HEADERS: [(HeaderName, &str); 4] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
-    (CACHE_CONTROL, "no-store"),
     (REFERRER_POLICY, "same-origin"),
 ];
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
+const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Whether a path belongs to the console, not to the API.
@@ -57,6 +58,10 @@ pub(super) async fn guard(
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Scripts of a fixed version have said how long they may be kept.
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     Ok(response)
 }
@@ -103,8 +108,19 @@ fn admit(
     let mut next = Serializer::new(String::new());
     next.append_pair("next", &visit.path);
     let sign_in = format!("{}?{}", paths::SIGN_IN, next.finish());
-    let mut response = HttpResponse::SeeOther();
-    response.insert_header((LOCATION, sign_in));
+    let mut response = match headers.contains_key(HX_REQUEST) {
+        // A part of a page: the browser is to leave all of it.
+        true => {
+            let mut response = HttpResponse::Unauthorized();
+            response.insert_header((HX_REDIRECT, sign_in));
+            response
+        }
+        false => {
+            let mut response = HttpResponse::SeeOther();
+            response.insert_header((LOCATION, sign_in));
+            response
+        }
+    };
     Err(Box::new(response.finish()))
 }
 

@@ -3,18 +3,26 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use journal::UnfinishedCounts;
+use journal::{
+    MINUTE_MS, RollupFigures, RollupPoint, RollupQuery, RollupSubject, UnfinishedCounts,
+};
 use runtime::clock::now_ms;
 
+use super::filters;
+use super::language::PageLanguage;
 use super::page::{self, PageFrame, Section};
+use super::sparkline::Sparkline;
 use super::texts::Texts;
 use super::visit::Visit;
 use super::when::When;
 use crate::api::error::ApiError;
 use crate::api::process_view::{AppView, InstanceView, SeenPage, TargetView};
 use crate::api::state::AdminState;
-use crate::api::{apps, doctor, instances, targets};
+use crate::api::{apps, doctor, instances, stats, targets};
 use crate::doctor::{Facts, Finding, Severity};
+
+/// How many minutes the charts show.
+const MINUTES: u64 = 60;
 
 #[derive(Template)]
 #[template(path = "console/overview.html")]
@@ -38,7 +46,10 @@ struct FindingLine {
     class: &'static str,
     word: &'static str,
     check: String,
+    /// The language of the sentences.
+    lang: &'static str,
     sentence: String,
+    since: Option<When>,
     next: Option<String>,
 }
 
@@ -47,6 +58,8 @@ struct Figure {
     /// `None`: not known.
     value: Option<u64>,
     link: &'static str,
+    /// `None`: there is no journal, or it does not answer.
+    chart: Option<Sparkline>,
 }
 
 struct InstanceLine {
@@ -64,6 +77,8 @@ pub(super) struct Overview {
     pub(super) targets: Vec<TargetView>,
     pub(super) unfinished: Option<u64>,
     pub(super) dead: Option<u64>,
+    /// The minutes of the last hour.
+    pub(super) hour: Option<Vec<RollupPoint>>,
 }
 
 /// `GET /console/`
@@ -83,12 +98,13 @@ async fn gather(state: &AdminState) -> Result<Overview, ApiError> {
             .ok()
             .map(|UnfinishedCounts { total, .. }| total)
     };
-    let (facts, instances, apps, targets, unfinished) = tokio::join!(
+    let (facts, instances, apps, targets, unfinished, hour) = tokio::join!(
         doctor::facts(state),
         instances::page(state),
         apps::ranked(state, 0, usize::MAX),
         targets::seen(state),
-        unfinished
+        unfinished,
+        hour(state)
     );
     let facts: Facts = facts?;
     let dead = facts.journal.dead_letters.as_ref().ok().map(|it| it.all);
@@ -102,7 +118,26 @@ async fn gather(state: &AdminState) -> Result<Overview, ApiError> {
         targets,
         unfinished,
         dead,
+        hour,
     })
+}
+
+/// The minutes of the last hour, the present one among them.
+async fn hour(state: &AdminState) -> Option<Vec<RollupPoint>> {
+    let journal = state.journal.clone()?;
+    let until = (now_ms() + 1).next_multiple_of(MINUTE_MS);
+    let query = RollupQuery {
+        subject: RollupSubject::All,
+        from: until.saturating_sub(MINUTES * MINUTE_MS),
+        until,
+        step: MINUTE_MS,
+    };
+    let asked = query.clone();
+    let found = state.run(async move { Ok(journal.rollup(&asked).await?) });
+    found
+        .await
+        .ok()
+        .map(|found| stats::every_step(&query, found))
 }
 
 pub(super) fn render(visit: &Visit, overview: Overview) -> OverviewPage {
@@ -126,7 +161,17 @@ pub(super) fn render(visit: &Visit, overview: Overview) -> OverviewPage {
     let failing = calls()
         .flat_map(|calls| calls.rejected.values().chain(calls.failed.values()))
         .sum();
-    let figure = |name, value, link| Figure { name, value, link };
+    let hour = overview.hour.as_deref();
+    let chart = |id, name, of: fn(&RollupFigures) -> u64| {
+        let counts = hour?.iter().map(|point| of(&point.figures));
+        Some(Sparkline::of(id, name, &counts.collect::<Vec<_>>(), t))
+    };
+    let figure = |(name, value, link), chart| Figure {
+        name,
+        value,
+        link,
+        chart,
+    };
     OverviewPage {
         frame: PageFrame::new(visit, Section::Overview).refreshing(),
         t,
@@ -137,20 +182,43 @@ pub(super) fn render(visit: &Visit, overview: Overview) -> OverviewPage {
             Severity::Warning => t.needs_a_look,
             Severity::Failure => t.something_is_wrong,
         },
-        problems: problems.into_iter().map(|it| line(it, t)).collect(),
-        all: overview.findings.iter().map(|it| line(it, t)).collect(),
+        problems: problems
+            .into_iter()
+            .map(|it| line(it, now, visit))
+            .collect(),
+        all: overview
+            .findings
+            .iter()
+            .map(|it| line(it, now, visit))
+            .collect(),
         checked: When::of(overview.now, now, t),
         process: overview.process,
         figures: vec![
-            figure(t.accepted_figure, Some(accepted), "/console/callbacks"),
-            figure(t.delivered_figure, Some(delivered), "/console/targets"),
-            figure(t.failing_figure, Some(failing), "/console/targets"),
             figure(
-                t.waiting_figure,
-                overview.unfinished,
-                "/console/callbacks?status=queued%2Cretrying",
+                (t.accepted_figure, Some(accepted), "/console/callbacks"),
+                chart("accepted", t.accepted_chart, |it| it.accepted),
             ),
-            figure(t.dead_figure, overview.dead, "/console/dead-letters"),
+            figure(
+                (t.delivered_figure, Some(delivered), "/console/targets"),
+                chart("delivered", t.delivered_chart, |it| it.delivered),
+            ),
+            figure(
+                (t.failing_figure, Some(failing), "/console/targets"),
+                chart("failed", t.failed_chart, |it| it.failed),
+            ),
+            figure(
+                (
+                    t.waiting_figure,
+                    overview.unfinished,
+                    "/console/callbacks?status=queued%2Cretrying",
+                ),
+                // How many were unfinished before is not kept; how often they had to wait is.
+                chart("deferred", t.deferred_chart, |it| it.deferred),
+            ),
+            figure(
+                (t.dead_figure, overview.dead, "/console/dead-letters"),
+                chart("dead", t.dead_chart, |it| it.dead),
+            ),
         ],
         warnings: overview.instances.warnings,
         instances: overview
@@ -175,7 +243,12 @@ const fn class(severity: Severity) -> &'static str {
     }
 }
 
-fn line(finding: &Finding, t: &Texts) -> FindingLine {
+fn line(finding: &Finding, now: u64, visit: &Visit) -> FindingLine {
+    let t = visit.texts();
+    let chinese = match visit.language {
+        PageLanguage::English => (None, None),
+        PageLanguage::Chinese => (finding.chinese.clone(), finding.next_chinese.clone()),
+    };
     FindingLine {
         class: class(finding.severity),
         word: match finding.severity {
@@ -185,7 +258,14 @@ fn line(finding: &Finding, t: &Texts) -> FindingLine {
             Severity::Failure => t.severity_failure,
         },
         check: finding.check.to_string(),
-        sentence: finding.sentence.clone(),
-        next: finding.next.as_ref().map(ToString::to_string),
+        lang: match chinese.0 {
+            Some(_) => t.html_lang,
+            None => "en",
+        },
+        sentence: chinese.0.unwrap_or_else(|| finding.sentence.clone()),
+        since: finding.since.map(|at| When::of(at, now, t)),
+        next: chinese
+            .1
+            .or_else(|| finding.next.as_ref().map(ToString::to_string)),
     }
 }

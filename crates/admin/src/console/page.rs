@@ -5,9 +5,11 @@ use actix_web::{HttpResponse, ResponseError as _};
 use askama::Template;
 use url::form_urlencoded::Serializer;
 
+use super::filters;
 use super::language::PageLanguage;
 use super::paths;
 use super::texts::Texts;
+use super::translations;
 use super::visit::Visit;
 use crate::api::error::ApiError;
 
@@ -16,10 +18,15 @@ use crate::api::error::ApiError;
 pub(super) enum Section {
     Overview,
     Targets,
+    Apps,
+    Live,
     Callbacks,
+    Waiting,
     DeadLetters,
     Pauses,
+    Operations,
     Audit,
+    Settings,
     /// None of them.
     Other,
 }
@@ -40,7 +47,16 @@ pub(super) struct PageFrame {
     pub(super) other_language_tag: &'static str,
     pub(super) operator: Option<String>,
     pub(super) is_open: bool,
+    /// Whether there is a session that can be ended.
+    pub(super) has_session: bool,
+    /// By `htmx`, or without JavaScript by the browser.
     pub(super) refreshes: bool,
+    /// How often.
+    pub(super) refresh_seconds: u8,
+    /// Without JavaScript alone.
+    pub(super) refreshes_without_scripts: bool,
+    /// The page itself, with its query.
+    pub(super) path: String,
 }
 
 impl PageFrame {
@@ -49,10 +65,15 @@ impl PageFrame {
         let all = [
             (Section::Overview, paths::FIRST_PAGE, t.overview),
             (Section::Targets, paths::TARGETS, t.targets),
+            (Section::Apps, paths::APPS, t.apps),
+            (Section::Live, paths::LIVE, t.live),
             (Section::Callbacks, paths::CALLBACKS, t.callbacks),
+            (Section::Waiting, paths::WAITING, t.waiting),
             (Section::DeadLetters, paths::DEAD_LETTERS, t.dead_letters),
             (Section::Pauses, paths::PAUSES, t.pauses),
+            (Section::Operations, paths::OPERATIONS, t.operations),
             (Section::Audit, paths::AUDIT, t.audit),
+            (Section::Settings, paths::SETTINGS, t.settings),
         ];
         let links = all.into_iter().map(|(section, path, name)| SectionLink {
             path,
@@ -73,7 +94,11 @@ impl PageFrame {
             other_language_tag: Texts::of(other).html_lang,
             operator: operator.map(|it| it.name.clone().unwrap_or_else(|| "admin".to_owned())),
             is_open: visit.is_open,
+            has_session: operator.is_some_and(|it| !it.is_of_proxy),
             refreshes: false,
+            refresh_seconds: 10,
+            refreshes_without_scripts: false,
+            path: visit.path.clone(),
         }
     }
 
@@ -81,6 +106,22 @@ impl PageFrame {
     pub(super) fn refreshing(self) -> Self {
         Self {
             refreshes: true,
+            ..self
+        }
+    }
+
+    /// The page asks for itself again so often.
+    pub(super) fn refreshing_every(self, refresh_seconds: u8) -> Self {
+        Self {
+            refresh_seconds,
+            ..self.refreshing()
+        }
+    }
+
+    /// The page asks for itself again every ten seconds where its scripts do not run.
+    pub(super) fn refreshing_without_scripts(self) -> Self {
+        Self {
+            refreshes_without_scripts: true,
             ..self
         }
     }
@@ -92,6 +133,8 @@ struct ErrorPage {
     frame: PageFrame,
     t: &'static Texts,
     status: u16,
+    /// What kind of error it is, in the language of the page.
+    kind: Option<&'static str>,
     sentence: String,
 }
 
@@ -110,6 +153,7 @@ pub(super) fn error(visit: &Visit, problem: &ApiError) -> HttpResponse {
         frame: PageFrame::new(visit, Section::Other),
         t: visit.texts(),
         status: status.as_u16(),
+        kind: translations::problem(problem.code(), visit.language),
         sentence: problem.to_string(),
     };
     html(status, &page)

@@ -8,10 +8,10 @@ use runtime::clock::now_ms;
 use serde::Deserialize;
 
 use super::page::{self, PageFrame, Section};
-use super::paths;
 use super::texts::Texts;
 use super::visit::Visit;
 use super::when::When;
+use super::{paths, query};
 use crate::api::bulk_request::Actor;
 use crate::api::error::ApiError;
 use crate::api::pauses::{self, SELECTORS};
@@ -54,6 +54,9 @@ pub(super) struct PauseForm {
     actor: String,
     #[serde(default)]
     reason: String,
+    /// The page that the form is on.
+    #[serde(default)]
+    next: String,
 }
 
 /// `GET /console/pauses`
@@ -70,9 +73,13 @@ pub(super) async fn change(
     form: Form<PauseForm>,
 ) -> HttpResponse {
     let visit = Visit::of(&http);
-    match changed(&state, &visit, form.into_inner()).await {
+    let form = form.into_inner();
+    let next = query::own_path(&form.next)
+        .unwrap_or(paths::PAUSES)
+        .to_owned();
+    match changed(&state, &visit, form).await {
         Ok(()) => HttpResponse::SeeOther()
-            .insert_header((LOCATION, paths::PAUSES))
+            .insert_header((LOCATION, next))
             .finish(),
         Err(problem) => page::error(&visit, &problem),
     }

@@ -8,7 +8,9 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::guard::guard;
 use super::visit::Visit;
 use super::{
-    acts, assets, audit, callbacks, dead_letters, overview, page, paths, pauses, sign_in, targets,
+    acts, apps, assets, audit, bulk, callbacks, dead_groups, dead_letters, find, live, live_stream,
+    operations, overview, page, paths, pauses, schedule, settings, sign_in, target, targets,
+    unreadable, waiting,
 };
 use crate::api::error::{ApiError, ProblemCode};
 
@@ -27,12 +29,23 @@ pub(crate) fn configure(service: &mut ServiceConfig) {
             .service(get("/", overview::show))
             .service(get("/style.css", assets::style))
             .service(get("/icon.svg", assets::icon))
+            .service(get("/{script}.js", assets::script))
             .service(get("/language", sign_in::choose_language))
             .service(both("/sign-in", sign_in::show).route(web::post().to(sign_in::sign_in)))
             .service(post("/sign-out", sign_in::sign_out))
+            .service(get("/live", live::show))
+            .service(get("/live/events", live_stream::events))
             .service(get("/targets", targets::list))
+            .service(get("/targets/one", target::show))
+            .service(get("/waiting", waiting::show))
+            .service(get("/apps", apps::list))
+            .service(get("/settings", settings::show))
+            .service(get("/schedule", schedule::show))
+            .service(get("/search", find::search))
+            .service(get("/unreadable", unreadable::list))
+            .service(post("/unreadable/{act}", unreadable::act))
             .service(get("/callbacks", callbacks::list))
-            .service(get("/callbacks/find", callbacks::find))
+            .service(get("/callbacks/find", find::find))
             .service(get("/callbacks/{id}", callbacks::show))
             .service(post("/callbacks/{id}/payload", callbacks::look))
             .service(
@@ -43,6 +56,11 @@ pub(crate) fn configure(service: &mut ServiceConfig) {
                 .route(web::post().to(acts::act)),
             )
             .service(get("/dead-letters", dead_letters::list))
+            .service(get("/dead-letters/groups", dead_groups::show))
+            .service(both("/bulk/{act}", bulk::preview).route(web::post().to(bulk::begin)))
+            .service(get("/operations", operations::list))
+            .service(get("/operations/{id}", operations::show))
+            .service(post("/operations/{id}/stop", operations::stop))
             .service(both("/pauses", pauses::list).route(web::post().to(pauses::change)))
             .service(get("/audit", audit::list))
             .default_service(web::to(unknown_page)),

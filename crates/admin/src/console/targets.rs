@@ -11,7 +11,8 @@ use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
 use super::when::{When, span};
-use crate::api::process_view::{CallsView, TargetView, TargetsView};
+use super::{links, paths};
+use crate::api::process_view::{CallsView, TargetView, TargetsView, UnfinishedView};
 use crate::api::state::AdminState;
 use crate::api::targets;
 
@@ -28,39 +29,43 @@ pub(super) struct TargetsPage {
     warnings: Vec<String>,
 }
 
-struct TargetLine {
-    /// Its callbacks.
-    link: String,
-    name: String,
-    number: Option<String>,
-    delivered: u64,
-    rejected: Counted,
-    failed: Counted,
-    error: Option<ErrorLine>,
-    unfinished: Option<Unfinished>,
-    breaker_class: &'static str,
-    breaker: &'static str,
-    breaker_reason: Option<String>,
-    probe_in: Option<String>,
-    retry_after: Option<String>,
-    is_paused: bool,
+/// A target, as its processes see it.
+pub(super) struct TargetLine {
+    /// Its page.
+    pub(super) link: String,
+    pub(super) name: String,
+    pub(super) number: Option<String>,
+    pub(super) delivered: u64,
+    pub(super) rejected: CountedCalls,
+    pub(super) failed: CountedCalls,
+    pub(super) error: Option<ErrorLine>,
+    pub(super) unfinished: Option<Unfinished>,
+    pub(super) breaker_class: &'static str,
+    pub(super) breaker: &'static str,
+    pub(super) breaker_reason: Option<String>,
+    pub(super) probe_in: Option<String>,
+    pub(super) retry_after: Option<String>,
+    pub(super) is_paused: bool,
 }
 
-struct Counted {
-    all: u64,
+/// Calls that ended alike.
+pub(super) struct CountedCalls {
+    pub(super) all: u64,
     /// For instance `5xx 3, timeout 1`.
-    kinds: String,
+    pub(super) kinds: String,
 }
 
-struct ErrorLine {
-    words: String,
-    at: When,
+/// The last error.
+pub(super) struct ErrorLine {
+    pub(super) words: String,
+    pub(super) at: When,
 }
 
-struct Unfinished {
-    count: u64,
-    at_least: bool,
-    oldest: Option<When>,
+/// What waits.
+pub(super) struct Unfinished {
+    pub(super) count: u64,
+    pub(super) at_least: bool,
+    pub(super) oldest: Option<When>,
 }
 
 /// `GET /console/targets`
@@ -95,72 +100,81 @@ pub(super) fn render(visit: &Visit, view: TargetsView) -> TargetsPage {
             .page
             .items
             .into_iter()
-            .map(|target| line(target, now, t))
+            .map(|target| TargetLine::of(target, now, t))
             .collect(),
     }
 }
 
-fn line(target: TargetView, now: u64, t: &Texts) -> TargetLine {
-    let CallsView {
-        delivered,
-        rejected,
-        failed,
-        ..
-    } = target.last_5_min;
-    let (key, of) = match (&target.callee_no, &target.target) {
-        (Some(no), _) => ("callee_no", no),
-        (None, of) => ("target", of.as_ref().unwrap_or(&target.breaker)),
-    };
-    let mut link = url::form_urlencoded::Serializer::new(String::new());
-    link.append_pair(key, of);
-    TargetLine {
-        link: format!("/console/callbacks?{}", link.finish()),
-        name: target.name.unwrap_or_else(|| of.clone()),
-        number: target.callee_no.clone(),
-        delivered,
-        rejected: counted(&rejected),
-        failed: counted(&failed),
-        error: target.last_error.map(|error| ErrorLine {
-            at: When::of(error.at, now, t),
-            words: [
-                Some(error.outcome),
-                error.http_status.map(|status| status.to_string()),
-                error.cause,
-            ]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(", "),
-        }),
-        unfinished: target.unfinished.map(|unfinished| Unfinished {
-            count: unfinished.count,
-            at_least: unfinished.at_least,
-            oldest: unfinished.oldest_accepted_at.map(|at| When::of(at, now, t)),
-        }),
-        breaker_class: match &*target.breaker {
-            "open" => "failure",
-            "half_open" => "warning",
-            _ => "good",
-        },
-        breaker: match &*target.breaker {
-            "open" => t.breaker_open,
-            "half_open" => t.breaker_half_open,
-            _ => t.breaker_closed,
-        },
-        breaker_reason: target.breaker_reason,
-        probe_in: target.probe_in_s.and_then(|it| seconds(it, t)),
-        retry_after: target.retry_after_s.and_then(|it| seconds(it, t)),
-        is_paused: target.paused,
+impl TargetLine {
+    /// The target as seen at `now` (Unix ms).
+    pub(super) fn of(target: TargetView, now: u64, t: &Texts) -> Self {
+        let CallsView {
+            delivered,
+            rejected,
+            failed,
+            ..
+        } = target.last_5_min;
+        let (key, of) = match (&target.callee_no, &target.target) {
+            (Some(no), _) => ("callee_no", no),
+            (None, of) => ("target", of.as_ref().unwrap_or(&target.breaker)),
+        };
+        Self {
+            link: links::to(paths::TARGET, &[(key, of)]),
+            name: target.name.unwrap_or_else(|| of.clone()),
+            number: target.callee_no.clone(),
+            delivered,
+            rejected: counted(&rejected),
+            failed: counted(&failed),
+            error: target.last_error.map(|error| ErrorLine {
+                at: When::of(error.at, now, t),
+                words: [
+                    Some(error.outcome),
+                    error.http_status.map(|status| status.to_string()),
+                    error.cause,
+                ]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(", "),
+            }),
+            unfinished: target
+                .unfinished
+                .map(|unfinished| Unfinished::of(&unfinished, now, t)),
+            breaker_class: match &*target.breaker {
+                "open" => "failure",
+                "half_open" => "warning",
+                _ => "good",
+            },
+            breaker: match &*target.breaker {
+                "open" => t.breaker_open,
+                "half_open" => t.breaker_half_open,
+                _ => t.breaker_closed,
+            },
+            breaker_reason: target.breaker_reason,
+            probe_in: target.probe_in_s.and_then(|it| seconds(it, t)),
+            retry_after: target.retry_after_s.and_then(|it| seconds(it, t)),
+            is_paused: target.paused,
+        }
     }
 }
 
-fn counted(kinds: &std::collections::BTreeMap<String, u64>) -> Counted {
+impl Unfinished {
+    pub(super) fn of(view: &UnfinishedView, now: u64, t: &Texts) -> Self {
+        Self {
+            count: view.count,
+            at_least: view.at_least,
+            oldest: view.oldest_accepted_at.map(|at| When::of(at, now, t)),
+        }
+    }
+}
+
+fn counted(kinds: &std::collections::BTreeMap<String, u64>) -> CountedCalls {
     let words: Vec<String> = kinds
         .iter()
         .filter(|(_, count)| **count > 0)
         .map(|(kind, count)| format!("{kind} {count}"))
         .collect();
-    Counted {
+    CountedCalls {
         all: sum(kinds.values()),
         kinds: words.join(", "),
     }

@@ -1,5 +1,8 @@
 //! Tests of the pages: on a served console, and rendered from fixtures with strangers' texts.
 
+mod live_events;
+mod proxy;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -16,12 +19,12 @@ use uuid::Uuid;
 
 use super::language::PageLanguage;
 use super::visit::Visit;
-use super::{audit, callbacks, dead_letters, overview, page, pauses, query, targets};
+use super::{audit, callbacks, dead_letters, live, overview, page, pauses, query, targets};
 use crate::api::auth::Operator;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::process_view::{
-    CallsView, InstanceView, LastErrorView, OthersView, SeenBy, SeenPage, TargetView, TargetsView,
-    UnfinishedView,
+    AttemptEndView, AttemptsView, CallsView, InstanceView, LastErrorView, OthersView, SeenBy,
+    SeenPage, TargetView, TargetsView, UnfinishedView,
 };
 use crate::api::tests::{ApiFixture, TestClient, dead, message, record};
 use crate::api::view::{
@@ -32,18 +35,21 @@ use crate::config::{AdminConfig, Role, TokenConfig};
 use crate::doctor::{Finding, Severity};
 
 /// What a stranger may send as any text.
-const HOSTILE: &str = "<script>alert(1)</script>'\"&\u{202e}txt.exe\u{0}乐居新房";
+pub(super) const HOSTILE: &str = "<script>alert(1)</script>'\"&\u{202e}txt.exe\u{0}乐居新房";
 
-const LANGUAGES: [PageLanguage; 2] = [PageLanguage::English, PageLanguage::Chinese];
+pub(super) const LANGUAGES: [PageLanguage; 2] = [PageLanguage::English, PageLanguage::Chinese];
 
-/// A whole page, and the largest that may be sent.
+/// All scripts, the style sheet and the icon.
+const MAX_ASSET_BYTES: usize = 80_000;
+/// The largest page, of the longest lists and texts. What pages with all assets have is measured in the
+/// browser.
 const MAX_PAGE_BYTES: usize = 150_000;
 
-fn visit(language: PageLanguage) -> Visit {
+pub(super) fn visit(language: PageLanguage) -> Visit {
     let config = AdminConfig::default();
     let operator = AdminTokens::new(&config).unwrap();
     let headers = actix_web::http::header::HeaderMap::new();
-    let operator: Option<Operator> = operator.operator(&headers, None, 0).unwrap();
+    let operator: Option<Operator> = operator.operator(&headers, None, None, 0).unwrap();
     Visit {
         language,
         operator,
@@ -54,7 +60,7 @@ fn visit(language: PageLanguage) -> Visit {
     }
 }
 
-fn callback_view() -> CallbackView {
+pub(super) fn callback_view() -> CallbackView {
     let hostile = || Some(HOSTILE.to_owned());
     let attempt = |number| AttemptView {
         generation: 1,
@@ -71,6 +77,7 @@ fn callback_view() -> CallbackView {
         status: CallbackStatus::Retrying,
         reason: hostile(),
         explanation: HOSTILE.to_owned(),
+        explanation_zh: Some(HOSTILE.to_owned()),
         deferred_reason: hostile(),
         next_attempt_at: Some(now_ms() + 60_000),
         due_since: None,
@@ -94,7 +101,7 @@ fn callback_view() -> CallbackView {
     }
 }
 
-fn callbacks_page() -> ItemsPage<CallbackView> {
+pub(super) fn callbacks_page() -> ItemsPage<CallbackView> {
     let view = CallbackView {
         attempts: Vec::new(),
         ..callback_view()
@@ -105,7 +112,7 @@ fn callbacks_page() -> ItemsPage<CallbackView> {
     }
 }
 
-fn target_view(breaker: &str, failed: u64) -> TargetView {
+pub(super) fn target_view(breaker: &str, failed: u64) -> TargetView {
     let calls = CallsView {
         calls: failed + 1,
         delivered: 1,
@@ -147,7 +154,7 @@ fn target_view(breaker: &str, failed: u64) -> TargetView {
     }
 }
 
-fn seen<T>(items: Vec<T>) -> SeenPage<T> {
+pub(super) fn seen<T>(items: Vec<T>) -> SeenPage<T> {
     SeenPage {
         page: ItemsPage { items, next: None },
         seen_by: SeenBy::default(),
@@ -155,8 +162,20 @@ fn seen<T>(items: Vec<T>) -> SeenPage<T> {
     }
 }
 
-fn overview_of(severity: Severity) -> overview::Overview {
-    let instance = InstanceView {
+/// An hour in which 7 were accepted in its last minute.
+fn hour() -> Vec<journal::RollupPoint> {
+    let point = |minute: u64| journal::RollupPoint {
+        at: minute * journal::MINUTE_MS,
+        figures: journal::RollupFigures {
+            accepted: if minute == 59 { 7 } else { 0 },
+            ..journal::RollupFigures::default()
+        },
+    };
+    (0..60).map(point).collect()
+}
+
+pub(super) fn instance_view() -> InstanceView {
+    InstanceView {
         instance: Uuid::from_u128(1),
         role: HOSTILE.to_owned(),
         host: HOSTILE.to_owned(),
@@ -170,7 +189,11 @@ fn overview_of(severity: Severity) -> overview::Overview {
         settings: String::new(),
         settings_differ: Vec::new(),
         reload: None,
-    };
+    }
+}
+
+fn overview_of(severity: Severity) -> overview::Overview {
+    let instance = instance_view();
     overview::Overview {
         now: now_ms(),
         process: HOSTILE.to_owned(),
@@ -183,7 +206,35 @@ fn overview_of(severity: Severity) -> overview::Overview {
         targets: vec![target_view("open", 3)],
         unfinished: None,
         dead: Some(4),
+        hour: Some(hour()),
     }
+}
+
+fn live_page(visit: &Visit) -> String {
+    let attempt = AttemptEndView {
+        ended_at: 1_763_900_000_000,
+        request_id: Uuid::from_u128(7),
+        app_id: HOSTILE.to_owned(),
+        callee_no: Some(HOSTILE.to_owned()),
+        target: HOSTILE.to_owned(),
+        message_type: HOSTILE.to_owned(),
+        attempt: 1,
+        outcome: HOSTILE.to_owned(),
+        http_status: Some(503),
+        cause: Some(HOSTILE.to_owned()),
+        duration_ms: 12,
+        verdict: HOSTILE.to_owned(),
+        next_attempt_at: Some(1_763_900_060_000),
+        process: HOSTILE.to_owned(),
+        instance: Uuid::from_u128(1),
+        sequence: 1,
+    };
+    let view = AttemptsView {
+        seen: seen(vec![attempt; 500]),
+        left_out: true,
+    };
+    let filter = live::LiveFilter::of("app_id=%22%3E%3Cscript%3E");
+    live::render(visit, filter, view).render().unwrap()
 }
 
 /// Every page in a language, from strangers' texts.
@@ -246,11 +297,13 @@ fn all_pages(language: PageLanguage) -> Vec<(&'static str, String)> {
     let form = form.finish();
     let failure = overview::render(&visit, overview_of(Severity::Failure));
     let list = callbacks::render_list(&visit, &form, callbacks_page());
-    let one = callbacks::render(&visit, callback_view(), None);
-    let looked = callbacks::render(&visit, callback_view(), Some(payload));
+    let one = callbacks::render(&visit, callback_view(), Some("7f".to_owned()), None);
+    let looked = callbacks::render(&visit, callback_view(), None, Some(payload));
     let dead = dead_letters::render(&visit, &form, callbacks_page());
-    vec![
+    let mut pages = super::page_tests::pages(&visit);
+    pages.extend([
         ("overview", failure.render().unwrap()),
+        ("live", live_page(&visit)),
         (
             "targets",
             targets::render(&visit, targets_view).render().unwrap(),
@@ -264,14 +317,23 @@ fn all_pages(language: PageLanguage) -> Vec<(&'static str, String)> {
             "pauses",
             pauses::render(&visit, vec![pause]).render().unwrap(),
         ),
-    ]
+    ]);
+    pages
+}
+
+/// The page without the scripts that every page has.
+fn without_own_scripts(html: &str) -> String {
+    html.replace("<script src=\"/console/", "")
 }
 
 #[test]
 fn strangers_texts_are_inert_on_every_page_in_both_languages() {
     for language in LANGUAGES {
         for (name, html) in all_pages(language) {
-            assert!(!html.contains("<script"), "{name}: {html}");
+            assert!(
+                !without_own_scripts(&html).contains("<script"),
+                "{name}: {html}"
+            );
             assert!(!html.contains(['\u{202e}', '\u{0}']), "{name}");
             assert!(html.contains("&#60;script&#62;"), "{name}: {html}");
             assert!(html.contains(r"\u{202e}txt.exe"), "{name}");
@@ -290,7 +352,7 @@ fn no_page_needs_scripts_styles_of_its_own_or_another_host() {
                 "javascript:",
                 " onclick",
                 " onload",
-                "src=",
+                " hx-on",
             ] {
                 assert!(!html.contains(banned), "{name}: {banned}");
             }
@@ -298,6 +360,9 @@ fn no_page_needs_scripts_styles_of_its_own_or_another_host() {
                 .split("href=\"")
                 .skip(1)
                 .chain(html.split("action=\"").skip(1))
+                .chain(html.split("src=\"").skip(1))
+                .chain(html.split("hx-get=\"").skip(1))
+                .chain(html.split("sse-connect=\"").skip(1))
             {
                 assert!(
                     part.starts_with("/console/") || part.starts_with("#content"),
@@ -351,11 +416,32 @@ fn the_first_line_says_whether_all_is_well() {
             let html = page.render().unwrap();
             assert!(html.contains(sentence) && html.contains(class), "{html}");
             assert!(
-                html.contains("http-equiv=\"refresh\" content=\"10\""),
+                html.contains("<noscript><meta http-equiv=\"refresh\" content=\"10\"></noscript>")
+                    && html.contains("hx-trigger=\"every 10s\""),
                 "{html}"
             );
         }
     }
+}
+
+#[test]
+fn the_figures_have_charts_of_the_last_hour_that_say_in_words_what_they_show() {
+    let mut overview = overview_of(Severity::Failure);
+    overview.findings[1].since = Some(now_ms() - 600_000);
+    let html = overview::render(&visit(PageLanguage::English), overview);
+    let html = html.render().unwrap();
+    for id in ["accepted", "delivered", "failed", "deferred", "dead"] {
+        let named = format!("role=\"img\" aria-labelledby=\"{id}-title {id}-description\"");
+        assert!(html.contains(&named), "{id}: {html}");
+    }
+    let words = "in the last hour: 7; most in a minute: 7</desc>";
+    assert!(html.contains(words) && html.contains("M119 24V0"), "{html}");
+    assert!(html.contains("(10 min ago)"), "since when: {html}");
+    // Without a journal nothing is drawn.
+    let mut overview = overview_of(Severity::Ok);
+    overview.hour = None;
+    let html = overview::render(&visit(PageLanguage::English), overview);
+    assert!(!html.render().unwrap().contains("<svg"));
 }
 
 #[test]
@@ -386,13 +472,13 @@ fn an_error_page_says_what_is_wrong() {
 }
 
 /// A browser: it follows no redirection.
-struct Browser {
+pub(super) struct Browser {
     http: Client,
     base: String,
 }
 
 impl Browser {
-    fn of(client: &TestClient) -> Self {
+    pub(super) fn of(client: &TestClient) -> Self {
         let http = Client::builder().no_proxy().redirect(Policy::none());
         Self {
             http: http.build().unwrap(),
@@ -400,7 +486,7 @@ impl Browser {
         }
     }
 
-    async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
+    pub(super) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
         let mut request = self.http.get(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -408,7 +494,7 @@ impl Browser {
         request.send().await.unwrap()
     }
 
-    async fn post(&self, path: &str, form: &str, headers: &[(&str, &str)]) -> Response {
+    pub(super) async fn post(&self, path: &str, form: &str, headers: &[(&str, &str)]) -> Response {
         let mut request = self
             .http
             .post(format!("{}{path}", self.base))
@@ -420,7 +506,7 @@ impl Browser {
         request.send().await.unwrap()
     }
 
-    async fn sign_in(&self, token: &str) -> (u16, Option<String>) {
+    pub(super) async fn sign_in(&self, token: &str) -> (u16, Option<String>) {
         let form = format!("token={token}&next=%2Fconsole%2Ftargets");
         let answer = self.post("/console/sign-in", &form, &[SAME_ORIGIN]).await;
         let cookie = answer.headers().get(SET_COOKIE);
@@ -429,11 +515,19 @@ impl Browser {
     }
 }
 
-const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
+pub(super) const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 15] = [
+    "/console/live?app_id=demo&callee_no=&outcome=failed",
     "/console/",
+    "/console/apps?app_id=demo",
+    "/console/schedule?waits=1s%2C2s",
     "/console/targets",
+    "/console/targets/one?target=https%3A%2F%2Fh.example%3A443",
+    "/console/waiting",
+    "/console/dead-letters/groups?by=hour",
+    "/console/operations",
+    "/console/unreadable",
     "/console/callbacks",
     "/console/dead-letters",
     "/console/audit",
@@ -441,16 +535,23 @@ const PATHS: [&str; 7] = [
     "/console/callbacks?app_id=demo&status=dead&reason=&http_status=",
 ];
 
-fn location(answer: &Response) -> &str {
+/// Those that need more than the role `read`.
+const PATHS_OF_ROLES: [&str; 3] = [
+    "/console/settings",
+    "/console/bulk/discard?app_id=demo",
+    "/console/bulk/expedite?target=https%3A%2F%2Fh.example%3A443",
+];
+
+pub(super) fn location(answer: &Response) -> &str {
     answer.headers()[LOCATION].to_str().unwrap()
 }
 
 /// The cookie as a browser sends it back.
-fn sent_back(set_cookie: &str) -> String {
+pub(super) fn sent_back(set_cookie: &str) -> String {
     set_cookie.split(';').next().unwrap().to_owned()
 }
 
-fn with_tokens() -> AdminConfig {
+pub(super) fn with_tokens() -> AdminConfig {
     let token = |key: &str, role: Role| TokenConfig {
         hash: KeyHash::of(key.as_bytes()).to_string(),
         role: role.into(),
@@ -488,7 +589,8 @@ async fn without_a_token_every_page_opens_at_once_with_strict_headers() {
         );
     }
     let one = format!("/console/callbacks/{letter}");
-    for path in PATHS.into_iter().chain([&*one]) {
+    let all = PATHS.into_iter().chain(PATHS_OF_ROLES);
+    for path in all.chain([&*one]) {
         for (language, lang) in [("en", "lang=\"en\""), ("zh-CN,zh;q=0.9", "lang=\"zh-CN\"")] {
             let answer = browser.get(path, &[("accept-language", language)]).await;
             assert_eq!(answer.status(), 200, "{path}");
@@ -496,8 +598,8 @@ async fn without_a_token_every_page_opens_at_once_with_strict_headers() {
             let policy = headers["content-security-policy"].to_str().unwrap();
             assert_eq!(
                 policy,
-                "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-                 frame-ancestors 'none'; base-uri 'none'"
+                "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
+                 img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
             );
             assert_eq!(headers["x-content-type-options"], "nosniff");
             assert_eq!(headers["cache-control"], "no-store");
@@ -529,9 +631,20 @@ async fn without_a_token_every_page_opens_at_once_with_strict_headers() {
     ] {
         assert_eq!(browser.get(path, &[]).await.status(), status, "{path}");
     }
-    for asset in ["/console/style.css", "/console/icon.svg"] {
-        assert_eq!(browser.get(asset, &[]).await.status(), 200, "{asset}");
+    let mut scripts = html.split("<script src=\"").skip(1);
+    let scripts = scripts.by_ref().map(|rest| rest.split('"').next().unwrap());
+    let assets = ["/console/style.css", "/console/icon.svg"];
+    let mut all = 0;
+    for asset in assets.into_iter().chain(scripts) {
+        let answer = browser.get(asset, &[]).await;
+        assert_eq!(answer.status(), 200, "{asset}");
+        let kept = answer.headers()["cache-control"].to_str().unwrap();
+        let is_versioned = asset.contains("htmx");
+        assert_eq!(kept.contains("immutable"), is_versioned, "{asset}: {kept}");
+        all += answer.bytes().await.unwrap().len();
     }
+    // With a page: see MAX_PAGE_BYTES.
+    assert!((55_000..MAX_ASSET_BYTES).contains(&all), "{all} bytes");
     // As the API does, the console serves this machine alone.
     for header in [("host", "evil.example"), ("origin", "null")] {
         for path in PATHS {
@@ -586,6 +699,10 @@ async fn a_token_opens_a_session_that_ends_with_it() {
     let cookie = sent_back(&cookie.unwrap());
     let page = browser.get("/console/audit", &[("cookie", &cookie)]).await;
     assert!(page.text().await.unwrap().contains("Signed in as 乐"));
+    for path in PATHS_OF_ROLES {
+        let answer = browser.get(path, &[("cookie", &cookie)]).await;
+        assert_eq!(answer.status(), 403, "{path}");
+    }
     // It opens no route of the API.
     let api = browser
         .get("/admin/v1/targets", &[("cookie", &cookie)])

@@ -1,10 +1,13 @@
 //! The catalogue: every word of the console, in English and Chinese.
 //!
-//! Sentences that the API makes (what a check found, why a callback waits) are English in both.
+//! What a check found and why a callback waits is in both languages where it is made; other sentences of the
+//! API are English in both.
 
 use contract::CallbackStatus;
+use journal::WaitKind;
 
 use super::language::PageLanguage;
+use crate::api::operations::OperationAct;
 
 /// Defines the catalogue: a key, then its text in each language.
 macro_rules! texts {
@@ -67,6 +70,15 @@ texts! {
     waiting_figure "Unfinished" "未完成";
     dead_figure "Dead letters" "死信";
     not_known "not known" "未知";
+    accepted_chart "Accepted" "已接收";
+    delivered_chart "Delivered" "已送达";
+    failed_chart "Failed attempts" "失败的尝试";
+    deferred_chart "Deferrals" "推迟次数";
+    dead_chart "Given up" "转为死信";
+    each_minute "each minute of the last hour" "最近一小时每分钟";
+    hour_sum "in the last hour:" "最近一小时共：";
+    minute_max "most in a minute:" "单分钟最多：";
+    finding_since "Since" "自";
     instances "Processes" "进程";
     role "Role" "角色";
     machine "Machine" "主机";
@@ -77,6 +89,23 @@ texts! {
     yes "yes" "是";
     no "no" "否";
     clock "Clock ahead by" "时钟偏差";
+    live "Live" "实时";
+    live_runs "Attempts appear as they end, at most 200 a second." "尝试结束后即显示，每秒最多 200 条。";
+    live_paused "Paused. What is below stays as it is." "已暂停，下面的内容保持不变。";
+    live_pause "Pause the display" "暂停显示";
+    live_resume "Go on" "继续";
+    live_failed "all that did not deliver" "所有未送达的";
+    live_none "No attempt has ended since somebody watches." "开始观看以来还没有结束的尝试。";
+    live_hint "Processes remember attempts only while somebody watches, the last half minute. All others are on the pages of their callbacks." "只有在有人观看时，进程才会记住最近半分钟的尝试。其他尝试请在各回调的页面查看。";
+    live_next "What follows" "后续";
+    live_dropped "Attempts that are not shown, because there were more than 200 a second:" "因每秒超过 200 条而未显示的尝试：";
+    live_left_out "There are more attempts than can be shown: some may be missing. A filter shows fewer." "尝试过多，可能有一部分未显示。请用筛选条件缩小范围。";
+    live_session_ended "The session has ended. Sign in again." "会话已结束，请重新登录。";
+    live_full "Too many operators watch at this process. Load the page again later." "观看此进程的运维人员过多，请稍后重新加载页面。";
+    was_deferred "deferred" "已推迟";
+    not_refreshed "This page could not be refreshed since" "本页未能刷新，自";
+    times_local "Times: this browser's zone" "时间：浏览器时区";
+    times_utc "Times: UTC" "时间：UTC";
     target "Target" "目标";
     targets_caption "Targets, worst first" "目标，问题最严重的在前";
     delivered_column "Delivered, 5 min" "送达（5 分钟）";
@@ -95,7 +124,6 @@ texts! {
     more_targets "Further targets that are not listed:" "未列出的其他目标：";
     no_targets "No target has been called since the processes started." "进程启动以来尚未调用任何目标。";
     find "Find" "查找";
-    find_label "Callback id, or its beginning (8 digits or more)" "回调 ID 或其开头（至少 8 位）";
     filter "Filter" "筛选";
     app "App" "应用";
     callee "Callee" "被回调方";
@@ -173,6 +201,139 @@ texts! {
     subject "To what" "对象";
     count "Count" "数量";
     no_audit "Nobody has acted yet." "尚无操作记录。";
+    apps "Apps" "应用";
+    waiting "Waiting" "等待中";
+    operations "Bulk acts" "批量操作";
+    settings "Settings" "设置";
+    act_discard "Discard" "丢弃";
+    act_expedite "They are back: retry all that waits now" "对方已恢复：立即重试全部等待中的回调";
+    cancel_waiting "Cancel all that waits" "取消全部等待中的回调";
+    accepted "Accepted" "接收";
+    act_replay_dead "Replay dead letters" "重放死信";
+    wait_due "due" "已到期";
+    wait_delayed "delayed by its caller" "调用方要求延迟";
+    wait_retrying "retry after a failure" "失败后等待重试";
+    wait_deferred "deferred" "推迟";
+    no_attempt "no attempt is recorded" "没有尝试记录";
+    and_other_causes "other causes:" "其他原因数：";
+    delivered "Delivered" "送达";
+    failed_attempts "Failed attempts" "失败的尝试";
+    deferred "Deferred" "推迟";
+    hour "Hour" "小时";
+    day "The last 24 hours" "最近 24 小时";
+    chart_text "Bars for each hour: what was accepted, and beside it what was delivered, what failed and what died. The largest number:" "每小时的柱形：左为接收，右为送达、失败与死信。最大值：";
+    figures_per_hour "Figures per hour" "每小时数据";
+    nothing_happened "Nothing happened." "没有任何活动。";
+    oldest_accepted "Oldest accepted" "最早接收";
+    in_flight "Attempts in flight" "进行中的尝试";
+    not_called "No process has called it since it started." "各进程启动以来尚未调用过它。";
+    what_waits "What waits, and for what" "等待中的回调及原因";
+    waits_by_target "What waits, by target" "按目标统计等待中的回调";
+    nothing_waits "Nothing waits." "没有等待中的回调。";
+    waits_hint "The list of what was delayed or retried also has what is due by now." "“延迟”和“等待重试”的列表也包含现已到期的回调。";
+    errors_by_cause "Errors of what waits or has died, by the last attempt" "等待中与死信回调的错误，按最近一次尝试分组";
+    errors_hint "Each callback counts once, by its last attempt." "每个回调按其最近一次尝试计一次。";
+    no_errors "No attempt of what waits or has died has failed." "等待中与死信回调没有失败的尝试。";
+    last_attempt "Last attempt" "最近一次尝试";
+    of_the_newest "Of the newest" "最新的回调数";
+    of_the_oldest "Of the oldest" "最早的回调数";
+    group_by "Group by" "分组方式";
+    hour_of_death "Hour of death" "成为死信的小时";
+    only_those "Only:" "仅限：";
+    all_of_them "all" "全部";
+    all_shown "All of these:" "对以上全部：";
+    as_a_list "as a list" "查看列表";
+    grouped "Grouped" "分组查看";
+    unreadable "Unreadable messages" "无法解码的消息";
+    which "Which:" "范围：";
+    dry_run "Nothing is done yet. It can be done to so many:" "尚未执行任何操作。可操作的数量：";
+    not_touched "Not touched:" "不受影响：";
+    pace "Pace, per second" "速率（每秒）";
+    pace_column "Pace" "速率";
+    paces "The pace of the targets, the slowest first" "各目标的速率，最慢的在前";
+    count_again "Count again" "重新统计";
+    takes "Takes" "预计耗时";
+    takes_unknown "How long it takes is not known: the pace of a target is not." "无法预计耗时：有目标的速率未知。";
+    done_by "done by" "完成时间";
+    begin_hint "It begins at once and can be stopped. What changes after the count is left alone." "将立即开始，可随时停止。统计之后发生变化的回调不受影响。";
+    final_hint "It cannot be undone." "此操作不可撤销。";
+    sample "The newest of them" "其中最新的";
+    operation_running "running" "进行中";
+    operation_done "done" "已完成";
+    operation_stopped "stopped" "已停止";
+    operation_failed "failed" "失败";
+    no_operations "This process has not worked on many callbacks since it started." "此进程启动以来没有批量操作。";
+    operations_hint "The page has those of one process; the audit log has all. This process:" "本页只显示一个进程的操作，审计日志包含全部。当前进程：";
+    operation_hint "It ends with its process; the same act, begun again, does the rest. The audit log counts each step. This process:" "操作随进程结束而结束；重新执行同一操作即可继续。审计日志记录每一步。当前进程：";
+    done_of_all "Done" "已处理";
+    started "Started" "开始时间";
+    ended "Ended" "结束时间";
+    progress "Progress" "进度";
+    left "Left:" "剩余：";
+    changed "Changed" "已更改";
+    pending "Taken, published within about a minute" "已受理，约一分钟内发布";
+    requested "Cancellation requested" "已请求取消";
+    stop "Stop" "停止";
+    stop_hint "It stops after the step that is being done. What is done stays done." "将在当前步骤完成后停止。已完成的部分不会撤销。";
+    further_conditions "Further conditions:" "其他条件：";
+    without_them "without them" "去除这些条件";
+    all_of_list "All of this list:" "对本列表全部：";
+    search_label "Search" "搜索";
+    search_hint "For instance app:crm status:dead http:503 since:2h, or an id or its beginning. A value with spaces stands in quotation marks." "例如 app:crm status:dead http:503 since:2h，也可输入 ID 或其开头。含空格的值请加引号。";
+    search_words "Words that are known" "可用的条件";
+    search_empty "There is nothing to search for." "没有输入搜索条件。";
+    search_word "This is neither an id nor a condition:" "这既不是 ID 也不是条件：";
+    search_key "This word is not known:" "未知的条件：";
+    search_no_value "This needs a value:" "缺少值：";
+    search_twice "This is there twice:" "重复的条件：";
+    search_quote "A quotation mark has no second one." "引号不成对。";
+    search_id_alone "An id stands alone." "ID 不能与其他条件一起使用。";
+    search_value "This is not understood:" "无法理解：";
+    search_known "Known:" "可用的值：";
+    matches "Several ids begin with" "多个 ID 的开头为";
+    more_matches "There are more. Write more digits." "还有更多，请输入更多位。";
+    no_unreadable "No message is unreadable." "没有无法解码的消息。";
+    unreadable_waiting "So many wait, at least:" "数量（至少）：";
+    unreadable_hint "Messages that a newer version wrote can be put back after an upgrade. What is discarded is gone." "由更新版本写入的消息可在升级后放回队列。丢弃后无法恢复。";
+    oldest_first "oldest first" "最早的在前";
+    quarantined "Quarantined" "隔离时间";
+    from_queue "Queue" "队列";
+    bytes "Bytes" "字节数";
+    readable_now "Readable now" "现在可解码";
+    requeue "Put back into its queue" "放回队列";
+    no_apps "No app has sent anything since the processes started, and nothing of any waits." "进程启动以来没有应用发送请求，也没有等待中的回调。";
+    apps_caption "Apps, those with the most requests first" "应用，请求最多的在前";
+    accepted_minute "Accepted, last minute" "接收（最近一分钟）";
+    refused_minute "Refused, last minute" "拒绝（最近一分钟）";
+    limited_minute "Limited (429), last minute" "限流（429，最近一分钟）";
+    with_a_time "Of these, with a time" "其中有下次时间的";
+    more_apps "There are more apps: these have the most requests." "还有更多应用，此处仅列出请求最多的。";
+    last_reload "Last reload" "最近一次重新加载";
+    needs_restart "Needs a restart" "需要重启";
+    differs "Differs from the others" "与其他进程不同";
+    no_reload "none since the start" "启动以来没有";
+    in_force "In force:" "生效的设置：";
+    settings_hint "Secrets are masked, or shown as the file or variable that holds them. A changed key that needs a restart is in force only after it." "密钥已隐去，或显示为其所在的文件或变量。需要重启的设置在重启后才生效。";
+    settings_cut "The rest is left out: `ringback config` prints all." "其余部分已省略，`ringback config` 可输出全部设置。";
+    where_set "Where they are set" "设置来源";
+    all_defaults "All have their defaults." "全部为默认值。";
+    setting "Setting" "设置项";
+    set_by "Set by" "来源";
+    further_origins "Further keys that are not listed:" "未列出的其他设置项：";
+    origins_hint "All others have their defaults." "其余均为默认值。";
+    schedule "Retry schedule: what if" "重试计划试算";
+    schedule_in_force "In force (retry.schedule):" "生效的重试计划（retry.schedule）：";
+    schedule_waits "Waits, separated by commas" "等待时间，以逗号分隔";
+    schedule_show "Show the times" "显示时间";
+    schedule_hint "If every attempt fails, and as if attempts took no time. Nothing is changed here." "假设每次尝试都失败，且不计尝试本身的耗时。此处不会更改任何设置。";
+    wait_before "Wait before" "等待时间";
+    from_first "From the first, at the earliest" "距首次尝试（最早）";
+    at_most "At the latest, by jitter" "最晚（含抖动）";
+    replayed "Replayed" "已重放";
+    trace "Trace" "链路 ID";
+    by_hand "Repeat it by hand (curl)" "手动重发（curl）";
+    by_hand_hint "Fill in what stands in angle brackets; the message goes into the file. Further headers of the caller or the callee are not in it. The journal knows nothing of it." "请填写尖括号中的内容，并将消息存入该文件。不含调用方或被回调方的其他请求头。日志库不会记录此次请求。";
+    largest_groups "The largest groups only:" "仅列出最大的若干组：";
     status_queued "queued" "排队中";
     status_delivering "delivering" "投递中";
     status_delivered "delivered" "已送达";
@@ -196,6 +357,26 @@ impl Texts {
         match language {
             PageLanguage::English => &ENGLISH,
             PageLanguage::Chinese => &CHINESE,
+        }
+    }
+
+    pub(super) const fn act_word(&self, act: OperationAct) -> &'static str {
+        match act {
+            OperationAct::ReplayDead => self.act_replay_dead,
+            OperationAct::Discard => self.act_discard,
+            OperationAct::RetryNow => self.act_retry_now,
+            OperationAct::Cancel => self.act_cancel,
+            OperationAct::Replay => self.act_replay,
+            OperationAct::Expedite => self.act_expedite,
+        }
+    }
+
+    pub(super) const fn wait_word(&self, kind: WaitKind) -> &'static str {
+        match kind {
+            WaitKind::Due => self.wait_due,
+            WaitKind::Delayed => self.wait_delayed,
+            WaitKind::Retrying => self.wait_retrying,
+            WaitKind::Deferred => self.wait_deferred,
         }
     }
 

@@ -5,6 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::said::Said;
+use crate::api::rfc3339;
+
 /// How bad it is. In this order, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,9 +50,22 @@ pub struct Finding {
     pub severity: Severity,
     /// What is so.
     pub sentence: String,
+    /// The same in Chinese, where it was found by this process.
+    #[serde(skip)]
+    pub(crate) chinese: Option<String>,
+    /// Since when, Unix ms here and RFC 3339 in JSON, where the check knows it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "rfc3339::option"
+    )]
+    pub since: Option<u64>,
     /// What to do next, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Cow<'static, str>>,
+    /// The same in Chinese.
+    #[serde(skip)]
+    pub(crate) next_chinese: Option<String>,
     /// The section of the runbook.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<Cow<'static, str>>,
@@ -57,37 +73,48 @@ pub struct Finding {
 
 impl Finding {
     /// A finding without a next step.
-    pub fn new(check: &'static str, severity: Severity, sentence: impl Into<String>) -> Self {
+    pub fn new(check: &'static str, severity: Severity, sentence: impl Into<Said>) -> Self {
+        let (sentence, chinese) = sentence.into().into_parts();
         Self {
             check: Cow::Borrowed(check),
             severity,
-            sentence: sentence.into(),
+            sentence,
+            since: None,
+            chinese,
             next: None,
+            next_chinese: None,
             runbook: None,
         }
     }
 
-    pub(crate) fn ok(check: &'static str, sentence: impl Into<String>) -> Self {
+    pub(crate) fn ok(check: &'static str, sentence: impl Into<Said>) -> Self {
         Self::new(check, Severity::Ok, sentence)
     }
 
-    pub(crate) fn unknown(check: &'static str, sentence: impl Into<String>) -> Self {
+    pub(crate) fn unknown(check: &'static str, sentence: impl Into<Said>) -> Self {
         Self::new(check, Severity::Unknown, sentence)
     }
 
-    pub(crate) fn warning(check: &'static str, sentence: impl Into<String>) -> Self {
+    pub(crate) fn warning(check: &'static str, sentence: impl Into<Said>) -> Self {
         Self::new(check, Severity::Warning, sentence)
     }
 
     /// A failure.
-    pub fn failure(check: &'static str, sentence: impl Into<String>) -> Self {
+    pub fn failure(check: &'static str, sentence: impl Into<Said>) -> Self {
         Self::new(check, Severity::Failure, sentence)
+    }
+
+    /// Adds since when it is so, Unix ms.
+    pub(crate) fn since(mut self, since: u64) -> Self {
+        self.since = Some(since);
+        self
     }
 
     /// Adds the next step.
     #[must_use]
-    pub fn next(mut self, step: impl Into<Cow<'static, str>>) -> Self {
-        self.next = Some(step.into());
+    pub fn next(mut self, step: impl Into<Said>) -> Self {
+        let (next, chinese) = step.into().into_parts();
+        (self.next, self.next_chinese) = (Some(next.into()), chinese);
         self
     }
 

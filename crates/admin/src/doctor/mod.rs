@@ -4,12 +4,13 @@
 //! the command `ringback doctor` adds what only it can see.
 //!
 //! - `facts.rs`: what is known; `None` is not known, which is said
-//! - `finding.rs`: the result of a check
+//! - `finding.rs`: the result of a check. `said.rs`: a sentence in both languages
 //! - `checks/`: the checks
 
 mod checks;
 mod facts;
 mod finding;
+pub(crate) mod said;
 
 pub use checks::nodes::{examine_nodes, nodes_unknown};
 pub(crate) use checks::{clocks::operator_clock, examine};
@@ -19,3 +20,4 @@ pub(crate) use facts::{
     JournalFacts, PauseFacts, QueueFacts, RefusedReload, Sample,
 };
 pub use finding::{Finding, Severity};
+pub use said::Said;

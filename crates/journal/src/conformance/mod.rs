@@ -5,7 +5,7 @@
 //! time.
 //!
 //! - `write.rs`, `read.rs`, `cancel.rs`, `replay.rs`, `retry.rs`, `bulk.rs`, `idempotency.rs`,
-//!   `pause.rs`, `retention.rs`, `rollup.rs`, `counts.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: a concern each, named
+//!   `group.rs`, `pause.rs`, `retention.rs`, `rollup.rs`, `counts.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: a concern each, named
 //!   as in the adapters.
 //!   `schema.rs`: tables of other versions are refused.
 //! - `fixture.rs`: what the parts share.
@@ -16,6 +16,7 @@ mod bulk;
 mod cancel;
 mod counts;
 mod fixture;
+mod group;
 mod idempotency;
 mod pause;
 mod read;
@@ -37,6 +38,7 @@ pub async fn exercise(fixture: &impl JournalFixture) {
     read::exercise(fixture).await;
     cancel::exercise(fixture).await;
     counts::exercise(fixture).await;
+    group::exercise(fixture).await;
     idempotency::exercise(fixture).await;
     replay::exercise(fixture).await;
     retention::exercise(fixture).await;

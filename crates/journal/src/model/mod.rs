@@ -11,6 +11,7 @@
 //!   things are kept. `counts.rs`: how many callbacks are unfinished. `unaccounted.rs`: those whose
 //!   end was not recorded.
 //! - `stream.rs`: the numbered stream of each recorder, and what of it is stored. `request_id.rs`.
+//! - `group.rs`: callbacks grouped by what they have in common.
 //! - `waiting.rs`: what is unfinished for one callee or target. `rollup.rs`: figures per minute.
 
 mod audit;
@@ -19,6 +20,7 @@ mod bulk;
 mod callback;
 mod control;
 mod counts;
+mod group;
 mod idempotency;
 mod pause;
 mod query;
@@ -38,6 +40,8 @@ pub use callback::Callback;
 pub(crate) use control::MAX_CANCELLED;
 pub use control::{CancelOutcome, CancelledMany, ControlState};
 pub use counts::{AppCount, UnfinishedCounts};
+pub use group::{CallbackGroup, CallbackGroups, GroupBy, GroupKey, WaitKind};
+pub(crate) use group::{GroupColumns, MAX_GROUPS, key_sql};
 pub use idempotency::{Claim, Claimed};
 pub(crate) use idempotency::{ClaimAction, KEY_TTL_MS, StoredClaim};
 pub use pause::{Pause, PauseKind};

@@ -31,6 +31,8 @@ pub struct Filter {
     pub deferred_reason: Option<String>,
     /// The last attempt got an answer with this HTTP status.
     pub http_status: Option<u16>,
+    /// The last attempt ended with this outcome, by its label.
+    pub outcome: Option<String>,
     /// Dead-lettered at this time (Unix ms) or later. Selects dead letters alone.
     pub dead_since: Option<u64>,
     /// Dead-lettered before this time (Unix ms). Selects dead letters alone.

@@ -12,6 +12,11 @@ const LAST_HTTP_STATUS: &str = " AND (SELECT last.http_status FROM attempts AS l
     WHERE last.request_id = callbacks.request_id \
     ORDER BY last.generation DESC, last.number DESC, last.started_at DESC LIMIT 1) = ";
 
+/// The outcome of the last attempt; its label follows.
+const LAST_OUTCOME: &str = " AND (SELECT last.outcome FROM attempts AS last \
+    WHERE last.request_id = callbacks.request_id \
+    ORDER BY last.generation DESC, last.number DESC, last.started_at DESC LIMIT 1) = ";
+
 /// The stored statuses that match; empty if any status does.
 pub(super) fn statuses(filter: &Filter) -> Vec<CallbackStatus> {
     let of_death = filter.dead_since.is_some() || filter.dead_until.is_some();
@@ -87,6 +92,10 @@ pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter,
     }
     if let Some(status) = filter.http_status {
         sql.push(LAST_HTTP_STATUS).push_bind(i32::from(status));
+    }
+    if let Some(outcome) = &filter.outcome {
+        sql.push(LAST_OUTCOME)
+            .push_bind(storable(outcome).into_owned());
     }
     if filter.status.is_some() && !filter.statuses.is_empty() {
         let statuses = literals(filter.statuses.iter().copied().flat_map(stored));

@@ -21,6 +21,7 @@ mod counts;
 mod erase;
 mod error;
 mod filter;
+mod group;
 mod hosts;
 mod idempotency;
 mod lease;

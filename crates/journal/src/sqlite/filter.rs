@@ -20,6 +20,11 @@ const LAST_HTTP_STATUS: &str = "(SELECT http_status FROM attempts
     WHERE attempts.request_id = callbacks.request_id
     ORDER BY attempts.generation DESC, number DESC, started_at DESC LIMIT 1) = ?";
 
+/// The outcome of the last attempt.
+const LAST_OUTCOME: &str = "(SELECT outcome FROM attempts
+    WHERE attempts.request_id = callbacks.request_id
+    ORDER BY attempts.generation DESC, number DESC, started_at DESC LIMIT 1) = ?";
+
 /// SQL after `FROM`, with its values.
 #[derive(Clone)]
 pub(super) struct FilterSql {
@@ -72,6 +77,9 @@ impl FilterSql {
         if let Some(status) = filter.http_status {
             condition.and(LAST_HTTP_STATUS, Value::Integer(i64::from(status)));
         }
+        if let Some(outcome) = &filter.outcome {
+            condition.and(LAST_OUTCOME, Value::Text(outcome.clone()));
+        }
         if !filter.statuses.is_empty() {
             condition.and_plain(&one_of(&filter.statuses));
         }
@@ -117,6 +125,14 @@ impl FilterSql {
             None if waits_alone(&filter.statuses) => {
                 condition.and_plain(UNFINISHED);
                 condition.index = Some("callbacks_unfinished").filter(|_| !by_status);
+            }
+            None if is_dead_alone(&filter.statuses) && !filter.discarded => {
+                condition.and_plain(DEAD);
+                // By the time of their death there is an index of its own.
+                let by_time = filter.dead_since.is_some()
+                    || filter.dead_until.is_some()
+                    || filter.updated_before.is_some();
+                condition.index = Some("callbacks_dead").filter(|_| !by_status && !by_time);
             }
             None => {}
             Some(CallbackStatus::Delivering) => {
@@ -233,6 +249,12 @@ fn by_status(filter: &Filter) -> bool {
 
 fn waits_alone(statuses: &[CallbackStatus]) -> bool {
     !statuses.is_empty() && statuses.iter().all(|status| status.is_unfinished())
+}
+
+fn is_dead_alone(statuses: &[CallbackStatus]) -> bool {
+    let is_dead =
+        |status: &CallbackStatus| matches!(status, CallbackStatus::Dead | CallbackStatus::Expired);
+    !statuses.is_empty() && statuses.iter().all(is_dead)
 }
 
 /// Stored statuses. No name has a quote.

@@ -5,7 +5,7 @@
 //! - `write.rs`: records. `read.rs` with `filter.rs`: callbacks, one or a page. `row.rs`: a row's
 //!   values.
 //! - `counts.rs`: the unfinished callbacks of each app, kept by the writer.
-//! - `cancel.rs`, `replay.rs`, `retry.rs`, `recovery.rs`, `erase.rs`, `idempotency.rs`, `pause.rs`,
+//! - `cancel.rs`, `replay.rs`, `retry.rs`, `recovery.rs`, `erase.rs`, `group.rs`, `idempotency.rs`, `pause.rs`,
 //!   `audit.rs`, `retention.rs`, `rollup.rs`, `lease.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: the other concerns, a trait each.
 //! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
 //!   are refused.
@@ -17,6 +17,7 @@ mod counts;
 mod erase;
 mod error;
 mod filter;
+mod group;
 mod idempotency;
 mod lease;
 mod pause;

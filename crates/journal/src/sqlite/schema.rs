@@ -11,15 +11,16 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// The version of the tables. Versions 1 and 2 are from before 0.2.0 and are not upgraded.
-const VERSION: i64 = 7;
+const VERSION: i64 = 8;
 /// The version of [`TABLES`], and the oldest that can be upgraded: that of 0.2.0.
 const OLDEST: i64 = 3;
 /// What each later version adds, in order. A migration that was released is never edited.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
+    include_str!("schema_8.sql"),
 ];
 
 /// The tables and columns of `postgres/schema.sql`, version [`OLDEST`]. The body is the last column, so that reading

@@ -43,6 +43,9 @@ use crate::recording::{JournalLocation, Maintenance, Recording, RecordingMetrics
 
 /// The sections and keys that a reload can change. All others need a restart.
 const RELOADABLE: &[&str] = &[
+    "admin.proxy_addresses",
+    "admin.proxy_user_header",
+    "admin.proxy_users",
     "admin.token",
     "admin.tokens",
     "apps",
@@ -371,6 +374,7 @@ impl App {
             http: self.http.clone(),
             metrics: self.metrics.add(AdminMetrics::register),
             tokens: self.tokens.clone(),
+            settings: self.process.settings_source(),
         };
         let (address, serving) = admin::serve(&settings.admin, dependencies, self.stop.clone())?;
         Ok(Listener {

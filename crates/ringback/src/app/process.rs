@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use admin::cli::host_name;
-use admin::{ControlPlane, Responder};
+use admin::{ControlPlane, Responder, SettingsSource};
 use contract::control::{
     AppFigures, AppsSeen, Ask, AttemptsSeen, Command, ControlAnswerBody, InstanceReport,
     LastReload, MAX_LISTED, TargetsSeen,
@@ -43,6 +43,12 @@ struct Dispatching {
 }
 
 impl ProcessState {
+    /// Shows the settings in force.
+    pub(super) fn settings_source(&self) -> SettingsSource {
+        let reload = self.reload.clone();
+        Arc::new(move || reload.shown())
+    }
+
     pub(super) fn new(role: ProcessRole, settings: &Settings, reload: ReloadHandle) -> Arc<Self> {
         Arc::new(Self {
             identity: InstanceReport {

@@ -42,7 +42,7 @@ pub use redact::{mask_secret, mask_text, mask_texts, mask_url, masked_url};
 pub use schema::Config;
 pub use secret_ref::SecretRef;
 pub use secret_setting::{SecretForm, SecretSetting};
-pub use source::{Loaded, Source};
+pub use source::{Loaded, SettingOrigin, SettingsShown, Source};
 pub use variable::NamedSection;
 
 /// Loads and checks the settings: defaults, then `file`, then `variables`.

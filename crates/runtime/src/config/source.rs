@@ -31,6 +31,25 @@ pub struct Loaded<T> {
     pub(crate) keys: KeyFingerprints,
     pub(crate) files: FileFingerprints,
     references: Vec<ResolvedReference>,
+    origins: Vec<SettingOrigin>,
+}
+
+/// The settings in force, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettingsShown {
+    /// The same as by [`Loaded::to_toml_redacted`].
+    pub toml: String,
+    /// The keys that are set, by name. All others have their defaults.
+    pub origins: Vec<SettingOrigin>,
+}
+
+/// Where a key is set.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SettingOrigin {
+    /// The dotted key.
+    pub key: String,
+    /// The variable that sets it, or the file.
+    pub place: String,
 }
 
 impl<T: Config> Loaded<T> {
@@ -39,6 +58,14 @@ impl<T: Config> Loaded<T> {
     pub fn to_toml_redacted(&self) -> String {
         let (named, inner) = (T::NAMED_SECTIONS, T::INNER_SECTIONS);
         redact::to_toml(&self.settings, named, inner, T::ORDER, &self.references)
+    }
+
+    /// The same, and where each key is set.
+    pub fn shown(&self) -> SettingsShown {
+        SettingsShown {
+            toml: self.to_toml_redacted(),
+            origins: self.origins.clone(),
+        }
     }
 }
 
@@ -83,6 +110,7 @@ impl Source {
             keys: KeyFingerprints::of(&merged.root, secret_setting::urls(T::SECRETS)),
             files,
             references: secrets.references,
+            origins: merged.origins(),
         })
     }
 
@@ -114,6 +142,15 @@ impl MergedLayers {
             root: layers.cache,
             file_name,
         })
+    }
+
+    /// Where each key is set, by name.
+    fn origins(&self) -> Vec<SettingOrigin> {
+        let mut origins = Vec::new();
+        let file = self.file_name.as_deref().unwrap_or_default();
+        collect_origins(&self.root, String::new(), file, &mut origins);
+        origins.sort_unstable();
+        origins
     }
 
     /// Refuses the value of a key, naming the variable that set it, or the file.
@@ -177,6 +214,22 @@ fn find<'a>(at: &'a Value, key: &str) -> Option<&'a Value> {
         })
         .min_by_key(|(rest, _)| rest.len())
         .and_then(|(rest, value)| find(value, rest.trim_start_matches('.')))
+}
+
+/// Adds the origins of this value, whose dotted key is `key`, or of what is inside it.
+fn collect_origins(value: &Value, key: String, file: &str, origins: &mut Vec<SettingOrigin>) {
+    let Some(inside) = table(value) else {
+        let place = value.origin().unwrap_or(file).to_owned();
+        origins.push(SettingOrigin { key, place });
+        return;
+    };
+    for (name, value) in inside {
+        let key = match key.is_empty() {
+            true => name.clone(),
+            false => format!("{key}.{name}"),
+        };
+        collect_origins(value, key, file, origins);
+    }
 }
 
 /// The variable that set this value, or something inside it.

@@ -76,7 +76,9 @@ impl HttpConfig {
 }
 
 impl PeerRange {
-    pub(super) fn contains(&self, peer: IpAddr) -> bool {
+    /// Whether the peer is in it. An IPv4 address that is written as IPv6 is the same.
+    #[must_use]
+    pub fn contains(&self, peer: IpAddr) -> bool {
         self.0.contains(&peer.to_canonical())
     }
 }

@@ -20,7 +20,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::now_ms;
-use crate::config::{Config, ConfigError, FileFingerprints, KeyFingerprints, Loaded, Source};
+use crate::config::{
+    Config, ConfigError, FileFingerprints, KeyFingerprints, Loaded, SettingsShown, Source,
+};
 use crate::service_manager::ServiceManager;
 pub use metrics::ReloadMetrics;
 
@@ -45,6 +47,7 @@ pub struct Reload<T> {
 pub struct ReloadHandle {
     asked: Arc<Notify>,
     last: watch::Receiver<Option<ReloadResult>>,
+    shown: watch::Receiver<SettingsShown>,
 }
 
 /// How a reload ended.
@@ -68,6 +71,12 @@ impl ReloadHandle {
     pub fn last(&self) -> Option<ReloadResult> {
         self.last.borrow().clone()
     }
+
+    /// The settings as they were read last without being refused. Keys that need a restart are named by
+    /// [`ReloadHandle::last`].
+    pub fn shown(&self) -> SettingsShown {
+        self.shown.borrow().clone()
+    }
 }
 
 struct ReloadState<T> {
@@ -83,6 +92,7 @@ struct ReloadState<T> {
     reloadable: &'static [&'static str],
     subscribers: Vec<Subscriber<T>>,
     last: watch::Sender<Option<ReloadResult>>,
+    shown: watch::Sender<SettingsShown>,
 }
 
 impl<T: Config + Send + 'static> Reload<T> {
@@ -110,6 +120,7 @@ impl<T: Config + Send + 'static> Reload<T> {
                 reloadable,
                 subscribers: Vec::new(),
                 last: watch::Sender::new(None),
+                shown: watch::Sender::new(loaded.shown()),
             },
             hang_up,
             asked: Arc::default(),
@@ -130,6 +141,7 @@ impl<T: Config + Send + 'static> Reload<T> {
         ReloadHandle {
             asked: Arc::clone(&self.asked),
             last: self.state.last.subscribe(),
+            shown: self.state.shown.subscribe(),
         }
     }
 
@@ -216,12 +228,14 @@ impl<T: Config> ReloadState<T> {
         // Rejected or not, this content is not read again unless it changes.
         let before = self.source.file_fingerprint().and(&self.read.now());
         (self.read, self.seen) = (before.clone(), before);
+        let loaded = self.source.load::<T>()?;
+        let shown = loaded.shown();
         let Loaded {
             settings,
             keys,
             files,
             ..
-        } = self.source.load::<T>()?;
+        } = loaded;
         (self.read, self.seen) = (files.clone(), files);
         let prepared: Result<Vec<Commit>, _> = self
             .subscribers
@@ -240,6 +254,7 @@ impl<T: Config> ReloadState<T> {
         let differing = keys.changed(&self.at_start).into_iter();
         let restart = differing.filter(|key| !is_reloadable(key)).collect();
         self.current = keys;
+        self.shown.send_replace(shown);
         Ok(ChangedKeys { applied, restart })
     }
 }

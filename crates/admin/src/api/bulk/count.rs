@@ -157,13 +157,8 @@ pub(super) fn view(
     untouched: impl IntoIterator<Item = Option<Untouched>>,
 ) -> BulkCountView {
     BulkCountView {
-        matched,
-        now,
         untouched: untouched.into_iter().flatten().collect(),
-        not_changed: Vec::new(),
-        estimate: None,
-        queued: None,
-        continues: None,
+        ..BulkCountView::of(matched, now)
     }
 }
 

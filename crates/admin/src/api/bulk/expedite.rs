@@ -8,11 +8,12 @@ use dispatcher::PauseKey;
 use journal::Filter;
 use serde::Deserialize;
 
-use super::{count, retry_now};
+use super::{count_retries, retry_now};
 use crate::api::audit::AuditAction;
 use crate::api::auth::TokenName;
 use crate::api::body::{self, BodyBytes};
 use crate::api::bulk_request::{Actor, BulkAct, RATE_OF_A_DRY_RUN, Selection};
+use crate::api::bulk_view::BulkView;
 use crate::api::error::ApiError;
 use crate::api::estimate;
 use crate::api::pauses::{parse_key, registered};
@@ -47,12 +48,7 @@ pub(in crate::api) async fn expedite(
     body: BodyBytes,
 ) -> ApiResponse {
     let body: ExpediteBody = body::parse(&body)?;
-    let key = parse_key([body.callee_no, body.target, None, None, None])?;
-    let PauseKey::Limit(key) = registered(&key, &state.callee_registry.get())? else {
-        return Err(ApiError::parameter(
-            "give exactly one of callee_no and target",
-        ));
-    };
+    let key = key(&state, body.callee_no, body.target)?;
     let selection = Selection::Matching {
         filter: waiting_for(&key, body.updated_before.as_ref())?,
         limit: match body.limit {
@@ -60,10 +56,8 @@ pub(in crate::api) async fn expedite(
             None => query_params::DEFAULT_LIMIT,
         },
     };
-    let (broker, journal) = (state.broker.clone(), state.journal()?);
     if body.dry_run {
-        let counting = async move { count::retries(&journal, &selection).await };
-        let (mut counted, sample) = state.run(counting).await?;
+        let (mut counted, sample) = count_retries(&state, selection).await?;
         counted.estimate = estimate::of(&state, counted.matched, &sample, body.rate).await;
         return ok(&counted);
     }
@@ -75,16 +69,46 @@ pub(in crate::api) async fn expedite(
         body.operation.as_deref(),
         TokenName::of(&http).as_deref(),
     )?;
-    let probed = match body.probe.unwrap_or(true) {
-        true => Some(probe_now(&state.control, &key).await),
-        false => None,
+    let probe = body.probe.unwrap_or(true).then_some(&key);
+    ok(&step(&state, selection, probe, actor).await?)
+}
+
+/// The callee or target; one of the two is given.
+///
+/// # Errors
+/// Not one of the two, or a callee that is not registered.
+pub(crate) fn key(
+    state: &AdminState,
+    callee_no: Option<String>,
+    target: Option<String>,
+) -> Result<LimitKey, ApiError> {
+    let key = parse_key([callee_no, target, None, None, None])?;
+    match registered(&key, &state.callee_registry.get())? {
+        PauseKey::Limit(key) => Ok(key),
+        _ => Err(ApiError::parameter(
+            "give exactly one of callee_no and target",
+        )),
+    }
+}
+
+/// One step. `probe`: whose breakers give way.
+pub(in crate::api) async fn step(
+    state: &AdminState,
+    selection: Selection,
+    probe: Option<&LimitKey>,
+    actor: Actor,
+) -> Result<BulkView, ApiError> {
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
+    let probed = match probe {
+        Some(key) => Some(probe_now(&state.control, key).await),
+        None => None,
     };
     let done = state.run(async move {
         retry_now::step(&broker, &journal, &selection, AuditAction::Expedite, actor).await
     });
     let mut done = done.await?;
     done.probed = probed;
-    ok(&done)
+    Ok(done)
 }
 
 /// Lets all dispatchers call the key at once; returns for how many apps that changed something.
@@ -98,7 +122,7 @@ async fn probe_now(control: &ControlPlane, key: &LimitKey) -> u64 {
 }
 
 /// All that waits for the callee or target.
-fn waiting_for(
+pub(in crate::api) fn waiting_for(
     key: &LimitKey,
     updated_before: Option<&serde_json::Value>,
 ) -> Result<Filter, ApiError> {

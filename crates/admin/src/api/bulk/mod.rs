@@ -9,7 +9,7 @@
 mod cancel;
 mod count;
 mod erase;
-mod expedite;
+pub(crate) mod expedite;
 mod recover;
 mod replay;
 mod retry_now;
@@ -25,11 +25,10 @@ use super::body::BodyBytes;
 use super::bulk_request::{Actor, BulkAct, BulkRequest, Selection};
 use super::bulk_view::{BulkCountView, BulkView};
 use super::error::ApiError;
-use super::estimate;
+use super::estimate::{self, RetrySample};
 use super::known_callees;
 use super::response::{ApiResponse, ok};
 use super::state::AdminState;
-pub(super) use expedite::expedite;
 pub(super) use replay::step as replay_step;
 
 /// `POST /admin/v1/callbacks/retry-now`
@@ -39,10 +38,8 @@ pub(super) async fn retry_now(
     body: BodyBytes,
 ) -> ApiResponse {
     let request = read(&state, &http, &body, BulkAct::RetryNow).await?;
-    let journal = state.journal()?;
     let Some(actor) = request.actor else {
-        let counting = async move { count::retries(&journal, &request.selection).await };
-        let (mut counted, sample) = state.run(counting).await?;
+        let (mut counted, sample) = count_retries(&state, request.selection).await?;
         counted.estimate = estimate::of(&state, counted.matched, &sample, request.rate).await;
         return ok(&counted);
     };
@@ -56,10 +53,8 @@ pub(super) async fn cancel(
     body: BodyBytes,
 ) -> ApiResponse {
     let request = read(&state, &http, &body, BulkAct::Cancel).await?;
-    let journal = state.journal()?;
     let Some(actor) = request.actor else {
-        let counting = async move { count::cancellations(&journal, &request.selection).await };
-        return ok(&state.run(counting).await?);
+        return ok(&count_cancellations(&state, request.selection).await?);
     };
     ok(&step(&state, CallbackAct::Cancel, request.selection, actor).await?)
 }
@@ -71,12 +66,40 @@ pub(super) async fn replay(
     body: BodyBytes,
 ) -> ApiResponse {
     let request = read(&state, &http, &body, BulkAct::Replay).await?;
-    let journal = state.journal()?;
     let Some(actor) = request.actor else {
-        let counting = async move { count::replays(&journal, &request.selection).await };
-        return ok(&state.run(counting).await?);
+        return ok(&count_replays(&state, request.selection).await?);
     };
     ok(&step(&state, CallbackAct::Replay, request.selection, actor).await?)
+}
+
+/// The dry run of [`retry_now()`], and whom those are for that would be retried.
+pub(super) async fn count_retries(
+    state: &AdminState,
+    selection: Selection,
+) -> Result<(BulkCountView, RetrySample), ApiError> {
+    let journal = state.journal()?;
+    let counting = async move { count::retries(&journal, &selection).await };
+    state.run(counting).await
+}
+
+/// The dry run of [`cancel()`].
+pub(super) async fn count_cancellations(
+    state: &AdminState,
+    selection: Selection,
+) -> Result<BulkCountView, ApiError> {
+    let journal = state.journal()?;
+    let counting = async move { count::cancellations(&journal, &selection).await };
+    state.run(counting).await
+}
+
+/// The dry run of [`replay()`].
+pub(super) async fn count_replays(
+    state: &AdminState,
+    selection: Selection,
+) -> Result<BulkCountView, ApiError> {
+    let journal = state.journal()?;
+    let counting = async move { count::replays(&journal, &selection).await };
+    state.run(counting).await
 }
 
 /// What can be done to a single callback.
@@ -91,7 +114,7 @@ pub(crate) enum CallbackAct {
 }
 
 /// One step.
-async fn step(
+pub(super) async fn step(
     state: &AdminState,
     act: CallbackAct,
     selection: Selection,
@@ -133,18 +156,12 @@ pub(crate) async fn preview_of_one(
     act: CallbackAct,
     id: Uuid,
 ) -> Result<BulkCountView, ApiError> {
-    let (selection, journal) = (Selection::Ids(vec![id]), state.journal()?);
-    let counting = async move {
-        match act {
-            CallbackAct::RetryNow => {
-                let (counted, _) = count::retries(&journal, &selection).await?;
-                Ok(counted)
-            }
-            CallbackAct::Cancel => count::cancellations(&journal, &selection).await,
-            CallbackAct::Replay => count::replays(&journal, &selection).await,
-        }
-    };
-    state.run(counting).await
+    let selection = Selection::Ids(vec![id]);
+    match act {
+        CallbackAct::RetryNow => Ok(count_retries(state, selection).await?.0),
+        CallbackAct::Cancel => count_cancellations(state, selection).await,
+        CallbackAct::Replay => count_replays(state, selection).await,
+    }
 }
 
 /// `POST /admin/v1/callbacks/erase`

@@ -7,19 +7,30 @@ use uuid::Uuid;
 
 use crate::api::audit::{self, AuditAction};
 use crate::api::bulk_request::{Actor, BulkAct, Selection};
+use crate::api::bulk_view::BulkView;
 
 /// How many ids are discarded concurrently.
 const MAX_CONCURRENT_DISCARDS: usize = 16;
 
 /// The result of a discard.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct DiscardView {
+pub(in crate::api) struct DiscardView {
     discarded: u64,
     /// Whether more dead letters may match.
     more: bool,
     /// Selected ids that are not dead letters (any more), or not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_dead_letters: Vec<Uuid>,
+}
+
+impl From<DiscardView> for BulkView {
+    fn from(discarded: DiscardView) -> Self {
+        Self {
+            changed: discarded.discarded,
+            more: discarded.more,
+            ..Self::default()
+        }
+    }
 }
 
 /// Discards the selected dead letters.

@@ -6,19 +6,16 @@
 mod discard;
 mod selection;
 mod view;
-
-use std::cmp::Reverse;
-
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use journal::{CallbackPage, Cursor};
 use runtime::clock::now_ms;
 use runtime::http::json_line;
 use serde_json::json;
 
 use super::body::BodyBytes;
 use super::bulk;
-use super::bulk_request::{self, BulkAct, BulkRequest, Selection};
+use super::bulk_request::{self, Actor, BulkAct, BulkRequest, Selection};
+use super::bulk_view::BulkView;
 use super::callbacks;
 use super::end_facts::end_facts;
 use super::error::{ApiError, ProblemCode};
@@ -26,7 +23,8 @@ use super::known_callees;
 use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
-use super::view::{CallbackView, ItemsPage};
+use super::view::{CallbackView, ItemsPage, MatchedView};
+use discard::DiscardView;
 use view::ReplayView;
 
 /// `GET /admin/v1/dead-letters`
@@ -42,14 +40,12 @@ pub(crate) async fn page(
 ) -> Result<ItemsPage<CallbackView>, ApiError> {
     let (filter, page) = query_params::callbacks(query)?;
     let filter = bulk_request::dead_letter_filter(filter)?;
-    let filters = selection::by_status(&filter);
+    let filter = selection::of_dead_letters(&filter);
     let (journal, registry) = (state.journal()?, state.callee_registry.get());
     let found = state.run(async move {
-        let (now, mut pages) = (now_ms(), Vec::new());
-        for filter in filters {
-            pages.push(journal.list(&filter, page.after, page.limit, now).await?);
-        }
-        let found = merge(pages, page.limit);
+        let found = journal
+            .list(&filter, page.after, page.limit, now_ms())
+            .await?;
         let causes = callbacks::causes(&found, &journal).await?;
         let is_empty = found.callbacks.is_empty() && page.after.is_none();
         known_callees::refuse_unknown(&filter, &registry, is_empty, &journal).await?;
@@ -57,20 +53,6 @@ pub(crate) async fn page(
     });
     let (found, causes, registry) = found.await?;
     Ok(callbacks::items(found, causes, &registry))
-}
-
-/// The newest items of several pages that begin at the same cursor.
-fn merge(pages: Vec<CallbackPage>, limit: u32) -> CallbackPage {
-    let mut more = pages.iter().any(|page| page.next.is_some());
-    let all = pages.into_iter().flat_map(|page| page.callbacks);
-    let mut callbacks: Vec<_> = all.collect();
-    callbacks.sort_by_key(|callback| Reverse(callback.origin.request_id));
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    more |= callbacks.len() > limit;
-    callbacks.truncate(limit);
-    let last = callbacks.last().filter(|_| more);
-    let next = last.map(|callback| Cursor(callback.origin.request_id));
-    CallbackPage { callbacks, next }
 }
 
 /// `GET /admin/v1/dead-letters/{id}`
@@ -103,10 +85,20 @@ pub(super) async fn replay(
     let BulkRequest {
         selection, actor, ..
     } = bulk::read(&state, &http, &body, BulkAct::ReplayDead).await?;
-    let (broker, journal) = (state.broker.clone(), state.journal()?);
     let Some(actor) = actor else {
-        return count(&state, selection).await;
+        return ok(&matched(&state, selection).await?);
     };
+    let replayed = replay_step(&state, selection, actor).await?;
+    ok(&ReplayView::from(replayed))
+}
+
+/// One step of a replay.
+pub(super) async fn replay_step(
+    state: &AdminState,
+    selection: Selection,
+    actor: Actor,
+) -> Result<BulkView, ApiError> {
+    let (broker, journal) = (state.broker.clone(), state.journal()?);
     let reconcile_requested = state.reconcile_requested.clone();
     let replayed = state.run(async move {
         let of = (&selection, BulkAct::ReplayDead);
@@ -114,7 +106,7 @@ pub(super) async fn replay(
         reconcile_requested.some_are_stale();
         Ok(replayed)
     });
-    ok(&ReplayView::from(replayed.await?))
+    replayed.await
 }
 
 /// `POST /admin/v1/dead-letters/discard`
@@ -126,24 +118,36 @@ pub(super) async fn discard(
     let BulkRequest {
         selection, actor, ..
     } = bulk::read(&state, &http, &body, BulkAct::Discard).await?;
-    let journal = state.journal()?;
     let Some(actor) = actor else {
-        return count(&state, selection).await;
+        return ok(&matched(&state, selection).await?);
     };
+    ok(&discard_step(&state, selection, actor).await?)
+}
+
+/// One step of a discard.
+pub(super) async fn discard_step(
+    state: &AdminState,
+    selection: Selection,
+    actor: Actor,
+) -> Result<DiscardView, ApiError> {
+    let journal = state.journal()?;
     let reconcile_requested = state.reconcile_requested.clone();
     let discarded = state.run(async move {
         let discarded = discard::discard(&journal, &selection, actor).await?;
         reconcile_requested.some_are_stale();
         Ok(discarded)
     });
-    ok(&discarded.await?)
+    discarded.await
 }
 
 /// A dry run.
-async fn count(state: &AdminState, selection: Selection) -> ApiResponse {
+pub(super) async fn matched(
+    state: &AdminState,
+    selection: Selection,
+) -> Result<MatchedView, ApiError> {
     let journal = state.journal()?;
-    let matched = state.run(async move { Ok(selection::count(&journal, &selection).await?) });
-    ok(&matched.await?)
+    let counting = state.run(async move { Ok(selection::count(&journal, &selection).await?) });
+    counting.await
 }
 
 /// `POST /admin/v1/dead-letters/reconcile`

@@ -14,13 +14,7 @@ pub(super) async fn count(
 ) -> Result<MatchedView, JournalError> {
     let now = now_ms();
     let matched = match selection {
-        Selection::Matching { filter, .. } => {
-            let mut matched = 0;
-            for filter in by_status(filter) {
-                matched += journal.count(&filter, now).await?;
-            }
-            matched
-        }
+        Selection::Matching { filter, .. } => journal.count(&of_dead_letters(filter), now).await?,
         Selection::Ids(ids) => {
             let states = journal.control_states(ids).await?;
             let dead = states
@@ -37,14 +31,11 @@ pub(super) const fn is_dead_letter(status: CallbackStatus) -> bool {
     matches!(status, CallbackStatus::Dead | CallbackStatus::Expired)
 }
 
-/// One filter for each status that a dead letter can have.
-pub(super) fn by_status(filter: &Filter) -> Vec<Filter> {
-    let with = |status| Filter {
-        status: Some(status),
-        ..filter.clone()
-    };
-    match filter.status {
-        Some(status) => vec![with(status)],
-        None => vec![with(CallbackStatus::Dead), with(CallbackStatus::Expired)],
+/// The dead letters among those of the filter.
+pub(super) fn of_dead_letters(filter: &Filter) -> Filter {
+    let mut filter = filter.clone();
+    if filter.status.is_none() && filter.statuses.is_empty() {
+        filter.statuses = vec![CallbackStatus::Dead, CallbackStatus::Expired];
     }
+    filter
 }

@@ -226,22 +226,17 @@ async fn in_time<T>(answer: impl Future<Output = Result<T, JournalError>>) -> Re
 }
 
 async fn dead_letters(journal: &Journal, now: u64) -> Result<DeadLetterFacts, JournalError> {
-    let (mut all, mut older) = (0, 0);
-    for status in [CallbackStatus::Dead, CallbackStatus::Expired] {
-        let filter = Filter {
-            status: Some(status),
-            ..Filter::default()
-        };
-        all += journal.count(&filter, now).await?;
-        let filter = Filter {
-            updated_before: Some(now.saturating_sub(DAY_MS)),
-            ..filter
-        };
-        older += journal.count(&filter, now).await?;
-    }
+    let all = Filter {
+        statuses: vec![CallbackStatus::Dead, CallbackStatus::Expired],
+        ..Filter::default()
+    };
+    let since_yesterday = Filter {
+        dead_since: Some(now.saturating_sub(DAY_MS)),
+        ..all.clone()
+    };
     Ok(DeadLetterFacts {
-        all,
-        since_yesterday: all.saturating_sub(older),
+        all: journal.count(&all, now).await?,
+        since_yesterday: journal.count(&since_yesterday, now).await?,
     })
 }
 

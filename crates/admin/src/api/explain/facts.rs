@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::doctor::said::Said;
+
 /// What is known. `None`: it is not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::api) struct CallbackFacts {
@@ -12,7 +14,7 @@ pub(in crate::api) struct CallbackFacts {
     /// Its callee or target, as all processes together see it.
     pub(in crate::api) target: Option<TargetFacts>,
     /// The pauses that concern it, each as a sentence.
-    pub(in crate::api) pauses: Vec<String>,
+    pub(in crate::api) pauses: Vec<Said>,
     /// Why the broker cannot be used now; `None`: it can.
     pub(in crate::api) broker: Option<String>,
     /// Exchanges and queues at fault; `None`: none is.

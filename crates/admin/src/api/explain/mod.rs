@@ -13,43 +13,60 @@ use journal::{Callback, Unaccounted};
 
 use facts::CallbackFacts;
 
+use crate::doctor::said::{Said, say};
+
 pub(super) use waiting::queue_name;
 
 /// A few sentences on the callback's state at `now`, Unix ms.
-pub(super) fn explain(callback: &Callback, facts: &CallbackFacts, now: u64) -> String {
-    let mut text = match callback.status {
-        CallbackStatus::Delivered => "The target accepted it; nothing more happens.".to_owned(),
+pub(super) fn explain(callback: &Callback, facts: &CallbackFacts, now: u64) -> Said {
+    let text = match callback.status {
+        CallbackStatus::Delivered => say!(
+            "The target accepted it; nothing more happens.",
+            "目标已接受，不会再有任何处理。"
+        ),
         CallbackStatus::Expired => ended::expired(callback, facts),
         CallbackStatus::Dead => ended::dead(callback, facts),
         CallbackStatus::Cancelled => ended::cancelled(facts),
         CallbackStatus::Delivering | CallbackStatus::Queued | CallbackStatus::Retrying => {
-            waiting::sentences(callback, facts, now).join(" ")
+            Said::join(&waiting::sentences(callback, facts, now), " ", "")
         }
         CallbackStatus::Unaccounted => unaccounted(callback),
     };
-    if callback.cancel_requested && callback.status.is_unfinished() {
-        text.push_str(&ended::about_to_be_cancelled(facts));
+    match callback.cancel_requested && callback.status.is_unfinished() {
+        true => say!(
+            "{0}{1}",
+            "{0}{1}",
+            text,
+            ended::about_to_be_cancelled(facts)
+        ),
+        false => text,
     }
-    text
 }
 
-fn unaccounted(callback: &Callback) -> String {
+fn unaccounted(callback: &Callback) -> Said {
     let (last, since) = match callback.unaccounted {
         Some(Unaccounted { last_status, since }) => {
-            let since = format!(" since {}", contract::rfc3339(since));
-            (last_status, since)
+            let since = contract::rfc3339(since);
+            (last_status, say!(" since {since}", "（自 {since} 起）"))
         }
-        None => (CallbackStatus::Queued, String::new()),
+        None => (CallbackStatus::Queued, Said::default()),
     };
     let due = match callback.next_attempt_at {
-        Some(at) => format!(", due at {}", contract::rfc3339(at)),
-        None => String::new(),
+        Some(at) => {
+            let at = contract::rfc3339(at);
+            say!(", due at {at}", "，到期时间 {at}")
+        }
+        None => Said::default(),
     };
-    format!(
-        "It is unaccounted for{since}: no queue and no dispatcher holds its message, and no record \
-         says how it ended. Last it was {last}{due}. It may have been delivered: ask its target for \
+    say!(
+        "It is unaccounted for{0}: no queue and no dispatcher holds its message, and no record \
+         says how it ended. Last it was {last}{1}. It may have been delivered: ask its target for \
          this webhook-id. It cannot be replayed, because no body is left; if the target lacks it, its \
-         caller must send it again. A late record of it still counts."
+         caller must send it again. A late record of it still counts.",
+        "下落不明{0}：没有队列或分发进程持有其消息，也没有记录说明其结果。最后的状态为 {last}{1}。它可能已送达：\
+         请用此 webhook-id 向其目标查询。消息体已不存在，无法重放；如果目标没有收到，调用方必须重新发送。迟到的记录仍然有效。",
+        since,
+        due
     )
 }
 
@@ -62,6 +79,7 @@ mod tests {
 
     use super::facts::{Asked, DueQueue, Holder, TargetFacts};
     use super::*;
+    use crate::doctor::said::Spoken as _;
 
     const NOW: u64 = 1_763_900_000_000;
 
@@ -109,9 +127,17 @@ mod tests {
         }
     }
 
+    /// The explanation in English. There is one in Chinese.
+    fn in_both(callback: &Callback, facts: &CallbackFacts, now: u64) -> String {
+        let said = explain(callback, facts, now);
+        let is_chinese = |char| ('\u{4e00}'..='\u{9fff}').contains(&char);
+        assert!(said.chinese().chars().any(is_chinese), "{said:?}");
+        said.english()
+    }
+
     /// The explanation of one that nobody was asked about.
     fn unasked(callback: &Callback) -> String {
-        explain(callback, &CallbackFacts::default(), NOW)
+        in_both(callback, &CallbackFacts::default(), NOW)
     }
 
     /// Three processes have answered, one of them a dispatcher, and none holds it.
@@ -208,7 +234,7 @@ mod tests {
                 holder: Some(holder),
                 ..facts()
             };
-            assert_eq!(explain(&due(), &facts, NOW), words);
+            assert_eq!(in_both(&due(), &facts, NOW), words);
             facts.target = Some(TargetFacts {
                 waiting: 30,
                 per_second: Some(2.0),
@@ -216,10 +242,10 @@ mod tests {
             });
             let estimate = "30 callbacks wait in memory for its target, which takes about 2.0 per \
                             second: that is 15s, an estimate.";
-            assert_eq!(explain(&due(), &facts, NOW).contains(estimate), !in_flight);
+            assert_eq!(in_both(&due(), &facts, NOW).contains(estimate), !in_flight);
             facts.target.as_mut().unwrap().per_second = None;
             let unknown = "how long that takes is not known";
-            assert_eq!(explain(&due(), &facts, NOW).contains(unknown), !in_flight);
+            assert_eq!(in_both(&due(), &facts, NOW).contains(unknown), !in_flight);
         }
     }
 
@@ -307,7 +333,7 @@ mod tests {
                 &[],
             ),
             (
-                |facts| facts.pauses = vec!["Deliveries are stopped by ann.".to_owned()],
+                |facts| facts.pauses = vec!["Deliveries are stopped by ann.".into()],
                 &["Deliveries are stopped by ann."],
                 &[],
             ),
@@ -315,7 +341,7 @@ mod tests {
         for (change, present, absent) in cases {
             let mut facts = facts();
             change(&mut facts);
-            let text = explain(&due(), &facts, NOW);
+            let text = in_both(&due(), &facts, NOW);
             for words in present {
                 assert!(text.contains(words), "{words}\n{text}");
             }
@@ -330,7 +356,7 @@ mod tests {
         let mut deferred = callback(CallbackStatus::Queued);
         deferred.next_attempt_at = Some(NOW + 20_000);
         deferred.deferred_reason = Some("breaker_open".to_owned());
-        let text = explain(&deferred, &facts(), NOW);
+        let text = in_both(&deferred, &facts(), NOW);
         assert!(
             text.contains("How its target is now is not known"),
             "{text}"
@@ -377,7 +403,7 @@ mod tests {
                 target: Some(target.clone()),
                 ..facts()
             };
-            let text = explain(&deferred, &facts, NOW);
+            let text = in_both(&deferred, &facts, NOW);
             assert!(text.contains(words), "{text}");
         }
         // It may be another app's.
@@ -389,7 +415,7 @@ mod tests {
             }),
             ..facts()
         };
-        let text = explain(&deferred, &facts, NOW);
+        let text = in_both(&deferred, &facts, NOW);
         assert!(text.contains("is open for one app: 12 of 20"), "{text}");
     }
 
@@ -403,9 +429,9 @@ mod tests {
             let mut overdue = callback(status);
             overdue.next_attempt_at = next_attempt_at;
             for facts in [CallbackFacts::default(), facts()] {
-                let text = explain(&overdue, &facts, NOW);
+                let text = in_both(&overdue, &facts, NOW);
                 assert!(!text.contains("overdue"), "{text}");
-                let text = explain(&overdue, &facts, NOW + 295_000);
+                let text = in_both(&overdue, &facts, NOW + 295_000);
                 assert!(text.contains("12:13:15.000Z (5m ago)"), "{text}");
                 assert!(text.contains("purged"), "{text}");
                 assert!(!text.contains("in flight"), "{text}");

@@ -17,7 +17,7 @@ use journal::{Journal, Origin, Record, RecordedState};
 use reqwest::{Client, Method};
 use runtime::clock::now_ms;
 use runtime::http::HttpLimits;
-use runtime::{Health, MetricsRegistry, Reloadable};
+use runtime::{Health, MetricsRegistry, Reloadable, SettingOrigin, SettingsShown};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -35,6 +35,17 @@ pub(crate) struct ApiFixture {
     pub(crate) broker: Broker,
     pub(crate) journal: Journal,
     directory: PathBuf,
+}
+
+/// Settings of a process.
+fn settings() -> SettingsShown {
+    SettingsShown {
+        toml: "[retry]\nschedule = \"1s 30s\"\n\n[admin]\ntoken = \"***\"\n".to_owned(),
+        origins: vec![SettingOrigin {
+            key: "admin.token".to_owned(),
+            place: "RINGBACK__ADMIN__TOKEN".to_owned(),
+        }],
+    }
 }
 
 /// A process that sees nothing.
@@ -221,6 +232,7 @@ impl ApiFixture {
             http: HttpLimits::uncounted(),
             metrics: MetricsRegistry::new().add(AdminMetrics::register),
             tokens: Reloadable::new(AdminTokens::default()),
+            settings: Arc::new(settings),
         }
     }
 

@@ -9,24 +9,32 @@ mod request;
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
+use broker::Broker;
 use serde_json::json;
 
 use super::audit;
 use super::auth::TokenName;
 use super::body::BodyBytes;
+use super::bulk_request::Actor;
 use super::error::{ApiError, ProblemCode};
 use super::payload;
 use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::{ItemsPage, UnreadablePage};
-use held::HeldMessages;
-use request::{MAX_HELD, UnreadableAction, UnreadableRequest, UnreadableSelection};
+use held::{HeldMessages, SettledMessages};
+pub(crate) use request::UnreadableAction;
+use request::{MAX_HELD, UnreadableRequest, UnreadableSelection};
 
 /// `GET /admin/v1/unreadable`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
     let limit = query_params::page(http.query_string(), |_| None::<()>)?.limit;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    ok_list(&page(&state, limit).await?, &state.pauses)
+}
+
+/// The oldest ones.
+pub(crate) async fn page(state: &AdminState, limit: usize) -> Result<UnreadablePage, ApiError> {
     let (broker, reading) = (state.broker.clone(), state.unreadable.clone());
     let page = state.run(async move {
         let _one_at_a_time = reading.lock().await;
@@ -41,7 +49,7 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiRespo
         held.put_back().await;
         Ok(page)
     });
-    ok_list(&page.await?, &state.pauses)
+    page.await
 }
 
 /// `GET /admin/v1/unreadable/{id}`
@@ -95,20 +103,72 @@ async fn act(
 ) -> ApiResponse {
     let UnreadableRequest { selection, actor } =
         UnreadableRequest::parse(body, TokenName::of(http).as_deref())?;
+    let Some(actor) = actor else {
+        return ok(&json!({ "matched": count(state, selection).await? }));
+    };
+    let settled = settle(state, selection, action, actor).await?;
+    let mut answer = json!({ "unknown": settled.unknown, "error": settled.error });
+    answer[action.past_participle()] = json!(settled.changed);
+    ok(&answer)
+}
+
+/// Does it to the messages of this id, or to the oldest; returns to how many.
+///
+/// # Errors
+/// It is no id, or the broker cannot be used.
+pub(crate) async fn act_on(
+    state: &AdminState,
+    action: UnreadableAction,
+    id: Option<&str>,
+    actor: Actor,
+) -> Result<usize, ApiError> {
+    let selection = match id {
+        Some(id) => UnreadableSelection::Ids(vec![body::parse_id(id)?]),
+        None => UnreadableSelection::Oldest(MAX_HELD.into()),
+    };
+    let settled = settle(state, selection, action, actor).await?;
+    match settled.error {
+        Some(error) => Err(ApiError::Unavailable(error)),
+        None => Ok(settled.changed),
+    }
+}
+
+/// The messages of a selection, held.
+async fn take(broker: &Broker, selection: &UnreadableSelection) -> Result<HeldMessages, ApiError> {
+    let max = match selection {
+        UnreadableSelection::Ids(_) => MAX_HELD.into(),
+        UnreadableSelection::Oldest(limit) => *limit,
+    };
+    HeldMessages::take(broker, max).await
+}
+
+async fn count(state: &AdminState, selection: UnreadableSelection) -> Result<usize, ApiError> {
+    let (broker, reading) = (state.broker.clone(), state.unreadable.clone());
+    let work = async move {
+        let _one_at_a_time = reading.lock().await;
+        let held = take(&broker, &selection).await?;
+        let matched = held.count(&selection);
+        held.put_back().await;
+        Ok(matched)
+    };
+    state.run(work).await
+}
+
+/// Settles them, and writes the audit log.
+///
+/// # Errors
+/// None could be settled.
+async fn settle(
+    state: &AdminState,
+    selection: UnreadableSelection,
+    action: UnreadableAction,
+    actor: Actor,
+) -> Result<SettledMessages, ApiError> {
     let (broker, reading) = (state.broker.clone(), state.unreadable.clone());
     let journal = state.journal.clone();
     let work = async move {
         let _one_at_a_time = reading.lock().await;
-        let max = match &selection {
-            UnreadableSelection::Ids(_) => MAX_HELD.into(),
-            UnreadableSelection::Oldest(limit) => *limit,
-        };
-        let held = HeldMessages::take(&broker, max).await?;
-        let Some(actor) = actor else {
-            let matched = held.count(&selection);
-            held.put_back().await;
-            return Ok(json!({ "matched": matched }));
-        };
+        let held = take(&broker, &selection).await?;
         let subject = selection.describe();
         let settled = held.settle(&selection, action, &broker).await;
         if settled.changed > 0 {
@@ -117,14 +177,10 @@ async fn act(
         }
         match (settled.changed, settled.error) {
             (0, Some(error)) => Err(ApiError::Unavailable(error)),
-            (changed, error) => {
-                let mut answer = json!({ "unknown": settled.unknown, "error": error });
-                answer[action.past_participle()] = json!(changed);
-                Ok(answer)
-            }
+            (_, error) => Ok(SettledMessages { error, ..settled }),
         }
     };
-    ok(&state.run(work).await?)
+    state.run(work).await
 }
 
 fn not_found(id: &str) -> ApiError {

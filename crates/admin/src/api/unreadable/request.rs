@@ -17,7 +17,7 @@ const MAX_LISTED_IDS: usize = 100;
 
 /// What is done to unreadable messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum UnreadableAction {
+pub(crate) enum UnreadableAction {
     Requeue,
     Discard,
 }

@@ -4,52 +4,93 @@ use broker::ConnectionState;
 
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
+use crate::doctor::said::say;
 
 /// Whether the broker is connected and takes messages.
 pub(super) fn connection(facts: &Facts) -> Finding {
     const CHECK: &str = "broker";
     let is_embedded = facts.topology.is_none();
     match &facts.publishing {
-        ConnectionState::Unusable(reason) => {
-            Finding::failure(CHECK, format!("the store is of no use: {reason}"))
-                .next("stop the process and copy the data directory before anything else")
-                .runbook("the-data-directory-is-damaged")
-        }
-        ConnectionState::Blocked(reason) if is_embedded => {
-            Finding::failure(CHECK, format!("the store takes no new callbacks: {reason}"))
-                .next("free space on that disk; it goes on by itself")
-                .runbook("memory-or-disk-alarm")
-        }
+        ConnectionState::Unusable(reason) => Finding::failure(
+            CHECK,
+            say!("the store is of no use: {reason}", "存储无法使用：{reason}"),
+        )
+        .next(say!(
+            "stop the process and copy the data directory before anything else",
+            "首先停止进程并复制数据目录"
+        ))
+        .runbook("the-data-directory-is-damaged"),
+        ConnectionState::Blocked(reason) if is_embedded => Finding::failure(
+            CHECK,
+            say!(
+                "the store takes no new callbacks: {reason}",
+                "存储不接收新的回调：{reason}"
+            ),
+        )
+        .next(say!(
+            "free space on that disk; it goes on by itself",
+            "清理该磁盘空间，之后会自动恢复"
+        ))
+        .runbook("memory-or-disk-alarm"),
         ConnectionState::Blocked(reason) => Finding::failure(
             CHECK,
-            format!("RabbitMQ blocks publishers: {reason}; callers get 503"),
+            say!(
+                "RabbitMQ blocks publishers: {reason}; callers get 503",
+                "RabbitMQ 阻止发布：{reason}；调用方收到 503"
+            ),
         )
-        .next("free memory or disk on its nodes; do not restart dispatchers")
+        .next(say!(
+            "free memory or disk on its nodes; do not restart dispatchers",
+            "释放其节点的内存或磁盘，不要重启分发进程"
+        ))
         .runbook("memory-or-disk-alarm"),
         ConnectionState::NeverConnected(_) | ConnectionState::Disconnected(_) => Finding::failure(
             CHECK,
-            format!("the broker is unreachable: {}", facts.publishing),
+            say!(
+                "the broker is unreachable: {0}",
+                "无法连接消息代理：{0}",
+                facts.publishing.to_string()
+            ),
         )
-        .next("repair the broker; the processes connect again by themselves")
+        .next(say!(
+            "repair the broker; the processes connect again by themselves",
+            "修复消息代理，各进程会自动重新连接"
+        ))
         .runbook(anchor(&facts.broker)),
         // One of the other connections is not up.
-        ConnectionState::Connected if facts.broker.contains("connected: ") => {
-            Finding::failure(CHECK, format!("a connection is down: {}", facts.broker))
-                .next("repair the broker; the processes connect again by themselves")
-                .runbook(anchor(&facts.broker))
-        }
+        ConnectionState::Connected if facts.broker.contains("connected: ") => Finding::failure(
+            CHECK,
+            say!("a connection is down: {0}", "有连接中断：{0}", facts.broker),
+        )
+        .next(say!(
+            "repair the broker; the processes connect again by themselves",
+            "修复消息代理，各进程会自动重新连接"
+        ))
+        .runbook(anchor(&facts.broker)),
         ConnectionState::Connected if facts.broker.contains("blocked: ") => Finding::failure(
             CHECK,
-            format!("RabbitMQ blocks publishers: {}", facts.broker),
+            say!(
+                "RabbitMQ blocks publishers: {0}",
+                "RabbitMQ 阻止发布：{0}",
+                facts.broker
+            ),
         )
-        .next("free memory or disk on its nodes; do not restart dispatchers")
+        .next(say!(
+            "free memory or disk on its nodes; do not restart dispatchers",
+            "释放其节点的内存或磁盘，不要重启分发进程"
+        ))
         .runbook("memory-or-disk-alarm"),
-        ConnectionState::Connected if is_embedded => {
-            Finding::ok(CHECK, "the embedded store takes callbacks")
-        }
-        ConnectionState::Connected => {
-            Finding::ok(CHECK, "RabbitMQ is connected and takes messages")
-        }
+        ConnectionState::Connected if is_embedded => Finding::ok(
+            CHECK,
+            say!("the embedded store takes callbacks", "内嵌存储正常接收回调"),
+        ),
+        ConnectionState::Connected => Finding::ok(
+            CHECK,
+            say!(
+                "RabbitMQ is connected and takes messages",
+                "RabbitMQ 已连接并接收消息"
+            ),
+        ),
     }
 }
 
@@ -65,13 +106,29 @@ fn anchor(state: &str) -> &'static str {
 pub(super) fn topology(facts: &Facts) -> Finding {
     const CHECK: &str = "topology";
     match facts.topology.as_deref() {
-        None => Finding::ok(CHECK, "the embedded store needs none"),
-        Some(_) if !facts.publishing.is_up() => {
-            Finding::unknown(CHECK, "it cannot be checked without a connection")
-        }
-        Some("") => Finding::ok(CHECK, "every exchange and queue exists and answers"),
-        Some(faults) => Finding::failure(CHECK, format!("at fault: {faults}"))
-            .next("`ringback topology --check` compares them with what is expected")
+        None => Finding::ok(
+            CHECK,
+            say!("the embedded store needs none", "内嵌存储不需要拓扑"),
+        ),
+        Some(_) if !facts.publishing.is_up() => Finding::unknown(
+            CHECK,
+            say!(
+                "it cannot be checked without a connection",
+                "没有连接，无法检查"
+            ),
+        ),
+        Some("") => Finding::ok(
+            CHECK,
+            say!(
+                "every exchange and queue exists and answers",
+                "所有交换机和队列都存在且正常应答"
+            ),
+        ),
+        Some(faults) => Finding::failure(CHECK, say!("at fault: {faults}", "有故障：{faults}"))
+            .next(say!(
+                "`ringback topology --check` compares them with what is expected",
+                "`ringback topology --check` 可与预期拓扑对比"
+            ))
             .runbook("one-queue-is-at-fault"),
     }
 }
@@ -82,16 +139,43 @@ pub(super) fn consumers(facts: &Facts) -> Finding {
     if let Some(instances) = &facts.instances {
         let dispatchers = instances.iter().filter(|it| it.dispatches).count();
         return match dispatchers {
-            0 => Finding::failure(CHECK, "no dispatcher answers: nothing is delivered")
-                .next("start one (`ringback dispatcher`), or look at its log")
-                .runbook("no-dispatcher-consumes"),
-            1 => Finding::ok(CHECK, "1 dispatcher answers"),
-            several => Finding::ok(CHECK, format!("{several} dispatchers answer")),
+            0 => Finding::failure(
+                CHECK,
+                say!(
+                    "no dispatcher answers: nothing is delivered",
+                    "没有分发进程应答：无法投递"
+                ),
+            )
+            .next(say!(
+                "start one (`ringback dispatcher`), or look at its log",
+                "启动分发进程（`ringback dispatcher`），或查看其日志"
+            ))
+            .runbook("no-dispatcher-consumes"),
+            1 => Finding::ok(CHECK, say!("1 dispatcher answers", "1 个分发进程应答")),
+            several => Finding::ok(
+                CHECK,
+                say!("{several} dispatchers answer", "{several} 个分发进程应答"),
+            ),
         };
     }
     match facts.dispatches && facts.publishing.is_up() {
-        true => Finding::ok(CHECK, "this process delivers; others are not known to it"),
-        false => Finding::unknown(CHECK, "this process does not know the dispatchers")
-            .next("look at the backlog below, and at each dispatcher's /readyz"),
+        true => Finding::ok(
+            CHECK,
+            say!(
+                "this process delivers; others are not known to it",
+                "本进程负责投递，它不了解其他进程"
+            ),
+        ),
+        false => Finding::unknown(
+            CHECK,
+            say!(
+                "this process does not know the dispatchers",
+                "本进程不了解分发进程的情况"
+            ),
+        )
+        .next(say!(
+            "look at the backlog below, and at each dispatcher's /readyz",
+            "查看下面的积压情况以及各分发进程的 /readyz"
+        )),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::doctor::facts::{CertificateFacts, Facts};
 use crate::doctor::finding::Finding;
+use crate::doctor::said::{Said, say};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Enough time to have a certificate renewed.
@@ -13,9 +14,20 @@ const MAX_NAMED: usize = 5;
 pub(super) fn expiry(facts: &Facts) -> Finding {
     const CHECK: &str = "certificates";
     let certificates = match &facts.certificates {
-        Err(reason) => return Finding::unknown(CHECK, format!("they are not known: {reason}")),
+        Err(reason) => {
+            return Finding::unknown(
+                CHECK,
+                say!("they are not known: {reason}", "情况未知：{reason}"),
+            );
+        }
         Ok(certificates) if certificates.is_empty() => {
-            return Finding::ok(CHECK, "no registered callee is called with TLS");
+            return Finding::ok(
+                CHECK,
+                say!(
+                    "no registered callee is called with TLS",
+                    "没有已登记的被回调方使用 TLS"
+                ),
+            );
         }
         Ok(certificates) => certificates,
     };
@@ -26,16 +38,22 @@ pub(super) fn expiry(facts: &Facts) -> Finding {
     let mut seen: Vec<(u64, &CertificateFacts)> = seen.collect();
     seen.sort_by_key(|(not_after, _)| *not_after);
     let unseen = match certificates.len() - seen.len() {
-        0 => String::new(),
-        count => format!("; of {count} no handshake has been seen yet"),
+        0 => Said::default(),
+        count => say!(
+            "; of {count} no handshake has been seen yet",
+            "；其中 {count} 个尚未握手"
+        ),
     };
     let whose = match &facts.instances {
-        Some(_) => "",
-        None => "; other processes could not be asked",
+        Some(_) => Said::default(),
+        None => say!("; other processes could not be asked", "；无法询问其他进程"),
     };
     let Some((first, _)) = seen.first() else {
-        let sentence =
-            format!("no handshake with a registered callee has been seen since the start{whose}");
+        let sentence = say!(
+            "no handshake with a registered callee has been seen since the start{0}",
+            "启动以来尚未与已登记的被回调方握手{0}",
+            whose
+        );
         return Finding::unknown(CHECK, sentence);
     };
     let (soon, has_expired) = (
@@ -47,18 +65,19 @@ pub(super) fn expiry(facts: &Facts) -> Finding {
         .take_while(|(not_after, _)| *not_after < facts.now.saturating_add(SOON_MS));
     // At least the first one.
     let count = urgent.count().max(1);
-    let named: Vec<String> = seen
+    let named: Vec<Said> = seen
         .iter()
         .take(count.min(MAX_NAMED))
         .map(|(not_after, certificate)| words(*not_after, certificate, facts.now))
         .collect();
     let more = match count.saturating_sub(MAX_NAMED) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
+        0 => Said::default(),
+        more => say!("; and {more} more", "；以及其他 {more} 个"),
     };
-    let mut sentence = format!("{}{more}{unseen}{whose}", named.join("; "));
+    let named = Said::join(&named, "; ", "；");
+    let mut sentence = say!("{0}{1}{2}{3}", "{0}{1}{2}{3}", named, more, unseen, whose);
     if !soon {
-        sentence = format!("the first to expire: {sentence}");
+        sentence = say!("the first to expire: {0}", "最先到期：{0}", sentence);
         return Finding::ok(CHECK, sentence);
     }
     let finding = match has_expired {
@@ -66,12 +85,15 @@ pub(super) fn expiry(facts: &Facts) -> Finding {
         false => Finding::warning(CHECK, sentence),
     };
     finding
-        .next("ask its owner to renew it; callbacks fail with a TLS error from then on")
+        .next(say!(
+            "ask its owner to renew it; callbacks fail with a TLS error from then on",
+            "请其负责人更新证书；到期后回调将因 TLS 错误失败"
+        ))
         .runbook("a-certificate-expires")
 }
 
 /// `crm.example (EO001 乐居新房) expires at 2026-12-06T12:00:00.000Z, in 13 days`
-fn words(not_after: u64, certificate: &CertificateFacts, now: u64) -> String {
+fn words(not_after: u64, certificate: &CertificateFacts, now: u64) -> Said {
     let CertificateFacts { host, callees, .. } = certificate;
     let callees = match callees.is_empty() {
         true => String::new(),
@@ -79,14 +101,21 @@ fn words(not_after: u64, certificate: &CertificateFacts, now: u64) -> String {
     };
     let at = contract::rfc3339(not_after);
     match not_after.checked_sub(now) {
-        None | Some(0) => format!("{host}{callees} expired at {at}"),
+        None | Some(0) => say!(
+            "{host}{callees} expired at {at}",
+            "{host}{callees} 已于 {at} 到期"
+        ),
         Some(left) => {
             let days = match left / DAY_MS {
-                0 => "less than a day".to_owned(),
-                1 => "1 day".to_owned(),
-                days => format!("{days} days"),
+                0 => say!("less than a day", "不足 1 天"),
+                1 => say!("1 day", "1 天"),
+                days => say!("{days} days", "{days} 天"),
             };
-            format!("{host}{callees} expires at {at}, in {days}")
+            say!(
+                "{host}{callees} expires at {at}, in {0}",
+                "{host}{callees} 将于 {at} 到期，还有 {0}",
+                days
+            )
         }
     }
 }

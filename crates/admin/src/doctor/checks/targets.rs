@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::doctor::facts::{BreakerFacts, PauseFacts};
 use crate::doctor::finding::Finding;
+use crate::doctor::said::{Said, say};
 
 use super::units::duration;
 
@@ -16,7 +17,10 @@ const OLD_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) fn breakers(breakers: &[BreakerFacts]) -> Finding {
     const CHECK: &str = "targets";
     if breakers.is_empty() {
-        return Finding::ok(CHECK, "no circuit breaker is open");
+        return Finding::ok(
+            CHECK,
+            say!("no circuit breaker is open", "没有打开的熔断器"),
+        );
     }
     let named = breakers.iter().map(|breaker| {
         let BreakerFacts {
@@ -26,24 +30,32 @@ pub(super) fn breakers(breakers: &[BreakerFacts]) -> Finding {
             probe_in,
         } = breaker;
         let reason = reason.as_ref().map(|reason| format!(": {reason}"));
-        let probe = probe_in.map(|wait| format!(", probes in {}", duration(wait)));
-        format!(
-            "{name} ({state}{}{})",
-            reason.unwrap_or_default(),
-            probe.unwrap_or_default()
+        let reason = reason.unwrap_or_default();
+        let probe = probe_in.map(|wait| say!(", probes in {0}", "，{0} 后探测", duration(wait)));
+        let probe = probe.unwrap_or_default();
+        say!(
+            "{name} ({state}{0}{1})",
+            "{name}（{state}{0}{1}）",
+            reason,
+            probe
         )
     });
-    Finding::warning(CHECK, format!("failing: {}", list(named)))
-        .next("`ringback targets` shows the last error; ask their owners")
+    let named = list(named);
+    Finding::warning(CHECK, say!("failing: {0}", "失败的目标：{0}", named))
+        .next(say!(
+            "`ringback targets` shows the last error; ask their owners",
+            "`ringback targets` 可查看最近的错误；请联系其负责人"
+        ))
         .runbook("one-bad-target")
 }
 
 /// The first ones, and how many more there are.
-fn list(mut names: impl Iterator<Item = String>) -> String {
-    let named: Vec<String> = names.by_ref().take(MAX_NAMED).collect();
+fn list(mut names: impl Iterator<Item = Said>) -> Said {
+    let named: Vec<Said> = names.by_ref().take(MAX_NAMED).collect();
+    let named = Said::join(&named, ", ", "、");
     match names.count() {
-        0 => named.join(", "),
-        more => format!("{}, and {more} more", named.join(", ")),
+        0 => named,
+        more => say!("{0}, and {1} more", "{0}，以及其他 {1} 个", named, more),
     }
 }
 
@@ -52,9 +64,17 @@ pub(super) fn pauses(pauses: &Result<Vec<PauseFacts>, String>, now: u64) -> Find
     const CHECK: &str = "pauses";
     let pauses = match pauses {
         Err(reason) => {
-            return Finding::unknown(CHECK, format!("the journal does not tell: {reason}"));
+            return Finding::unknown(
+                CHECK,
+                say!(
+                    "the journal does not tell: {reason}",
+                    "无法从日志库得知：{reason}"
+                ),
+            );
         }
-        Ok(pauses) if pauses.is_empty() => return Finding::ok(CHECK, "nothing is paused"),
+        Ok(pauses) if pauses.is_empty() => {
+            return Finding::ok(CHECK, say!("nothing is paused", "没有生效中的暂停"));
+        }
         Ok(pauses) => pauses,
     };
     let age = |pause: &PauseFacts| Duration::from_millis(now.saturating_sub(pause.since));
@@ -62,13 +82,23 @@ pub(super) fn pauses(pauses: &Result<Vec<PauseFacts>, String>, now: u64) -> Find
         let PauseFacts {
             name, by, reason, ..
         } = pause;
-        format!("{name} for {} by {by}: {reason}", duration(age(pause)))
+        say!(
+            "{name} for {0} by {by}: {reason}",
+            "{name}（{by}，已 {0}：{reason}）",
+            duration(age(pause))
+        )
     });
-    let sentence = format!("paused: {}", list(named));
-    match pauses.iter().any(|pause| age(pause) > OLD_PAUSE) {
+    let named = list(named);
+    let sentence = say!("paused: {0}", "已暂停：{0}", named);
+    let found = match pauses.iter().any(|pause| age(pause) > OLD_PAUSE) {
         true => Finding::warning(CHECK, sentence)
-            .next("`ringback resume` ends a pause that was forgotten")
+            .next(say!(
+                "`ringback resume` ends a pause that was forgotten",
+                "`ringback resume` 可结束被遗忘的暂停"
+            ))
             .runbook("pause-and-resume"),
         false => Finding::ok(CHECK, sentence),
-    }
+    };
+    let oldest = pauses.iter().map(|pause| pause.since).min();
+    found.since(oldest.unwrap_or(now))
 }

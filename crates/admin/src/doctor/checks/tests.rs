@@ -97,9 +97,25 @@ fn one(check: &str, change: impl FnOnce(&mut Facts)) -> Finding {
     found
 }
 
+/// Whether the finding is a sentence in Chinese, and its next step too.
+#[track_caller]
+fn is_in_chinese(finding: &Finding) {
+    let is_chinese = |text: &Option<String>| {
+        let mut chars = text.iter().flat_map(|text| text.chars());
+        chars.any(|char| ('\u{4e00}'..='\u{9fff}').contains(&char))
+    };
+    assert!(is_chinese(&finding.chinese), "{finding:?}");
+    let has_next = finding.next.is_some();
+    assert_eq!(is_chinese(&finding.next_chinese), has_next, "{finding:?}");
+}
+
 #[track_caller]
 fn says(finding: &Finding, severity: Severity, words: &str) {
     assert_eq!(finding.severity, severity, "{finding:?}");
+    // Those of nodes are found by the command alone.
+    if finding.check != "broker nodes" {
+        is_in_chinese(finding);
+    }
     assert!(finding.sentence.contains(words), "{finding:?}");
     if severity >= Severity::Warning {
         assert!(finding.next.is_some(), "no next step: {finding:?}");
@@ -109,6 +125,7 @@ fn says(finding: &Finding, severity: Severity, words: &str) {
 #[test]
 fn a_healthy_gateway_is_ok_throughout() {
     for finding in examine(&healthy()) {
+        is_in_chinese(&finding);
         assert_eq!(finding.severity, Severity::Ok, "{finding:?}");
         assert_eq!(finding.next, None, "{finding:?}");
     }

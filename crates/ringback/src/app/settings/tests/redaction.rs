@@ -83,6 +83,9 @@ retention = "30days"
 
 [admin]
 listen = "127.0.0.1:5109"
+proxy_addresses = []
+# proxy_user_header is not set
+proxy_users = {  }
 # token is not set
 
 [http]

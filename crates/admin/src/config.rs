@@ -66,6 +66,8 @@ pub struct AdminConfig {
     pub proxy_addresses: Vec<PeerRange>,
     /// What the operators that a proxy names may do. All others may read.
     pub proxy_users: BTreeMap<String, Roles>,
+    /// Whether `/api-docs/` shows the API in a browser. `/openapi.json` is always served.
+    pub api_page: bool,
 }
 
 /// One operator's token.
@@ -207,6 +209,7 @@ impl Default for AdminConfig {
             proxy_user_header: None,
             proxy_addresses: Vec::new(),
             proxy_users: BTreeMap::new(),
+            api_page: false,
         }
     }
 }

@@ -9,6 +9,7 @@ use delivery::{
 };
 use dispatcher::{DispatcherConfig, addresses_of};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 const NEITHER: &str =
     "refused: neither an absolute URL (http://10.0.0.1/) nor the number of a registered callee";
@@ -42,7 +43,7 @@ pub struct GuardQuestion {
 }
 
 /// The decision on a target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GuardReport {
     /// Scheme, host and port.
     pub target: String,
@@ -54,9 +55,10 @@ pub struct GuardReport {
 }
 
 /// The decision on one address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AddressDecision {
     /// The address.
+    #[schema(value_type = String)]
     pub address: IpAddr,
     /// By which rule it is admitted or refused.
     pub decision: String,

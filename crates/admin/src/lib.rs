@@ -21,7 +21,7 @@ mod guard_check;
 
 pub use api::{
     AdminDependencies, AdminMetrics, AdminTokens, DoctorSources, Reconciler, SettingsSource,
-    routes_table, serve,
+    openapi, routes_table, serve,
 };
 pub use config::{AdminConfig, DeadLettersConfig, Role, Roles, TokenConfig};
 pub use control::{ControlPlane, Responder};

@@ -17,7 +17,8 @@ use runtime::text::one_line;
 use runtime::{FailureLog, Reloadable};
 
 use crate::metrics::{AppLimit, IngressMetrics};
-use crate::origin::is_foreign_page;
+use crate::origin::{is_foreign_page, is_of_origin};
+use crate::quota::{InFlightQuota, Quota, RateQuota};
 use crate::rejection::Rejection;
 
 /// The app of a signed request, percent-encoded as in requests to targets.
@@ -36,6 +37,8 @@ pub(crate) struct Authenticator {
     usage: RwLock<HashMap<String, Arc<CallerUsage>>>,
     started_at: Instant,
     metrics: Arc<IngressMetrics>,
+    /// The origins whose web pages may call, as a caller without a credential may.
+    allowed_origins: Vec<String>,
     failures: FailureLog,
 }
 
@@ -47,14 +50,18 @@ struct CallerUsage {
 }
 
 /// Counts one request as in flight until it is dropped.
-struct RequestPermit(Option<Arc<CallerUsage>>);
+struct RequestPermit {
+    usage: Option<Arc<CallerUsage>>,
+    /// What its app had left after it.
+    quota: Option<Quota>,
+}
 
 /// The sender of a request. Hold it until the request is answered.
 pub(crate) struct Caller {
     /// The authenticated app. `None` in the mode `open`.
     app_id: Option<String>,
     peer: Peer,
-    _permit: RequestPermit,
+    permit: RequestPermit,
 }
 
 /// The address that a request came from: the caller's, or its proxy's.
@@ -69,12 +76,17 @@ pub(crate) enum Credentials {
 }
 
 impl Authenticator {
-    pub(crate) fn new(callers: Reloadable<CallerRegistry>, metrics: Arc<IngressMetrics>) -> Self {
+    pub(crate) fn new(
+        callers: Reloadable<CallerRegistry>,
+        metrics: Arc<IngressMetrics>,
+        allowed_origins: Vec<String>,
+    ) -> Self {
         Self {
             callers,
             usage: RwLock::default(),
             started_at: Instant::now(),
             metrics,
+            allowed_origins,
             failures: FailureLog::new(),
         }
     }
@@ -138,7 +150,7 @@ impl Authenticator {
                 Some(app) => Ok(Caller {
                     app_id: None,
                     peer: caller.peer,
-                    _permit: self.acquire_permit(app)?,
+                    permit: self.acquire_permit(app)?,
                 }),
             },
         }
@@ -158,13 +170,14 @@ impl Authenticator {
     fn anonymous(&self, http_request: &HttpRequest) -> Result<Caller, Rejection> {
         let peer = peer(http_request);
         let changes = !http_request.method().is_safe();
-        if changes && is_foreign_page(http_request.headers()) {
+        let headers = http_request.headers();
+        if changes && is_foreign_page(headers) && !is_of_origin(headers, &self.allowed_origins) {
             return Err(self.fail(AuthError::ForeignOrigin, "", peer));
         }
         Ok(Caller {
             app_id: None,
             peer,
-            _permit: RequestPermit(None),
+            permit: RequestPermit::unlimited(),
         })
     }
 
@@ -232,39 +245,51 @@ impl Authenticator {
         Ok(Caller {
             app_id: Some(app.id.clone()),
             peer,
-            _permit: self.acquire_permit(app)?,
+            permit: self.acquire_permit(app)?,
         })
     }
 
     /// Counts a request against its app's limits.
     fn acquire_permit(&self, app: &RegisteredApp) -> Result<RequestPermit, Rejection> {
         if app.rate.is_none() && app.max_in_flight.is_none() {
-            return Ok(RequestPermit(None));
+            return Ok(RequestPermit::unlimited());
         }
         let usage = self.usage_of(&app.id);
         let in_flight = usage.in_flight.fetch_add(1, Ordering::AcqRel);
         // Dropped on every early return, which decrements the count.
-        let permit = RequestPermit(Some(Arc::clone(&usage)));
+        let mut permit = RequestPermit {
+            usage: Some(Arc::clone(&usage)),
+            quota: None,
+        };
+        let now = self.started_at.elapsed();
+        let mut limiter = usage
+            .rate_limiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let quota = |limiter: Gcra| {
+            let rate = app.rate.map(|rate| RateQuota::of(limiter, rate, now));
+            let in_flight = app.max_in_flight.map(|max| InFlightQuota {
+                max,
+                left: max.saturating_sub(in_flight.saturating_add(1)),
+            });
+            Some(Quota { rate, in_flight })
+        };
         if app.max_in_flight.is_some_and(|max| in_flight >= max) {
-            return Err(self.limit(AppLimit::MaxInFlight, IN_FLIGHT_RETRY_SECONDS, app));
+            let rejection = self.limit(AppLimit::MaxInFlight, IN_FLIGHT_RETRY_SECONDS, app);
+            return Err(rejection.with_quota(quota(*limiter)));
         }
         if let Some(rate) = app.rate {
-            let now = self.started_at.elapsed();
-            let mut limiter = usage
-                .rate_limiter
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
             let wait = limiter.wait(rate, now);
             if !wait.is_zero() {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                return Err(self.limit(
-                    AppLimit::Rate,
-                    seconds.try_into().unwrap_or(u32::MAX),
-                    app,
-                ));
+                let seconds = seconds.try_into().unwrap_or(u32::MAX);
+                let rejection = self.limit(AppLimit::Rate, seconds, app);
+                return Err(rejection.with_quota(quota(*limiter)));
             }
             limiter.take(rate, now);
         }
+        permit.quota = quota(*limiter);
+        drop(limiter);
         Ok(permit)
     }
 
@@ -324,15 +349,30 @@ impl Caller {
         self.app_id.as_deref().is_none_or(|own| own == app_id)
     }
 
+    /// What its app had left of its limits after this request.
+    pub(crate) fn quota(&self) -> Option<Quota> {
+        self.permit.quota
+    }
+
     /// The app whose callbacks it may see. `None`: all.
     pub(crate) fn app_id(&self) -> Option<&str> {
         self.app_id.as_deref()
     }
 }
 
+impl RequestPermit {
+    /// Of an app without limits.
+    const fn unlimited() -> Self {
+        Self {
+            usage: None,
+            quota: None,
+        }
+    }
+}
+
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        if let Some(usage) = &self.0 {
+        if let Some(usage) = &self.usage {
             usage.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
     }

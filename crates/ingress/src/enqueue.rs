@@ -197,6 +197,7 @@ impl Enqueuer {
             answer: Answer::Unavailable,
             request_id,
             app_id: None,
+            quota: None,
         }
     }
 

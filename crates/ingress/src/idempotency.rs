@@ -193,6 +193,7 @@ fn next_step(claimed: JournalResult<Claimed>, pending: Option<Uuid>, overdue: bo
                 answer: Answer::Unavailable,
                 request_id: pending,
                 app_id: None,
+                quota: None,
             })
         }
     }

@@ -5,10 +5,12 @@
 //! - `server.rs`: the HTTP server. `state.rs`: what it is built from, and the state of `routes/`.
 //! - `config/`: the sections `ingress`, `auth` and `apps`. `metrics.rs`: what ingress counts.
 //! - `routes/`: one file per route (accept, query, cancel), and the answers to unknown paths.
+//! - `openapi/`: the OpenAPI document of the callers' API. `cors.rs`: web pages of named origins.
 //! - `auth.rs`: authenticates callers and enforces their limits. `origin.rs`: pages of other origins.
 //! - `validate_target.rs`: rejects targets that must not be called.
 //! - `admission.rs`: decides whether a callback is admitted. `load/`: the figures that it decides
 //!   by.
+//! - `quota.rs`: what an app has left of its limits.
 //! - `spans.rs`: the trace of a request.
 //! - `traffic.rs`: how the requests of each app were answered in the last minute.
 //! - `intake.rs`: the switch that stops intake.
@@ -25,6 +27,7 @@ mod admission;
 mod auth;
 mod canary;
 pub mod config;
+mod cors;
 mod enqueue;
 mod holders;
 mod idempotency;
@@ -33,8 +36,10 @@ mod load;
 mod lookup;
 mod message;
 mod metrics;
+pub mod openapi;
 mod origin;
 mod preferences;
+mod quota;
 mod rejection;
 mod report;
 mod response;

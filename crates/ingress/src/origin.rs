@@ -16,6 +16,17 @@ pub(crate) fn is_foreign_page(headers: &HeaderMap) -> bool {
     has_foreign_origin(headers) || has_foreign_site(headers)
 }
 
+/// Whether `Origin`, given once, names one of these.
+pub(crate) fn is_of_origin(headers: &HeaderMap, named: &[String]) -> bool {
+    let mut origins = headers.get_all(ORIGIN);
+    match (origins.next(), origins.next()) {
+        (Some(origin), None) => named
+            .iter()
+            .any(|name| origin.as_bytes() == name.as_bytes()),
+        _ => false,
+    }
+}
+
 /// Whether `Origin` names another host or port than `Host`. `null` names none.
 fn has_foreign_origin(headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(ORIGIN);
@@ -107,6 +118,27 @@ mod tests {
         let twice = [("origin", "http://a"), ("origin", "http://a")];
         assert!(is_foreign(&[("host", "a"), twice[0], twice[1]]));
         assert!(!is_foreign(&[("host", "gw.example")]));
+    }
+
+    #[test]
+    fn a_named_origin_is_one_whole_value() {
+        let named = ["https://a.example".to_owned()];
+        let is_named = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(ORIGIN, HeaderValue::from_static(value));
+            }
+            is_of_origin(&headers, &named)
+        };
+        assert!(is_named(&["https://a.example"]));
+        for other in [
+            &[][..],
+            &["https://a.example.evil"],
+            &["http://a.example"],
+            &["https://a.example"; 2],
+        ] {
+            assert!(!is_named(other), "{other:?}");
+        }
     }
 
     #[test]

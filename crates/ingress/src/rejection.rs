@@ -4,6 +4,8 @@ use contract::{Answer, Invalid, Param, ParamError, UnsupportedBody};
 use runtime::http::BodyError;
 use uuid::Uuid;
 
+use crate::quota::Quota;
+
 /// A request that is rejected, and the answer to it.
 #[derive(Debug)]
 pub(crate) struct Rejection {
@@ -12,6 +14,8 @@ pub(crate) struct Rejection {
     pub(crate) request_id: Option<Uuid>,
     /// The app that sent it, as far as it is known.
     pub(crate) app_id: Option<String>,
+    /// What the app has left, if it is over a limit of its own.
+    pub(crate) quota: Option<Box<Quota>>,
 }
 
 impl Rejection {
@@ -21,7 +25,14 @@ impl Rejection {
             answer: Answer::Unavailable,
             request_id: Some(request_id),
             app_id: None,
+            quota: None,
         }
+    }
+
+    /// The same, with what the app has left.
+    pub(crate) fn with_quota(mut self, quota: Option<Quota>) -> Self {
+        self.quota = quota.map(Box::new);
+        self
     }
 
     /// The same, of this app, unless its app is known already.
@@ -39,6 +50,7 @@ impl From<Answer> for Rejection {
             answer,
             request_id: None,
             app_id: None,
+            quota: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, web};
 use runtime::Health;
 use runtime::http::{
@@ -13,6 +13,7 @@ use runtime::http::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::IngressConfig;
+use crate::cors::cors;
 use crate::routes;
 use crate::state::{AppState, IngressDependencies};
 
@@ -49,11 +50,14 @@ pub(crate) fn bind(
 )> {
     let (listener, address) = http::listen(config.listen)?;
     let health_routes = health_routes(HealthPages::Bare, Arc::clone(&health));
+    let has_page = config.api_page;
+    let origins = config.allowed_origins.clone();
     let app = move || {
         App::new()
             .app_data(state.clone())
+            .wrap(Condition::new(!origins.is_empty(), cors(&origins)))
             .wrap(from_fn(hold_body))
-            .configure(routes::configure)
+            .configure(|service| routes::configure(service, has_page))
             .configure(health_routes.clone())
     };
     let options = ServeOptions {

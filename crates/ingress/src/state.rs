@@ -116,7 +116,11 @@ impl AppState {
             .then(|| tokio::spawn(send_canaries(broker.clone(), Arc::clone(&metrics))));
         let following = follow(Arc::clone(&load), journal.clone(), Arc::clone(&metrics));
         Self {
-            authenticator: Authenticator::new(callers, Arc::clone(&metrics)),
+            authenticator: Authenticator::new(
+                callers,
+                Arc::clone(&metrics),
+                config.allowed_origins.clone(),
+            ),
             callees,
             guards,
             rules: Rules {

@@ -13,6 +13,7 @@
 //! - `reload_command.rs`: `ringback reload`; `secret_files.rs`: secrets in files
 //! - `service_manager.rs`: readiness and watchdog of systemd; `machine.rs`: what a machine may lack
 //! - `first_hour.rs`: `init`, `send`, `tail`, empty lists, wrong words
+//! - `probe.rs`: `ringback probe`, `ringback listen` and `ringback openapi`
 //! - `broken_stderr.rs`: a process whose log nobody reads any more
 
 mod broken_stderr;
@@ -31,6 +32,7 @@ mod listener;
 mod machine;
 mod pauses;
 mod payload;
+mod probe;
 mod reference;
 mod reload;
 mod reload_command;

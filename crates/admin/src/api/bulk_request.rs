@@ -6,10 +6,12 @@ use contract::CallbackStatus;
 use journal::Filter;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body;
 use super::error::ApiError;
+use super::filter_schema::CallbackFilter;
 use super::query_params::{self, DEFAULT_LIMIT, MAX_LIMIT};
 use super::request_ids::WrittenId;
 
@@ -23,20 +25,42 @@ pub(super) const RATE_OF_A_DRY_RUN: &str =
     "\"rate\" is of a dry run: who sends steps sends them at the pace of their choice";
 
 /// The body as it is sent.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
-struct BulkBody {
+pub(super) struct BulkBody {
+    #[schema(value_type = Option<CallbackFilter>)]
     filter: Option<Map<String, Value>>,
+    /// Instead of a filter: whole ids.
     ids: Option<Vec<String>>,
+    /// With a filter: at most so many in this step.
+    #[schema(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// A dry run of retry now: how many a second are going to be sent.
     rate: Option<u32>,
+    /// Only count.
     dry_run: bool,
+    /// Who acts; for the audit log. May be left out with a named token.
     actor: Option<String>,
+    /// Why; for the audit log.
     reason: Option<String>,
+    /// Requests with the same operation share an entry of the audit log: a UUID.
     operation: Option<String>,
+    /// Erase: the `next` of the step before.
     after: Option<String>,
+    /// Erase: what waits is cancelled first.
     cancel: Option<bool>,
+    /// Recover: whatever the queues hold.
     force: Option<bool>,
+}
+
+/// A body that holds nothing but the actor and the reason.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ActorBody {
+    /// Who acts; for the audit log. May be left out with a named token.
+    actor: Option<String>,
+    /// Why; for the audit log.
+    reason: Option<String>,
 }
 
 /// What is done to the selected callbacks.
@@ -331,12 +355,6 @@ impl Actor {
 
     /// Parses a body that holds nothing but the actor and the reason.
     pub(super) fn parse(body: &[u8], token_name: Option<&str>) -> Result<Self, ApiError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct ActorBody {
-            actor: Option<String>,
-            reason: Option<String>,
-        }
         let ActorBody { actor, reason } = body::parse(body)?;
         Self::new(actor, reason, token_name)
     }

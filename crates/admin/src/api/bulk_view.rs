@@ -2,13 +2,14 @@
 
 use journal::Callback;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::estimate::EstimateView;
 use super::rfc3339;
 
 /// What a request, or one step of a command, did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub(crate) struct BulkView {
     /// How many it was done to.
@@ -30,7 +31,7 @@ pub(crate) struct BulkView {
 }
 
 /// A selected callback that it could not be done to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct NotChanged {
     pub(crate) request_id: Uuid,
     /// For programs.
@@ -40,12 +41,13 @@ pub(crate) struct NotChanged {
 }
 
 /// The answer to a dry run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct BulkCountView {
     /// To how many it could be done now.
     pub(crate) matched: u64,
     /// The time of counting. As `updated_before` it excludes what changes later.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) now: u64,
     /// Others that match the filter, and why they would not be touched.
     #[serde(default)]
@@ -65,11 +67,12 @@ pub(crate) struct BulkCountView {
         skip_serializing_if = "Option::is_none",
         with = "rfc3339::option"
     )]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) continues: Option<u64>,
 }
 
 /// Callbacks that match and would not be touched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Untouched {
     pub(crate) count: u64,
     /// For programs.

@@ -7,7 +7,7 @@ use actix_web::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, W
 use actix_web::{HttpResponse, ResponseError};
 use journal::JournalError;
 use runtime::http::json_line;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::Role;
 
@@ -43,7 +43,7 @@ macro_rules! problem_codes {
                 }
             }
 
-            const fn title(self) -> &'static str {
+            pub(super) const fn title(self) -> &'static str {
                 match self {
                     $(Self::$variant => $title,)*
                 }
@@ -149,6 +149,24 @@ impl fmt::Display for ApiError {
     }
 }
 
+impl ProblemCode {
+    /// The problem with this detail, as it is answered.
+    fn problem(self, detail: &str) -> Value {
+        json!({
+            "type": format!("{TYPE_PREFIX}{}", self.as_str()),
+            "title": self.title(),
+            "status": self.status().as_u16(),
+            "detail": detail,
+            "code": self.as_str(),
+        })
+    }
+
+    /// One for the OpenAPI document.
+    pub(super) fn example(self) -> Value {
+        self.problem(self.title())
+    }
+}
+
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         self.code().status()
@@ -168,14 +186,7 @@ impl ResponseError for ApiError {
         if let Self::MethodNotAllowed(allowed) = self {
             response.insert_header((ALLOW, allowed.as_str()));
         }
-        let problem = json!({
-            "type": format!("{TYPE_PREFIX}{}", code.as_str()),
-            "title": code.title(),
-            "status": code.status().as_u16(),
-            "detail": self.to_string(),
-            "code": code.as_str(),
-        });
-        json_line(&mut response, &problem)
+        json_line(&mut response, &code.problem(&self.to_string()))
     }
 }
 
@@ -206,7 +217,7 @@ mod tests {
         assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), PROBLEM_JSON);
         let body = to_bytes(response.into_body()).await.unwrap();
         assert!(body.ends_with(b"}\n"), "{body:?}");
-        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let problem: Value = serde_json::from_slice(&body).unwrap();
         let expected = serde_json::json!({
             "type": "urn:problem-type:ringback:insufficient_role",
             "title": "The token's role does not grant this",

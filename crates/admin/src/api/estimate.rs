@@ -8,6 +8,7 @@ use contract::control::Ask;
 use delivery::limits::LimitKey;
 use journal::Callback;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::known_callees;
 use super::merge_targets::merge;
@@ -20,7 +21,7 @@ use super::state::AdminState;
 const MAX_LISTED: usize = 20;
 
 /// An estimate.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct EstimateView {
     /// In so many seconds all have been attempted, at the pace of the request and that of the targets.
     /// Null: not known, because the pace of a target is not.
@@ -33,7 +34,7 @@ pub(crate) struct EstimateView {
 }
 
 /// What a target has of it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TargetEstimateView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) callee_no: Option<String>,

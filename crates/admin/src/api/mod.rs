@@ -3,6 +3,8 @@
 //! - `routes.rs`: the table of all routes. Start here.
 //! - `server.rs`: the listener and its background tasks; `state.rs`: the state of the handlers.
 //! - `auth.rs`: who may send a request; `proxy_sign_in.rs`: whom a proxy names; `session.rs`: the console's sessions. `access.rs`: counts, logs and slows failures.
+//! - `openapi/`: the OpenAPI document of the API; `filter_schema.rs`: its filter. `api_docs.rs` serves it.
+//!   `compress.rs`: large answers.
 //! - `metrics.rs`: what the listener counts.
 //! - Handlers: `callbacks.rs`, `payload.rs` (messages and answers), `dead_letters/` (list, replay,
 //!   discard), `bulk/` (retry now, cancel, replay, erase, expedite and recover many), `pauses.rs`,
@@ -22,6 +24,7 @@
 //!   in words), `reason.rs`, `error.rs` (problem details).
 
 pub(crate) mod access;
+mod api_docs;
 pub(crate) mod apps;
 pub(crate) mod attempts;
 pub(crate) mod audit;
@@ -31,12 +34,14 @@ pub(crate) mod bulk;
 pub(crate) mod bulk_request;
 pub(crate) mod bulk_view;
 pub(crate) mod callbacks;
+mod compress;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 mod end_facts;
 pub(crate) mod error;
 pub(crate) mod estimate;
 mod explain;
+mod filter_schema;
 mod gather_facts;
 pub(crate) mod groups;
 mod guard;
@@ -45,6 +50,7 @@ pub(crate) mod instances;
 mod known_callees;
 mod merge_targets;
 mod metrics;
+pub mod openapi;
 pub(crate) mod operations;
 pub(crate) mod pace;
 pub(crate) mod pauses;

@@ -10,6 +10,7 @@ use dispatcher::{PauseKey, PauseRegistry, Switch};
 use journal::{Callback, Pause, PauseKind};
 use serde::Deserialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::audit::{self, AuditAction};
 use super::auth::TokenName;
@@ -73,23 +74,32 @@ pub(crate) async fn views(state: &AdminState) -> Result<Vec<PauseView>, ApiError
         .collect())
 }
 
+/// What is paused: exactly one of the first five, and who pauses it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PauseBody {
+    /// A registered callee.
+    callee_no: Option<String>,
+    /// A target: any URL of it.
+    target: Option<String>,
+    /// An app.
+    app_id: Option<String>,
+    /// A type of message.
+    message_type: Option<String>,
+    /// `intake` or `deliveries`.
+    switch: Option<String>,
+    /// Who acts; for the audit log. May be left out with a named token.
+    actor: Option<String>,
+    /// Why; for the audit log.
+    reason: Option<String>,
+}
+
 /// `POST /admin/v1/pauses`
 pub(super) async fn pause(
     state: Data<AdminState>,
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct PauseBody {
-        callee_no: Option<String>,
-        target: Option<String>,
-        app_id: Option<String>,
-        message_type: Option<String>,
-        switch: Option<String>,
-        actor: Option<String>,
-        reason: Option<String>,
-    }
     let body: PauseBody = super::body::parse(&body)?;
     let actor = Actor::new(body.actor, body.reason, TokenName::of(&http).as_deref())?;
     let selectors = [

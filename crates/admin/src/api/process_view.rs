@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use contract::control::{AttemptSeen, InstanceReport};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::rfc3339;
@@ -11,7 +12,7 @@ use super::view::ItemsPage;
 use crate::control::Silent;
 
 /// Who has answered, and who has not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct SeenBy {
     /// How many processes have answered.
     pub(crate) answered: usize,
@@ -22,7 +23,7 @@ pub(crate) struct SeenBy {
 }
 
 /// A process that has not answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct SilentView {
     /// For instance `dispatcher host:4711`.
     pub(crate) process: String,
@@ -42,7 +43,7 @@ pub(crate) struct SeenPage<T> {
 }
 
 /// A running process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct InstanceView {
     pub(crate) instance: Uuid,
     pub(crate) role: String,
@@ -50,6 +51,7 @@ pub(crate) struct InstanceView {
     pub(crate) pid: u32,
     pub(crate) version: String,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) started_at: u64,
     pub(crate) uptime_s: u64,
     /// Whether it has answered. If not, everything else is its last answer.
@@ -68,9 +70,10 @@ pub(crate) struct InstanceView {
 }
 
 /// The last reload of a process's settings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ReloadView {
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) at: u64,
     /// Why the new settings were refused; absent: they are in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +83,7 @@ pub(crate) struct ReloadView {
 }
 
 /// What came of the command to reload, in one process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ReloadedView {
     pub(crate) instance: Uuid,
     pub(crate) role: String,
@@ -95,7 +98,7 @@ pub(crate) struct ReloadedView {
 }
 
 /// How a reload ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ReloadOutcome {
     /// The new settings are in force.
@@ -107,7 +110,7 @@ pub(crate) enum ReloadOutcome {
 }
 
 /// A callee or target as all processes see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TargetView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) callee_no: Option<String>,
@@ -151,7 +154,7 @@ pub(crate) struct TargetView {
 }
 
 /// Calls by how they ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct CallsView {
     pub(crate) calls: u64,
     pub(crate) delivered: u64,
@@ -164,7 +167,7 @@ pub(crate) struct CallsView {
 }
 
 /// The last call that did not deliver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct LastErrorView {
     pub(crate) outcome: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,13 +175,14 @@ pub(crate) struct LastErrorView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<String>,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) at: u64,
     /// The process that made the call.
     pub(crate) process: String,
 }
 
 /// Unfinished callbacks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct UnfinishedView {
     pub(crate) count: u64,
     /// There may be more.
@@ -188,12 +192,14 @@ pub(crate) struct UnfinishedView {
         skip_serializing_if = "Option::is_none",
         with = "rfc3339::option"
     )]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) oldest_accepted_at: Option<u64>,
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         with = "rfc3339::option"
     )]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) next_attempt_at: Option<u64>,
 }
 
@@ -206,14 +212,14 @@ pub(crate) struct TargetsView {
 }
 
 /// What is not on the page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct OthersView {
     /// At least so many: each process names those with the most alone.
     pub(crate) count: u64,
 }
 
 /// An app as all processes see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AppView {
     pub(crate) app_id: String,
     /// In the last minute.
@@ -230,10 +236,11 @@ pub(crate) struct AppView {
 }
 
 /// A process that holds a callback.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct HolderView {
     pub(crate) process: String,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) since: u64,
     pub(crate) queue: String,
     pub(crate) attempt: u32,
@@ -252,9 +259,10 @@ pub(crate) struct AttemptsView {
 }
 
 /// An attempt that has ended. Times are Unix ms here and RFC 3339 in JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AttemptEndView {
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) ended_at: u64,
     pub(crate) request_id: Uuid,
     pub(crate) app_id: String,
@@ -276,6 +284,7 @@ pub(crate) struct AttemptEndView {
         skip_serializing_if = "Option::is_none",
         with = "rfc3339::option"
     )]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) next_attempt_at: Option<u64>,
     pub(crate) process: String,
     pub(crate) instance: Uuid,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::web::Data;
 use contract::control::{Ask, Command, ControlAnswerBody, InstanceReport, LastReload};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::audit::{self, AuditAction};
@@ -35,14 +34,7 @@ pub(super) async fn reload(
     http: HttpRequest,
     body: BodyBytes,
 ) -> ApiResponse {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct ReloadBody {
-        actor: Option<String>,
-        reason: Option<String>,
-    }
-    let ReloadBody { actor, reason } = super::body::parse(&body)?;
-    let actor = Actor::new(actor, reason, TokenName::of(&http).as_deref())?;
+    let actor = Actor::parse(&body, TokenName::of(&http).as_deref())?;
     let (control, journal) = (state.control.clone(), state.journal.clone());
     let page = state.run(async move {
         let page = tell_all(&control).await;

@@ -3,15 +3,16 @@
 use std::fmt::Write as _;
 
 use actix_web::http::Method;
+use actix_web::http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CACHE_CONTROL};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, Route};
+use actix_web::{HttpRequest, HttpResponse, Route, guard};
 
 use super::body::MAX_BODY_BYTES;
 use super::error::{ApiError, ProblemCode};
 use super::response::ApiResponse;
 use super::{
-    apps, attempts, audit, bulk, callbacks, dead_letters, doctor, guard, holders, instances,
-    pauses, payload, reload, stats, targets, unreadable,
+    apps, attempts, audit, bulk, callbacks, dead_letters, doctor, guard as guard_question, holders,
+    instances, pauses, payload, reload, stats, targets, unreadable,
 };
 use crate::config::Role;
 
@@ -21,7 +22,7 @@ pub(super) struct Endpoint {
     pub(super) path: &'static str,
     pub(super) role: Role,
     /// For the reference.
-    summary: &'static str,
+    pub(super) summary: &'static str,
     handler: fn() -> Route,
 }
 
@@ -249,9 +250,22 @@ pub(super) static ENDPOINTS: [Endpoint; 32] = [
         path: "/admin/v1/guard",
         role: Role::Read,
         summary: "Say whether a URL or a callee may be called, and by which rule",
-        handler: || web::to(guard::judge),
+        handler: || web::to(guard_question::judge),
     },
 ];
+
+/// A route for GET and HEAD; the server leaves the body of a HEAD's answer out.
+pub(super) fn read(route: Route) -> Route {
+    route.guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// The answer to `OPTIONS`.
+pub(super) fn allowed(methods: &str) -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((ALLOW, methods))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .finish()
+}
 
 /// Registers all routes.
 pub(super) fn configure(service: &mut ServiceConfig) {
@@ -262,8 +276,13 @@ pub(super) fn configure(service: &mut ServiceConfig) {
         let mut resource = web::resource(path).default_service(web::to(method_not_allowed));
         for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.path == path) {
             let route = (endpoint.handler)();
-            resource = resource.route(route.method(endpoint.method.clone()));
+            resource = resource.route(match endpoint.method {
+                Method::GET => read(route),
+                _ => route.method(endpoint.method.clone()),
+            });
         }
+        let options = web::method(Method::OPTIONS).to(options);
+        resource = resource.route(options);
         service.service(resource);
     }
     service.default_service(web::to(unknown_route));
@@ -275,26 +294,56 @@ async fn unknown_route(http: HttpRequest) -> ApiResponse {
 }
 
 async fn method_not_allowed(http: HttpRequest) -> ApiResponse {
+    Err(ApiError::MethodNotAllowed(methods(&http)))
+}
+
+/// A browser that asks for a page of another origin is refused: no page has access.
+async fn options(http: HttpRequest) -> ApiResponse {
+    match http.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        true => Err(ApiError::MethodNotAllowed(methods(&http))),
+        false => Ok(allowed(&methods(&http))),
+    }
+}
+
+/// The methods of the path that a request matches.
+fn methods(http: &HttpRequest) -> String {
     let pattern = http.match_pattern();
     let endpoints = ENDPOINTS
         .iter()
         .filter(|endpoint| Some(endpoint.path) == pattern.as_deref());
-    let methods: Vec<&str> = endpoints.map(|endpoint| endpoint.method.as_str()).collect();
-    Err(ApiError::MethodNotAllowed(methods.join(", ")))
+    let mut methods: Vec<&str> = Vec::new();
+    for endpoint in endpoints {
+        methods.push(endpoint.method.as_str());
+        if endpoint.method == Method::GET {
+            methods.push("HEAD");
+        }
+    }
+    methods.push("OPTIONS");
+    methods.join(", ")
 }
 
 /// The role that a request needs, by its method and the path pattern that it matches. A known path
 /// answers any role which methods it supports. A request for an unknown path needs the role
 /// `configure`, unless it only reads.
 pub(super) fn required_role(method: &Method, pattern: Option<&str>) -> Role {
-    let matches =
-        |endpoint: &&Endpoint| endpoint.method == *method && Some(endpoint.path) == pattern;
+    let is_of = |endpoint: &Endpoint| {
+        // The same is read, without its body.
+        let is_head = *method == Method::HEAD && endpoint.method == Method::GET;
+        endpoint.method == *method || is_head
+    };
+    let matches = |endpoint: &&Endpoint| is_of(endpoint) && Some(endpoint.path) == pattern;
     match ENDPOINTS.iter().find(matches) {
         Some(endpoint) => endpoint.role,
         None if ENDPOINTS.iter().any(|it| Some(it.path) == pattern) => Role::Read,
         None if method == Method::GET || method == Method::HEAD => Role::Read,
         None => Role::Configure,
     }
+}
+
+/// Whether a handler answers this method of the path pattern.
+pub(super) fn is_supported(method: &Method, pattern: Option<&str>) -> bool {
+    let mut endpoints = ENDPOINTS.iter();
+    endpoints.any(|endpoint| endpoint.method == *method && Some(endpoint.path) == pattern)
 }
 
 /// The routes as a Markdown table, for `docs/reference/operators-api.md`.
@@ -353,6 +402,12 @@ mod tests {
             (Method::POST, Some("/admin/v1/pauses"), Role::Configure),
             (Method::PUT, Some("/admin/v1/dead-letters"), Role::Read),
             (Method::OPTIONS, Some("/admin/v1/pauses"), Role::Read),
+            (
+                Method::HEAD,
+                Some("/admin/v1/callbacks/{id}/payload"),
+                Role::Payload,
+            ),
+            (Method::HEAD, Some("/admin/v1/audit"), Role::Read),
             (Method::PUT, None, Role::Configure),
             (Method::DELETE, None, Role::Configure),
             (Method::HEAD, None, Role::Read),

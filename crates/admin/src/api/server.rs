@@ -18,8 +18,11 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::access::OperatorAccess;
+use super::api_docs;
 use super::auth::AdminTokens;
+use super::compress::compress_large;
 use super::doctor::history::DepthHistory;
+use super::error::ApiError;
 use super::operations::registry::Operations;
 use super::reconcile::{ReconcileRequests, Reconciler};
 use super::republish::resume_interrupted;
@@ -102,14 +105,17 @@ pub fn serve(
         runtime: Handle::current(),
     });
     let watchers = Data::new(LiveWatchers::new(stop.clone()));
+    let has_page = config.api_page;
     let app = move || {
         App::new()
             .app_data(auth.clone())
             .app_data(state.clone())
             .app_data(watchers.clone())
             .wrap(from_fn(authorize))
+            .wrap(from_fn(compress_large))
             .wrap(from_fn(hold_body))
             .configure(console::configure)
+            .configure(|service| api_docs::configure(service, has_page))
             .configure(routes::configure)
     };
     let options = ServeOptions {
@@ -166,12 +172,14 @@ async fn authorize(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
-    if console::owns(request.path()) {
-        // Its pages have a guard of their own.
+    if console::owns(request.path()) || api_docs::owns(request.path()) {
+        // The pages of the console have a guard of their own.
         return Ok(next.call(request).await?.map_into_left_body());
     }
     let method = request.method();
-    let needed = routes::required_role(method, request.match_pattern().as_deref());
+    let pattern = request.match_pattern();
+    let needed = routes::required_role(method, pattern.as_deref());
+    let is_supported = routes::is_supported(method, pattern.as_deref());
     let peer = request.peer_addr().map(|peer| peer.ip());
     match access
         .authorize(method, request.headers(), needed, peer)
@@ -181,6 +189,10 @@ async fn authorize(
             if let Some(token_name) = token_name {
                 request.extensions_mut().insert(token_name);
             }
+            Ok(next.call(request).await?.map_into_left_body())
+        }
+        // What the path does not support is no matter of the body.
+        Err(ApiError::NotJson) if !is_supported => {
             Ok(next.call(request).await?.map_into_left_body())
         }
         // A response, not an error: the middleware around this one must see it.

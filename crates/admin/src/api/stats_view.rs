@@ -2,11 +2,12 @@
 
 use journal::{LATENCY_BOUNDS_MS, RollupFigures, RollupPoint, RollupQuery, RollupSubject};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::rfc3339;
 
 /// What happened in a time. Times are Unix ms here and RFC 3339 in JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StatsView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) callee: Option<String>,
@@ -16,9 +17,11 @@ pub(crate) struct StatsView {
     pub(crate) app: Option<String>,
     /// When the first step begins.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) from: u64,
     /// When the last step ends.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) to: u64,
     pub(crate) step_s: u64,
     /// The upper bounds of `latency`, without the last bucket.
@@ -29,16 +32,17 @@ pub(crate) struct StatsView {
 }
 
 /// What happened in a step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StatsPointView {
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) at: u64,
     #[serde(flatten)]
     pub(crate) figures: FiguresView,
 }
 
 /// Figures of the rollups.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct FiguresView {
     pub(crate) accepted: u64,
     pub(crate) delivered: u64,

@@ -5,6 +5,7 @@ use delivery::CalleeRegistry;
 use journal::{AttemptRecord, Callback, Pause, PauseKind, StoredAuditEntry};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::explain::explain;
@@ -23,11 +24,12 @@ pub(crate) struct ItemsPage<T> {
 }
 
 /// A callback. Times are Unix ms here and RFC 3339 in JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct CallbackView {
     pub(crate) request_id: Uuid,
     /// As of now: `delivering` if a process is known to hold it.
     #[serde(with = "status")]
+    #[schema(value_type = String)]
     pub(crate) status: CallbackStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
@@ -43,6 +45,7 @@ pub(crate) struct CallbackView {
         skip_serializing_if = "Option::is_none",
         with = "rfc3339::option"
     )]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) next_attempt_at: Option<u64>,
     /// Since when its attempt is due, if it has not ended and is due.
     #[serde(
@@ -50,10 +53,13 @@ pub(crate) struct CallbackView {
         skip_serializing_if = "Option::is_none",
         with = "rfc3339::option"
     )]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) due_since: Option<u64>,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) created_at: u64,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) updated_at: u64,
     pub(crate) app_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,11 +96,12 @@ pub(crate) struct CallbackView {
 }
 
 /// One attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AttemptView {
     pub(crate) generation: u32,
     pub(crate) number: u32,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) started_at: u64,
     pub(crate) duration_ms: u64,
     pub(crate) outcome: String,
@@ -108,21 +115,23 @@ pub(crate) struct AttemptView {
 }
 
 /// The message of a callback, and what targets answered.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PayloadView {
     pub(crate) request_id: Uuid,
     /// The queue message, if the journal has it.
+    #[schema(value_type = Option<Object>)]
     pub(crate) message: Option<Box<RawValue>>,
     /// Of the attempts whose answers were kept, oldest first.
     pub(crate) answers: Vec<AnswerView>,
 }
 
 /// What a target answered to an attempt that did not deliver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AnswerView {
     pub(crate) generation: u32,
     pub(crate) number: u32,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) started_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) http_status: Option<u16>,
@@ -133,17 +142,18 @@ pub(crate) struct AnswerView {
 }
 
 /// How many dead letters are selected.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct MatchedView {
     /// Dead letters now. The bodies of some may be past their retention; those cannot be replayed.
     pub(crate) matched: u64,
     /// The time of counting. As `updated_before` it excludes what is dead-lettered later.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) now: u64,
 }
 
 /// The result of a cancellation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum CancelResult {
     /// It will not be delivered.
@@ -153,19 +163,21 @@ pub(crate) enum CancelResult {
 }
 
 /// The answer to a cancellation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct CancelView {
     pub(crate) request_id: Uuid,
     pub(crate) result: CancelResult,
 }
 
 /// An entry of the audit log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AuditView {
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) occurred_at: u64,
     /// When the last of its requests ended.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) updated_at: u64,
     pub(crate) actor: String,
     pub(crate) action: String,
@@ -175,7 +187,7 @@ pub(crate) struct AuditView {
 }
 
 /// A pause in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PauseView {
     /// `callee`, `target`, `app`, `message_type`, `intake` or `deliveries`.
     #[serde(default)]
@@ -193,12 +205,13 @@ pub(crate) struct PauseView {
     pub(crate) message_type: Option<String>,
     pub(crate) actor: String,
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) paused_at: u64,
     pub(crate) reason: String,
 }
 
 /// The answer to a request to pause.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PausedView {
     pub(crate) paused: String,
     /// False: it was paused already.
@@ -208,7 +221,7 @@ pub(crate) struct PausedView {
 }
 
 /// Which processes know a pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PauseScope {
     /// All that share the journal.
@@ -218,10 +231,11 @@ pub(crate) enum PauseScope {
 }
 
 /// What the checks of a process found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DoctorView {
     /// When the process began to answer, by its clock.
     #[serde(with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) now: u64,
     /// Role, machine and process.
     pub(crate) process: String,
@@ -229,7 +243,7 @@ pub(crate) struct DoctorView {
 }
 
 /// Whether a target may be called, as a process has decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct GuardView {
     /// Role, machine and process.
     pub(crate) process: String,
@@ -238,7 +252,7 @@ pub(crate) struct GuardView {
 }
 
 /// An unreadable message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct UnreadableView {
     /// Equal bytes have equal ids.
     pub(crate) id: String,
@@ -252,6 +266,7 @@ pub(crate) struct UnreadableView {
         skip_serializing_if = "Option::is_none",
         with = "rfc3339::option"
     )]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub(crate) quarantined_at: Option<u64>,
     /// Why it could not be decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

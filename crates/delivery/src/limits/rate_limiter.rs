@@ -25,8 +25,16 @@ impl Rate {
         (in_range && burst > 0).then_some(Self { per_second, burst })
     }
 
-    pub(super) fn per_second(self) -> f64 {
+    /// Calls per second.
+    #[must_use]
+    pub fn per_second(self) -> f64 {
         self.per_second
+    }
+
+    /// How many calls may be made at once after an idle time.
+    #[must_use]
+    pub fn burst(self) -> u32 {
+        self.burst
     }
 
     /// The time between two calls.
@@ -55,6 +63,21 @@ impl Gcra {
         self.due = self.due.max(now).saturating_add(rate.interval());
     }
 
+    /// How many calls may be made at once now.
+    #[must_use]
+    pub fn available(self, rate: Rate, now: Duration) -> u32 {
+        let interval = rate.interval().as_nanos().max(1);
+        let owed = self.until_full(now).as_nanos().div_ceil(interval);
+        rate.burst
+            .saturating_sub(owed.try_into().unwrap_or(u32::MAX))
+    }
+
+    /// How long until all tokens are back.
+    #[must_use]
+    pub fn until_full(self, now: Duration) -> Duration {
+        self.due.saturating_sub(now)
+    }
+
     /// Whether all tokens are back.
     pub(super) fn is_full(self, now: Duration) -> bool {
         self.due <= now
@@ -80,6 +103,25 @@ mod tests {
         assert_eq!(limiter.wait(rate, later), Duration::ZERO);
         assert!(!limiter.is_full(later));
         assert!(limiter.is_full(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_is_available_is_what_can_be_taken_at_once() {
+        let rate = Rate::new(10.0, 3).unwrap();
+        let mut limiter = Gcra::default();
+        let now = Duration::from_secs(100);
+        for left in [3, 2, 1] {
+            assert_eq!(limiter.available(rate, now), left);
+            limiter.take(rate, now);
+        }
+        assert_eq!(limiter.available(rate, now), 0);
+        assert_eq!(limiter.until_full(now), Duration::from_millis(300));
+        let later = now + Duration::from_millis(150);
+        assert_eq!(limiter.available(rate, later), 1);
+        assert_eq!(
+            limiter.until_full(now + Duration::from_secs(1)),
+            Duration::ZERO
+        );
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct CalleeConfig {
     /// Whether what it answers to attempts that did not deliver is kept. None: as
     /// `journal.keep_answers`, which this cannot turn on.
     pub keep_answers: Option<bool>,
+    /// Whether every call to it has the headers of CloudEvents: `ce-id`, `ce-source`, `ce-type`, ...
+    pub cloud_events: bool,
     /// Headers of every call to it. They replace those of callers.
     pub headers: BTreeMap<String, SecretRef>,
     /// How the gateway authenticates: `basic` (RFC 7617) or `bearer` (RFC 6750).
@@ -152,7 +154,7 @@ impl CalleeConfig {
     ///
     /// # Errors
     /// The key that cannot be used, and why.
-    pub(crate) fn retry_overrides(&self) -> Result<RetryOverrides, (&'static str, String)> {
+    pub fn retry_overrides(&self) -> Result<RetryOverrides, (&'static str, String)> {
         let overrides = RetryOverrides::new(self.retry_on.clone(), self.never_retry.clone())
             .map_err(|both| ("never_retry", format!("{both} is in retry_on as well")))?;
         if !self.success_when_unreadable {

@@ -1,6 +1,7 @@
 //! Makes one call to a target and turns the response into an outcome.
 
 use crate::http::answer::{MAX_ANSWER, kept_answer};
+use crate::http::cloud_event::add_cloud_event;
 use crate::http::connector::CutOff;
 use crate::http::dns::Resolver;
 use crate::http::error::{cause_text, classify};
@@ -115,6 +116,9 @@ impl HttpSender {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target;
         *request.headers_mut() = headers(message, callee_headers, signing, now, traceparent);
+        if profile.is_some_and(|profile| profile.cloud_events) {
+            add_cloud_event(request.headers_mut(), message);
+        }
         let flood = InterimCount::of(&mut request);
         let deadline = Instant::now() + route.timeout;
         let answer = tokio::time::timeout_at(

@@ -7,13 +7,14 @@
 //! - `connections.rs`: bounds them in total
 //! - `dns/`: resolves names to admitted addresses
 //! - `error.rs`: classifies errors of the HTTP client as outcomes
-//! - `headers.rs`: request headers
+//! - `headers.rs`: request headers; `cloud_event.rs`: those of CloudEvents
 //! - `tls.rs`: trusted roots and client certificates
 //! - `certificates.rs`: when the certificates of callees expire
 
 mod answer;
 pub(crate) mod certificates;
 pub(crate) mod client;
+mod cloud_event;
 pub(crate) mod connections;
 pub(crate) mod connector;
 pub(crate) mod dns;

@@ -38,6 +38,8 @@ pub(crate) struct CalleeProfile {
     pub(crate) retry_overrides: RetryOverrides,
     /// Whether its answers may be kept.
     pub(crate) keep_answers: bool,
+    /// Whether its requests have CloudEvents headers.
+    pub(crate) cloud_events: bool,
 }
 
 /// Defaults for what a callee does not set.
@@ -74,6 +76,7 @@ impl CalleePolicy {
                 success_rule: rule,
                 retry_overrides,
                 keep_answers: config.keep_answers.unwrap_or(true),
+                cloud_events: config.cloud_events,
             }),
             signing: signing::read(&format!("callees.{no}"), &config.signing_secrets)?,
         })

@@ -14,6 +14,8 @@ use runtime::SecretRef;
 use runtime::config::{duration_in_range, in_range, mask_texts};
 use serde::{Deserialize, Serialize};
 
+use crate::cors::check_origin;
+
 /// A shorter timeout is probably in the wrong unit.
 const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -61,6 +63,10 @@ pub struct IngressConfig {
     /// Whether a probe goes through each work queue every 10 s, so that the metrics show how soon it
     /// comes out. With RabbitMQ only.
     pub canary: bool,
+    /// Whether `/api-docs/` shows the API in a browser. `/openapi.json` is always served.
+    pub api_page: bool,
+    /// The origins whose web pages may call the API, such as `https://orders.example`. Empty: none.
+    pub allowed_origins: Vec<String>,
     /// How many HTTP worker threads to run. 0: one per core.
     pub workers: usize,
     /// How long a stop waits for requests in progress.
@@ -136,6 +142,8 @@ impl Default for IngressConfig {
             default_wait: Duration::ZERO,
             max_wait: Duration::from_secs(30),
             canary: true,
+            api_page: false,
+            allowed_origins: Vec::new(),
             workers: 0,
             shutdown_timeout: Duration::from_secs(30),
         }
@@ -170,6 +178,9 @@ impl IngressConfig {
         check("max_backlog", in_range(self.max_backlog, 1..=1_000_000_000));
         check("max_waiting", in_range(self.max_waiting, 1..=1_000_000_000));
         check("app_share", in_range(self.app_share, 0.01..=1.0));
+        for origin in &self.allowed_origins {
+            check("allowed_origins", check_origin(origin));
+        }
         // actix-server panics above 512.
         check("workers", in_range(self.workers, 0..=512));
         check("max_wait", duration_in_range(self.max_wait, max_wait));

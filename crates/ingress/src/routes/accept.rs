@@ -13,6 +13,7 @@ use crate::enqueue::{EnqueueRequest, Enqueued};
 use crate::idempotency::KeyHeader;
 use crate::message::CallerTrace;
 use crate::preferences::WaitPreference;
+use crate::quota::set_quota;
 use crate::rejection::Rejection;
 use crate::report::answer_for;
 use crate::response::{set_preference_applied, set_warning};
@@ -66,6 +67,7 @@ pub(super) async fn accept(
     let answer = first_outcome(&state, enqueued, wait.deadline()).await;
     let mut response = respond(&state, &http_request, &answer, Some(request_id));
     set_preference_applied(&mut response, &wait);
+    set_quota(&mut response, caller.quota());
     set_warning(&mut response, ignored_options.as_deref());
     response
 }

@@ -14,27 +14,15 @@ pub(super) async fn not_found(
     reject(&state, &http_request, &Answer::NotFound.into())
 }
 
-pub(super) async fn only_post(
-    state: web::Data<AppState>,
-    http_request: HttpRequest,
-) -> HttpResponse {
-    method_not_allowed(&state, &http_request, "POST")
-}
-
-pub(super) async fn only_get_and_delete(
-    state: web::Data<AppState>,
-    http_request: HttpRequest,
-) -> HttpResponse {
-    method_not_allowed(&state, &http_request, "GET, DELETE")
-}
-
-fn method_not_allowed(
+/// `allow` names the methods of the path.
+pub(super) fn method_not_allowed(
     state: &AppState,
     http_request: &HttpRequest,
-    allow: &'static str,
+    allow: &str,
 ) -> HttpResponse {
     let mut response = reject(state, http_request, &Answer::MethodNotAllowed.into());
-    let allow = HeaderValue::from_static(allow);
-    response.headers_mut().insert(ALLOW, allow);
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
     response
 }

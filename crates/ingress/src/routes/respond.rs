@@ -6,6 +6,7 @@ use journal::Callback;
 use runtime::clock::now_ms;
 use uuid::Uuid;
 
+use crate::quota::set_quota;
 use crate::rejection::Rejection;
 use crate::report::to_report;
 use crate::response;
@@ -35,7 +36,10 @@ pub(super) fn reject(
         state.metrics.app_rejected(app_id, &rejection.answer);
         state.traffic.rejected(app_id, &rejection.answer);
     }
-    respond(state, http_request, &rejection.answer, rejection.request_id)
+    let (answer, id) = (&rejection.answer, rejection.request_id);
+    let mut response = respond(state, http_request, answer, id);
+    set_quota(&mut response, rejection.quota.as_deref().copied());
+    response
 }
 
 /// A callback's report. Always a 200, whatever the code in it: the callback is known.

@@ -3,12 +3,14 @@
 //! The tests act as the dispatcher.
 //!
 //! - `admission.rs`: admission with the journal away, and without one.
+//! - `interface.rs`: methods, CORS, the headers of limits, the OpenAPI document and its page.
 //! - `idempotency.rs`: idempotency keys.
 //! - `query.rs`: queries and cancellations.
 //! - `wait.rs`: `Prefer: wait=N` on a new callback.
 
 mod admission;
 mod idempotency;
+mod interface;
 mod query;
 mod wait;
 

@@ -69,9 +69,9 @@ async fn other_methods_are_a_405_that_names_the_allowed_ones() {
     let path = format!("/api/callback/{}", Uuid::now_v7());
     let response = ingress.ask("PUT", &path, "", "").await;
     assert_eq!(response.summary(), (405, "405"));
-    assert_eq!(response.header("allow"), Some("GET, DELETE"));
+    assert_eq!(response.header("allow"), Some("GET, HEAD, DELETE, OPTIONS"));
     let response = ingress.ask("GET", "/api/callback", "", "").await;
-    assert_eq!(response.header("allow"), Some("POST"));
+    assert_eq!(response.header("allow"), Some("POST, OPTIONS"));
 }
 
 #[actix_web::test]

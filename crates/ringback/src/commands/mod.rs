@@ -4,9 +4,10 @@
 //!   what they log
 //! - Setup and checks: `init/` (a first settings file), `config.rs`, `key.rs`, `schedule.rs`, `guard.rs`, `topology.rs`, `migrate.rs`,
 //!   `health.rs`, `doctor.rs`
+//! - `openapi.rs`: the OpenAPI documents. `probe.rs`: grades a callee.
 //! - `completion.rs`: completion scripts and manual pages
 //! - Backup of the embedded store: `backup.rs`, `restore.rs`
-//! - Practice: `callee.rs`; `send/`: one callback from the shell
+//! - Practice: `callee.rs`; `listen.rs`: forwards callbacks to a developer's process; `send/`: one callback from the shell
 //!
 //! `ringback dev` is in `dev/`, and the operators' commands are in the crate `admin`.
 
@@ -22,7 +23,10 @@ mod health;
 mod ingress;
 mod init;
 mod key;
+mod listen;
 mod migrate;
+mod openapi;
+mod probe;
 mod recorder;
 mod restore;
 mod schedule;
@@ -108,6 +112,17 @@ enum Command {
     /// POST to /ok, /status/503, /flaky/2, /slow/3000, /hang, /retry-after/2, /redirect/ok or
     /// /reset; GET /received lists what it has received.
     Callee(callee::CalleeArgs),
+    /// Receive callbacks, forward each to a process of yours, and show it: webhook-id, type, signature
+    /// and answer.
+    ///
+    /// A message is replayed by its number and Enter; on a terminal by a key: r is the last one, a digit
+    /// the last whose number ends with it, q quits.
+    Listen(listen::ListenArgs),
+    /// Grade a callee before it goes live: it is sent practice messages, and each finding is one line.
+    ///
+    /// A repeat, a forged signature, an old one, a large body, a slow one, an unknown type, keep-alive and
+    /// TLS; and what would follow from a 500, a 429 and a time-out. Exit code 1 if it is not ready.
+    Probe(Box<probe::ProbeArgs>),
     #[command(flatten)]
     Admin(Box<AdminCommand>),
     /// Send one callback through the running gateway, as a caller does, and show what became of it.
@@ -157,6 +172,10 @@ enum Command {
         /// For instance http://127.0.0.1:5106/readyz
         url: Url,
     },
+    /// Print the OpenAPI 3.1 document of the callers' or the operators' API.
+    ///
+    /// A running process serves it at /openapi.json.
+    Openapi(openapi::OpenApiArgs),
     /// Print the completion script of a shell.
     ///
     /// For instance: ringback completion bash > /etc/bash_completion.d/ringback
@@ -183,6 +202,7 @@ impl Cli {
             Command::Completion { shell } => {
                 return completion::completion(*shell, Self::command());
             }
+            Command::Openapi(args) => return openapi::run(args),
             Command::Man { directory } => return completion::man(directory, Self::command()),
             // Runs without settings: it makes the first ones.
             Command::Init(args) => return init::run(args),
@@ -197,6 +217,8 @@ impl Cli {
             Command::AdminRole => run_role(&settings.log, admin::run(&loaded)),
             Command::Serve => run_role(&settings.log, serve::run(&loaded)),
             Command::Callee(args) => run_role(&settings.log, callee::run(args)),
+            Command::Listen(args) => run_role(&settings.log, listen::run(args)),
+            Command::Probe(args) => run_short(probe::run(*args, settings)),
             Command::Dev(args) => {
                 let lines = dev::event_lines(args.verbose);
                 let log = dev::log_config(&settings.log);
@@ -226,6 +248,7 @@ impl Cli {
             // Run above.
             Command::Health { .. }
             | Command::Completion { .. }
+            | Command::Openapi(_)
             | Command::Man { .. }
             | Command::Init(_) => Ok(()),
         }

@@ -71,7 +71,7 @@ the state of each, for operators (also: callback show ID, dead-letters list, doc
         }
         writeln!(
             f,
-            "console: http://{admin}/    metrics: http://{metrics}/metrics"
+            "console: http://{admin}/    API page: /api-docs/    metrics: http://{metrics}/metrics"
         )?;
         if allow.is_empty() {
             writeln!(

@@ -97,6 +97,8 @@ pub(crate) fn log_config(config: &LogConfig) -> LogConfig {
 pub(crate) async fn run(mut loaded: Loaded<Settings>, args: DevArgs) -> Result<(), CommandError> {
     let settings = &mut loaded.settings;
     settings.ingress.listen = args.listen;
+    settings.ingress.api_page = true;
+    settings.admin.api_page = true;
     if args.demo {
         settings.retry.schedule = demo::SCHEDULE.to_vec();
     }

@@ -6,10 +6,12 @@
 //! - `paths.rs`: the list of its paths, for people
 //! - `behavior.rs`: what a path means
 //! - `request_log.rs`: the requests received
+//! - `forward.rs`: forwards requests to a developer's process, for `ringback listen`
 //! - `bodies.rs`: bodies that are not plain bytes
 
 mod behavior;
 mod bodies;
+pub mod forward;
 mod paths;
 mod request_log;
 #[cfg(test)]
@@ -85,7 +87,15 @@ pub fn serve_with(
             .default_service(web::to(receive))
     };
     let (listener, address) = http::listen(listen)?;
-    let options = ServeOptions {
+    let options = options();
+    // A graceful stop would end no request to `/hang`.
+    let never = CancellationToken::new();
+    let server = http::serve(listener, options, &HttpLimits::uncounted(), never, app)?;
+    Ok((address, run_until(server, stop)))
+}
+
+fn options() -> ServeOptions {
+    ServeOptions {
         name: "callee",
         // Closing idle connections would sometimes race with a pooled client, and a test would see a
         // failed attempt.
@@ -93,11 +103,7 @@ pub fn serve_with(
         body_timeout: Some(BODY_TIMEOUT),
         workers: 2,
         shutdown_timeout: Duration::ZERO,
-    };
-    // A graceful stop would end no request to `/hang`.
-    let never = CancellationToken::new();
-    let server = http::serve(listener, options, &HttpLimits::uncounted(), never, app)?;
-    Ok((address, run_until(server, stop)))
+    }
 }
 
 async fn run_until(server: Server, stop: CancellationToken) -> io::Result<()> {

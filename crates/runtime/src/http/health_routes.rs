@@ -6,10 +6,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
+use actix_web::http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, VARY};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
-use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, Route, guard};
+use actix_web::{App, HttpRequest, HttpResponse, HttpResponseBuilder, Resource, Route, guard};
 use bytes::Bytes;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -53,13 +54,13 @@ pub fn health_routes(
     move |service| {
         service
             .app_data(Data::from(health))
-            .route("/healthz", read().to(healthz));
+            .service(page("/healthz", read().to(healthz)));
         match full {
-            None => service.route("/readyz", read().to(bare_readyz)),
+            None => service.service(page("/readyz", read().to(bare_readyz))),
             Some(pages) => service
                 .app_data(pages)
-                .route("/readyz", read().to(readyz))
-                .route("/metrics", read().to(metrics_page)),
+                .service(page("/readyz", read().to(readyz)))
+                .service(page("/metrics", read().to(metrics_page))),
         };
     }
 }
@@ -67,6 +68,26 @@ pub fn health_routes(
 /// A route for GET and HEAD; the server leaves the body of a HEAD's answer out.
 fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+}
+
+/// The methods of every page.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// A page, which names its methods to `OPTIONS`, and to methods that it does not have.
+fn page(path: &str, route: Route) -> Resource {
+    let methods = |status| {
+        move || async move {
+            HttpResponse::build(status)
+                .insert_header((ALLOW, METHODS))
+                .finish()
+        }
+    };
+    let options = web::method(Method::OPTIONS).to(methods(StatusCode::NO_CONTENT));
+    let other = web::to(methods(StatusCode::METHOD_NOT_ALLOWED));
+    web::resource(path)
+        .route(route)
+        .route(options)
+        .default_service(other)
 }
 
 async fn healthz() -> HttpResponse {

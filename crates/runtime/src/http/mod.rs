@@ -11,9 +11,11 @@
 //! - `shrink_headers.rs`: frees header capacity that a request does not use
 //! - `body.rs`: reads a JSON request body within a size and a time limit
 //! - `json_line.rs`: JSON answers that end with a line end
+//! - `api_page.rs`: the OpenAPI document of a listener, and the page that shows it
 //! - `health_routes.rs`: `/healthz`, `/readyz`, `/metrics`, and a small server for them
 //! - `config.rs`, `metrics.rs`: the settings and the metrics of listeners
 
+mod api_page;
 mod body;
 mod close_reason;
 mod config;
@@ -33,6 +35,10 @@ mod tracker;
 #[cfg(test)]
 mod tests;
 
+pub use api_page::{
+    API_DOCUMENT_PATH, API_PAGE_PATH, API_PAGE_PATTERN, ApiDocument, api_page_file,
+    api_page_redirect,
+};
 pub use body::{BodyError, BodyLimits, read_json};
 pub use config::{HttpConfig, MetricsConfig, PeerRange};
 pub use health_routes::{HealthPages, health_routes, serve_health};

@@ -60,7 +60,14 @@ async fn a_head_is_answered_as_a_get_is() {
                 status(Method::GET).await,
                 "{path}"
             );
-            assert_eq!(status(Method::POST).await, StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(status(Method::OPTIONS).await, StatusCode::NO_CONTENT);
+            let request = TestRequest::with_uri(path)
+                .method(Method::POST)
+                .to_request();
+            let refused = call_service(&app, request).await;
+            assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            let allowed = refused.headers().get("allow").unwrap();
+            assert_eq!(allowed, "GET, HEAD, OPTIONS", "{path}");
         }
     }
 }

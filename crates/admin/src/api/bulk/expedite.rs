@@ -7,6 +7,7 @@ use delivery::limits::LimitKey;
 use dispatcher::PauseKey;
 use journal::Filter;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{count_retries, retry_now};
 use crate::api::audit::AuditAction;
@@ -23,21 +24,33 @@ use crate::api::state::AdminState;
 use crate::api::timestamp;
 use crate::control::ControlPlane;
 
-#[derive(Debug, Deserialize)]
+/// What is back: exactly one of callee and target.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ExpediteBody {
+pub(in crate::api) struct ExpediteBody {
+    /// A registered callee.
     callee_no: Option<String>,
+    /// A target: any URL of it.
     target: Option<String>,
+    /// At most so many in this step.
+    #[schema(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// A dry run: how many a second are going to be sent.
     rate: Option<u32>,
+    /// With nothing recorded since this time: RFC 3339 or Unix milliseconds.
+    #[schema(value_type = Option<String>)]
     updated_before: Option<serde_json::Value>,
+    /// Only count.
     #[serde(default)]
     dry_run: bool,
     /// Whether breakers give way. A command says so in its first step alone: a failing probe must not
     /// be repeated by every step.
     probe: Option<bool>,
+    /// Who acts; for the audit log. May be left out with a named token.
     actor: Option<String>,
+    /// Why; for the audit log.
     reason: Option<String>,
+    /// Requests with the same operation share an entry of the audit log: a UUID.
     operation: Option<String>,
 }
 

@@ -29,6 +29,7 @@ use super::estimate::{self, RetrySample};
 use super::known_callees;
 use super::response::{ApiResponse, ok};
 use super::state::AdminState;
+pub(super) use expedite::{ExpediteBody, expedite};
 pub(super) use replay::step as replay_step;
 
 /// `POST /admin/v1/callbacks/retry-now`

@@ -3,6 +3,7 @@
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use journal::{Journal, JournalError};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::audit::{self, AuditAction};
@@ -13,7 +14,7 @@ use crate::api::bulk_view::BulkView;
 const MAX_CONCURRENT_DISCARDS: usize = 16;
 
 /// The result of a discard.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(in crate::api) struct DiscardView {
     discarded: u64,
     /// Whether more dead letters may match.

@@ -24,8 +24,8 @@ use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::{CallbackView, ItemsPage, MatchedView};
-use discard::DiscardView;
-use view::ReplayView;
+pub(super) use discard::DiscardView;
+pub(super) use view::ReplayView;
 
 /// `GET /admin/v1/dead-letters`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {

@@ -1,13 +1,14 @@
 //! The JSON that answers a replay of dead letters.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::bulk_view::{BulkView, Hindrance};
 
 /// The result of a replay.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct ReplayView {
+#[derive(Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(in crate::api) struct ReplayView {
     /// In the queue again.
     replayed: u64,
     /// Taken, but not confirmed by the broker; published again within about a minute.

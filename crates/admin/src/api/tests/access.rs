@@ -122,18 +122,21 @@ async fn every_role_learns_which_methods_a_path_supports() {
         ..AdminConfig::default()
     };
     let client = fixture.serve_with(config, true);
-    for (method, allowed) in [
-        (Method::PUT, "GET, POST, DELETE"),
-        (Method::HEAD, "GET, POST, DELETE"),
-        (Method::OPTIONS, "GET, POST, DELETE"),
+    for (method, status) in [
+        (Method::PUT, 405),
+        (Method::OPTIONS, 204),
+        (Method::HEAD, 200),
     ] {
         let url = format!("{}/admin/v1/pauses", client.base);
         let request = client.http.request(method.clone(), &url);
         let refused = request.try_clone().unwrap().send().await.unwrap();
         assert_eq!(refused.status(), 401, "{method}");
         let answer = request.bearer_auth("read").send().await.unwrap();
-        assert_eq!(answer.status(), 405, "{method}");
-        assert_eq!(answer.headers()["allow"], allowed, "{method}");
+        assert_eq!(answer.status(), status, "{method}");
+        let allowed = answer.headers().get("allow");
+        let allowed = allowed.map(|value| value.to_str().unwrap());
+        let expected = (status != 200).then_some("GET, HEAD, POST, DELETE, OPTIONS");
+        assert_eq!(allowed, expected, "{method}");
     }
     drop(client);
     fixture.close().await;

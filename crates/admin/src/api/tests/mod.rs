@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{AdminDependencies, routes, serve};
+use super::{AdminDependencies, openapi, routes, serve};
 use crate::config::AdminConfig;
 pub(crate) use fixture::{ApiFixture, TestClient, dead, message, record};
 
@@ -469,6 +469,62 @@ async fn an_invalid_or_forbidden_request_is_answered_with_a_problem() {
 }
 
 #[tokio::test]
+async fn the_document_needs_no_token_and_its_page_is_there_by_setting_alone() {
+    let fixture = ApiFixture::new().await;
+    let closed = fixture.serve(Some("0123456789abcdef"), true);
+    let get =
+        |client: &TestClient, path: &str| client.http.get(format!("{}{path}", client.base)).send();
+    let document = get(&closed, "/openapi.json?lang=zh").await.unwrap();
+    assert_eq!(document.status(), 200);
+    assert_eq!(document.bytes().await.unwrap(), openapi::chinese());
+    assert_eq!(get(&closed, "/api-docs/").await.unwrap().status(), 404);
+    assert_eq!(
+        get(&closed, "/admin/v1/doctor").await.unwrap().status(),
+        401
+    );
+    drop(closed);
+    let config = AdminConfig {
+        api_page: true,
+        ..AdminConfig::default()
+    };
+    let shown = fixture.serve_with(config, true);
+    let page = get(&shown, "/api-docs/").await.unwrap();
+    assert_eq!(page.status(), 200);
+    assert!(page.headers().contains_key("content-security-policy"));
+    drop(shown);
+    fixture.close().await;
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_clients_that_accept_it() {
+    let fixture = ApiFixture::new().await;
+    let client = fixture.serve(None, true);
+    for (path, accepted, encoding) in [
+        ("/openapi.json", Some("gzip, deflate"), Some("gzip")),
+        ("/openapi.json", Some("gzip;q=0"), None),
+        ("/openapi.json", None, None),
+        ("/admin/v1/audit", Some("gzip"), None),
+    ] {
+        let mut request = client.http.get(format!("{}{path}", client.base));
+        if let Some(accepted) = accepted {
+            request = request.header("accept-encoding", accepted);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let found = response.headers().get("content-encoding");
+        let found = found.map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(found.as_deref(), encoding, "{path} {accepted:?}");
+        let body = response.bytes().await.unwrap();
+        match encoding {
+            Some(_) => assert!(body.starts_with(&[0x1f, 0x8b]) && body.len() < 100_000),
+            None => assert!(body.starts_with(b"{")),
+        }
+    }
+    drop(client);
+    fixture.close().await;
+}
+
+#[tokio::test]
 async fn an_unsupported_method_is_answered_with_those_of_the_path() {
     let fixture = ApiFixture::new().await;
     let client = fixture.serve(None, true);
@@ -487,9 +543,15 @@ async fn an_unsupported_method_is_answered_with_those_of_the_path() {
         .send(Method::GET, "/admin/v1/dead-letters/replay", None)
         .await;
     assert_eq!(response.status(), 405);
-    assert_eq!(response.headers()["allow"], "POST");
+    assert_eq!(response.headers()["allow"], "POST, OPTIONS");
+    // Whatever its body is.
+    let bare = client.http.post(format!("{}/admin/v1/doctor", client.base));
+    assert_eq!(bare.send().await.unwrap().status(), 405);
     let response = client.send(Method::PATCH, "/admin/v1/pauses", None).await;
-    assert_eq!(response.headers()["allow"], "GET, POST, DELETE");
+    assert_eq!(
+        response.headers()["allow"],
+        "GET, HEAD, POST, DELETE, OPTIONS"
+    );
     drop(client);
     fixture.close().await;
 }

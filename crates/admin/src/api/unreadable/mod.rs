@@ -24,6 +24,7 @@ use super::state::AdminState;
 use super::view::{ItemsPage, UnreadablePage};
 use held::{HeldMessages, SettledMessages};
 pub(crate) use request::UnreadableAction;
+pub(super) use request::UnreadableBody;
 use request::{MAX_HELD, UnreadableRequest, UnreadableSelection};
 
 /// `GET /admin/v1/unreadable`

@@ -1,6 +1,7 @@
 //! Which unreadable messages a request selects, and what is done to them.
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::body;
 use crate::api::audit::AuditAction;
@@ -66,6 +67,27 @@ impl UnreadableSelection {
     }
 }
 
+/// The body as it is sent: `ids`, or `all`.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::api) struct UnreadableBody {
+    /// The ids of messages.
+    ids: Option<Vec<String>>,
+    /// The oldest ones, whatever they are.
+    all: bool,
+    /// How many of the oldest are looked at.
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// Only count.
+    dry_run: bool,
+    /// Who acts; for the audit log. May be left out with a named token.
+    actor: Option<String>,
+    /// Why; for the audit log.
+    reason: Option<String>,
+    /// Requests with the same operation share an entry of the audit log: a UUID.
+    operation: Option<String>,
+}
+
 /// A valid request.
 pub(super) struct UnreadableRequest {
     pub(super) selection: UnreadableSelection,
@@ -79,18 +101,7 @@ impl UnreadableRequest {
     /// # Errors
     /// What is missing or invalid.
     pub(super) fn parse(body: &[u8], token_name: Option<&str>) -> Result<Self, ApiError> {
-        #[derive(Default, Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        struct Body {
-            ids: Option<Vec<String>>,
-            all: bool,
-            limit: Option<u32>,
-            dry_run: bool,
-            actor: Option<String>,
-            reason: Option<String>,
-            operation: Option<String>,
-        }
-        let body: Body = api_body::parse(body)?;
+        let body: UnreadableBody = api_body::parse(body)?;
         let limit = match body.limit {
             Some(limit) => query_params::limit(&limit.to_string())?,
             None => MAX_HELD.into(),

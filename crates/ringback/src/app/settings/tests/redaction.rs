@@ -21,6 +21,8 @@ publish_timeout = "5s"
 
 [ingress]
 accept_blank_message_type = false
+allowed_origins = []
+api_page = false
 app_share = 0.25
 body_limit_bytes = 262144
 body_timeout = "10s"
@@ -82,6 +84,7 @@ rollup_retention = "30days"
 retention = "30days"
 
 [admin]
+api_page = false
 listen = "127.0.0.1:5109"
 proxy_addresses = []
 # proxy_user_header is not set

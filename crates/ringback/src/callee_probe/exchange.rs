@@ -1,0 +1,271 @@
+//! One practice message, and what the callee answered.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use contract::unix_seconds;
+use delivery::{Outcome, retry_after};
+use hyper_util::client::legacy::connect::HttpInfo;
+use reqwest::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::tls::TlsInfo;
+use reqwest::{Body, Response};
+use uuid::Uuid;
+
+use super::target::ProbeTarget;
+
+/// Names the check, so that nobody takes a practice message for a real one.
+const PROBE_HEADER: &str = "x-ringback-probe";
+/// The app of practice messages.
+const APP_ID: &str = "ringback-probe";
+/// How much older than allowed an old message is.
+const HOUR: u64 = 60 * 60;
+/// The pieces of a body that is sent slowly, and the time between two of them.
+const SLOW_PIECES: usize = 10;
+const SLOW_PAUSE: Duration = Duration::from_millis(200);
+/// What the envelope of a callers' request leaves of the limit.
+const ENVELOPE_BYTES: usize = 1_024;
+
+/// How a message is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signed {
+    Properly,
+    /// By somebody else.
+    Forged,
+    /// Properly, an hour ago.
+    HourAgo,
+}
+
+/// A practice message.
+#[derive(Clone, Debug)]
+pub(super) struct Practice {
+    check: &'static str,
+    id: Uuid,
+    attempt: u32,
+    signed: Signed,
+    is_slow: bool,
+    /// How many bytes its body has at least.
+    size: usize,
+    unknown_type: bool,
+}
+
+/// A practice message and what became of it.
+pub(super) struct Exchange {
+    id: Uuid,
+    /// How long it took.
+    pub(super) took: Duration,
+    pub(super) answer: Result<CalleeAnswer, NoAnswer>,
+}
+
+/// What the callee answered.
+pub(super) struct CalleeAnswer {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    /// Whether it closes the connection.
+    pub(super) closes: bool,
+    /// This end of the connection.
+    pub(super) local: Option<SocketAddr>,
+    /// The callee's certificate, DER.
+    pub(super) certificate: Option<Vec<u8>>,
+}
+
+/// Why there is no answer.
+pub(super) struct NoAnswer {
+    pub(super) outcome: Outcome,
+    pub(super) reason: String,
+}
+
+impl Practice {
+    pub(super) fn plain(check: &'static str) -> Self {
+        Self {
+            check,
+            id: Uuid::now_v7(),
+            attempt: 1,
+            signed: Signed::Properly,
+            is_slow: false,
+            size: 0,
+            unknown_type: false,
+        }
+    }
+
+    /// The same message once more, as after a lost answer.
+    pub(super) fn again(check: &'static str, first: &Exchange) -> Self {
+        Self {
+            id: first.id,
+            attempt: 2,
+            ..Self::plain(check)
+        }
+    }
+
+    pub(super) fn signed(check: &'static str, signed: Signed) -> Self {
+        Self {
+            signed,
+            ..Self::plain(check)
+        }
+    }
+
+    pub(super) fn of_unknown_type(check: &'static str) -> Self {
+        Self {
+            unknown_type: true,
+            ..Self::plain(check)
+        }
+    }
+
+    /// As large as a callback can be.
+    pub(super) fn large(check: &'static str, body_limit: usize) -> Self {
+        Self {
+            size: body_limit.saturating_sub(ENVELOPE_BYTES),
+            ..Self::plain(check)
+        }
+    }
+
+    pub(super) fn slow(check: &'static str) -> Self {
+        Self {
+            is_slow: true,
+            ..Self::plain(check)
+        }
+    }
+
+    fn body(&self, target: &ProbeTarget) -> Vec<u8> {
+        if let Some(message) = &target.message
+            && self.size == 0
+        {
+            return message.clone();
+        }
+        let mut body = serde_json::json!({
+            "ringback_probe": self.check,
+            "note": "A practice message of `ringback probe`: do nothing. 这是 ringback probe 的练习消息，请忽略。",
+        });
+        let size = body.to_string().len();
+        if self.size > size {
+            body["padding"] = "x".repeat(self.size - size).into();
+        }
+        body.to_string().into_bytes()
+    }
+}
+
+impl Exchange {
+    /// The status, if there is an answer.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.answer.as_ref().ok().map(|answered| answered.status)
+    }
+
+    /// How an attempt that ended so would have ended. Success rules are not looked at.
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.answer {
+            Ok(answered) => Outcome::Answered {
+                status: answered.status,
+                retry_after: answered.retry_after,
+            },
+            Err(none) => none.outcome.clone(),
+        }
+    }
+
+    pub(super) fn is_accepted(&self) -> bool {
+        matches!(self.status(), Some(200..=299))
+    }
+}
+
+impl ProbeTarget {
+    /// Sends a practice message.
+    pub(super) async fn send(&self, practice: &Practice) -> Exchange {
+        let body = practice.body(self);
+        let mut timestamp = unix_seconds(SystemTime::now());
+        if practice.signed == Signed::HourAgo {
+            timestamp = timestamp.saturating_sub(HOUR);
+        }
+        let id = practice.id.hyphenated().to_string();
+        let message_type = match practice.unknown_type {
+            true => "ringback.probe.unknown-type",
+            false => &self.message_type,
+        };
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_LENGTH, body.len())
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", timestamp)
+            .header("x-callback-app-id", APP_ID)
+            .header("x-callback-message-type", message_type)
+            .header("x-callback-attempt", practice.attempt)
+            .header(PROBE_HEADER, practice.check);
+        if let Some(no) = &self.callee_no {
+            request = request.header("x-callback-callee-no", no);
+        }
+        if let Some(signer) = &self.signer {
+            // What is signed is another body, so the signature is well formed and wrong.
+            let signed: &[u8] = match practice.signed {
+                Signed::Forged => b"{}",
+                Signed::Properly | Signed::HourAgo => &body,
+            };
+            request = request.header("webhook-signature", signer.sign(&id, timestamp, signed));
+        }
+        let begun = Instant::now();
+        let sent = request.body(pieces(body, practice.is_slow)).send().await;
+        let answer = match sent {
+            Ok(response) => read(response).await,
+            Err(error) => Err(no_answer(&error)),
+        };
+        Exchange {
+            id: practice.id,
+            took: begun.elapsed(),
+            answer,
+        }
+    }
+}
+
+/// The body: at once, or in pieces.
+fn pieces(body: Vec<u8>, is_slow: bool) -> Body {
+    if !is_slow {
+        return body.into();
+    }
+    let length = body.len().div_ceil(SLOW_PIECES).max(1);
+    let pieces: Vec<Bytes> = body.chunks(length).map(Bytes::copy_from_slice).collect();
+    let pieces = futures_util::stream::iter(pieces);
+    let slowly = futures_util::StreamExt::then(pieces, |piece| async {
+        tokio::time::sleep(SLOW_PAUSE).await;
+        Ok::<_, Infallible>(piece)
+    });
+    Body::wrap_stream(slowly)
+}
+
+async fn read(response: Response) -> Result<CalleeAnswer, NoAnswer> {
+    let headers = response.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let closes = text(CONNECTION).is_some_and(|value| value.to_ascii_lowercase().contains("close"));
+    let wait = text(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now()));
+    let extensions = response.extensions();
+    let local = extensions.get::<HttpInfo>().map(HttpInfo::local_addr);
+    let tls = extensions.get::<TlsInfo>();
+    let certificate = tls.and_then(TlsInfo::peer_certificate).map(<[u8]>::to_vec);
+    let status = response.status().as_u16();
+    // Read to its end, so that the connection is free for the next message.
+    if let Err(error) = response.bytes().await {
+        return Err(no_answer(&error));
+    }
+    Ok(CalleeAnswer {
+        status,
+        retry_after: wait,
+        closes,
+        local,
+        certificate,
+    })
+}
+
+fn no_answer(error: &reqwest::Error) -> NoAnswer {
+    let reason = admin::cli::http::error_reason(error);
+    let is_tls = ["certificate", "TLS", "handshake", "tls"]
+        .iter()
+        .any(|word| reason.contains(word));
+    let outcome = match (error.is_timeout(), error.is_connect(), is_tls) {
+        (true, true, _) => Outcome::ConnectTimeout,
+        (true, false, _) => Outcome::Timeout,
+        (false, _, true) => Outcome::Tls,
+        (false, true, false) => Outcome::ConnectionRefused,
+        (false, false, false) => Outcome::ConnectionReset,
+    };
+    NoAnswer { outcome, reason }
+}

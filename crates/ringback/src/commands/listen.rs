@@ -1,0 +1,209 @@
+//! `ringback listen`: a practice callee that forwards what it receives to a developer's process.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Stdin};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use admin::AdminConfig;
+use admin::cli::stdout::{print_line, print_notice};
+use delivery::signature::Signer;
+use runtime::{SecretRef, shutdown};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use secrecy::ExposeSecret as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::app::listeners::{of_callee, refuse_taken};
+use crate::error::CommandError;
+use crate::practice_callee::forward::{Forwarder, serve_forwarding};
+
+/// Arguments of `ringback listen`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ListenArgs {
+    /// Your process: callbacks go to its path, or if it has none to the path of each callback.
+    #[arg(long, value_name = "URL")]
+    forward: Url,
+    /// Where callbacks arrive.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5107")]
+    listen: SocketAddr,
+    /// Checks signatures (whsec_...), and signs replays anew; file:/path and env:NAME are read.
+    #[arg(long, value_name = "SECRET")]
+    secret: Option<String>,
+    /// Answer 401 to what is not signed properly, and do not forward it.
+    #[arg(long, requires = "secret")]
+    verify: bool,
+}
+
+/// Serves until it is stopped.
+///
+/// # Errors
+/// A secret that is none, a port in use, or a server that ended unexpectedly.
+pub(super) async fn run(args: ListenArgs) -> Result<(), CommandError> {
+    refuse_taken(&[of_callee(args.listen)], AdminConfig::default().listen)?;
+    let signer = args.secret.as_deref().map(signer).transpose()?;
+    let show = |shown: &crate::practice_callee::forward::Shown| {
+        let _ = print_line(&shown.to_string()); // Without a reader it still forwards.
+    };
+    let forwarder = Forwarder::new(args.forward.clone(), signer, args.verify, show)?;
+    let forwarder = Arc::new(forwarder);
+    let stop = shutdown::on_signals(false)?;
+    let (address, serving) = serve_forwarding(Arc::clone(&forwarder), args.listen, stop.clone())?;
+    let to = admin::cli::http::shown_url(&args.forward);
+    let how = match io::stdin().is_terminal() {
+        true => "r replays the last one, a digit the last whose number ends with it, q quits",
+        false => "a number and a line end replays it",
+    };
+    print_line(&format!("callbacks to http://{address} go to {to}; {how}"))?;
+    let replaying = replay(forwarder, stop.clone());
+    let (served, ()) = tokio::join!(serving, replaying);
+    served?;
+    if !stop.is_cancelled() {
+        let sentence = "the server ended unexpectedly";
+        return Err(CommandError::Failed(sentence.to_owned()));
+    }
+    Ok(())
+}
+
+fn signer(text: &str) -> Result<Signer, CommandError> {
+    let secret = SecretRef::new(text).read().map_err(CommandError::Failed)?;
+    let signer = Signer::parse([secret.expose_secret()]);
+    signer.map_err(|error| CommandError::Failed(format!("--secret: {error}")))
+}
+
+/// What somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    Replay(u64),
+    Quit,
+}
+
+/// A line: a number, or nothing for the last message.
+fn of_line(line: &str, last: u64) -> Option<Input> {
+    match line.trim() {
+        "" | "r" => Some(Input::Replay(last)),
+        "q" => Some(Input::Quit),
+        number => number
+            .trim_start_matches('#')
+            .parse()
+            .ok()
+            .map(Input::Replay),
+    }
+}
+
+/// A key: a digit is the last message whose number ends with it.
+fn of_key(key: u8, last: u64) -> Option<Input> {
+    match key {
+        b'r' | b'\n' => Some(Input::Replay(last)),
+        b'q' => Some(Input::Quit),
+        b'0'..=b'9' => {
+            let digit = u64::from(key - b'0');
+            let back = (last + 10 - digit) % 10;
+            last.checked_sub(back)
+                .filter(|number| *number > 0)
+                .map(Input::Replay)
+        }
+        _ => None,
+    }
+}
+
+/// Replays what is asked for, until `stop`.
+async fn replay(forwarder: Arc<Forwarder>, stop: CancellationToken) {
+    let (sender, mut wanted) = mpsc::channel(16);
+    let keys = Keys::begin();
+    let (reads_keys, source) = (keys.is_some(), Arc::clone(&forwarder));
+    // A thread of its own: a read of stdin cannot be given up, and ends with the process.
+    std::thread::spawn(move || read_input(reads_keys, &source, &sender));
+    while let Some(Some(input)) = stop.run_until_cancelled(wanted.recv()).await {
+        match input {
+            Input::Quit => stop.cancel(),
+            Input::Replay(number) => {
+                if !forwarder.replay(number).await {
+                    print_notice(&format!("there is no message {number}, or no longer"));
+                }
+            }
+        }
+    }
+    drop(keys);
+    stop.cancelled().await;
+}
+
+fn read_input(reads_keys: bool, forwarder: &Forwarder, sender: &mpsc::Sender<Input>) {
+    let stdin = io::stdin();
+    if !reads_keys {
+        for line in stdin.lock().lines() {
+            let Ok(line) = line else {
+                return;
+            };
+            match of_line(&line, forwarder.last()) {
+                Some(input) if sender.blocking_send(input).is_err() => return,
+                Some(_) => {}
+                None => print_notice("write the number of a message"),
+            }
+        }
+        return;
+    }
+    for key in stdin.lock().bytes() {
+        let Ok(key) = key else {
+            return;
+        };
+        if let Some(input) = of_key(key, forwarder.last())
+            && sender.blocking_send(input).is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// While it exists, the terminal hands over each key at once and does not show it.
+struct Keys {
+    stdin: Stdin,
+    before: Termios,
+}
+
+impl Keys {
+    /// `None`: stdin is no terminal.
+    fn begin() -> Option<Self> {
+        let stdin = io::stdin();
+        let before = tcgetattr(&stdin).ok()?;
+        let mut keys = before.clone();
+        keys.local_modes
+            .remove(LocalModes::ICANON | LocalModes::ECHO);
+        tcsetattr(&stdin, OptionalActions::Now, &keys).ok()?;
+        Some(Self { stdin, before })
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        // Fails only for a terminal that is gone.
+        let _ = tcsetattr(&self.stdin, OptionalActions::Now, &self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_number_and_a_key_is_its_last_digit() {
+        assert_eq!(of_line("", 7), Some(Input::Replay(7)));
+        assert_eq!(of_line(" 3\n", 7), Some(Input::Replay(3)));
+        assert_eq!(of_line("#3", 7), Some(Input::Replay(3)));
+        assert_eq!(of_line("q", 7), Some(Input::Quit));
+        assert_eq!(of_line("three", 7), None);
+        for (key, last, expected) in [
+            (b'r', 12, Some(Input::Replay(12))),
+            (b'2', 12, Some(Input::Replay(12))),
+            (b'1', 12, Some(Input::Replay(11))),
+            (b'3', 12, Some(Input::Replay(3))),
+            (b'0', 12, Some(Input::Replay(10))),
+            (b'5', 3, None),
+            (b'1', 0, None),
+            (b'q', 3, Some(Input::Quit)),
+            (b'x', 3, None),
+        ] {
+            assert_eq!(of_key(key, last), expected, "{} of {last}", char::from(key));
+        }
+    }
+}

@@ -5,7 +5,8 @@
 //! - `unrouted`: confirmed by the broker, so that its caller got a `000`, but matched by no queue (a
 //!   binding is missing). A readable message is requeued to `retry` with a delay, so that it does not
 //!   loop tightly while the binding is missing. One that comes back shows that the way to `retry` is
-//!   broken: then the whole queue waits, longer each time (`rescue_pause.rs`).
+//!   broken: then the whole queue waits, longer each time (`rescue_pause.rs`). A batch of records goes
+//!   back to the queue of the journal, in the same way.
 //!
 //! Unreadable messages of both queues are quarantined.
 
@@ -15,13 +16,15 @@ use crate::attempt::settlement::{dead_letter, settle, to_broker_message};
 use crate::metrics::DispatcherMetrics;
 use crate::policy::route::RouteResolver;
 use crate::rescue_pause::RescuePause;
-use broker::{Broker, Queue, Received, Settlement};
+use broker::{Broker, BrokerMessage, Queue, Received, Settlement};
 use contract::Message;
 use delivery::DeadLetterReason;
 use journal::{Record, Recorder};
 use runtime::clock::now_ms;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// Small: these queues are normally empty.
 const PREFETCH: u16 = 8;
@@ -29,6 +32,8 @@ const PREFETCH: u16 = 8;
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Short, because the caller got a `000`.
 const REQUEUE_DELAY: Duration = Duration::from_secs(1);
+/// Of a batch of records that is put back, as the broker's console shows it. Its bytes say the version.
+const RECORDS_KIND: &str = "records";
 
 /// A queue that no attempt reads.
 #[derive(Clone, Copy)]
@@ -67,7 +72,7 @@ impl Rescuer<'_> {
                 tokio::time::sleep(SETTLE_TIMEOUT).await;
             };
             tokio::select! {
-                () = self.rescue(received, &mut pause, stop) => {}
+                () = self.rescue(received, broker, &mut pause, stop) => {}
                 () = timeout => {}
             }
         }
@@ -75,7 +80,19 @@ impl Rescuer<'_> {
         consumer.close().await;
     }
 
-    async fn rescue(&self, received: Received, pause: &mut RescuePause, stop: &CancellationToken) {
+    async fn rescue(
+        &self,
+        received: Received,
+        broker: &Broker,
+        pause: &mut RescuePause,
+        stop: &CancellationToken,
+    ) {
+        // Its recorder takes it for durable in the queue of the journal: nobody will send it again.
+        if matches!(self.queue, RescueQueue::Unrouted)
+            && journal::decode_batch(&received.body).is_ok()
+        {
+            return self.requeue_records(received, broker, pause, stop).await;
+        }
         let queue = self.queue.broker_queue();
         let (record, settlement) = match decode(&received.body, queue, self.metrics) {
             // Not answered: it says nothing of this queue.
@@ -97,6 +114,38 @@ impl Rescuer<'_> {
         };
         record_before_settle(record, self.recorder).await;
         settle(received, settlement).await;
+    }
+
+    /// Puts a batch of records back into the queue of the journal.
+    async fn requeue_records(
+        &self,
+        received: Received,
+        broker: &Broker,
+        pause: &mut RescuePause,
+        stop: &CancellationToken,
+    ) {
+        let wait = pause.before(batch_id(&received.body), Instant::now());
+        if stop
+            .run_until_cancelled(tokio::time::sleep(wait))
+            .await
+            .is_none()
+        {
+            return; // Unsettled, it stays in its queue.
+        }
+        tracing::error!("unrouted records requeued; check the broker for a missing binding");
+        self.metrics.unrouted_requeued();
+        let message = BrokerMessage {
+            id: String::new(),
+            kind: RECORDS_KIND,
+            headers: Vec::new(),
+            body: received.body.clone(),
+        };
+        match broker.publish_record(message).await {
+            Ok(()) => {
+                settle(received, Settlement::Complete).await;
+            }
+            Err(error) => tracing::warn!(%error, "unrouted records stay in their queue"),
+        }
     }
 
     fn dead_letter(&self, message: &Message) -> (Option<Record>, Settlement) {
@@ -124,4 +173,11 @@ impl Rescuer<'_> {
             message: to_broker_message(message),
         }
     }
+}
+
+/// Names a batch, so that it is known when it comes back: a batch has no id of its own.
+fn batch_id(body: &[u8]) -> Uuid {
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    Uuid::from_u64_pair(hasher.finish(), body.len() as u64)
 }

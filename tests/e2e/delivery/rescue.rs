@@ -1,7 +1,9 @@
 //! Messages that are unreadable, that no queue accepted, or that reached their delivery limit.
 
+use std::time::Duration;
+
 use contract::Message;
-use tests::{GatewayRole, SharedGateway, on_shared_runtime};
+use tests::{GatewayRole, SharedGateway, eventually, on_shared_runtime};
 
 use crate::fixtures::{message, own};
 
@@ -87,6 +89,29 @@ fn an_unrouted_message_is_requeued_and_delivered() {
         assert_eq!(taken.header("ringback-from").as_deref(), Some("unrouted"));
         let series = "ringback_unrouted_requeued_total";
         assert_eq!(fixture.metric(GatewayRole::Dispatcher(0), series).await, 1);
+    });
+}
+
+#[test]
+fn unrouted_records_are_put_back_into_the_queue_of_the_journal() {
+    on_shared_runtime(async {
+        let mut fixture = own().await;
+        let records = include_bytes!("../../../crates/journal/golden/records-v2.json").to_vec();
+        let (message, bytes) = good(&fixture);
+        let bodies = [records.clone(), bytes];
+        fixture.gateway.insert_messages("unrouted", &bodies).await;
+        fixture.received(&message.request_id.to_string(), 1).await;
+        // The gateway has no journal, or writes to it directly: nobody reads the queue.
+        let taken = eventually("the batch", Duration::from_secs(20), async || {
+            fixture.gateway.take("journal").await.ok().flatten()
+        })
+        .await;
+        assert_eq!(taken.body, records);
+        // At least once each: the binding may be younger than the batch, which then comes back.
+        let series = "ringback_unrouted_requeued_total";
+        assert!(fixture.metric(GatewayRole::Dispatcher(0), series).await >= 2);
+        let series = "ringback_unreadable_messages_total";
+        assert_eq!(fixture.metric(GatewayRole::Dispatcher(0), series).await, 0);
     });
 }
 

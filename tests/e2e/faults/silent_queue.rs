@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tests::callers::{Wire, accepted_ids, post};
 use tests::ledger::Acceptance;
-use tests::{GatewayOptions, GatewayRole, RabbitMq, Scenario, callback, eventually};
+use tests::{
+    ExclusiveRabbitMq, GatewayOptions, GatewayRole, RabbitMq, Scenario, callback, eventually,
+};
 
 use super::{NOTICED, SLACK, fault_is, logged, metric};
 
@@ -145,4 +147,32 @@ async fn a_consumer_that_receives_nothing_connects_anew() {
     let log = scenario.dispatchers[0].process.log();
     assert_eq!(logged(&log, "messages are ready in the queue"), 1, "{log}");
     assert_eq!(audit.accepted, 65, "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_the_broker_opens_too_late_holds_no_messages() {
+    let rabbit = ExclusiveRabbitMq::take().await;
+    let scenario = Scenario::start(&rabbit, options()).await;
+    let warm = scenario.callers(&["/ok"], 1, 5).done().await;
+    scenario.all_delivered(&warm).await;
+    let first = scenario.name("first");
+    rabbit.suspend_queue(&first).await;
+    let closing = ["close_all_connections", "an operator closes them"];
+    rabbit.ctl(&closing).await;
+    // The dispatcher has given up the first consumer that it asked for, and asks for a second one. The
+    // broker opens both as soon as the queue answers.
+    fault_is(&scenario, DISPATCHER, "not consumed: first", true).await;
+    rabbit.resume_queue(&first).await;
+    fault_is(&scenario, DISPATCHER, "not consumed", false).await;
+
+    let answers = scenario.callers(&["/ok"], 4, 60).done().await;
+    assert!(accepted_ids(&answers).count() > 0, "{answers:?}");
+    scenario.all_delivered(&answers).await;
+    eventually("all settled", NOTICED, async || {
+        match rabbit.unsettled(&first).await {
+            0 => Ok(()),
+            held => Err(format!("{held} held")),
+        }
+    })
+    .await;
 }

@@ -98,7 +98,7 @@ impl DispatcherMetrics {
         );
         let unrouted_requeued = counter(
             "unrouted_requeued",
-            "Unrouted messages put back into the retry queue",
+            "Unrouted messages put back into the retry queue, or the journal's",
         );
         let attempt_panics = counter(
             "attempt_panics",

@@ -119,9 +119,17 @@ impl Subscription {
         prefetch: u16,
         stopping: &CancellationToken,
     ) -> Opened {
-        let opened = Self::open_consumer(session, queue, queue_name, prefetch);
+        let mut begun = None;
+        let opened = Self::open_consumer(session, queue, queue_name, prefetch, &mut begun);
         match tokio::time::timeout(OPEN_TIMEOUT, opened).await {
-            Err(_) => Err(OpenError::Unanswered(Arc::clone(session))),
+            Err(_) => {
+                // The broker may open it later, when the queue has a leader again: then it would hold a
+                // prefetch of messages that nobody reads, for as long as the session lives.
+                if let Some(channel) = begun {
+                    close_soon(channel);
+                }
+                Err(OpenError::Unanswered(Arc::clone(session)))
+            }
             Ok(Err(error)) if error.is_amqp_soft_error() => {
                 Err(OpenError::Refused(error.to_string()))
             }
@@ -156,8 +164,10 @@ impl Subscription {
         queue: Queue,
         queue_name: &str,
         prefetch: u16,
+        begun: &mut Option<Channel>,
     ) -> lapin::Result<(Channel, lapin::Consumer)> {
         let channel = session.connection.create_channel().await?;
+        *begun = Some(channel.clone());
         // Not global: RabbitMQ 4.3 denies global prefetch.
         channel
             .basic_qos(prefetch, BasicQosOptions { global: false })
@@ -191,13 +201,17 @@ impl Subscription {
     /// any more.
     fn end(self) {
         self.window.down.cancel();
-        let channel = self.channel;
-        tokio::spawn(async move {
-            // An error means that the broker has closed it.
-            let close = channel.close(200, "OK".into());
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
-        });
+        close_soon(self.channel);
     }
+}
+
+/// Closes a channel without waiting for that: its messages are redelivered.
+fn close_soon(channel: Channel) {
+    tokio::spawn(async move {
+        // An error means that the broker has closed it.
+        let close = channel.close(200, "OK".into());
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
+    });
 }
 
 /// What the wait for a delivery brought.

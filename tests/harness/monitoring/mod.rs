@@ -104,7 +104,8 @@ impl MetricsRecording {
         // A gauge is some seconds old, and a moment of a busy machine is no state.
         eventually("exactly these alerts", SOON, async || {
             let during = scrape(&self.processes).await;
-            let timeline = Timeline::new(&self.before, &during, BEFORE_MINUTES, minutes);
+            let asked = |metric: &str| promtool.rules_use(metric);
+            let timeline = Timeline::new(&self.before, &during, BEFORE_MINUTES, minutes, asked);
             promtool.check_alerts(&timeline, self.already, alerts)
         })
         .await;
@@ -123,7 +124,7 @@ impl MetricsRecording {
             return None;
         };
         let during = scrape(&self.processes).await;
-        let timeline = Timeline::new(&self.before, &during, BEFORE_MINUTES, 5);
+        let timeline = Timeline::new(&self.before, &during, BEFORE_MINUTES, 5, |_| true);
         let queries = dashboard_queries(directory);
         assert!(!queries.is_empty(), "{directory:?} holds no dashboard");
         Some(promtool.without_data(&timeline, &queries))

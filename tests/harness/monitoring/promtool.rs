@@ -19,8 +19,14 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// One sample a minute.
-    pub(super) fn new(before: &Scrape, during: &Scrape, minutes: usize, lasting: usize) -> Self {
+    /// One sample a minute, of the metrics that are asked for.
+    pub(super) fn new(
+        before: &Scrape,
+        during: &Scrape,
+        minutes: usize,
+        lasting: usize,
+        is_asked_for: impl Fn(&str) -> bool,
+    ) -> Self {
         let mut series = Vec::new();
         for (labels, first) in before {
             let then = during.get(labels).and_then(Option::as_ref);
@@ -32,7 +38,9 @@ impl Timeline {
             let first = first.as_ref();
             add(&format!("up{{{labels}}}"), up(first), up(then));
             let names = first.into_iter().chain(then).flat_map(|page| page.0.keys());
-            for name in names.collect::<BTreeSet<_>>() {
+            let metric =
+                |series: &String| is_asked_for(series.split('{').next().unwrap_or_default());
+            for name in names.filter(|name| metric(name)).collect::<BTreeSet<_>>() {
                 let value = |page: Option<&Page>| page.and_then(|page| page.0.get(name).copied());
                 let (first, then) = (value(first), value(then));
                 add(
@@ -73,6 +81,7 @@ fn held(value: Option<f64>, minutes: usize) -> String {
 pub(super) struct Promtool {
     program: PathBuf,
     rules: PathBuf,
+    rules_text: String,
 }
 
 impl Promtool {
@@ -88,7 +97,17 @@ impl Promtool {
             .map(|directory| directory.join("promtool"))
             .find(|program| program.is_file())?;
         let rules = root.join("deploy/monitoring/prometheus/rules/ringback.yml");
-        Some(Self { program, rules })
+        let rules_text = std::fs::read_to_string(&rules).expect("the rules");
+        Some(Self {
+            program,
+            rules,
+            rules_text,
+        })
+    }
+
+    /// Whether the rules ask for this metric. All others only cost time.
+    pub(super) fn rules_use(&self, metric: &str) -> bool {
+        self.rules_text.contains(metric)
     }
 
     /// Whether exactly these alerts fire before, and exactly these during; else what promtool says.

@@ -112,7 +112,7 @@ fn dead_letters_are_found_by_what_they_have_in_common_and_replayed_together() {
             fixture.received(id, 4).await;
             let one = format!("/console/callbacks/{id}");
             let html = page_with(&fixture, &one, "Replayed").await;
-            assert!(html.contains("curl --request POST"), "{html}");
+            assert!(html.contains("curl --globoff --request POST"), "{html}");
         }
         let audit = page(&fixture, "/console/audit").await;
         assert!(audit.contains("the target is repaired"), "{audit}");

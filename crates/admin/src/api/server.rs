@@ -151,19 +151,31 @@ pub fn serve(
             let reconcile = reconciler.run(reconcile_requested, stop.clone());
             tokio::join!(follow, resume, reconcile);
         };
-        let (mut server, mut background) = (pin!(server), pin!(background));
-        tokio::select! {
-            ended = &mut server => {
-                if stop.is_cancelled() {
-                    operations.finished().await;
-                    background.await; // Lets the reconciler settle the messages that it holds.
-                }
-                ended
-            }
-            () = &mut background => server.await,
-        }
+        serve_all(server, background, operations.finished(), &stop).await
     };
     Ok((address, serving))
+}
+
+/// Serves until the listener ends. After a stop, waits for the steps of operations and for what runs in the
+/// background, whichever of the three ends first.
+async fn serve_all(
+    server: impl Future<Output = io::Result<()>>,
+    background: impl Future<Output = ()>,
+    operations_finished: impl Future<Output = ()>,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    let (mut server, mut background) = (pin!(server), pin!(background));
+    let (ended, runs_in_background) = tokio::select! {
+        ended = &mut server => (ended, true),
+        () = &mut background => (server.await, false),
+    };
+    if stop.is_cancelled() {
+        operations_finished.await;
+        if runs_in_background {
+            background.await; // Lets the reconciler settle the messages that it holds.
+        }
+    }
+    ended
 }
 
 /// The middleware before every route of the API, and before unknown ones.
@@ -197,5 +209,44 @@ async fn authorize(
         }
         // A response, not an error: the middleware around this one must see it.
         Err(error) => Ok(request.error_response(error).map_into_right_body()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_waits_for_operations_whatever_ends_first() {
+        for background_ends_first in [true, false] {
+            let stop = CancellationToken::new();
+            stop.cancel();
+            let waited = AtomicU8::new(0);
+            let later = |is_later: bool| async move {
+                if is_later {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let server = async {
+                later(background_ends_first).await;
+                Ok(())
+            };
+            let background = later(!background_ends_first);
+            let finished = async {
+                waited.fetch_add(1, Ordering::Relaxed);
+            };
+            serve_all(server, background, finished, &stop)
+                .await
+                .unwrap();
+            assert_eq!(waited.load(Ordering::Relaxed), 1, "{background_ends_first}");
+        }
+        let running = CancellationToken::new();
+        let failed = Err(io::Error::other("the listener is gone"));
+        let never = std::future::pending::<()>();
+        let ended = serve_all(ready(failed), never, std::future::pending(), &running).await;
+        assert!(ended.is_err());
     }
 }

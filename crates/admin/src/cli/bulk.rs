@@ -17,6 +17,7 @@ use super::user::user_at_host;
 use crate::api::bulk_view::BulkCountView;
 use crate::api::operations::steps_at;
 use crate::api::query_params::MAX_LIMIT;
+use crate::api::timestamp;
 
 /// How often a long command reports its progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
@@ -37,7 +38,7 @@ pub(super) struct BulkPlan {
 /// Where a request says when its command began.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum StartedAt {
-    /// In the filter, unless that has one already.
+    /// In the filter, unless that has an earlier one.
     Filter,
     /// In the body.
     Body,
@@ -201,7 +202,14 @@ fn begin_at(body: &mut Map<String, Value>, started_at: StartedAt, now: u64) {
     match started_at {
         StartedAt::Filter => {
             if let Some(Value::Object(filter)) = body.get_mut("filter") {
-                filter.entry("updated_before").or_insert(json!(now));
+                let asked = match filter.get("updated_before") {
+                    Some(Value::String(text)) => timestamp::parse(text).ok(),
+                    Some(other) => other.as_u64(),
+                    None => None,
+                };
+                if asked.is_none_or(|asked| asked > now) {
+                    filter.insert("updated_before".to_owned(), json!(now));
+                }
             }
         }
         StartedAt::Body => {
@@ -299,6 +307,14 @@ mod tests {
         assert_eq!(body["filter"], json!({"app_id": "a", "updated_before": 7}));
         begin_at(&mut body, StartedAt::Filter, 8);
         assert_eq!(body["filter"]["updated_before"], 7, "as it was asked for");
+        for later in [json!(9), json!("2999-01-01")] {
+            body["filter"]["updated_before"] = later;
+            begin_at(&mut body, StartedAt::Filter, 8);
+            assert_eq!(body["filter"]["updated_before"], 8, "that is still to come");
+        }
+        body["filter"]["updated_before"] = json!("2025-11-23");
+        begin_at(&mut body, StartedAt::Filter, 1_763_900_000_000);
+        assert_eq!(body["filter"]["updated_before"], "2025-11-23");
         begin_at(&mut body, StartedAt::Body, 9);
         assert_eq!(body["updated_before"], 9);
     }

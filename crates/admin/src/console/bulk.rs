@@ -168,7 +168,7 @@ async fn sample(
     let has_status = query::value(query, "status").is_some();
     let query = match has_status {
         true => links::with(query, &[]),
-        false => links::with(query, &[("status", "queued,retrying")]),
+        false => links::with(query, &[("status", act.waiting_statuses())]),
     };
     let found = callbacks::page(state, &format!("{query}&limit={SAMPLE}")).await?;
     Ok(found.items)

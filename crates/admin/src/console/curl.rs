@@ -27,7 +27,8 @@ pub(super) fn command(view: &CallbackView) -> String {
     for (name, value) in optional {
         headers.extend(value.as_ref().map(|value| (name, encoded(value))));
     }
-    let mut command = format!("curl --request POST {}", quoted(&url));
+    // A URL may have brackets and braces, which curl would take for a pattern of several.
+    let mut command = format!("curl --globoff --request POST {}", quoted(&url));
     for (name, value) in headers {
         // Writing to a String cannot fail.
         let _ = write!(
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn the_command_has_what_the_target_gets_and_placeholders_for_secrets() {
-        let expected = r"curl --request POST 'https://h.example/x?token=***' \
+        let expected = r"curl --globoff --request POST 'https://h.example/x?token=***' \
   --header 'content-type: application/json' \
   --header 'webhook-id: 00000000-0000-0000-0000-000000000007' \
   --header 'webhook-timestamp: <seconds since 1970>' \

@@ -9,7 +9,7 @@ use super::callbacks::{CallbackLine, FilterForm, PAGE, lines};
 use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
-use super::{links, paths, query};
+use super::{filters, links, paths, query};
 use crate::api::dead_letters;
 use crate::api::operations::OperationAct;
 use crate::api::reason::of_dead_letters;

@@ -1,13 +1,14 @@
 //! Groups of callbacks as lines of a table: what they have in common, how many, since when, and links to
 //! their list and to what can be done to all of them.
 
+use contract::CallbackStatus;
 use journal::{CallbackGroup, CallbackGroups, GroupKey, WaitKind};
 
-use super::links;
-use super::paths;
 use super::texts::Texts;
 use super::when::When;
+use super::{links, paths, query};
 use crate::api::operations::OperationAct;
+use crate::api::timestamp;
 
 /// An hour, in ms.
 const HOUR_MS: u64 = 60 * 60 * 1_000;
@@ -24,8 +25,8 @@ pub(super) struct GroupLine {
     pub(super) oldest: When,
     /// When one of them changed last.
     pub(super) last: When,
-    /// Its list.
-    pub(super) link: String,
+    /// Its list; `None`: no filter selects the group and nothing else.
+    pub(super) link: Option<String>,
     /// What can be done to all of them: the link, and the word.
     pub(super) acts: Vec<(String, &'static str)>,
 }
@@ -52,11 +53,12 @@ pub(super) fn lines(
 }
 
 fn line(group: CallbackGroup, source: &GroupSource<'_>, now: u64, t: &Texts) -> GroupLine {
-    let acts = match source.may_act {
+    let is_filter = is_filter(&group.key);
+    let acts = match source.may_act && is_filter {
         true => acts(&group.key, source.list),
         false => &[],
     };
-    let (name, detail, conditions) = words(group.key, t);
+    let (name, detail, conditions) = words(group.key, source.query, t);
     let conditions: Vec<(&str, &str)> = conditions
         .iter()
         .map(|(key, value)| (*key, value.as_str()))
@@ -68,7 +70,7 @@ fn line(group: CallbackGroup, source: &GroupSource<'_>, now: u64, t: &Texts) -> 
     });
     GroupLine {
         acts: acts.collect(),
-        link: links::joined(source.list, &narrowed),
+        link: is_filter.then(|| links::joined(source.list, &narrowed)),
         name,
         detail,
         count: group.count,
@@ -77,23 +79,51 @@ fn line(group: CallbackGroup, source: &GroupSource<'_>, now: u64, t: &Texts) -> 
     }
 }
 
-/// What is of use for a whole group. What is due cannot be hurried, and a filter for what is delayed finds
-/// what is due as well.
+/// Whether a filter selects this group and not the others. No condition says that something is missing: one
+/// without it selects all. What has expired never has a reason, so its status is enough.
+const fn is_filter(key: &GroupKey) -> bool {
+    match key {
+        GroupKey::LastAttempt { outcome, .. } => outcome.is_some(),
+        GroupKey::End { status, reason } => {
+            reason.is_some() || matches!(status, CallbackStatus::Expired)
+        }
+        GroupKey::Target(_) | GroupKey::Hour(_) | GroupKey::Wait { .. } => true,
+    }
+}
+
+/// What is of use for a whole group. Of what waits, only a reason of a deferral is a condition: a filter for
+/// what is delayed or retried also finds what is due or deferred.
 fn acts(key: &GroupKey, list: &str) -> &'static [OperationAct] {
     if list == paths::DEAD_LETTERS {
         return &[OperationAct::ReplayDead, OperationAct::Discard];
     }
     match key {
         GroupKey::Wait {
-            kind: WaitKind::Retrying | WaitKind::Deferred,
-            ..
+            kind: WaitKind::Deferred,
+            reason: Some(_),
         } => &[OperationAct::RetryNow, OperationAct::Cancel],
         _ => &[],
     }
 }
 
-/// Its name, what else is to be said, and the conditions of a filter that select it.
-fn words(key: GroupKey, t: &Texts) -> (String, Option<String>, Vec<(&'static str, String)>) {
+/// The hour that begins at `at`, within the times of death that the filter asks for already.
+fn hour_within(at: u64, filter: &str) -> Vec<(&'static str, String)> {
+    let asked = |key| query::value(filter, key).and_then(|text| timestamp::parse(&text).ok());
+    let (since, until) = (at, at.saturating_add(HOUR_MS));
+    let since = asked("dead_since").map_or(since, |asked| asked.max(since));
+    let until = asked("dead_until").map_or(until, |asked| asked.min(until));
+    vec![
+        ("dead_since", since.to_string()),
+        ("dead_until", until.to_string()),
+    ]
+}
+
+/// Its name, what else is to be said, and the conditions that select it among what matches `filter`.
+fn words(
+    key: GroupKey,
+    filter: &str,
+    t: &Texts,
+) -> (String, Option<String>, Vec<(&'static str, String)>) {
     match key {
         GroupKey::Target(target) => (target.clone(), None, vec![("target", target)]),
         GroupKey::End { status, reason } => {
@@ -122,11 +152,7 @@ fn words(key: GroupKey, t: &Texts) -> (String, Option<String>, Vec<(&'static str
         }
         GroupKey::Hour(at) => {
             let shown = When::of(at, at, t).shown;
-            let conditions = vec![
-                ("dead_since", at.to_string()),
-                ("dead_until", at.saturating_add(HOUR_MS).to_string()),
-            ];
-            (shown, None, conditions)
+            (shown, None, hour_within(at, filter))
         }
         GroupKey::Wait { kind, reason } => {
             let conditions = match (kind, &reason) {
@@ -146,12 +172,16 @@ fn words(key: GroupKey, t: &Texts) -> (String, Option<String>, Vec<(&'static str
 
 #[cfg(test)]
 mod tests {
-    use contract::CallbackStatus;
-
     use super::*;
     use crate::console::language::PageLanguage;
 
+    const QUERY: &str = "app_id=a&after=7&status=dead";
+
     fn one(key: GroupKey, list: &'static str) -> GroupLine {
+        among(key, list, QUERY)
+    }
+
+    fn among(key: GroupKey, list: &'static str, query: &str) -> GroupLine {
         let group = CallbackGroup {
             key,
             count: 3,
@@ -161,7 +191,7 @@ mod tests {
         };
         let source = GroupSource {
             list,
-            query: "app_id=a&after=7&status=dead",
+            query,
             may_act: true,
         };
         line(group, &source, 4, Texts::of(PageLanguage::English))
@@ -175,7 +205,7 @@ mod tests {
         };
         let found = one(end(Some("exhausted")), paths::DEAD_LETTERS);
         assert_eq!(
-            found.link,
+            found.link.unwrap(),
             "/console/dead-letters?app_id=a&status=dead&reason=exhausted"
         );
         let links: Vec<&str> = found.acts.iter().map(|(link, _)| &**link).collect();
@@ -187,10 +217,10 @@ mod tests {
             ]
         );
         let hour = one(GroupKey::Hour(3_600_000), paths::DEAD_LETTERS);
+        let link = hour.link.unwrap();
         assert!(
-            hour.link.ends_with("dead_since=3600000&dead_until=7200000"),
-            "{}",
-            hour.link
+            link.ends_with("dead_since=3600000&dead_until=7200000"),
+            "{link}"
         );
         let tls = GroupKey::LastAttempt {
             outcome: Some("tls".to_owned()),
@@ -200,7 +230,7 @@ mod tests {
         };
         let tls = one(tls, paths::CALLBACKS);
         assert_eq!(
-            tls.link,
+            tls.link.unwrap(),
             "/console/callbacks?app_id=a&status=dead&outcome=tls"
         );
         assert_eq!(tls.detail.as_deref(), Some("expired (other causes: 2)"));
@@ -214,14 +244,71 @@ mod tests {
             reason: reason.map(str::to_owned),
         };
         let paused = one(wait(WaitKind::Deferred, Some("paused")), paths::CALLBACKS);
-        assert!(
-            paused.link.ends_with("deferred_reason=paused"),
-            "{}",
-            paused.link
-        );
+        let link = paused.link.unwrap();
+        assert!(link.ends_with("deferred_reason=paused"), "{link}");
         assert_eq!(paused.acts.len(), 2);
         let due = one(wait(WaitKind::Due, None), paths::CALLBACKS);
-        assert_eq!(due.link, "/console/callbacks?app_id=a&status=due");
+        assert_eq!(due.link.unwrap(), "/console/callbacks?app_id=a&status=due");
         assert!(due.acts.is_empty());
+        // The same status has what is due, and what is deferred for a reason.
+        for kind in [WaitKind::Delayed, WaitKind::Retrying, WaitKind::Deferred] {
+            let found = one(wait(kind, None), paths::CALLBACKS);
+            assert!(found.acts.is_empty() && found.link.is_some(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_of_what_has_no_reason_or_attempt_is_only_counted() {
+        let no_attempt = GroupKey::LastAttempt {
+            outcome: None,
+            http_status: None,
+            cause: None,
+            causes: 0,
+        };
+        let no_reason = GroupKey::End {
+            status: CallbackStatus::Dead,
+            reason: None,
+        };
+        for key in [no_attempt, no_reason] {
+            let found = one(key, paths::DEAD_LETTERS);
+            assert_eq!((found.link, found.count), (None, 3), "{}", found.name);
+            assert!(found.acts.is_empty(), "{}", found.name);
+        }
+        let expired = GroupKey::End {
+            status: CallbackStatus::Expired,
+            reason: None,
+        };
+        let expired = one(expired, paths::DEAD_LETTERS);
+        let expected = "/console/dead-letters?app_id=a&status=expired";
+        assert_eq!(expired.link.as_deref(), Some(expected));
+        assert_eq!(expired.acts.len(), 2);
+    }
+
+    #[test]
+    fn an_hour_is_no_wider_than_the_filter() {
+        const HOUR: u64 = 1_763_899_200_000;
+        for (filter, since, until) in [
+            (
+                "dead_since=1763900000000",
+                1_763_900_000_000,
+                HOUR + HOUR_MS,
+            ),
+            ("dead_until=1763900000000", HOUR, 1_763_900_000_000),
+            (
+                "dead_since=2025-11-01&dead_until=2025-12-01",
+                HOUR,
+                HOUR + HOUR_MS,
+            ),
+        ] {
+            let found = among(GroupKey::Hour(HOUR), paths::DEAD_LETTERS, filter);
+            let conditions = format!("dead_since={since}&dead_until={until}");
+            let expected = format!("/console/dead-letters?{conditions}");
+            assert_eq!(found.link.as_ref(), Some(&expected), "{filter}");
+            let acts: Vec<_> = found.acts.iter().map(|(link, _)| link).collect();
+            assert!(
+                acts.len() == 2 && acts.iter().all(|link| link.ends_with(&conditions)),
+                "{acts:?}"
+            );
+        }
     }
 }

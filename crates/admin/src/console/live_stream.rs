@@ -2,7 +2,9 @@
 //!
 //! Who watches is asked for: each watcher asks the processes each second, as `ringback tail` does, and
 //! nobody asks while nobody watches. How many watch is bounded, and so is what one of them is sent. A
-//! stream ends with the session of its operator, with the process, or when the browser goes.
+//! stream ends when its operator's session is no longer valid, with the process, or when the browser goes.
+//! A sign-out takes the session from the browser alone: a stream that is still open then goes on until its
+//! end, a quarter of an hour after its beginning.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

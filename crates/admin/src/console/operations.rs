@@ -151,9 +151,15 @@ pub(super) async fn stop(
         false => Err(ApiError::Forbidden(Role::Replay)),
     };
     match stopped {
-        Ok(id) => HttpResponse::SeeOther()
-            .insert_header((LOCATION, format!("{}/{id}", paths::OPERATIONS)))
-            .finish(),
+        Ok(id) => {
+            // The audit log has who began it.
+            let actor = operator.and_then(|operator| operator.name.as_deref());
+            let actor = actor.unwrap_or("unnamed");
+            tracing::info!(actor, operation = %id, "an operator stops an operation");
+            HttpResponse::SeeOther()
+                .insert_header((LOCATION, format!("{}/{id}", paths::OPERATIONS)))
+                .finish()
+        }
         Err(problem) => page::error(&visit, &problem),
     }
 }

@@ -11,7 +11,7 @@ use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
 use super::when::When;
-use super::{paths, query};
+use super::{filters, paths, query};
 use crate::api::bulk_request::Actor;
 use crate::api::error::ApiError;
 use crate::api::pauses::{self, SELECTORS};

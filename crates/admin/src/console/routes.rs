@@ -34,7 +34,12 @@ pub(crate) fn configure(service: &mut ServiceConfig) {
             .service(both("/sign-in", sign_in::show).route(web::post().to(sign_in::sign_in)))
             .service(post("/sign-out", sign_in::sign_out))
             .service(get("/live", live::show))
-            .service(get("/live/events", live_stream::events))
+            .service(
+                // Not HEAD: it would take a place without watching.
+                web::resource("/live/events")
+                    .route(web::get().to(live_stream::events))
+                    .default_service(web::to(|| method_not_allowed("GET"))),
+            )
             .service(get("/targets", targets::list))
             .service(get("/targets/one", target::show))
             .service(get("/waiting", waiting::show))

@@ -66,11 +66,7 @@ pub(super) fn render(
         mut toml,
         mut origins,
     } = shown;
-    let is_cut = toml.len() > MAX_TOML_BYTES;
-    if is_cut {
-        let end = toml.get(..MAX_TOML_BYTES).map_or(0, str::len);
-        toml.truncate(end);
-    }
+    let is_cut = cut(&mut toml);
     let further_origins = origins.len().saturating_sub(MAX_ORIGINS);
     origins.truncate(MAX_ORIGINS);
     let line = |mut view: InstanceView| ProcessLine {
@@ -90,5 +86,28 @@ pub(super) fn render(
         further_origins,
         processes: seen.page.items.into_iter().map(line).collect(),
         warnings: seen.warnings,
+    }
+}
+
+/// Leaves what fits on the page, up to the end of a character; whether something is left out.
+fn cut(toml: &mut String) -> bool {
+    let is_cut = toml.len() > MAX_TOML_BYTES;
+    toml.truncate(toml.floor_char_boundary(MAX_TOML_BYTES));
+    is_cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_settings_are_cut_between_two_characters() {
+        // Three bytes each: the largest size is within one of them.
+        let mut chinese = "乐".repeat(MAX_TOML_BYTES);
+        assert!(cut(&mut chinese));
+        assert_eq!(chinese, "乐".repeat(MAX_TOML_BYTES / 3));
+        let mut short = "乐".to_owned();
+        assert!(!cut(&mut short));
+        assert_eq!(short, "乐");
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct TargetPage {
     next_attempt: Option<When>,
     pause: Option<(When, PauseView)>,
     waits: Vec<GroupLine>,
+    /// How many of what waits was looked at, if that is not all.
+    waits_of: Option<u64>,
     errors: Vec<GroupLine>,
     /// How many callbacks the errors were counted in, if these are not all.
     errors_of: Option<u64>,
@@ -178,6 +180,10 @@ pub(super) fn render(visit: &Visit, parts: TargetParts) -> TargetPage {
         pause: parts
             .pause
             .map(|pause| (When::of(pause.paused_at, now, t), pause)),
+        waits_of: parts
+            .waits
+            .as_ref()
+            .and_then(|waits| (!waits.is_whole).then_some(waits.examined)),
         waits: parts.waits.map_or_else(Vec::new, |waits| {
             groups::lines(waits, &source(paths::CALLBACKS), now, t)
         }),

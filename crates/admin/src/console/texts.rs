@@ -95,7 +95,7 @@ texts! {
     live_pause "Pause the display" "暂停显示";
     live_resume "Go on" "继续";
     live_failed "all that did not deliver" "所有未送达的";
-    live_none "No attempt has ended since somebody watches." "开始观看以来还没有结束的尝试。";
+    live_none "No attempt that matches the filter has ended since somebody watches." "开始观看以来，没有符合筛选条件的尝试结束。";
     live_hint "Processes remember attempts only while somebody watches, the last half minute. All others are on the pages of their callbacks." "只有在有人观看时，进程才会记住最近半分钟的尝试。其他尝试请在各回调的页面查看。";
     live_next "What follows" "后续";
     live_dropped "Attempts that are not shown, because there were more than 200 a second:" "因每秒超过 200 条而未显示的尝试：";
@@ -165,7 +165,7 @@ texts! {
     discarded "It is discarded." "已丢弃。";
     payload "Message and answers" "消息与应答";
     payload_hint "Every look is written to the audit log." "每次查看都会写入审计日志。";
-    payload_forbidden "This needs a token with the role payload." "需要具有 payload 角色的令牌。";
+    payload_forbidden "This needs the role payload." "需要 payload 角色。";
     look_button "Show the message" "查看消息";
     your_name "Your name" "您的姓名";
     your_reason "Reason" "理由";
@@ -182,7 +182,7 @@ texts! {
     act_done "Done. It is in the audit log." "已完成，并已写入审计日志。";
     act_pending "Taken. It is published within about a minute." "已受理，约一分钟内发布。";
     act_requested "Requested. An attempt may be in progress; it is cancelled when it has to wait again." "已请求。可能正有一次尝试；再次等待时即被取消。";
-    act_forbidden "Acts need a token with the role replay." "操作需要具有 replay 角色的令牌。";
+    act_forbidden "Acts need the role replay." "操作需要 replay 角色。";
     back_to_callback "Back to the callback" "返回该回调";
     pauses_caption "Pauses in force, oldest first" "生效中的暂停，最早的在前";
     no_pauses "Nothing is paused." "没有生效中的暂停。";
@@ -190,7 +190,7 @@ texts! {
     resume "Resume" "恢复";
     resume_hint "Ends this pause. What waits is then released at the target's rate." "结束此暂停。等待中的回调将按目标的速率释放。";
     pause_hint "What is paused waits; no attempt is spent. A switch stops all intake or all deliveries." "暂停期间回调等待，不消耗尝试次数。开关会停止全部接收或全部投递。";
-    pauses_forbidden "To pause and resume, a token with the role configure is needed." "暂停与恢复需要具有 configure 角色的令牌。";
+    pauses_forbidden "To pause and resume, the role configure is needed." "暂停与恢复需要 configure 角色。";
     paused_since "Since" "开始时间";
     kind "Kind" "类型";
     name "Name" "名称";
@@ -230,7 +230,7 @@ texts! {
     what_waits "What waits, and for what" "等待中的回调及原因";
     waits_by_target "What waits, by target" "按目标统计等待中的回调";
     nothing_waits "Nothing waits." "没有等待中的回调。";
-    waits_hint "The list of what was delayed or retried also has what is due by now." "“延迟”和“等待重试”的列表也包含现已到期的回调。";
+    waits_hint "The lists of what is delayed or retried have all of the same status, also what is due or deferred: acts are offered for what is deferred, by its reason." "“延迟”和“等待重试”的列表包含相同状态的全部回调，其中也有已到期和被推迟的；因此只对被推迟的回调按原因提供操作。";
     errors_by_cause "Errors of what waits or has died, by the last attempt" "等待中与死信回调的错误，按最近一次尝试分组";
     errors_hint "Each callback counts once, by its last attempt." "每个回调按其最近一次尝试计一次。";
     no_errors "No attempt of what waits or has died has failed." "等待中与死信回调没有失败的尝试。";
@@ -274,7 +274,7 @@ texts! {
     pending "Taken, published within about a minute" "已受理，约一分钟内发布";
     requested "Cancellation requested" "已请求取消";
     stop "Stop" "停止";
-    stop_hint "It stops after the step that is being done. What is done stays done." "将在当前步骤完成后停止。已完成的部分不会撤销。";
+    stop_hint "It stops after the step that is being done. What is done stays done. The log says who stopped it." "将在当前步骤完成后停止。已完成的部分不会撤销。停止者会写入运行日志。";
     further_conditions "Further conditions:" "其他条件：";
     without_them "without them" "去除这些条件";
     all_of_list "All of this list:" "对本列表全部：";

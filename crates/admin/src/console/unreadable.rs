@@ -39,7 +39,7 @@ pub(super) struct UnreadableMessagesPage {
 /// What is done, by whom and why.
 #[derive(Deserialize)]
 pub(super) struct UnreadableForm {
-    /// Empty: all of them.
+    /// Empty: all of them, to be put back.
     #[serde(default)]
     id: String,
     #[serde(default)]
@@ -118,6 +118,33 @@ async fn acted(
     let token_name = operator.and_then(|it| it.name.as_deref());
     let actor = Some(form.actor).filter(|actor| !actor.trim().is_empty());
     let actor = Actor::new(actor, Some(form.reason), token_name)?;
-    let id = Some(form.id).filter(|id| !id.trim().is_empty());
+    let id = selected(action, form.id)?;
     unreadable::act_on(state, action, id.as_deref(), actor).await
+}
+
+/// Which one, or all. What is discarded is gone, so it is named one by one.
+fn selected(action: UnreadableAction, id: String) -> Result<Option<String>, ApiError> {
+    let id = Some(id).filter(|id| !id.trim().is_empty());
+    match (action, id) {
+        (UnreadableAction::Discard, None) => Err(ApiError::parameter(
+            "an unreadable message is discarded by its id: none is given",
+        )),
+        (_, id) => Ok(id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_discard_names_its_message() {
+        for blank in ["", " "] {
+            assert!(selected(UnreadableAction::Discard, blank.to_owned()).is_err());
+            let all = selected(UnreadableAction::Requeue, blank.to_owned());
+            assert_eq!(all.unwrap(), None);
+        }
+        let one = selected(UnreadableAction::Discard, "7".to_owned());
+        assert_eq!(one.unwrap().as_deref(), Some("7"));
+    }
 }

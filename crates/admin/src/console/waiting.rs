@@ -24,6 +24,8 @@ pub(super) struct WaitingPage {
     targets: Vec<GroupLine>,
     /// How many callbacks were looked at, if these are not all.
     examined: Option<u64>,
+    /// The same of the groups by target.
+    targets_examined: Option<u64>,
     may_act: bool,
 }
 
@@ -60,6 +62,7 @@ pub(super) fn render(
         frame: PageFrame::new(visit, Section::Waiting),
         t,
         examined: (!waits.is_whole).then_some(waits.examined),
+        targets_examined: (!targets.is_whole).then_some(targets.examined),
         groups: groups::lines(waits, &source(query, may_act), now, t),
         targets: groups::lines(targets, &source(&waiting, false), now, t),
         may_act,

@@ -56,4 +56,34 @@ impl OperationAct {
     pub(crate) const fn is_of_dead_letters(self) -> bool {
         matches!(self, Self::ReplayDead | Self::Discard)
     }
+
+    /// The statuses that it is for if a filter of what waits names none, as in a query string.
+    pub(crate) const fn waiting_statuses(self) -> &'static str {
+        match self {
+            Self::Cancel => "queued,retrying,unaccounted",
+            _ => "queued,retrying",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use journal::Filter;
+
+    use super::*;
+    use crate::api::query_params;
+
+    #[test]
+    fn what_is_shown_of_an_act_has_the_statuses_that_it_is_done_to() {
+        for act in [
+            OperationAct::RetryNow,
+            OperationAct::Cancel,
+            OperationAct::Expedite,
+        ] {
+            let query = format!("status={}", act.waiting_statuses());
+            let (shown, _) = query_params::callbacks(&query).unwrap();
+            let done_to = act.bulk().filter(Filter::default()).unwrap();
+            assert_eq!(shown.statuses, done_to.statuses, "{act:?}");
+        }
+    }
 }

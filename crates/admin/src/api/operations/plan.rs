@@ -63,7 +63,11 @@ impl OperationPlan {
     fn selection(&self, limit: u32, counted_at: Option<u64>) -> Selection {
         Selection::Matching {
             filter: Filter {
-                updated_before: self.filter.updated_before.or(counted_at),
+                // The earlier of both: the filter may name a time that is still to come.
+                updated_before: match (self.filter.updated_before, counted_at) {
+                    (Some(asked), Some(counted)) => Some(asked.min(counted)),
+                    (asked, counted) => asked.or(counted),
+                },
                 ..self.filter.clone()
             },
             limit,
@@ -126,6 +130,34 @@ impl OperationPlan {
             (OperationAct::Replay, _) => {
                 bulk::step(state, CallbackAct::Replay, selection, actor).await
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_takes_nothing_that_changed_after_the_count_whatever_the_filter_says() {
+        for (asked, counted, expected) in [
+            (Some(9), Some(7), Some(7)),
+            (Some(5), Some(7), Some(5)),
+            (None, Some(7), Some(7)),
+            (Some(9), None, Some(9)),
+        ] {
+            let plan = OperationPlan {
+                act: OperationAct::Cancel,
+                filter: Filter {
+                    updated_before: asked,
+                    ..Filter::default()
+                },
+                key: None,
+            };
+            let Selection::Matching { filter, .. } = plan.selection(1, counted) else {
+                panic!("no filter");
+            };
+            assert_eq!(filter.updated_before, expected, "{asked:?} {counted:?}");
         }
     }
 }

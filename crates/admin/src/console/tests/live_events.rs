@@ -93,6 +93,12 @@ async fn attempts_are_sent_as_rows_at_most_two_hundred_at_a_time_until_the_sessi
     let browser = Browser::of(&client);
     let path = "/console/live/events";
     assert_eq!(browser.get(path, &[]).await.status(), 303);
+    let (_, cookie) = browser.sign_in("the-admin-token").await;
+    let head = browser.http.head(format!("{}{path}", browser.base));
+    let head = head.header("cookie", sent_back(&cookie.unwrap()));
+    let head = head.send().await.unwrap();
+    assert_eq!(head.status(), 405);
+    assert_eq!(head.headers()["allow"], "GET");
     let part = browser.get(path, &[("hx-request", "true")]).await;
     assert_eq!(part.status(), 401);
     let to = part.headers()["hx-redirect"].to_str().unwrap();

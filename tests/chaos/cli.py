@@ -19,7 +19,7 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 # What the gate runs, each for so many minutes.
 SHORT = {"embedded-kill": 0.3, "roles-killed": 0.5}
-# With so many callbacks a second at most: a busy machine drains late.
+# Their highest rate, in callbacks a second, whatever --rate says: a busy machine would need longer to drain more.
 SHORT_RATE = 60.0
 
 

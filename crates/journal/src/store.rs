@@ -136,7 +136,8 @@ pub trait CountStore: Send + Sync {
 /// Groups callbacks by what they have in common.
 #[async_trait]
 pub trait GroupStore: Send + Sync {
-    /// The largest groups of the callbacks that match, by a bounded look at them. `now` in Unix ms.
+    /// The largest groups of the callbacks that match, by a look at 50,000 matches at most (10,000 by
+    /// the last attempt). Rows that do not match are not counted. `now` in Unix ms.
     async fn groups(&self, filter: &Filter, by: GroupBy, now: u64)
     -> JournalResult<CallbackGroups>;
 }

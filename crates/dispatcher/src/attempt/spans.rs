@@ -67,8 +67,8 @@ impl AttemptTrace {
         self.context.trace_id
     }
 
-    /// The same, if [`Self::ended`] exports the spans of an attempt with this verdict: whoever looks for
-    /// it finds it.
+    /// The same, for the metrics: if [`Self::ended`] gives the spans of an attempt with this verdict to the
+    /// exporter, which may still lose them.
     pub(super) fn exported_id(&self, verdict: &Verdict) -> Option<u128> {
         let exported = self.decision == Decision::Exported && is_attempt(verdict);
         exported.then_some(self.context.trace_id)

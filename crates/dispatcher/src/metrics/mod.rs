@@ -40,7 +40,8 @@ static LATENCY_SECONDS: [f64; 16] = [
 /// The series of these queues exist from the start, so that a rate begins at zero.
 const QUEUES: [&str; 2] = ["first", "retry"];
 
-/// What a dispatcher counts. Every method takes `&self`, and recording allocates nothing.
+/// What a dispatcher counts. Every method takes `&self`. Recording allocates nothing, except for
+/// the label of a trace that is exported.
 pub struct DispatcherMetrics {
     attempts: Family<[(&'static str, &'static str); 2], Counter>,
     attempt_duration: TracedHistogram,

@@ -21,6 +21,22 @@ fn the_defaults_are_valid() {
 }
 
 #[test]
+fn an_origin_that_does_not_parse_is_reported_with_its_key() {
+    for origin in ["https://::1", "https://["] {
+        let config = IngressConfig {
+            allowed_origins: vec!["https://a.example".to_owned(), origin.to_owned()],
+            ..IngressConfig::default()
+        };
+        let reports = reports(|report| config.validate(report));
+        assert_eq!(reports.len(), 1, "{reports:?}");
+        assert!(
+            reports[0].starts_with(&format!("allowed_origins: {origin:?} is not")),
+            "{reports:?}"
+        );
+    }
+}
+
+#[test]
 fn settings_are_read_as_they_are_written() {
     let config: IngressConfig = serde_json::from_value(json!({
         "listen": "127.0.0.1:1", "body_timeout": "90s", "http_status": "always_200",

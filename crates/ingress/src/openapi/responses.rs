@@ -245,8 +245,8 @@ fn header(words: DocumentWords, name: &str) -> Vec<(String, Value)> {
                 "RateLimit-Policy",
                 json!({ "type": "string", "examples": ["\"rate\";q=100;w=1"] }),
                 words.say(
-                    "The limit of your app, if it has one",
-                    "应用的限额（如果有）",
+                    "The limit of your app. Absent if it has none, and from a 429 because too many of its callbacks are unfinished",
+                    "应用的限额。应用没有限额时，以及因应用未完成的回调过多而返回的 429，不带此响应头",
                 ),
             ),
             one(

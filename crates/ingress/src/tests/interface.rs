@@ -77,6 +77,19 @@ async fn pages_of_named_origins_may_call_and_no_others() {
     let asked = open.ask("OPTIONS", "/api/callback", preflight, "").await;
     let allowed = Some("https://orders.example");
     assert_eq!(asked.header("access-control-allow-origin"), allowed);
+    assert_eq!((asked.status, asked.header("allow")), (200, None));
+    for refused in [
+        preflight.replace("orders", "evil"),
+        preflight.replace("POST", "PUT"),
+        preflight.replace("content-type", "x-other"),
+    ] {
+        let asked = open.ask("OPTIONS", "/api/callback", &refused, "").await;
+        assert_eq!(asked.status, 400, "{asked:?}");
+        assert_eq!(asked.header("access-control-allow-origin"), None);
+        assert_eq!(asked.header("access-control-allow-methods"), None);
+        // Of the middleware, not of the contract.
+        assert!(!asked.body.starts_with('{'), "{asked:?}");
+    }
     let accepted = open.post(page, &callback("{}")).await;
     assert_eq!(accepted.summary(), (200, "000"));
     assert_eq!(accepted.header("access-control-allow-origin"), allowed);

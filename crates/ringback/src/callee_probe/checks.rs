@@ -110,6 +110,17 @@ pub(super) fn keep_alive(first: &Exchange, again: &Exchange, lang: Lang) -> Prob
             lang.say("not both were answered", "未都得到应答"),
         );
     };
+    if first.is_cut || again.is_cut {
+        // The connection was given up with the rest of the answer.
+        return ProbeFinding::new(
+            name,
+            Mark::Skipped,
+            lang.say(
+                "an answer is so long that it was not read to its end",
+                "应答过长，未读完",
+            ),
+        );
+    }
     let reused = first.local.is_some() && first.local == again.local;
     match reused && !again.closes {
         true => ProbeFinding::new(

@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use contract::unix_seconds;
+use contract::{rfc3339, unix_ms, unix_seconds};
+use delivery::signature::Signer;
 use delivery::{Outcome, retry_after};
 use hyper_util::client::legacy::connect::HttpInfo;
-use reqwest::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use reqwest::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use reqwest::tls::TlsInfo;
 use reqwest::{Body, Response};
 use uuid::Uuid;
@@ -26,6 +30,12 @@ const SLOW_PIECES: usize = 10;
 const SLOW_PAUSE: Duration = Duration::from_millis(200);
 /// What the envelope of a callers' request leaves of the limit.
 const ENVELOPE_BYTES: usize = 1_024;
+/// How much of an answer is read.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// What the dispatcher encodes in headers: everything outside 0x21..0x7E, and `%`.
+const NOT_VISIBLE: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+/// The same in those of CloudEvents.
+const NOT_IN_EVENT: &AsciiSet = &NOT_VISIBLE.add(b'"');
 
 /// How a message is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +74,8 @@ pub(super) struct CalleeAnswer {
     pub(super) retry_after: Option<Duration>,
     /// Whether it closes the connection.
     pub(super) closes: bool,
+    /// Whether its body was too long to be read to its end.
+    pub(super) is_cut: bool,
     /// This end of the connection.
     pub(super) local: Option<SocketAddr>,
     /// The callee's certificate, DER.
@@ -189,19 +201,22 @@ impl ProbeTarget {
             .header("webhook-id", &id)
             .header("webhook-timestamp", timestamp)
             .header("x-callback-app-id", APP_ID)
-            .header("x-callback-message-type", message_type)
+            .header(
+                "x-callback-message-type",
+                encoded(message_type, NOT_VISIBLE),
+            )
             .header("x-callback-attempt", practice.attempt)
             .header(PROBE_HEADER, practice.check);
         if let Some(no) = &self.callee_no {
-            request = request.header("x-callback-callee-no", no);
+            request = request.header("x-callback-callee-no", encoded(no, NOT_VISIBLE));
+        }
+        if self.cloud_events {
+            let accepted_at = unix_ms(SystemTime::now());
+            request = request.headers(cloud_event(&id, message_type, accepted_at));
         }
         if let Some(signer) = &self.signer {
-            // What is signed is another body, so the signature is well formed and wrong.
-            let signed: &[u8] = match practice.signed {
-                Signed::Forged => b"{}",
-                Signed::Properly | Signed::HourAgo => &body,
-            };
-            request = request.header("webhook-signature", signer.sign(&id, timestamp, signed));
+            let signature = signature(signer, practice.signed, (&id, timestamp, &body));
+            request = request.header("webhook-signature", signature);
         }
         let begun = Instant::now();
         let sent = request.body(pieces(body, practice.is_slow)).send().await;
@@ -215,6 +230,40 @@ impl ProbeTarget {
             answer,
         }
     }
+}
+
+/// The signature of a message: id, time and body.
+fn signature(signer: &Signer, signed: Signed, (id, timestamp, body): (&str, u64, &[u8])) -> String {
+    match signed {
+        Signed::Properly | Signed::HourAgo => signer.sign(id, timestamp, body),
+        // Well formed, and wrong for any body.
+        Signed::Forged => signer.sign(id, timestamp, &[body, b"x"].concat()),
+    }
+}
+
+/// Visible ASCII, which is always a header value.
+fn encoded(text: &str, set: &'static AsciiSet) -> String {
+    utf8_percent_encode(text, set).to_string()
+}
+
+/// The headers of CloudEvents, as the dispatcher sends them.
+fn cloud_event(id: &str, message_type: &str, accepted_at: u64) -> HeaderMap {
+    let message_type = match message_type.trim() {
+        "" => "unspecified",
+        _ => message_type,
+    };
+    let pairs = [
+        ("ce-specversion", "1.0".to_owned()),
+        ("ce-id", id.to_owned()),
+        ("ce-source", format!("/apps/{APP_ID}")),
+        ("ce-type", encoded(message_type, NOT_IN_EVENT)),
+        ("ce-time", rfc3339(accepted_at)),
+    ];
+    let header = |(name, value)| {
+        let value = HeaderValue::try_from(value).ok()?;
+        Some((HeaderName::from_static(name), value))
+    };
+    pairs.into_iter().filter_map(header).collect()
 }
 
 /// The body: at once, or in pieces.
@@ -232,7 +281,7 @@ fn pieces(body: Vec<u8>, is_slow: bool) -> Body {
     Body::wrap_stream(slowly)
 }
 
-async fn read(response: Response) -> Result<CalleeAnswer, NoAnswer> {
+async fn read(mut response: Response) -> Result<CalleeAnswer, NoAnswer> {
     let headers = response.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let closes = text(CONNECTION).is_some_and(|value| value.to_ascii_lowercase().contains("close"));
@@ -243,13 +292,20 @@ async fn read(response: Response) -> Result<CalleeAnswer, NoAnswer> {
     let certificate = tls.and_then(TlsInfo::peer_certificate).map(<[u8]>::to_vec);
     let status = response.status().as_u16();
     // Read to its end, so that the connection is free for the next message.
-    if let Err(error) = response.bytes().await {
-        return Err(no_answer(&error));
+    let (mut length, mut is_cut) = (0, false);
+    while !is_cut {
+        match response.chunk().await {
+            Ok(Some(chunk)) => length += chunk.len(),
+            Ok(None) => break,
+            Err(error) => return Err(no_answer(&error)),
+        }
+        is_cut = length > MAX_ANSWER_BYTES;
     }
     Ok(CalleeAnswer {
         status,
         retry_after: wait,
         closes,
+        is_cut,
         local,
         certificate,
     })
@@ -268,4 +324,74 @@ fn no_answer(error: &reqwest::Error) -> NoAnswer {
         (false, false, false) => Outcome::ConnectionReset,
     };
     NoAnswer { outcome, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_forged_signature_is_wrong_for_any_body() {
+        let signer = Signer::parse(["whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH"]).unwrap();
+        for body in ["", "{}", "{}x", r#"{"a":1}"#] {
+            let message = ("id", 7, body.as_bytes());
+            let right = signer.sign("id", 7, body.as_bytes());
+            assert_eq!(signature(&signer, Signed::Properly, message), right);
+            let forged = signature(&signer, Signed::Forged, message);
+            assert_ne!(forged, right, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_type_of_any_characters_is_encoded_as_the_dispatcher_does() {
+        assert_eq!(encoded("订 1%\n\"", NOT_VISIBLE), "%E8%AE%A2%201%25%0A\"");
+        let event = cloud_event("id", "订 \"\r\n", 1_763_900_000_000);
+        assert_eq!(event["ce-type"], "%E8%AE%A2%20%22%0D%0A");
+        assert_eq!(event["ce-source"], "/apps/ringback-probe");
+        assert_eq!(event["ce-time"], "2025-11-23T12:13:20.000Z");
+        assert_eq!(event.len(), 5);
+        assert_eq!(cloud_event("id", " ", 0)["ce-type"], "unspecified");
+    }
+
+    /// What is known of an answer with so many bytes, or of one that never ends.
+    async fn answer_of(bytes: Option<usize>) -> CalleeAnswer {
+        runtime::telemetry::install_crypto();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let callee = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await.unwrap();
+            let length = bytes.map_or(String::new(), |bytes| {
+                format!("content-length: {bytes}\r\n")
+            });
+            let head = format!("HTTP/1.1 200 OK\r\n{length}\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            match bytes {
+                Some(bytes) => stream.write_all(&vec![b'x'; bytes]).await.unwrap(),
+                None => while stream.write_all(&[b'x'; 4096]).await.is_ok() {},
+            }
+        };
+        let client = admin::cli::http::client(Duration::from_secs(30));
+        let client = client.tls_certs_only([]).build().unwrap();
+        let asking = async {
+            let response = client.get(url).send().await.unwrap();
+            let Ok(answer) = read(response).await else {
+                panic!("no answer");
+            };
+            answer
+        };
+        tokio::join!(callee, asking).1
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_to_a_limit() {
+        assert!(!answer_of(Some(MAX_ANSWER_BYTES)).await.is_cut);
+        let endless = answer_of(None).await;
+        assert!(endless.is_cut);
+        assert_eq!(endless.status, 200);
+    }
 }

@@ -53,6 +53,8 @@ pub(crate) struct ProbeTarget {
     pub(super) body_limit: usize,
     pub(super) message: Option<Vec<u8>>,
     pub(super) message_type: String,
+    /// Whether the callee reads the headers of CloudEvents.
+    pub(super) cloud_events: bool,
 }
 
 impl ProbeTarget {
@@ -99,6 +101,7 @@ impl ProbeTarget {
             body_limit: settings.ingress.body_limit_bytes,
             message: options.message,
             message_type: options.message_type.to_owned(),
+            cloud_events: config.cloud_events,
             url,
             addresses,
             admitted_by,

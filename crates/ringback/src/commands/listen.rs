@@ -8,7 +8,8 @@ use admin::AdminConfig;
 use admin::cli::stdout::{print_line, print_notice};
 use delivery::signature::Signer;
 use runtime::{SecretRef, shutdown};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::process::getpgrp;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -50,13 +51,32 @@ pub(super) async fn run(args: ListenArgs) -> Result<(), CommandError> {
     let stop = shutdown::on_signals(false)?;
     let (address, serving) = serve_forwarding(Arc::clone(&forwarder), args.listen, stop.clone())?;
     let to = admin::cli::http::shown_url(&args.forward);
-    let how = match io::stdin().is_terminal() {
-        true => "r replays the last one, a digit the last whose number ends with it, q quits",
-        false => "a number and a line end replays it",
+    let source = InputSource::of_stdin();
+    let how = match source {
+        InputSource::Keys => {
+            "; r replays the last one, a digit the last whose number ends with it, q quits"
+        }
+        InputSource::Lines => "; a number and a line end replays it",
+        InputSource::None => "",
     };
-    print_line(&format!("callbacks to http://{address} go to {to}; {how}"))?;
-    let replaying = replay(forwarder, stop.clone());
-    let (served, ()) = tokio::join!(serving, replaying);
+    print_line(&format!("callbacks to http://{address} go to {to}{how}"))?;
+    serve_and_replay(serving, replay(forwarder, source, stop.clone()), &stop).await
+}
+
+/// Serves and replays until `stop`. Whatever ends, the other does not outlive it.
+///
+/// # Errors
+/// A server that ended before.
+async fn serve_and_replay(
+    serving: impl Future<Output = io::Result<()>>,
+    replaying: impl Future<Output = ()>,
+    stop: &CancellationToken,
+) -> Result<(), CommandError> {
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = replaying => serving.await,
+    };
     served?;
     if !stop.is_cancelled() {
         let sentence = "the server ended unexpectedly";
@@ -69,6 +89,30 @@ fn signer(text: &str) -> Result<Signer, CommandError> {
     let secret = SecretRef::new(text).read().map_err(CommandError::Failed)?;
     let signer = Signer::parse([secret.expose_secret()]);
     signer.map_err(|error| CommandError::Failed(format!("--secret: {error}")))
+}
+
+/// Where it is read what is to be replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InputSource {
+    /// The keys of a terminal.
+    Keys,
+    Lines,
+    /// In the background of a terminal: a read would stop the process.
+    None,
+}
+
+impl InputSource {
+    fn of_stdin() -> Self {
+        let stdin = io::stdin();
+        match stdin.is_terminal() {
+            false => Self::Lines,
+            // Without a foreground group that can be told, this is a terminal of our own.
+            true => match tcgetpgrp(&stdin) {
+                Ok(group) if group != getpgrp() => Self::None,
+                _ => Self::Keys,
+            },
+        }
+    }
 }
 
 /// What somebody wants.
@@ -107,14 +151,30 @@ fn of_key(key: u8, last: u64) -> Option<Input> {
     }
 }
 
-/// Replays what is asked for, until `stop`.
-async fn replay(forwarder: Arc<Forwarder>, stop: CancellationToken) {
-    let (sender, mut wanted) = mpsc::channel(16);
-    let keys = Keys::begin();
-    let (reads_keys, source) = (keys.is_some(), Arc::clone(&forwarder));
-    // A thread of its own: a read of stdin cannot be given up, and ends with the process.
-    std::thread::spawn(move || read_input(reads_keys, &source, &sender));
-    while let Some(Some(input)) = stop.run_until_cancelled(wanted.recv()).await {
+/// Replays what is asked for, until `stop`; what is being replayed then is given up.
+async fn replay(forwarder: Arc<Forwarder>, source: InputSource, stop: CancellationToken) {
+    let (sender, wanted) = mpsc::channel(16);
+    let keys = match source {
+        InputSource::Keys => Keys::begin(),
+        InputSource::Lines | InputSource::None => None,
+    };
+    if source != InputSource::None {
+        let (reads_keys, messages) = (keys.is_some(), Arc::clone(&forwarder));
+        // A thread of its own: a read of stdin cannot be given up, and ends with the process.
+        std::thread::spawn(move || read_input(reads_keys, &messages, &sender));
+    }
+    let replaying = replay_wanted(&forwarder, wanted, &stop);
+    stop.run_until_cancelled(replaying).await;
+    drop(keys);
+    stop.cancelled().await;
+}
+
+async fn replay_wanted(
+    forwarder: &Forwarder,
+    mut wanted: mpsc::Receiver<Input>,
+    stop: &CancellationToken,
+) {
+    while let Some(input) = wanted.recv().await {
         match input {
             Input::Quit => stop.cancel(),
             Input::Replay(number) => {
@@ -124,8 +184,6 @@ async fn replay(forwarder: Arc<Forwarder>, stop: CancellationToken) {
             }
         }
     }
-    drop(keys);
-    stop.cancelled().await;
 }
 
 fn read_input(reads_keys: bool, forwarder: &Forwarder, sender: &mpsc::Sender<Input>) {
@@ -183,7 +241,62 @@ impl Drop for Keys {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_ends_by_itself_ends_the_command_with_an_error() {
+        let stop = CancellationToken::new();
+        let ended = serve_and_replay(ready(Ok(())), pending(), &stop).await;
+        let sentence = ended.unwrap_err().to_string();
+        assert!(sentence.contains("unexpectedly"), "{sentence}");
+        let failed = Err(io::Error::other("no memory"));
+        assert!(
+            serve_and_replay(ready(failed), pending(), &stop)
+                .await
+                .is_err()
+        );
+        stop.cancel();
+        let ended = serve_and_replay(ready(Ok(())), stop.cancelled(), &stop).await;
+        assert!(ended.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_replay_ends_at_the_stop() {
+        runtime::telemetry::install_crypto();
+        // It accepts, and never answers.
+        let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = format!("http://{}", hanging.local_addr().unwrap());
+        let forwarder = Forwarder::new(to.parse().unwrap(), None, false, |_| ()).unwrap();
+        let forwarder = Arc::new(forwarder);
+        let stop = CancellationToken::new();
+        let (address, serving) = serve_forwarding(
+            Arc::clone(&forwarder),
+            SocketAddr::from(([127, 0, 0, 1], 0)),
+            stop.clone(),
+        )
+        .unwrap();
+        let serving = tokio::spawn(serving);
+        let client = admin::cli::http::client(std::time::Duration::from_secs(30));
+        let client = client.tls_certs_only([]).build().unwrap();
+        let asking = tokio::spawn(client.get(format!("http://{address}")).send());
+        while forwarder.last() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let (sender, wanted) = mpsc::channel(1);
+        sender.send(Input::Replay(1)).await.unwrap();
+        let replaying = stop.run_until_cancelled(replay_wanted(&forwarder, wanted, &stop));
+        let stopping = async {
+            // Taken from the channel, so the replay has begun.
+            sender.reserve().await.unwrap();
+            stop.cancel();
+        };
+        let (ended, ()) = tokio::join!(replaying, stopping);
+        assert!(ended.is_none(), "the replay ended");
+        serving.await.unwrap().unwrap();
+        assert!(asking.await.unwrap().is_err());
+    }
 
     #[test]
     fn a_line_is_a_number_and_a_key_is_its_last_digit() {

@@ -59,7 +59,7 @@ pub(super) async fn run(args: ProbeArgs, settings: &Settings) -> Result<(), Comm
         app: args.app.as_deref(),
         secret,
         allow: &args.allow,
-        message: args.message.map(String::into_bytes),
+        message: args.message.map(object).transpose()?,
         message_type: &args.message_type,
     };
     let target = ProbeTarget::find(options, settings).await?;
@@ -76,6 +76,17 @@ pub(super) async fn run(args: ProbeArgs, settings: &Settings) -> Result<(), Comm
                 .lang
                 .say("the callee is not ready", "该被回调方尚不可上线");
             Err(CommandError::Failed(sentence.to_owned()))
+        }
+    }
+}
+
+/// The bytes of a JSON object, as they were written: callers can send no other.
+fn object(message: String) -> Result<Vec<u8>, CommandError> {
+    match serde_json::from_str::<serde_json::Map<_, _>>(&message) {
+        Ok(_) => Ok(message.into_bytes()),
+        Err(error) => {
+            let sentence = format!("--message is not a JSON object: {error}");
+            Err(CommandError::Failed(sentence))
         }
     }
 }
@@ -100,5 +111,20 @@ fn consent(url: &str, lang: Lang) -> Result<(), CommandError> {
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => refused(lang.say("nothing was sent", "没有发送任何消息")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_a_json_object_and_keeps_its_bytes() {
+        let written = r#"{ "a":1.0 }"#;
+        assert_eq!(object(written.to_owned()).unwrap(), written.as_bytes());
+        for other in ["", "[]", "7", "{", "{} {}", "null"] {
+            let refused = object(other.to_owned()).unwrap_err().to_string();
+            assert!(refused.contains("--message"), "{refused}");
+        }
     }
 }

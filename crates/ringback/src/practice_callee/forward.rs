@@ -12,9 +12,11 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse};
 use delivery::signature::Signer;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, Response};
 use runtime::clock::now_ms;
 use runtime::http::{self, HttpLimits, hold_body};
 use runtime::text::one_line;
@@ -29,6 +31,8 @@ const MAX_KEPT: usize = 200;
 const MAX_KEPT_BYTES: usize = 32 * 1024 * 1024;
 /// How long the process may take to answer: as long as an attempt may last.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest answer that is handed on.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// How much of an answer that is no 2xx is shown.
 const SHOWN_CHARS: usize = 200;
 /// How far the time of a signature may be from now, as Standard Webhooks recommends.
@@ -46,6 +50,8 @@ const NOT_FORWARDED: [&str; 10] = [
     "transfer-encoding",
     "upgrade",
 ];
+/// Headers of an answer that are handed on: what the body is, and when to come again.
+const HANDED_ON: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, RETRY_AFTER];
 
 /// Forwards messages and keeps the last ones for a replay.
 #[derive(Debug)]
@@ -300,16 +306,13 @@ impl Forwarder {
             .request(message.method.clone(), self.url_of(message))
             .headers(message.headers.clone())
             .body(message.body.clone());
-        let sent = async {
-            let response = request.send().await?;
-            let status = response.status().as_u16();
-            let content_type = response.headers().get(CONTENT_TYPE).cloned();
-            Ok::<_, reqwest::Error>((status, content_type, response.bytes().await?))
+        let answer = match request.send().await {
+            Ok(response) => read(response).await,
+            Err(error) => Err(admin::cli::http::error_reason(&error)),
         };
-        let answer = sent.await;
         let millis = begun.elapsed().as_millis();
         match answer {
-            Ok((status, content_type, body)) => {
+            Ok((status, headers, body)) => {
                 let said = match status {
                     200..=299 => String::new(),
                     _ => beginning(&body),
@@ -317,13 +320,14 @@ impl Forwarder {
                 self.show(message, signature, is_replay, (Ok(status), said, millis));
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
                 let mut response = HttpResponse::build(status);
-                if let Some(content_type) = content_type {
-                    response.insert_header(("content-type", content_type.as_bytes()));
+                for name in HANDED_ON {
+                    if let Some(value) = headers.get(&name) {
+                        response.insert_header((name.as_str(), value.as_bytes()));
+                    }
                 }
                 response.body(body)
             }
-            Err(error) => {
-                let reason = admin::cli::http::error_reason(&error);
+            Err(reason) => {
                 let said = String::new();
                 self.show(message, signature, is_replay, (Err(reason), said, millis));
                 HttpResponse::BadGateway().finish()
@@ -331,14 +335,19 @@ impl Forwarder {
         }
     }
 
+    /// The path and query alone are the message's. It is not joined to the URL: `//host/` is a reference
+    /// to another host.
     fn url_of(&self, message: &KeptMessage) -> Url {
-        match self.to.path() {
-            "" | "/" => self
-                .to
-                .join(&message.path)
-                .unwrap_or_else(|_| self.to.clone()),
-            _ => self.to.clone(),
+        let mut url = self.to.clone();
+        if matches!(url.path(), "" | "/") {
+            let (path, query) = match message.path.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (&*message.path, None),
+            };
+            url.set_path(path);
+            url.set_query(query);
         }
+        url
     }
 
     fn show(
@@ -368,6 +377,25 @@ impl Forwarder {
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
     value.unwrap_or_default()
+}
+
+/// Status, headers and body of an answer; or why there is none that is handed on.
+async fn read(mut response: Response) -> Result<(u16, HeaderMap, Vec<u8>), String> {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len() + chunk.len() > MAX_ANSWER_BYTES => {
+                return Err(format!(
+                    "its answer is larger than {MAX_ANSWER_BYTES} bytes"
+                ));
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => break,
+            Err(error) => return Err(admin::cli::http::error_reason(&error)),
+        }
+    }
+    let status = response.status().as_u16();
+    Ok((status, std::mem::take(response.headers_mut()), body))
 }
 
 /// The beginning of a body as one line.
@@ -473,6 +501,75 @@ mod tests {
             let message = message(&forwarder, &[], "{}");
             assert_eq!(forwarder.url_of(&message).as_str(), url);
         }
+    }
+
+    #[test]
+    fn a_path_that_looks_like_a_host_names_no_other_host() {
+        for to in ["http://localhost:1", "http://localhost:1/"] {
+            let forwarder = forwarder(to, None);
+            for (path, url) in [
+                (
+                    "//169.254.169.254/x",
+                    "http://localhost:1//169.254.169.254/x",
+                ),
+                (r"/\evil/x", "http://localhost:1//evil/x"),
+                (r"\\evil/x", "http://localhost:1//evil/x"),
+                (
+                    "http://evil/x?a=//b",
+                    "http://localhost:1/http://evil/x?a=//b",
+                ),
+                ("*", "http://localhost:1/*"),
+            ] {
+                let message = KeptMessage {
+                    number: 1,
+                    method: Method::POST,
+                    path: path.to_owned(),
+                    headers: HeaderMap::new(),
+                    body: Bytes::new(),
+                };
+                assert_eq!(forwarder.url_of(&message).as_str(), url, "{path}");
+            }
+        }
+    }
+
+    /// The answer of a forwarder to a message, whose process answers with these headers and so many bytes.
+    async fn answer_of(headers: &str, bytes: usize) -> HttpResponse {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = format!("http://{}", listener.local_addr().unwrap());
+        let head = format!("HTTP/1.1 503 No\r\n{headers}content-length: {bytes}\r\n\r\n");
+        let process = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).await.unwrap();
+            // The other side may hang up before it has all.
+            let _ = stream.write_all(head.as_bytes()).await;
+            let _ = stream.write_all(&vec![b'x'; bytes]).await;
+        };
+        let forwarder = forwarder(&to, None);
+        let message = message(&forwarder, &[], "{}");
+        let forwarding = forwarder.forward(&message, SignatureState::Absent, false);
+        let ((), answer) = tokio::join!(process, forwarding);
+        answer
+    }
+
+    #[tokio::test]
+    async fn the_answer_is_handed_on_with_what_its_body_is_and_when_to_come_again() {
+        let headers = "content-type: text/x\r\ncontent-encoding: gzip\r\nretry-after: 7\r\n\
+                       keep-alive: timeout=1\r\n";
+        let answer = answer_of(headers, 3).await;
+        assert_eq!(answer.status().as_u16(), 503);
+        let header = |name| answer.headers().get(name).and_then(|it| it.to_str().ok());
+        assert_eq!(header("content-type"), Some("text/x"));
+        assert_eq!(header("content-encoding"), Some("gzip"));
+        assert_eq!(header("retry-after"), Some("7"));
+        assert_eq!(header("keep-alive"), None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_large_is_a_502() {
+        assert_eq!(answer_of("", MAX_ANSWER_BYTES).await.status(), 503);
+        assert_eq!(answer_of("", MAX_ANSWER_BYTES + 1).await.status(), 502);
     }
 
     #[test]

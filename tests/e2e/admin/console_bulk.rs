@@ -59,7 +59,7 @@ fn hidden(html: &str, name: &str) -> String {
 
 /// The dry run says `matched`; then it is done, and its page says so.
 async fn done(fixture: &SharedGateway, path: &str, matched: &str, reason: &str) -> String {
-    let counted = format!("It can be done to so many: {matched}<");
+    let counted = format!("This would act on {matched}<");
     let html = page_with(fixture, path, &counted).await;
     let (seen, at) = (hidden(&html, "matched"), hidden(&html, "counted_at"));
     let form = [

@@ -49,7 +49,7 @@ fn a_delay_and_a_pause_are_named_with_their_end_or_their_author() {
         let id = fixture.send(&body).await;
         let words = [
             "status  queued",
-            "It was sent with a delay. The next attempt is at ",
+            "Its caller asked for a delay. The next attempt is at ",
         ];
         shows(admin(&fixture), &id, &words).await;
 

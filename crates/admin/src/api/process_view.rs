@@ -258,7 +258,7 @@ pub(crate) struct AttemptsView {
     pub(crate) left_out: bool,
 }
 
-/// An attempt that has ended. Times are Unix ms here and RFC 3339 in JSON.
+/// An attempt that has ended. Times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AttemptEndView {
     #[serde(with = "rfc3339")]

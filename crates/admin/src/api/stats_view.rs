@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::rfc3339;
 
-/// What happened in a time. Times are Unix ms here and RFC 3339 in JSON.
+/// What happened in a time. Times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StatsView {
     #[serde(default, skip_serializing_if = "Option::is_none")]

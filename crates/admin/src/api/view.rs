@@ -23,7 +23,7 @@ pub(crate) struct ItemsPage<T> {
     pub(crate) next: Option<String>,
 }
 
-/// A callback. Times are Unix ms here and RFC 3339 in JSON.
+/// A callback. Times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct CallbackView {
     pub(crate) request_id: Uuid,

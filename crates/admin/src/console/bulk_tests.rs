@@ -174,7 +174,7 @@ async fn an_operation_stops_when_it_is_told_and_the_same_act_does_the_rest() {
     let begun = browser.post(bulk, &rest, &own).await;
     let done = "role=\"status\">done";
     page_with(&browser, location(&begun), &cookie, done).await;
-    let nothing = "It can be done to so many: 0";
+    let nothing = "This would act on 0";
     page_with(&browser, bulk, &cookie, nothing).await;
     let entries = fixture.journal.audit_log(None, 10).await.unwrap().entries;
     let discarded: u64 = entries.iter().map(|it| it.entry.count).sum();

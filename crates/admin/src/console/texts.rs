@@ -95,16 +95,16 @@ texts! {
     live_pause "Pause the display" "暂停显示";
     live_resume "Go on" "继续";
     live_failed "all that did not deliver" "所有未送达的";
-    live_none "No attempt that matches the filter has ended since somebody watches." "开始观看以来，没有符合筛选条件的尝试结束。";
-    live_hint "Processes remember attempts only while somebody watches, the last half minute. All others are on the pages of their callbacks." "只有在有人观看时，进程才会记住最近半分钟的尝试。其他尝试请在各回调的页面查看。";
+    live_none "No attempt that matches the filter has ended since you began to watch." "开始查看后，还没有符合筛选条件的尝试结束。";
+    live_hint "While somebody watches, processes remember the attempts of the last half minute. All others are on the pages of their callbacks." "仅当有人查看时，各进程才保留最近半分钟的尝试。其他尝试请在各回调的页面查看。";
     live_next "What follows" "后续";
     live_dropped "Attempts that are not shown, because there were more than 200 a second:" "因每秒超过 200 条而未显示的尝试：";
     live_left_out "There are more attempts than can be shown: some may be missing. A filter shows fewer." "尝试过多，可能有一部分未显示。请用筛选条件缩小范围。";
     live_session_ended "The session has ended. Sign in again." "会话已结束，请重新登录。";
-    live_full "Too many operators watch at this process. Load the page again later." "观看此进程的运维人员过多，请稍后重新加载页面。";
+    live_full "Too many operators watch at this process. Load the page again later." "查看此进程的运维人员过多，请稍后重新加载页面。";
     was_deferred "deferred" "已推迟";
-    not_refreshed "This page could not be refreshed since" "本页未能刷新，自";
-    times_local "Times: this browser's zone" "时间：浏览器时区";
+    not_refreshed "This page could not be refreshed since" "本页未能刷新，上次成功：";
+    times_local "Times: local" "时间：浏览器时区";
     times_utc "Times: UTC" "时间：UTC";
     target "Target" "目标";
     targets_caption "Targets, worst first" "目标，问题最严重的在前";
@@ -146,7 +146,7 @@ texts! {
     first_page "First page" "第一页";
     newest_first "newest first" "最新的在前";
     callback "Callback" "回调";
-    why "What is so, and what comes next" "当前情况与后续";
+    why "Where it stands, and what comes next" "当前情况与后续";
     details "Details" "详情";
     caller "Caller" "调用方";
     url "URL" "URL";
@@ -246,7 +246,7 @@ texts! {
     grouped "Grouped" "分组查看";
     unreadable "Unreadable messages" "无法解码的消息";
     which "Which:" "范围：";
-    dry_run "Nothing is done yet. It can be done to so many:" "尚未执行任何操作。可操作的数量：";
+    dry_run "Nothing has been done yet. This would act on" "尚未执行任何操作。可操作的数量：";
     not_touched "Not touched:" "不受影响：";
     pace "Pace, per second" "速率（每秒）";
     pace_column "Pace" "速率";
@@ -255,7 +255,7 @@ texts! {
     takes "Takes" "预计耗时";
     takes_unknown "How long it takes is not known: the pace of a target is not." "无法预计耗时：有目标的速率未知。";
     done_by "done by" "完成时间";
-    begin_hint "It begins at once and can be stopped. What changes after the count is left alone." "将立即开始，可随时停止。统计之后发生变化的回调不受影响。";
+    begin_hint "It begins at once and can be stopped. Callbacks that change after the count are left alone." "将立即开始，可随时停止。统计之后发生变化的回调不受影响。";
     final_hint "It cannot be undone." "此操作不可撤销。";
     sample "The newest of them" "其中最新的";
     operation_running "running" "进行中";
@@ -277,9 +277,9 @@ texts! {
     stop_hint "It stops after the step that is being done. What is done stays done. The log says who stopped it." "将在当前步骤完成后停止。已完成的部分不会撤销。停止者会写入运行日志。";
     further_conditions "Further conditions:" "其他条件：";
     without_them "without them" "去除这些条件";
-    all_of_list "All of this list:" "对本列表全部：";
+    all_of_list "Everything in this list:" "对本列表全部：";
     search_label "Search" "搜索";
-    search_hint "For instance app:crm status:dead http:503 since:2h, or an id or its beginning. A value with spaces stands in quotation marks." "例如 app:crm status:dead http:503 since:2h，也可输入 ID 或其开头。含空格的值请加引号。";
+    search_hint "For instance app:crm status:dead http:503 since:2h, or an id or its beginning. Put a value with spaces in quotation marks." "例如 app:crm status:dead http:503 since:2h，也可输入 ID 或其开头。含空格的值请加引号。";
     search_words "Words that are known" "可用的条件";
     search_empty "There is nothing to search for." "没有输入搜索条件。";
     search_word "This is neither an id nor a condition:" "这既不是 ID 也不是条件：";
@@ -306,7 +306,7 @@ texts! {
     accepted_minute "Accepted, last minute" "接收（最近一分钟）";
     refused_minute "Refused, last minute" "拒绝（最近一分钟）";
     limited_minute "Limited (429), last minute" "限流（429，最近一分钟）";
-    with_a_time "Of these, with a time" "其中有下次时间的";
+    with_a_time "Of these, with a next attempt due" "其中已排定下次尝试";
     more_apps "There are more apps: these have the most requests." "还有更多应用，此处仅列出请求最多的。";
     last_reload "Last reload" "最近一次重新加载";
     needs_restart "Needs a restart" "需要重启";
@@ -332,7 +332,7 @@ texts! {
     replayed "Replayed" "已重放";
     trace "Trace" "链路 ID";
     by_hand "Repeat it by hand (curl)" "手动重发（curl）";
-    by_hand_hint "Fill in what stands in angle brackets; the message goes into the file. Further headers of the caller or the callee are not in it. The journal knows nothing of it." "请填写尖括号中的内容，并将消息存入该文件。不含调用方或被回调方的其他请求头。日志库不会记录此次请求。";
+    by_hand_hint "Fill in the parts in angle brackets; the message goes into the file. Further headers of the caller or the callee are not in it. The journal does not record this request." "请填写尖括号中的内容，并将消息存入该文件。不含调用方或被回调方的其他请求头。日志库不会记录此次请求。";
     largest_groups "The largest groups only:" "仅列出最大的若干组：";
     status_queued "queued" "排队中";
     status_delivering "delivering" "投递中";

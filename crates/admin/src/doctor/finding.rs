@@ -54,7 +54,8 @@ pub struct Finding {
     /// The same in Chinese, where it was found by this process.
     #[serde(skip)]
     pub(crate) chinese: Option<String>,
-    /// Since when, Unix ms here and RFC 3339 in JSON, where the check knows it.
+    /// Since when, RFC 3339, where the check knows it.
+    #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

@@ -225,7 +225,7 @@ pub(super) fn tls(first: &Exchange, target: &ProbeTarget, lang: Lang) -> Option<
     let name = "TLS";
     if target.url.scheme() == "http" {
         let sentence = lang.say(
-            "none: everybody on the way can read and change messages. Use https",
+            "none: anybody on the network path can read and change messages. Use https",
             "未使用：途经的任何人都能读取和修改消息。请使用 https",
         );
         let is_local = target.is_loopback();

@@ -131,7 +131,10 @@ fn background(callback: &Callback) -> Option<Said> {
         });
     }
     match (callback.next_attempt_at, callback.generation) {
-        (Some(_), _) => Some(say!("It was sent with a delay.", "调用方要求延迟投递。")),
+        (Some(_), _) => Some(say!(
+            "Its caller asked for a delay.",
+            "调用方要求延迟投递。"
+        )),
         (None, 0) => None,
         (None, _) => Some(say!("It was replayed.", "它已被重放。")),
     }

@@ -193,7 +193,7 @@ mod tests {
         waiting.generation = 1;
         assert!(unasked(&waiting).contains("was replayed"));
         waiting.next_attempt_at = Some(NOW + 500);
-        assert!(unasked(&waiting).contains("with a delay"));
+        assert!(unasked(&waiting).contains("asked for a delay"));
         assert!(unasked(&waiting).contains("(now)"));
         for (reason, words) in [
             ("resolver_down", "no name server answers (resolver_down)"),

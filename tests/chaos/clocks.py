@@ -12,7 +12,7 @@ class Clock:
         found = sorted(pathlib.Path("/").glob(LIBRARIES.lstrip("/")))
         if not found:
             raise RuntimeError("libfaketime is not installed: apt-get install libfaketime")
-        self.library, self.file = found[0], file
+        self.preloaded, self.file = found[0], file
         self.set("+0")
 
     def set(self, offset: str) -> None:
@@ -24,7 +24,7 @@ class Clock:
 
     def settings(self) -> dict[str, str]:
         return {
-            "LD_PRELOAD": str(self.library),
+            "LD_PRELOAD": str(self.preloaded),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_NO_CACHE": "1",
             "DONT_FAKE_MONOTONIC": "1",

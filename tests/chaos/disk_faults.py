@@ -15,11 +15,11 @@ class DiskFaults:
     def __init__(self, directory: pathlib.Path, data: pathlib.Path) -> None:
         directory.mkdir()
         self.directory, self.data = directory, data
-        self.library = directory / "disk_faults.so"
-        processes.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(self.library), str(SOURCE), "-ldl"])
+        self.preloaded = directory / "disk_faults.so"
+        processes.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(self.preloaded), str(SOURCE), "-ldl"])
 
     def settings(self) -> dict[str, str]:
-        return {"LD_PRELOAD": str(self.library), "CHAOS_DISK": str(self.directory), "CHAOS_DATA": str(self.data)}
+        return {"LD_PRELOAD": str(self.preloaded), "CHAOS_DISK": str(self.directory), "CHAOS_DATA": str(self.data)}
 
     def fail(self, fails: bool) -> None:
         """Whether every sync fails."""

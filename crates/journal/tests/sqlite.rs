@@ -57,6 +57,7 @@ impl JournalFixture for SqliteFixture {
                  ALTER TABLE callbacks DROP COLUMN unaccounted_at;
                  ALTER TABLE callbacks DROP COLUMN hold;
                  DROP TABLE taken_retries; DROP TABLE rollups;
+                 DROP INDEX callbacks_dead_updated;
                  ALTER TABLE attempts DROP COLUMN cause;
                  ALTER TABLE attempts DROP COLUMN answer_type;
                  ALTER TABLE attempts DROP COLUMN answer;
@@ -72,6 +73,7 @@ impl JournalFixture for SqliteFixture {
             .execute_batch(
                 "ALTER TABLE callbacks DROP COLUMN hold;
                  DROP TABLE taken_retries; DROP TABLE rollups;
+                 DROP INDEX callbacks_dead_updated;
                  ALTER TABLE attempts DROP COLUMN cause;
                  ALTER TABLE attempts DROP COLUMN answer_type;
                  ALTER TABLE attempts DROP COLUMN answer;

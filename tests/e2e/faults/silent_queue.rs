@@ -52,6 +52,8 @@ async fn a_queue_that_does_not_confirm_is_refused_and_the_others_go_on() {
 
     rabbit.resume_queue(&first).await;
     fault_is(&scenario, INGRESS, "not confirming", false).await;
+    // The connection may have been idle for too long on a busy machine.
+    let mut wire = Wire::to(scenario.ingress.address);
     let accepted = post(&mut wire, 0, &target).await;
     assert!(accepted.accepted(), "{accepted:?}");
     answers.push(accepted);
@@ -78,8 +80,9 @@ async fn follow_ups_that_are_not_confirmed_stop_no_other_target() {
     let rabbit = RabbitMq::shared().await;
     let mut scenario = Scenario::start(rabbit, options()).await;
     let level = scenario.name("delay.01");
-    rabbit.suspend_queue(&level).await;
+    // From before the command: the queue stops in the middle of it, and it takes seconds on a busy machine.
     let suspended = Instant::now();
+    rabbit.suspend_queue(&level).await;
     // Retries after 1 s and up to 20 % go to the level of 2 s.
     let failing = scenario.callers(&["/flaky/1"], 4, 20).done().await;
     fault_is(

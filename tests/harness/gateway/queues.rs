@@ -65,6 +65,16 @@ impl Queues<'_> {
     }
 }
 
+impl Drop for Queues<'_> {
+    fn drop(&mut self) {
+        if let Self::RabbitMq { rabbit, prefix } = self {
+            let queues = all(prefix).into_iter();
+            let names = queues.map(|queue| format!("{prefix}.{queue}")).collect();
+            rabbit.delete_soon(names);
+        }
+    }
+}
+
 /// All queues in RabbitMQ of a gateway with this prefix.
 fn all(prefix: &str) -> Vec<String> {
     let definitions = Topology::new(prefix).definitions("/");

@@ -2,6 +2,7 @@
 //!
 //! - `cluster.rs`: three nodes
 //! - `install.rs`: where RabbitMQ is installed, on this machine or in a root directory
+//! - `janitor.rs`: the queues of gateways that have ended are deleted
 //! - `network.rs`: a network for each node of a cluster, which can be cut off
 //! - `node.rs`: ports, files and environment of a node
 //! - `outages.rs`: one queue is away, and other faults made by the node's own means
@@ -10,6 +11,7 @@
 
 mod cluster;
 mod install;
+mod janitor;
 mod network;
 mod node;
 mod outages;

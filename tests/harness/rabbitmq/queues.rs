@@ -10,7 +10,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 
-use super::RabbitMq;
+use super::{RabbitMq, janitor};
 use crate::queue_message::QueueMessage;
 
 /// The channels that [`RabbitMq::suspend_consumers`] has stopped.
@@ -79,6 +79,11 @@ impl RabbitMq {
         // An ack has no answer, and dropping the connection could discard it unsent.
         channel.close(200, "done".into()).await.map_err(describe)?;
         Ok(all)
+    }
+
+    /// Has these queues deleted, soon. It is no error if they or the node are gone.
+    pub(crate) fn delete_soon(&self, queues: Vec<String>) {
+        janitor::delete_soon(self.uri(), queues);
     }
 
     /// Stops the leader of a quorum queue: it confirms and delivers nothing until

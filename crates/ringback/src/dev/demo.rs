@@ -33,7 +33,7 @@ const STORIES: [(&str, &str); 3] = [
 /// The body of the original contract's sample, for a target.
 fn sample(target: &str) -> String {
     format!(
-        r#"{{"callback_url":"{target}","callee_no":"b42652fe","caller_no":"b372be686fa6","app_id":"5SV4BVSY0OXQ3ZSA","message_type":"demo","request_message":{{"field1":"任意字段","field2":"任意字段"}}}}"#
+        r#"{{"callback_url":"{target}","callee_no":"b42652fe","caller_no":"b372be686fa6","app_id":"demo","message_type":"demo","request_message":{{"field1":"任意字段","field2":"任意字段"}}}}"#
     )
 }
 

@@ -7,7 +7,7 @@
 //!
 //! One file for each part:
 //! - `ingress.rs`, `throughput.rs`, `overload.rs`, `weight.rs`: on RabbitMQ
-//! - `kept.rs`: what keeping for operators costs, on both
+//! - `kept.rs`, `traces.rs`: what keeping for operators and traces cost, on both
 //! - `embedded.rs`, `memory.rs`: the one process on the embedded store
 //! - `isolation/`: ten targets, one of them bad; a greedy app beside another
 //! - `hostile_connections.rs`: what hostile clients cost in memory
@@ -44,6 +44,7 @@ mod overload;
 mod rig;
 mod sink;
 mod throughput;
+mod traces;
 mod weight;
 
 use std::process::ExitCode;
@@ -79,6 +80,7 @@ parts:
   overload   twice the sustained throughput, for at least a minute
   storm      100,000 retries due at once
   kept       what keeping messages and answers for operators costs
+  traces     what traces cost, one of a hundred callbacks sampled
   weight     memory per callback in flight and per waiting caller
   embedded   the embedded store compared with its own disk
   memory     the one process idle, starting, and with a backlog of a million
@@ -91,7 +93,7 @@ parts:
   journal    millions of callbacks in PostgreSQL [--callbacks N]
   hostile-connections
              memory per hostile connection, by kind and listener
-  all        everything but isolation, apps, the journal and hostile connections";
+  all        everything but isolation, apps, traces, the journal and hostile connections";
 
 /// Parts of `all`, in this order.
 const ALL: [&str; 9] = [
@@ -99,7 +101,8 @@ const ALL: [&str; 9] = [
 ];
 
 /// Parts that run only by name.
-const MORE: [&str; 6] = [
+const MORE: [&str; 7] = [
+    "traces",
     "isolation",
     "isolation-embedded",
     "apps",
@@ -155,6 +158,7 @@ impl Command {
             "overload" => overload::twice(plan, Setup::RabbitMq).await,
             "storm" => overload::storm(plan).await,
             "kept" => kept::measure(plan).await,
+            "traces" => traces::measure(plan).await,
             "weight" => weight::measure(plan).await,
             "embedded" => embedded::measure(plan).await,
             "memory" => memory::measure(plan).await,

@@ -21,10 +21,13 @@ given up    It is a dead letter although its target takes it.
 unreadable  Messages that the gateway wrote and took for unreadable.
 stuck       Messages were left in the queues when the time for draining was over.
 stopped     A process did not end in order when it was asked to, or ended by itself.
-unavailable Nothing was accepted, or nothing was delivered, for longer than the scenario permits.
+unavailable Nothing was accepted, or nothing was delivered, for longer than the scenario permits, in all or after the end
+            of a fault.
 """
 
+import bisect
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,7 +81,19 @@ class Facts:
         """Whether it may have been in a queue that was removed with its messages. What comes later is not excused."""
         at = request.answered_at or request.sent_at
         removals = [it for it in self.evidence.faults if it.destroys]
-        return any(it.began - DESTROYED_WITHIN <= at <= it.ended + TOLERANCE for it in removals)
+        return any(it.began - DESTROYED_WITHIN <= at and request.sent_at <= it.ended + TOLERANCE for it in removals)
+
+    def dead_by_the_journal(self, request_id: str) -> bool:
+        """Whether the journal has the dead letter, and the message with it, after all queues were removed."""
+        row = self.evidence.rows.get(request_id)
+        removed = any(it.whole for it in self.evidence.faults)
+        return removed and row is not None and row.status == "dead" and row.message
+
+    def record_destroyed(self, request: Request) -> bool:
+        """Whether the record of its end may have been in a queue that was removed."""
+        removals = [it for it in self.evidence.faults if it.whole]
+        ended = self.taken.get(request.id or "", request.sent_at)
+        return any(it.began - DESTROYED_WITHIN <= ended <= it.ended + TOLERANCE for it in removals)
 
     def cancelled(self, request: Request) -> bool:
         """Whether its caller was told so; or asked, heard no answer, and the journal says so."""
@@ -103,7 +118,7 @@ def check(evidence: Evidence) -> list[Finding]:
     found: list[Finding] = []
     for rule in (lost, invented, duplicated, altered, reordered, denied, untrue, uncancelled, changed_ends, unavailable):
         found += rule(facts)
-    found += beyond(unrecorded(facts), evidence.rules.unrecorded)
+    found += beyond(unrecorded(facts), evidence.rules.unrecorded) or unrecorded_apart(facts)
     found += beyond(given_up(facts), evidence.rules.given_up)
     found += [Finding(kind, text) for kind, text in evidence.noticed]
     return found
@@ -119,7 +134,7 @@ def lost(facts: Facts) -> Iterator[Finding]:
     for request_id, request in facts.accepted.items():
         if request_id in facts.taken or request_id in facts.dead or request_id in facts.waiting:
             continue
-        if facts.cancelled(request):
+        if facts.cancelled(request) or facts.dead_by_the_journal(request_id):
             continue
         if not facts.destroyed(request):
             tries = len(facts.arrivals.get(request_id, []))
@@ -268,7 +283,7 @@ def contradiction(facts: Facts, request_id: str, status: str | None, at: float, 
             return "its target has not taken it" if taken is None or taken > at else None
         case "dead":
             # The record comes first: until its message has left the queue, it will be given up once more.
-            kept = request_id in facts.dead or request_id in facts.waiting
+            kept = request_id in facts.dead or request_id in facts.waiting or facts.dead_by_the_journal(request_id)
             return None if kept or not final else "it is no dead letter"
         case "cancelled":
             request = facts.by_id(request_id)
@@ -292,16 +307,18 @@ def uncancelled(facts: Facts) -> Iterator[Finding]:
 
 
 def changed_ends(facts: Facts) -> Iterator[Finding]:
-    """An end that was told, and later another status."""
-    told: dict[str, str] = {}
+    """An end that was told, and another status in an answer to a question that was asked later. Two questions that
+    were on their way at once may be answered in any order."""
+    told: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for answer in sorted(facts.evidence.answers, key=lambda it: it.at):
         if answer.http != 200 or answer.status is None:
             continue
-        before = told.get(answer.id)
+        asked = answer.at if answer.asked_at is None else answer.asked_at
+        before = next((status for at, status in reversed(told[answer.id]) if at <= asked), None)
         if before is not None and answer.status != before:
             yield Finding("untrue", f"{answer.id} was {before}, and is {answer.status} later", None, answer.id)
         if answer.status in ENDED:
-            told[answer.id] = answer.status
+            told[answer.id].append((answer.at, answer.status))
 
 
 def unrecorded(facts: Facts) -> Iterator[Finding]:
@@ -309,7 +326,7 @@ def unrecorded(facts: Facts) -> Iterator[Finding]:
     final = {it.id: it for it in facts.evidence.answers if it.final}
     for request_id, request in facts.accepted.items():
         ended = request_id in facts.taken or request_id in facts.dead or request.cancelled_at is not None
-        if request_id in facts.waiting or not ended:
+        if request_id in facts.waiting or not ended or facts.record_destroyed(request):
             continue
         row, answer = facts.evidence.rows.get(request_id), final.get(request_id)
         status = row.status if row else "no row"
@@ -318,6 +335,17 @@ def unrecorded(facts: Facts) -> Iterator[Finding]:
         elif answer is not None and not (answer.http == 200 and answer.status in ENDED) and answer.http != 404:
             text = f"the query says of {request_id}: {answer.http} {answer.status}"
             yield Finding("unrecorded", text, request.number, request_id)
+
+
+def unrecorded_apart(facts: Facts) -> list[Finding]:
+    """Those that no fault excuses, however many are permitted: a record is lost with a process that is killed."""
+    found = []
+    for one in unrecorded(facts):
+        times = [it.answered_at or it.at for it in facts.arrivals.get(one.id or "", [])]
+        ended = max(times, default=facts.accepted[one.id or ""].sent_at)
+        if not facts.fault_near(ended, ended + NEAR):
+            found.append(Finding(one.kind, f"{one.text}; no fault was near its end", one.number, one.id))
+    return found
 
 
 def given_up(facts: Facts) -> Iterator[Finding]:
@@ -335,6 +363,36 @@ def unavailable(facts: Facts) -> Iterator[Finding]:
     ):
         if gap > permitted:
             yield Finding("unavailable", f"nothing was {what} for {gap:.1f} s, permitted are {permitted:.0f} s")
+
+
+    for name, seconds in back(facts).items():
+        if seconds > rules.back:
+            text = f"accepted and delivered again {seconds:.1f} s after the end of: {name}"
+            yield Finding("unavailable", f"{text}, permitted are {rules.back:.0f} s")
+
+
+def back(facts: Facts) -> dict[str, float]:
+    """By the name of a fault, the longest time from its end until something that was sent after it was accepted, and
+    something was delivered. Where another fault began before that, it is measured from the end of that one."""
+    accepted = sorted((it.sent_at, it.answered_at or math.inf) for it in facts.accepted.values())
+    taken = sorted((it.at, it.answered_at or math.inf) for it in facts.evidence.arrivals if it.taken)
+    last = max((it.sent_at for it in facts.requests.values()), default=0.0)
+    begins = sorted(it.began for it in facts.evidence.faults)
+    found: dict[str, float] = {}
+    for fault in facts.evidence.faults:
+        if fault.ended >= last:
+            continue
+        again = max(earliest(accepted, fault.ended), earliest(taken, fault.ended))
+        if not any(fault.ended < began < again for began in begins):
+            found[fault.name] = max(found.get(fault.name, 0.0), again - fault.ended)
+    return found
+
+
+def earliest(moments: list[tuple[float, float]], since: float) -> float:
+    """The earliest end of what began since then, by begins and ends in the order of the begins."""
+    # Of the next hundred: what began later ends later, but for the time that one takes.
+    place = bisect.bisect_left(moments, (since, 0.0))
+    return min((end for _, end in moments[place : place + 100]), default=math.inf)
 
 
 def accept_gap(facts: Facts) -> float:

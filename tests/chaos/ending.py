@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import random
+import signal
 import sqlite3
 import subprocess
 import time
@@ -140,9 +141,9 @@ def stop(world: World) -> Iterator[tuple[str, str]]:
             yield "stopped", f"{role.name} had ended: {role.process.tail() if role.process else ''}"
     for role in world.roles:
         if role.process is not None:
-            role.process.signal(15)
+            role.process.signal(signal.SIGTERM)
     for role in world.roles:
-        code = role.stop()
+        code = role.end()
         if code != 0:
             yield "stopped", f"{role.name} ended with {code}"
 
@@ -154,7 +155,7 @@ def collect(world: World) -> None:
         queues.add(queue=one.queue, id=one.id, n=one.number, hash=one.hash)
     journal = lines.Lines(world.evidence / "journal.jsonl")
     for row in rows(world):
-        journal.add(id=row.id, status=row.status, n=row.number, attempts=sorted(row.attempts))
+        journal.add(id=row.id, status=row.status, n=row.number, attempts=sorted(row.attempts), message=row.message)
 
 
 def held(world: World) -> Iterator[evidence.Held]:
@@ -183,10 +184,10 @@ def rows(world: World) -> Iterator[evidence.Row]:
         yield from world.store.rows()
         return
     text = world.primary().sql(
-        "SELECT request_id, status, string_agg(number::text, ','), callback_url "
-        "FROM callbacks LEFT JOIN attempts USING (request_id) GROUP BY 1, 2, 4",
+        "SELECT request_id, status, string_agg(number::text, ','), dead_letter IS NOT NULL, callback_url "
+        "FROM callbacks LEFT JOIN attempts USING (request_id) GROUP BY 1, 2, 4, 5",
         seconds=120,
     )
     for line in text.splitlines():
-        request_id, status, attempts, url = line.split("|", 3)
-        yield messages.row(request_id, STATUSES[int(status)], url, attempts)
+        request_id, status, attempts, message, url = line.split("|", 4)
+        yield messages.row(request_id, STATUSES[int(status)], url, attempts, message == "t")

@@ -3,6 +3,7 @@
 ledger.jsonl    what callers sent, what they were answered, what they asked
 arrivals.jsonl  what reached the target, and how it answered
 faults.jsonl    what was done to the gateway, from when to when
+machine.jsonl   how busy the machine was
 queues.jsonl    every message that is left in the broker at the end
 journal.jsonl   every row of the journal at the end
 final.jsonl     what the query API says of callbacks at the end
@@ -80,6 +81,19 @@ class Fault:
     ended: float
     # It removed messages on purpose: what was accepted before its end may be lost.
     destroys: bool = False
+    # It removed every queue, those of dead letters and of records included.
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How busy the machine was."""
+
+    cores: int
+    # Processes that ran or wanted to, the mean of the last minute.
+    load: float
+    # The share of the time in which something waited for a processor, where the kernel measures it.
+    waiting: float | None
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,8 @@ class Row:
     number: int | None
     # The numbers of its attempts.
     attempts: frozenset[int] = frozenset()
+    # It holds the message, so that a dead letter can be replayed from it.
+    message: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +128,7 @@ class Answer:
     http: int
     status: str | None
     final: bool = False  # asked after everything had ended
+    asked_at: float | None = None  # when the question was sent, if that is known
 
 
 @dataclass
@@ -120,8 +137,9 @@ class Rules:
 
     # Repeats and numbers out of order are permitted around faults (at least once). False: never.
     repeats: bool = True
-    # Callbacks that have ended and whose end the journal may not know: a record has a second to become durable before
-    # its message is settled. When a process is starved of its processor for longer, and then killed, records are lost.
+    # Callbacks that have ended near a fault and whose end the journal may not know: a record has 5 s to become durable
+    # before its message is settled. When a process is starved of its processor for longer, and then killed, records
+    # are lost.
     unrecorded: int = 0
     # Callbacks that may be given up although their target would take them.
     given_up: int = 0
@@ -130,6 +148,8 @@ class Rules:
     # Longest time without an accepted callback, and without one that is delivered, in seconds.
     accept_gap: float = 30.0
     deliver_gap: float = 60.0
+    # Longest time from the end of a fault until callbacks are accepted and delivered again, in seconds.
+    back: float = 30.0
     # Waits between attempts, in seconds.
     schedule: tuple[float, ...] = (1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 5.0, 5.0)
 
@@ -141,6 +161,7 @@ class Evidence:
     requests: dict[int, Request] = field(default_factory=dict)
     arrivals: list[Arrival] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    machine: list[Moment] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     rows: dict[str, Row] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
@@ -155,11 +176,16 @@ def read(directory: pathlib.Path) -> Evidence:
     read_ledger(directory / "ledger.jsonl", found)
     read_arrivals(directory / "arrivals.jsonl", found)
     for line in lines.read(directory / "faults.jsonl"):
-        found.faults.append(Fault(line["name"], line["began"], line["ended"], line.get("destroys", False)))
+        removed = line.get("destroys", False), line.get("whole", False)
+        found.faults.append(Fault(line["name"], line["began"], line["ended"], *removed))
+    for line in lines.read(directory / "machine.jsonl"):
+        found.machine.append(Moment(line["cores"], line["load"], line["waiting"]))
     for line in lines.read(directory / "queues.jsonl"):
         found.held.append(Held(line["queue"], line["id"], line["n"], line["hash"]))
     for line in lines.read(directory / "journal.jsonl"):
-        found.rows[line["id"]] = Row(line["id"], line["status"], line["n"], frozenset(line.get("attempts", [])))
+        attempts = frozenset(line.get("attempts", []))
+        row = Row(line["id"], line["status"], line["n"], attempts, line.get("message", False))
+        found.rows[row.id] = row
     for line in lines.read(directory / "final.jsonl"):
         found.answers.append(Answer(line["t"], line["id"], line["http"], line["status"], final=True))
     about = json.loads((directory / "run.json").read_text())
@@ -184,7 +210,8 @@ def read_ledger(path: pathlib.Path, found: Evidence) -> None:
             case "cancel answered":
                 found.requests[line["n"]].cancelled_at = line["t"] if line["confirmed"] else None
             case "asked":
-                found.answers.append(Answer(line["t"], line["id"], line["http"], line["status"]))
+                answer = Answer(line["t"], line["id"], line["http"], line["status"], asked_at=line["asked"])
+                found.answers.append(answer)
 
 
 def read_arrivals(path: pathlib.Path, found: Evidence) -> None:

@@ -7,6 +7,10 @@ import checker
 from evidence import Evidence
 
 
+# For what was never delivered again; JSON has no infinity.
+NEVER = 9999.0
+
+
 @dataclass
 class Figures:
     """Counts and times (seconds)."""
@@ -26,8 +30,15 @@ class Figures:
     faults: int = 0
     accept_gap: float = 0.0
     deliver_gap: float = 0.0
-    # The longest time from the end of a fault of this name until a callback that was sent after it was delivered.
+    # By the name of a fault, the longest time from its end until it was accepted and delivered again.
+    back: dict[str, float] = field(default_factory=dict)
+    # The same until a callback that was sent after it was delivered: what waited before it comes first.
     recovery: dict[str, float] = field(default_factory=dict)
+    # The machine: its processors, the mean and the highest load, and the share of time in which something waited for one.
+    cores: int = 0
+    load: float = 0.0
+    load_most: float = 0.0
+    waiting: float = 0.0
 
 
 def of(evidence: Evidence) -> Figures:
@@ -49,8 +60,17 @@ def of(evidence: Evidence) -> Figures:
         faults=len(evidence.faults),
         accept_gap=round(checker.accept_gap(facts), 1),
         deliver_gap=round(checker.deliver_gap(facts), 1),
+        back={name: round(min(seconds, NEVER), 2) for name, seconds in checker.back(facts).items()},
         recovery=recovery(facts),
+        cores=max((it.cores for it in evidence.machine), default=0),
+        load=round(mean([it.load for it in evidence.machine]), 1),
+        load_most=max((it.load for it in evidence.machine), default=0.0),
+        waiting=round(mean([it.waiting for it in evidence.machine if it.waiting is not None]), 2),
     )
+
+
+def mean(found: list[float]) -> float:
+    return sum(found) / len(found) if found else 0.0
 
 
 def recovery(facts: checker.Facts) -> dict[str, float]:

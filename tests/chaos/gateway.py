@@ -66,6 +66,10 @@ class Role:
         """Asks it to stop; its exit code, None when it had to be killed."""
         return None if self.process is None else self.process.stop(STOP_SECONDS)
 
+    def end(self) -> int | None:
+        """Waits for its end after a signal: a second one would end it at once. As `stop`."""
+        return None if self.process is None else self.process.wait(STOP_SECONDS)
+
     def freeze(self) -> None:
         if self.process is not None:
             self.process.freeze()

@@ -21,7 +21,7 @@ def held(queue: str, request_id: str, body: bytes) -> Held:
     return Held(queue, known.get("request_id", request_id), number, digest)
 
 
-def row(request_id: str, status: str, url: str | None, attempts: str | None) -> Row:
-    """A row of the journal; `attempts`: their numbers, separated by commas."""
+def row(request_id: str, status: str, url: str | None, attempts: str | None, message: bool) -> Row:
+    """A row of the journal; `attempts`: their numbers, separated by commas; `message`: it holds the message."""
     numbers = frozenset(int(number) for number in (attempts or "").split(",") if number)
-    return Row(request_id, status, callbacks.number_in(url), numbers)
+    return Row(request_id, status, callbacks.number_in(url), numbers, message)

@@ -71,6 +71,10 @@ class Process:
         """SIGTERM; the exit code, or None when it had to be killed."""
         self.thaw()
         self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def wait(self, seconds: float) -> int | None:
+        """For its end, without a signal of its own; the exit code, or None when it had to be killed."""
         try:
             return self.child.wait(seconds)
         except subprocess.TimeoutExpired:

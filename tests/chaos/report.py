@@ -20,6 +20,8 @@ COLUMNS = (
     ("faults", lambda it: it.figures.faults),
     ("no accept", lambda it: f"{it.figures.accept_gap:.1f} s"),
     ("no delivery", lambda it: f"{it.figures.deliver_gap:.1f} s"),
+    ("back", lambda it: f"{max(it.figures.back.values(), default=0.0):.1f} s"),
+    ("load", lambda it: it.figures.load),
     ("result", lambda it: "FAILED" if it.findings else "passed"),
 )
 SHOWN_OF_A_KIND = 3
@@ -36,8 +38,11 @@ def table(results: list[Result]) -> str:
 
 def details(result: Result) -> list[str]:
     shown = [f"\n{result.scenario}: {result.seconds:.0f} s, evidence in {result.evidence}"]
-    for name, seconds in sorted(result.figures.recovery.items()):
-        shown.append(f"  delivered again at most {seconds:.1f} s after the end of: {name}")
+    it = result.figures
+    shown.append(f"  {it.cores} cores, load {it.load} (at most {it.load_most}), {it.waiting:.0%} of the time with a wait")
+    for name, seconds in sorted(it.recovery.items()):
+        back = f"{it.back[name]:.1f} s" if name in it.back else "not measured"
+        shown.append(f"  back after {back}, and what was sent then delivered after {seconds:.1f} s: {name}")
     kinds = Counter(it.kind for it in result.findings)
     for kind, count in kinds.items():
         shown.append(f"  {kind.upper()}: {count}")

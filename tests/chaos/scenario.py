@@ -15,6 +15,7 @@ import ending
 import evidence
 import figures
 import lines
+import machine
 from evidence import Rules
 from world import Needs, Options, World
 
@@ -115,10 +116,11 @@ def run(one: Scenario, options: Options, directory: pathlib.Path, kept: pathlib.
     try:
         world.start()
         world.start_load()
-        time.sleep(WARM_SECONDS)
-        one.faults(Run(world, random.Random(f"{one.name}:{options.seed}"), options.minutes))
-        world.heal()
-        time.sleep(CALM_SECONDS)
+        with machine.Watch(kept / "machine.jsonl"):
+            time.sleep(WARM_SECONDS)
+            one.faults(Run(world, random.Random(f"{one.name}:{options.seed}"), options.minutes))
+            world.heal()
+            time.sleep(CALM_SECONDS)
         noticed += ending.end(world)
     finally:
         keep_logs(directory, kept)

@@ -27,11 +27,11 @@ class Store:
 
     def rows(self) -> Iterator[Row]:
         with self.open("journal.db") as journal:
-            for request_id, status, url, attempts in journal.execute(
-                "SELECT request_id, status, callback_url, (SELECT group_concat(number) FROM attempts "
-                "WHERE attempts.request_id = callbacks.request_id) FROM callbacks"
+            for request_id, status, url, message, attempts in journal.execute(
+                "SELECT request_id, status, callback_url, dead_letter IS NOT NULL, (SELECT group_concat(number) "
+                "FROM attempts WHERE attempts.request_id = callbacks.request_id) FROM callbacks"
             ):
-                yield messages.row(str(uuid.UUID(bytes=request_id)), status, url, attempts)
+                yield messages.row(str(uuid.UUID(bytes=request_id)), status, url, attempts, bool(message))
 
     def unfinished(self) -> int:
         with self.open("journal.db") as journal:

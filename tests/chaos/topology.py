@@ -42,6 +42,18 @@ def remove_queue(api: Api, queue: str) -> None:
     api.delete(f"/api/queues/{VHOST}/{quoted(queue)}")
 
 
+def remove_vhost(api: Api) -> None:
+    """With all that is in it, dead letters and records included."""
+    api.send("DELETE", f"/api/vhosts/{VHOST}", None, seconds=60)
+
+
+def restore_vhost(api: Api, user: str) -> None:
+    """Empty, with rights for the gateway's user and for the suite's own."""
+    api.send("PUT", f"/api/vhosts/{VHOST}", {}, seconds=60)
+    set_permissions(api, "guest", ".*")
+    set_permissions(api, user, ".*")
+
+
 def set_policy(api: Api, name: str, pattern: str, definition: dict) -> None:
     body = {"pattern": pattern, "definition": definition, "apply-to": "queues", "priority": 1}
     api.send("PUT", f"/api/policies/{VHOST}/{name}", body)

@@ -70,6 +70,9 @@ class Forged:
     def fault(self, began: float, ended: float) -> None:
         self.evidence.faults.append(Fault("forged", began, ended))
 
+    def remove_everything(self, at: float) -> None:
+        self.evidence.faults.append(Fault("forged", at, at + 1, destroys=True, whole=True))
+
     def kinds(self) -> set[str]:
         return {it.kind for it in checker.check(self.evidence)}
 

@@ -285,6 +285,16 @@ class Untrue(Case):
         self.finds("untrue")
 
 
+    def test_questions_that_were_asked_at_once_are_answered_in_any_order(self) -> None:
+        request = self.run_.request()
+        taken = self.run_.arrivals_of(request)[0].answered_at
+        self.evidence.answers.append(Answer(taken + 2, request.id, 200, "delivered", asked_at=taken + 1.5))
+        self.evidence.answers.append(Answer(taken + 3, request.id, 200, "queued", asked_at=taken + 1))
+        self.finds()
+        self.evidence.answers.append(Answer(taken + 4, request.id, 200, "queued", asked_at=taken + 2.1))
+        self.finds("untrue")
+
+
 class Unrecorded(Case):
     def test_the_journal_does_not_know_the_end(self) -> None:
         self.swap_row(self.run_.request().id, "retrying")
@@ -298,10 +308,37 @@ class Unrecorded(Case):
         self.swap_final(self.run_.request().id, http=503, status=None)
         self.finds("unrecorded")
 
-    def test_so_many_are_permitted(self) -> None:
+    def test_so_many_are_permitted_near_a_fault(self) -> None:
         self.evidence.rules.unrecorded = 1
-        self.swap_row(self.run_.request().id, "retrying")
+        request = self.run_.request()
+        self.swap_row(request.id, "retrying")
+        self.finds("unrecorded")
+        self.run_.fault(request.sent_at + 1, request.sent_at + 2)
         self.finds()
+
+    def test_a_virtual_host_that_was_removed_takes_records_with_it(self) -> None:
+        request = self.run_.request()
+        self.swap_row(request.id, "retrying")
+        self.run_.remove_everything(request.sent_at + 1)
+        self.finds()
+
+
+class Removed(Case):
+    """All queues were removed, those of dead letters included."""
+
+    def test_a_dead_letter_with_its_message_in_the_journal_is_not_lost(self) -> None:
+        self.dead_letter_is_removed(message=True)
+        self.finds()
+
+    def test_one_without_its_message_is(self) -> None:
+        self.dead_letter_is_removed(message=False)
+        self.finds("lost", "untrue")
+
+    def dead_letter_is_removed(self, message: bool) -> None:
+        request = self.run_.request("reject", after=0)
+        self.evidence.held = [it for it in self.evidence.held if it.id != request.id]
+        self.evidence.rows[request.id] = dataclasses.replace(self.evidence.rows[request.id], message=message)
+        self.run_.remove_everything(request.sent_at + 100)
 
 
 class Others(Case):
@@ -322,6 +359,13 @@ class Others(Case):
         refused = {forge.id_of(number) for number in range(20, 55)}
         self.evidence.held = [it for it in self.evidence.held if it.id not in refused]
         self.evidence.answers = [it for it in self.evidence.answers if it.id not in refused]
+        self.finds("unavailable")
+
+    def test_nothing_comes_for_long_after_a_fault(self) -> None:
+        self.evidence.rules.back = 3.0
+        self.run_.fault(self.evidence.requests[30].sent_at + 0.5, self.evidence.requests[30].sent_at + 0.6)
+        self.finds()
+        self.evidence.rules.back = 0.1
         self.finds("unavailable")
 
     def test_what_the_runner_noticed(self) -> None:

@@ -1,7 +1,6 @@
 """Faults of `ringback serve`: one process, one directory."""
 
 import shutil
-import signal
 import sqlite3
 
 import disks
@@ -46,7 +45,6 @@ def embedded_stop(run: Run) -> None:
     while run.goes_on():
         run.pause(2, 8)
         with run.fault("serve stopped in order"):
-            serve.process.signal(signal.SIGTERM)
             code = serve.stop()
             if code != 0:
                 raise RuntimeError(f"serve ended with {code}")

@@ -48,6 +48,23 @@ def queue_removed(run: Run) -> None:
         topology.import_definitions(api, definitions)
 
 
+def vhost_removed(run: Run) -> None:
+    world = run.world
+    api = world.cluster.any_api()
+    definitions = topology.definitions(api)
+    name = "virtual host removed"
+    with run.fault(name):
+        with run.fault(name, destroys=True) as notes:
+            notes["whole"] = True
+            topology.remove_vhost(api)
+        run.pause(4, 12)
+        if run.chance.random() < 0.5:
+            topology.import_definitions(api, definitions)
+        else:
+            # The gateway declares its objects itself.
+            topology.restore_vhost(api, NEEDS.user)
+
+
 def policy_set(run: Run) -> None:
     api = run.world.cluster.any_api()
     limit = run.chance.choice([0, 5, 100])
@@ -89,6 +106,18 @@ def queues_removed(run: Run) -> None:
     while run.goes_on():
         run.pause(3, 8)
         queue_removed(run)
+
+
+@scenario(
+    "vhost-removed",
+    "the virtual host is removed with all that is in it, and restored, empty",
+    NEEDS,
+    RULES,
+)
+def vhost_scenario(run: Run) -> None:
+    while run.goes_on():
+        run.pause(6, 10)
+        vhost_removed(run)
 
 
 @scenario(

@@ -22,7 +22,7 @@ unreadable  Messages that the gateway wrote and took for unreadable.
 stuck       Messages were left in the queues when the time for draining was over.
 stopped     A process did not end in order when it was asked to, or ended by itself.
 unavailable Nothing was accepted, or nothing was delivered, for longer than the scenario permits, in all or after the end
-            of a fault.
+            of a fault; or something was not accepted, and no fault was near.
 """
 
 import bisect
@@ -365,10 +365,20 @@ def unavailable(facts: Facts) -> Iterator[Finding]:
             yield Finding("unavailable", f"nothing was {what} for {gap:.1f} s, permitted are {permitted:.0f} s")
 
 
+    apart = refused_apart(facts)
+    if len(apart) > rules.refused_apart:
+        first = f"the first is number {apart[0].number}"
+        yield Finding("unavailable", f"{len(apart)} were not accepted, and no fault was near; {first}")
     for name, seconds in back(facts).items():
         if seconds > rules.back:
             text = f"accepted and delivered again {seconds:.1f} s after the end of: {name}"
             yield Finding("unavailable", f"{text}, permitted are {rules.back:.0f} s")
+
+
+def refused_apart(facts: Facts) -> list[Request]:
+    """What was not accepted and no fault excuses. With a key it is sent again, and the last time says nothing."""
+    once = [it for it in facts.requests.values() if it.result != "accepted" and it.sendings == 1]
+    return [it for it in once if not facts.fault_near(it.sent_at, it.answered_at or it.sent_at + NEAR)]
 
 
 def back(facts: Facts) -> dict[str, float]:

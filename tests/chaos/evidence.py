@@ -150,6 +150,8 @@ class Rules:
     deliver_gap: float = 60.0
     # Longest time from the end of a fault until callbacks are accepted and delivered again, in seconds.
     back: float = 30.0
+    # Callbacks that may be refused, or get no answer, with no fault near.
+    refused_apart: int = 0
     # Waits between attempts, in seconds.
     schedule: tuple[float, ...] = (1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 5.0, 5.0)
 

@@ -25,6 +25,8 @@ class Figures:
     repeats: int = 0
     unrecorded: int = 0
     given_up: int = 0
+    # Not accepted, with no fault near.
+    refused_apart: int = 0
     queries: int = 0
     queries_unanswered: int = 0
     faults: int = 0
@@ -55,6 +57,7 @@ def of(evidence: Evidence) -> Figures:
         repeats=sum(1 for _ in checker.repeats(facts)),
         unrecorded=sum(1 for _ in checker.unrecorded(facts)),
         given_up=sum(1 for _ in checker.given_up(facts)),
+        refused_apart=len(checker.refused_apart(facts)),
         queries=len(evidence.answers),
         queries_unanswered=sum(1 for it in evidence.answers if it.http >= 500),
         faults=len(evidence.faults),

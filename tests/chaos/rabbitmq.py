@@ -139,9 +139,10 @@ class Node:
         self.server = None
 
     def stop(self) -> None:
-        """Stops it as an operator does."""
+        """Stops it as an operator does. Without its pid file: the command would wait for this process to reap it."""
         with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
-            self.ctl("stop", str(self.directory / "pid"), seconds=60)
+            self.ctl("stop", seconds=60)
+            processes.eventually("end of the node", 60, lambda: self.beam() is None)
         self.kill()
 
 

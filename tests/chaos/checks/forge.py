@@ -70,6 +70,15 @@ class Forged:
     def fault(self, began: float, ended: float) -> None:
         self.evidence.faults.append(Fault("forged", began, ended))
 
+    def refuse(self, request: Request) -> None:
+        """It was refused, and nothing came of it."""
+        request.result, request.id, request.sendings = "refused", None, 1
+        mine = id_of(request.number)
+        self.drop_arrivals(request)
+        self.evidence.rows.pop(mine)
+        self.evidence.held = [it for it in self.evidence.held if it.id != mine]
+        self.evidence.answers = [it for it in self.evidence.answers if it.id != mine]
+
     def remove_everything(self, at: float) -> None:
         self.evidence.faults.append(Fault("forged", at, at + 1, destroys=True, whole=True))
 

@@ -368,6 +368,13 @@ class Others(Case):
         self.evidence.rules.back = 0.1
         self.finds("unavailable")
 
+    def test_a_callback_is_refused_with_no_fault_near(self) -> None:
+        request = self.run_.request()
+        self.run_.refuse(request)
+        self.finds("unavailable")
+        self.run_.fault(request.sent_at - 15, request.sent_at - 10)
+        self.finds()
+
     def test_what_the_runner_noticed(self) -> None:
         self.evidence.noticed.append(("stopped", "dispatcher0 ended with None"))
         self.finds("stopped")

@@ -5,7 +5,7 @@ from scenario import Run, scenario
 from world import Needs
 
 NETWORKS = Needs(networks=True)
-RULES = Rules(accept_gap=75, deliver_gap=100)
+RULES = Rules(accept_gap=40, deliver_gap=60)
 
 
 def node_cut_off(run: Run) -> None:

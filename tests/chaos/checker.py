@@ -7,7 +7,9 @@ lost        Accepted (`000`), and at the end neither taken by its target, nor a 
 invented    It arrived, waits or is recorded, and no caller sent it; or its caller was told that it was refused; or
             it has another id than its caller was told; or one request became two callbacks.
 duplicated  The target took it, and it came again (same id), or an attempt of one number came twice, and no fault was
-            near between the two. Around faults this is permitted (at least once), and counted as a repeat.
+            near between the two. Around faults this is permitted (at least once), and counted as a repeat; so are the
+            later attempts of the second copy that the fault has made, and what follows an attempt that had timed out
+            before its answer was read.
 altered     What arrived, or is kept as a dead letter, is not byte for byte what was sent, or is for another app.
 reordered   An attempt with a smaller number came after one with a larger, or a number was left out that is not recorded
             as an attempt, or a callback was given up after its target had taken it, and no fault was near; or an
@@ -21,8 +23,8 @@ given up    It is a dead letter although its target takes it.
 unreadable  Messages that the gateway wrote and took for unreadable.
 stuck       Messages were left in the queues when the time for draining was over.
 stopped     A process did not end in order when it was asked to, or ended by itself.
-unavailable Nothing was accepted, or nothing was delivered, for longer than the scenario permits, in all or after the end
-            of a fault; or something was not accepted, and no fault was near.
+unavailable Nothing was accepted, or nothing was delivered, for longer than the scenario permits, in all or after the
+            end of a fault; or something was not accepted, and no fault was near.
 """
 
 import bisect
@@ -101,6 +103,12 @@ class Facts:
         recorded = row is not None and row.status == "cancelled"
         return request.cancelled_at is not None or (request.cancel_asked and recorded)
 
+    def timed_out(self, arrival: Arrival) -> bool:
+        """Whether each attempt before it that was taken had timed out by then: the answer came too late."""
+        row = self.evidence.rows.get(arrival.id)
+        taken = {it.attempt for it in self.arrivals[arrival.id] if it.taken and it.at < arrival.at}
+        return row is not None and bool(taken) and arrival.attempt not in taken and taken <= row.timed_out
+
     def attempts_of(self, request_id: str) -> frozenset[int]:
         row = self.evidence.rows.get(request_id)
         return row.attempts if row is not None else frozenset()
@@ -116,7 +124,7 @@ def check(evidence: Evidence) -> list[Finding]:
     """All findings; none: the run is clean."""
     facts = Facts(evidence)
     found: list[Finding] = []
-    for rule in (lost, invented, duplicated, altered, reordered, denied, untrue, uncancelled, changed_ends, unavailable):
+    for rule in RULES:
         found += rule(facts)
     found += beyond(unrecorded(facts), evidence.rules.unrecorded) or unrecorded_apart(facts)
     found += beyond(given_up(facts), evidence.rules.given_up)
@@ -182,13 +190,23 @@ def repeats(facts: Facts) -> Iterator[tuple[Arrival, float, str]]:
 
 
 def duplicated(facts: Facts) -> Iterator[Finding]:
+    """A fault that comes between a follow-up and its settlement makes a second copy of the message, and each copy makes
+    its attempts, however much later. What exceeds that needs a fault of its own."""
+    copies: dict[str, int] = defaultdict(lambda: 1)
     for one, before, text in repeats(facts):
+        earlier = [it for it in facts.arrivals[one.id] if it.attempt == one.attempt and it.at <= one.at]
+        if copies[one.id] > 1 and len(earlier) <= copies[one.id]:
+            continue
+        if facts.timed_out(one):
+            continue
         request = facts.by_id(one.id)
         if request is not None and request.sendings > 1:
             # With an idempotency key a repeat may take the place of a first one whose end was unknown: then the fault
             # was near when it was sent, and both wait for as long as the backlog is.
             before = min(before, request.sent_at)
-        if not (facts.evidence.rules.repeats and facts.fault_near(before, one.at)):
+        if facts.evidence.rules.repeats and facts.fault_near(before, one.at):
+            copies[one.id] += 1
+        else:
             yield Finding(
                 "duplicated", f"{one.id} attempt {one.attempt}: {text}, {one.at - before:.1f} s", one.number, one.id
             )
@@ -405,6 +423,12 @@ def earliest(moments: list[tuple[float, float]], since: float) -> float:
     return min((end for _, end in moments[place : place + 100]), default=math.inf)
 
 
+def unseen(facts: Facts) -> Iterator[Finding]:
+    """Evidence of nothing proves nothing."""
+    if not facts.accepted or not facts.arrivals:
+        yield Finding("unavailable", f"{len(facts.accepted)} were accepted, {len(facts.arrivals)} arrived: not tried")
+
+
 def accept_gap(facts: Facts) -> float:
     return longest_gap(facts, [it.answered_at for it in facts.accepted.values() if it.answered_at is not None])
 
@@ -421,3 +445,18 @@ def longest_gap(facts: Facts, times: list[float]) -> float:
     begin, end = min(sent), max(sent)
     moments = [begin, *sorted(time for time in times if begin <= time <= end), end]
     return max(later - earlier for earlier, later in itertools.pairwise(moments))
+
+
+RULES = (
+    lost,
+    invented,
+    duplicated,
+    altered,
+    reordered,
+    denied,
+    untrue,
+    uncancelled,
+    changed_ends,
+    unavailable,
+    unseen,
+)

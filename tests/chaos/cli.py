@@ -33,7 +33,9 @@ def main(directory: pathlib.Path) -> int:
     if chosen.check:
         result = scenario.judge(pathlib.Path(chosen.check))
         return show([result], chosen)
-    if lacks := needs.lacking(chosen.binary):
+    if not chosen.binary.exists():
+        sys.exit(f"{chosen.binary} is not built (cargo build)")
+    if lacks := needs.lacking():
         return skip(lacks, chosen)
     if chosen.short and not checks_pass():
         return 1

@@ -155,7 +155,9 @@ def collect(world: World) -> None:
         queues.add(queue=one.queue, id=one.id, n=one.number, hash=one.hash)
     journal = lines.Lines(world.evidence / "journal.jsonl")
     for row in rows(world):
-        journal.add(id=row.id, status=row.status, n=row.number, attempts=sorted(row.attempts), message=row.message)
+        attempts, timed_out = sorted(row.attempts), sorted(row.timed_out)
+        known = {"attempts": attempts, "timed_out": timed_out, "message": row.message}
+        journal.add(id=row.id, status=row.status, n=row.number, **known)
 
 
 def held(world: World) -> Iterator[evidence.Held]:
@@ -184,7 +186,7 @@ def rows(world: World) -> Iterator[evidence.Row]:
         yield from world.store.rows()
         return
     text = world.primary().sql(
-        "SELECT request_id, status, string_agg(number::text, ','), dead_letter IS NOT NULL, callback_url "
+        f"SELECT request_id, status, string_agg({messages.ATTEMPT}, ','), dead_letter IS NOT NULL, callback_url "
         "FROM callbacks LEFT JOIN attempts USING (request_id) GROUP BY 1, 2, 4, 5",
         seconds=120,
     )

@@ -117,6 +117,8 @@ class Row:
     attempts: frozenset[int] = frozenset()
     # It holds the message, so that a dead letter can be replayed from it.
     message: bool = False
+    # Those attempts that ended by their timeout, by the record, and took so long.
+    timed_out: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,8 @@ def read(directory: pathlib.Path) -> Evidence:
     for line in lines.read(directory / "queues.jsonl"):
         found.held.append(Held(line["queue"], line["id"], line["n"], line["hash"]))
     for line in lines.read(directory / "journal.jsonl"):
-        attempts = frozenset(line.get("attempts", []))
-        row = Row(line["id"], line["status"], line["n"], attempts, line.get("message", False))
+        attempts, timed_out = frozenset(line.get("attempts", [])), frozenset(line.get("timed_out", []))
+        row = Row(line["id"], line["status"], line["n"], attempts, line.get("message", False), timed_out)
         found.rows[row.id] = row
     for line in lines.read(directory / "final.jsonl"):
         found.answers.append(Answer(line["t"], line["id"], line["http"], line["status"], final=True))

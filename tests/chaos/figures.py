@@ -36,7 +36,7 @@ class Figures:
     back: dict[str, float] = field(default_factory=dict)
     # The same until a callback that was sent after it was delivered: what waited before it comes first.
     recovery: dict[str, float] = field(default_factory=dict)
-    # The machine: its processors, the mean and the highest load, and the share of time in which something waited for one.
+    # The machine: its processors, the mean and the highest load, the share of time in which something waited for one.
     cores: int = 0
     load: float = 0.0
     load_most: float = 0.0

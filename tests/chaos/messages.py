@@ -21,7 +21,13 @@ def held(queue: str, request_id: str, body: bytes) -> Held:
     return Held(queue, known.get("request_id", request_id), number, digest)
 
 
+# An attempt in SQL: its number, with a mark if it ended by its timeout. The shortest that the suite sets is 3 s.
+ATTEMPT = "CAST(number AS text) || CASE WHEN outcome = 'timeout' AND duration_ms >= 3000 THEN '!' ELSE '' END"
+
+
 def row(request_id: str, status: str, url: str | None, attempts: str | None, message: bool) -> Row:
-    """A row of the journal; `attempts`: their numbers, separated by commas; `message`: it holds the message."""
-    numbers = frozenset(int(number) for number in (attempts or "").split(",") if number)
-    return Row(request_id, status, callbacks.number_in(url), numbers, message)
+    """A row of the journal; `attempts`: as above, separated by commas; `message`: it holds the message."""
+    found = [one for one in (attempts or "").split(",") if one]
+    numbers = frozenset(int(one.rstrip("!")) for one in found)
+    timed_out = frozenset(int(one.rstrip("!")) for one in found if one.endswith("!"))
+    return Row(request_id, status, callbacks.number_in(url), numbers, message, timed_out)

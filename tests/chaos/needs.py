@@ -7,10 +7,8 @@ import shutil
 PROGRAMS = ("psql", "erl")
 
 
-def lacking(binary: pathlib.Path) -> str:
+def lacking() -> str:
     """What is missing, in a sentence; nothing if it is all there."""
-    if not binary.exists():
-        return f"{binary} is not built (cargo build)"
     if not pathlib.Path("/usr/lib/rabbitmq/bin/rabbitmq-server").exists():
         return "RabbitMQ is not installed (apt-get install rabbitmq-server)"
     if not glob.glob("/usr/lib/postgresql/*/bin/postgres"):

@@ -39,7 +39,8 @@ def table(results: list[Result]) -> str:
 def details(result: Result) -> list[str]:
     shown = [f"\n{result.scenario}: {result.seconds:.0f} s, evidence in {result.evidence}"]
     it = result.figures
-    shown.append(f"  {it.cores} cores, load {it.load} (at most {it.load_most}), {it.waiting:.0%} of the time with a wait")
+    load = f"load {it.load} (at most {it.load_most})"
+    shown.append(f"  {it.cores} cores, {load}, {it.waiting:.0%} of the time with a wait")
     for name, seconds in sorted(it.recovery.items()):
         back = f"{it.back[name]:.1f} s" if name in it.back else "not measured"
         shown.append(f"  back after {back}, and what was sent then delivered after {seconds:.1f} s: {name}")

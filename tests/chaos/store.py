@@ -28,8 +28,9 @@ class Store:
     def rows(self) -> Iterator[Row]:
         with self.open("journal.db") as journal:
             for request_id, status, url, message, attempts in journal.execute(
-                "SELECT request_id, status, callback_url, dead_letter IS NOT NULL, (SELECT group_concat(number) "
-                "FROM attempts WHERE attempts.request_id = callbacks.request_id) FROM callbacks"
+                "SELECT request_id, status, callback_url, dead_letter IS NOT NULL, "
+                f"(SELECT group_concat({messages.ATTEMPT}) FROM attempts "
+                "WHERE attempts.request_id = callbacks.request_id) FROM callbacks"
             ):
                 yield messages.row(str(uuid.UUID(bytes=request_id)), status, url, attempts, bool(message))
 

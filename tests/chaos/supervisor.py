@@ -52,6 +52,8 @@ def run_child(main: Callable[[pathlib.Path], int], directory: pathlib.Path) -> N
         code = 130
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     finally:

@@ -214,6 +214,9 @@ class World:
         command += ["--sink", f"http://127.0.0.1:{self.sink_port}", "--seed", self.options.seed]
         command += ["--rate", str(self.options.rate), "--ledger", str(self.evidence / "ledger.jsonl")]
         self.load = processes.Process("load", command, self.directory / "load.log")
+        # A starved machine may take its time to start it, and a run without load shows nothing.
+        ledger = self.evidence / "ledger.jsonl"
+        processes.eventually("callback sent", 120, lambda: ledger.exists() and ledger.stat().st_size)
 
     # ---- Looking
 

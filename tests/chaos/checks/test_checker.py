@@ -174,6 +174,26 @@ class Duplicated(Case):
         self.run_.repeat(arrival, 3)
         self.finds("duplicated")
 
+    def test_the_second_copy_that_a_fault_made_makes_each_attempt_once(self) -> None:
+        first, second = self.run_.arrivals_of(self.run_.request("fail1"))
+        # It was deferred for long, so that the fault is not near its second attempt.
+        second.at = second.answered_at = second.at + 40
+        self.run_.fault(first.at, first.at + 1)
+        self.run_.repeat(first, 10)
+        self.run_.repeat(second, 60)
+        self.finds()
+        self.run_.repeat(second, 61)
+        self.finds("duplicated")
+
+    def test_it_comes_again_when_the_answer_came_too_late(self) -> None:
+        request = self.run_.request()
+        [arrival] = self.run_.arrivals_of(request)
+        self.run_.repeat(arrival, 3, attempt=2)
+        self.finds("duplicated")
+        row = self.evidence.rows[request.id]
+        self.evidence.rows[request.id] = dataclasses.replace(row, timed_out=frozenset({1}))
+        self.finds()
+
     def test_where_no_repeat_is_permitted_no_fault_excuses_it(self) -> None:
         [arrival] = self.run_.arrivals_of(self.run_.request())
         self.run_.fault(arrival.at, arrival.at + 1)
@@ -374,6 +394,10 @@ class Others(Case):
         self.finds("unavailable")
         self.run_.fault(request.sent_at - 15, request.sent_at - 10)
         self.finds()
+
+    def test_evidence_of_nothing(self) -> None:
+        self.run_ = forge.Forged(0)
+        self.finds("unavailable")
 
     def test_what_the_runner_noticed(self) -> None:
         self.evidence.noticed.append(("stopped", "dispatcher0 ended with None"))

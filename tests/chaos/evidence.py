@@ -94,6 +94,8 @@ class Moment:
     load: float
     # The share of the time in which something waited for a processor, where the kernel measures it.
     waiting: float | None
+    # How many times longer work took than on an idle machine.
+    slowdown: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ class Rules:
     # Delays may be cut short, because the clock was set.
     clock_set: bool = False
     # Longest time without an accepted callback, and without one that is delivered, in seconds.
+    # They are for a machine with processors to spare; the checker stretches them by how much slower this one was.
     accept_gap: float = 30.0
     deliver_gap: float = 60.0
     # Longest time from the end of a fault until callbacks are accepted and delivered again, in seconds.
@@ -183,7 +186,7 @@ def read(directory: pathlib.Path) -> Evidence:
         removed = line.get("destroys", False), line.get("whole", False)
         found.faults.append(Fault(line["name"], line["began"], line["ended"], *removed))
     for line in lines.read(directory / "machine.jsonl"):
-        found.machine.append(Moment(line["cores"], line["load"], line["waiting"]))
+        found.machine.append(Moment(line["cores"], line["load"], line["waiting"], line.get("slowdown", 1.0)))
     for line in lines.read(directory / "queues.jsonl"):
         found.held.append(Held(line["queue"], line["id"], line["n"], line["hash"]))
     for line in lines.read(directory / "journal.jsonl"):

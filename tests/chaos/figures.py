@@ -41,6 +41,8 @@ class Figures:
     load: float = 0.0
     load_most: float = 0.0
     waiting: float = 0.0
+    # How many times longer work took than on an idle machine, in the mean.
+    slowdown: float = 1.0
 
 
 def of(evidence: Evidence) -> Figures:
@@ -69,6 +71,7 @@ def of(evidence: Evidence) -> Figures:
         load=round(mean([it.load for it in evidence.machine]), 1),
         load_most=max((it.load for it in evidence.machine), default=0.0),
         waiting=round(mean([it.waiting for it in evidence.machine if it.waiting is not None]), 2),
+        slowdown=round(checker.slowdown(facts), 1),
     )
 
 

@@ -13,7 +13,7 @@ import processes
 from network import LOOPBACK, Place
 
 SCRIPTS = "/usr/lib/rabbitmq/bin"
-START_SECONDS = 120
+START_SECONDS = 300
 # Runs a program in the root directory $1, with the directory $2 at the same path inside and outside.
 ENTER = """
 root=$1 shared=$2

@@ -21,7 +21,7 @@ COLUMNS = (
     ("no accept", lambda it: f"{it.figures.accept_gap:.1f} s"),
     ("no delivery", lambda it: f"{it.figures.deliver_gap:.1f} s"),
     ("back", lambda it: f"{max(it.figures.back.values(), default=0.0):.1f} s"),
-    ("load", lambda it: it.figures.load),
+    ("slowed", lambda it: f"{it.figures.slowdown:.1f} x"),
     ("result", lambda it: "FAILED" if it.findings else "passed"),
 )
 SHOWN_OF_A_KIND = 3
@@ -40,7 +40,7 @@ def details(result: Result) -> list[str]:
     shown = [f"\n{result.scenario}: {result.seconds:.0f} s, evidence in {result.evidence}"]
     it = result.figures
     load = f"load {it.load} (at most {it.load_most})"
-    shown.append(f"  {it.cores} cores, {load}, {it.waiting:.0%} of the time with a wait")
+    shown.append(f"  {it.cores} cores, {load}, {it.slowdown} times slower than idle")
     for name, seconds in sorted(it.recovery.items()):
         back = f"{it.back[name]:.1f} s" if name in it.back else "not measured"
         shown.append(f"  back after {back}, and what was sent then delivered after {seconds:.1f} s: {name}")

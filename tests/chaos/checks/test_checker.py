@@ -5,7 +5,7 @@ import unittest
 
 import forge
 
-from evidence import Answer, Held, Request, Row
+from evidence import Answer, Held, Moment, Request, Row
 
 STRANGE = "99999999-0000-7000-8000-000000000000"
 
@@ -387,6 +387,9 @@ class Others(Case):
         self.finds()
         self.evidence.rules.back = 0.1
         self.finds("unavailable")
+        # A machine that is ten times slower.
+        self.evidence.machine.append(Moment(cores=2, load=20.0, waiting=1.0, slowdown=10.0))
+        self.finds()
 
     def test_a_callback_is_refused_with_no_fault_near(self) -> None:
         request = self.run_.request()

@@ -39,8 +39,9 @@ pub(super) use frame::Frame;
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// How often the files of ended instances are looked for. The first look is at the start.
 const ADOPT_INTERVAL: Duration = Duration::from_secs(60);
-/// A disk that takes longer counts as broken: nobody waits for it.
-const APPEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// A disk that takes longer counts as broken: nobody waits for it. A machine that is short of processors
+/// makes a disk that works look like one that is slow.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(4);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What is read at a time.
 const READ_FRAMES: usize = 512;

@@ -29,7 +29,7 @@ class Links:
     def start(self) -> None:
         command = [sys.executable, "-B", str(HERE / "proxy.py"), "--control", str(self.control), "--seed", self.seed]
         self.process = processes.Process("proxy", command + self.links, self.directory / "proxy.log")
-        processes.eventually("fault proxy", 20, lambda: self.set("no-such-link", {}) or True)
+        processes.eventually("fault proxy", 60, lambda: self.set("no-such-link", {}) or True)
 
     def set(self, pattern: str, fault: dict) -> int:
         """Gives these links this fault, and no other; how many they are."""

@@ -78,7 +78,7 @@ class Server:
             f"unix_socket_directories={self.directory}",
         )
         self.server = processes.Process(self.name, command, self.directory.parent / f"{self.name}.log")
-        processes.eventually(self.name, 60, lambda: self.sql("SELECT 1", "postgres"), every=0.3)
+        processes.eventually(self.name, 180, lambda: self.sql("SELECT 1", "postgres"), every=0.3)
 
     def sql(self, text: str, database: str = "ringback", seconds: float = 60) -> str:
         return processes.run(

@@ -86,7 +86,7 @@ class Process:
         return "\n".join(line[:400] for line in text[-lines:])
 
 
-def run(command: list[str], settings: dict[str, str] | None = None, seconds: float = 60) -> str:
+def run(command: list[str], settings: dict[str, str] | None = None, seconds: float = 180) -> str:
     """Runs a command to its end; its output. Raises with what it said when it fails."""
     held = {key: os.environ[key] for key in HELD if key in os.environ}
     done = subprocess.run(

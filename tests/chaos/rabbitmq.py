@@ -114,7 +114,7 @@ class Node:
     def log_tail(self) -> str:
         return self.server.tail() if self.server else ""
 
-    def ctl(self, *arguments: str, seconds: float = 60) -> str:
+    def ctl(self, *arguments: str, seconds: float = 120) -> str:
         command = self.command(f"{SCRIPTS}/rabbitmqctl", "--quiet", "--node", self.name, *arguments)
         return processes.run(command, self.settings(), seconds)
 
@@ -168,7 +168,7 @@ class Cluster:
         for node in self.nodes[1:]:
             node.start()
             node.wait_until_up()
-        processes.eventually("cluster of three", 60, lambda: len(self.running()) == 3, every=0.5)
+        processes.eventually("cluster of three", 180, lambda: len(self.running()) == 3, every=0.5)
 
     def start_epmd(self, node: Node) -> None:
         command = node.command("epmd", "-port", str(node.epmd_port), "-address", node.place.host)

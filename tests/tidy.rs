@@ -170,6 +170,17 @@ fn arrows_between_crates_point_one_way() {
 }
 
 #[test]
+fn fail_points_are_compiled_in_only_when_asked_for() {
+    for name in CRATES {
+        let manifest = root().join("crates").join(name).join("Cargo.toml");
+        let manifest = fs::read_to_string(manifest).unwrap();
+        assert!(!manifest.contains("default = ["), "{name} has default features");
+        let enables = manifest.contains("failpoints/enabled");
+        assert_eq!(enables, name == "ringback", "{name} and the fail points");
+    }
+}
+
+#[test]
 fn no_files_of_a_crate_import_each_other_in_a_cycle() {
     let mut found = Vec::new();
     for name in CRATES {

@@ -3,6 +3,7 @@
  * CHAOS_DISK names a directory. While it holds a file `fail`, fsync and fdatasync fail with EIO. In `log` there is one
  * line for each write (W offset length path) below CHAOS_DATA, and for each sync that begins (B number path) and
  * succeeds (E number path): what a power failure may take is what was written and not synced.
+ * CHAOS_CRASH_AT_SYNC is a number: the process ends when it begins so manyth sync, with what it wrote not synced.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -66,6 +67,11 @@ static int failing(void) {
     return syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0;
 }
 
+static void crash_at(long number) {
+    const char *at = getenv("CHAOS_CRASH_AT_SYNC");
+    if (at != NULL && *at && atol(at) == number) abort();
+}
+
 /* What is written while a sync runs may not be part of it: the sync covers what came before its B. */
 static int sync_with(const char *name, int fd) {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
@@ -76,6 +82,7 @@ static int sync_with(const char *name, int fd) {
         return -1;
     }
     long number = atomic_fetch_add(&syncs, 1);
+    if (ours) crash_at(number + 1);
     if (ours) say("B %ld %s\n", number, path);
     int result = real(fd);
     int after = errno;

@@ -2,6 +2,7 @@
 
 use crate::message::{BrokerMessage, Queue, Route};
 use bytes::Bytes;
+use failpoints::sabotage;
 use std::time::Duration;
 
 /// How long a message that was dropped unsettled keeps its place in the prefetch window. Then it
@@ -58,11 +59,15 @@ impl Settlement {
     pub(crate) fn follow_up(self, queue: Queue, body: Bytes) -> Option<(Route, BrokerMessage)> {
         match self {
             Self::Complete => None,
-            Self::Reschedule { delay, message } => Some((Route::Later(delay), message)),
+            Self::Reschedule { delay, message } => {
+                sabotage!("skip-follow-up", return None);
+                Some((Route::Later(delay), message))
+            }
             Self::DeadLetter {
                 reason,
                 mut message,
             } => {
+                sabotage!("skip-dead-letter", return None);
                 message.headers.push((REASON_HEADER, reason.to_owned()));
                 Some((Route::Terminal(Queue::Dead), message))
             }

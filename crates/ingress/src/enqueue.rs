@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Broker, PublishError};
+use broker::{Broker, BrokerMessage, PublishError};
 use contract::Answer;
+use failpoints::{crash_point, sabotage};
 use journal::{JournalHandle, JournalResult, PendingAcceptance, Record};
 use runtime::LogLimit;
 use runtime::clock::now_ms;
@@ -113,6 +114,7 @@ impl Enqueuer {
             ClaimOutcome::Publish(claim) => {
                 let published = self.publish(request, claim.request_id).await;
                 let published = claim.settle(published).await;
+                crash_point!("ingress.claim-settled");
                 self.record(published, acceptance).await
             }
             ClaimOutcome::Repeat(request_id) => {
@@ -158,17 +160,23 @@ impl Enqueuer {
         if delay.is_some() && self.keeps_waiting() {
             accepted.message = Some(message.body.clone());
         }
-        let confirmed = match delay {
-            None => self.broker.publish(message).await,
-            Some(delay) => self.broker.publish_later(message, delay).await,
-        };
-        confirmed.map_err(|error| self.unconfirmed(&error, request_id))?;
-        Ok(ConfirmedMessage {
+        let publishing = send(self.broker.clone(), message, delay);
+        let confirmed = ConfirmedMessage {
             request_id,
             waiter,
             delayed: delay.is_some(),
             accepted,
-        })
+        };
+        sabotage!("answer-before-confirm", {
+            tokio::spawn(publishing);
+            return Ok(confirmed);
+        });
+        crash_point!("ingress.publish");
+        let published = publishing.await;
+        crash_point!("ingress.confirmed");
+        sabotage!("refuse-published", return Err(Answer::Unavailable.into()));
+        published.map_err(|error| self.unconfirmed(&error, request_id))?;
+        Ok(confirmed)
     }
 
     /// Whether the journal keeps the messages of callbacks that wait.
@@ -233,6 +241,14 @@ impl Enqueuer {
         self.admission
             .load
             .accepted(&accepted.origin.app_id, delayed);
+        sabotage!("forget-acceptance", {
+            not_accepted(acceptance);
+            return Ok(Enqueued {
+                request_id,
+                waiter,
+                is_repeat: false,
+            });
+        });
         if let (Some(journal), Some(acceptance)) = (&self.journal, acceptance) {
             if delayed {
                 // Boxed, so that the futures of other requests reserve no memory for it.
@@ -243,6 +259,7 @@ impl Enqueuer {
                 acceptance.record(accepted);
             }
         }
+        crash_point!("ingress.recorded");
         tracing::debug!(%request_id, "callback accepted");
         Ok(Enqueued {
             request_id,
@@ -294,6 +311,18 @@ impl Enqueuer {
 }
 
 /// Without a journal no id is ever denied.
+/// Publishes, at once or later, and waits for the confirm.
+async fn send(
+    broker: Broker,
+    message: BrokerMessage,
+    delay: Option<Duration>,
+) -> Result<(), PublishError> {
+    match delay {
+        None => broker.publish(message).await,
+        Some(delay) => broker.publish_later(message, delay).await,
+    }
+}
+
 /// Nothing was queued.
 fn not_accepted(acceptance: Option<PendingAcceptance>) {
     if let Some(acceptance) = acceptance {

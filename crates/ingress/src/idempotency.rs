@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
 use contract::{Answer, Invalid, Param, ParamError, duration_ms};
+use failpoints::{crash_point, sabotage};
 use journal::{Claim, Claimed, Journal, JournalHandle, JournalResult};
 use runtime::LogLimit;
 use runtime::clock::now_ms;
@@ -130,6 +131,15 @@ impl IdempotencyKey {
         own: Uuid,
         publish_timeout: Duration,
     ) -> Result<ClaimOutcome, Rejection> {
+        sabotage!("ignore-key", {
+            let (key, request_id, fresh) = (self, own, true);
+            return Ok(ClaimOutcome::Publish(ClaimGuard {
+                key,
+                request_id,
+                fresh,
+            }));
+        });
+        crash_point!("ingress.claim");
         let deadline = Instant::now() + publish_timeout + WAIT_MARGIN;
         let mut delay = FIRST_POLL_DELAY;
         let mut pending = None;
@@ -137,6 +147,7 @@ impl IdempotencyKey {
             let claimed = self.journal.claim(&self.record(own, publish_timeout)).await;
             match next_step(claimed, pending, Instant::now() >= deadline) {
                 ClaimStep::Publish(request_id) => {
+                    crash_point!("ingress.claimed");
                     return Ok(ClaimOutcome::Publish(ClaimGuard {
                         key: self,
                         request_id,

@@ -6,6 +6,7 @@ use clap::Parser;
 use ringback::Cli;
 
 fn main() -> ExitCode {
+    failpoints::setup();
     runtime::telemetry::install_crypto();
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,

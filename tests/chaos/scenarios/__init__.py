@@ -3,6 +3,7 @@
 from scenarios import (
     broker,
     calm,
+    crash_points,
     database,
     embedded,
     everything,
@@ -11,11 +12,13 @@ from scenarios import (
     processes_of_the_gateway,
     resources,
     sabotage,
+    sabotages,
 )
 
 __all__ = [
     "broker",
     "calm",
+    "crash_points",
     "database",
     "embedded",
     "everything",
@@ -24,4 +27,5 @@ __all__ = [
     "processes_of_the_gateway",
     "resources",
     "sabotage",
+    "sabotages",
 ]

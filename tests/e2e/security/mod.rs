@@ -6,12 +6,14 @@
 //! - `ssrf_no_call.rs`: attempts that end before a request is sent
 //! - `tls/`: certificates of targets and of the gateway
 //! - `hostile_clients.rs`: clients that attack the listeners
+//! - `fail_points.rs`: what is shipped has none
 //! - `failure_logs.rs`: failures that strangers cause: counted, slowed, and few lines in the log
 //! - `hostile_targets.rs`: targets that attack the dispatcher
 //! - `target_connections.rs`: any number of targets leaves the listeners their connections
 //! - `secret_leaks/`: secrets and payloads in logs, metrics, answers and tables
 
 mod auth;
+mod fail_points;
 mod failure_logs;
 mod guard;
 mod hostile_clients;

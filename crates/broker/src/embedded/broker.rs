@@ -21,6 +21,7 @@ use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
 use crate::replies::Replies;
 use crate::state::{ConnectionState, Depths};
 use bytes::Bytes;
+use failpoints::crash_point;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,6 +88,7 @@ impl EmbeddedBroker {
         let file = directory.join(QUEUE_FILE);
         check_database(&file)
             .map_err(|reason| sentence("holds a queue that cannot be opened", &reason))?;
+        crash_point!("store.checked");
         directory::make_private(directory, &file)
             .map_err(|error| sentence("holds a queue that cannot be made private", &error))?;
         let table = MessageTable::open(&file)
@@ -115,6 +117,7 @@ impl EmbeddedBroker {
             clock.clone(),
         )
         .map_err(|error| sentence("holds a queue that cannot be read", &error))?;
+        crash_point!("store.opened");
         let waiting_publishes = Arc::clone(&thread.waiting_publishes);
         let durable_number = Arc::clone(&thread.durable_number);
         let run = move || {

@@ -19,6 +19,8 @@ mod panicked;
 mod precheck;
 pub(crate) mod record;
 pub(crate) mod settlement;
+#[cfg(test)]
+mod settlement_model_tests;
 pub(crate) mod spans;
 mod telemetry;
 
@@ -33,6 +35,7 @@ use contract::{Message, ReplyCode};
 use decision::decide_next;
 use decode::{NotACallback, decode};
 use delivery::Verdict;
+use failpoints::crash_point;
 use panicked::catch_panic;
 use precheck::{check_before_attempt, due_for};
 use record::{record_before_settle, with_message};
@@ -69,6 +72,7 @@ pub(crate) async fn process_message(
             return;
         }
     };
+    crash_point!("dispatcher.received");
     let trace = AttemptTrace::of(&message, received.redelivered, context.tracer());
     context.metrics.received(queue, due_for(&message, now_ms()));
     let held = context.held.begin(&message, queue_label(queue));
@@ -152,11 +156,14 @@ async fn conclude(
     let record = record.map(|record| with_message(record, message, &settlement, context.keep()));
     let attempted = record.as_ref().is_some_and(|it| it.attempted.is_some());
     let began = Instant::now();
+    crash_point!("dispatcher.attempted");
     record_before_settle(record, context.recorder()).await;
+    crash_point!("dispatcher.recorded");
     if attempted && context.recorder().is_some() {
         trace.recorded(message, began.elapsed(), context.tracer());
     }
     if settle(received, settlement).await {
+        crash_point!("dispatcher.settled");
         send_reply(message, reply, &context.broker);
     }
 }

@@ -11,6 +11,7 @@ use crate::queue::WorkQueue;
 use broker::Settlement;
 use contract::{Message, ReplyCode};
 use delivery::DeadLetterReason;
+use failpoints::sabotage;
 use runtime::clock::now_ms;
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub(super) async fn check_before_attempt(
             .skip_reason(message.request_id, message.generation, message.hold)
             .await
     {
+        sabotage!("ignore-cancel", return None);
         return Some(match reason {
             SkipReason::Cancelled => cancelled(message, target, now, metrics),
             SkipReason::Replayed => stale(message, "replayed", metrics),

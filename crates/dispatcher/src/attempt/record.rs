@@ -9,6 +9,7 @@ use crate::deferral::DeferralCause;
 use broker::Settlement;
 use contract::{Message, duration_ms, masked_url};
 use delivery::{DeadLetterReason, Outcome, Verdict};
+use failpoints::sabotage;
 use journal::{AttemptRecord, Keep, Origin, Record, RecordedState, Recorder};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub(crate) async fn record_before_settle(record: Option<Record>, recorder: Optio
     let (Some(record), Some(recorder)) = (record, recorder) else {
         return;
     };
+    sabotage!("forget-record", return);
     let spools = recorder.spool().is_some();
     let Some(timeout) = record_timeout(&record.state, spools) else {
         return recorder.record(record);
@@ -60,6 +62,12 @@ pub(super) fn attempted(
     run: u64,
 ) -> Record {
     let at = attempt.ended_at();
+    sabotage!(
+        "record-delivered",
+        if matches!(verdict, Verdict::Retry { .. }) {
+            return record(message, target, at, RecordedState::Delivered, settlement);
+        }
+    );
     let outcome = attempt.outcome.label();
     let state = match verdict {
         Verdict::Delivered => RecordedState::Delivered,

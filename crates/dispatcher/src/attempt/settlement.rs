@@ -6,6 +6,7 @@ use contract::{
     HistoryEntry, Message, Probe, ProbeAnswer, Reply, ReplyCode, UnknownFields, duration_ms,
 };
 use delivery::{DeadLetterReason, Verdict};
+use failpoints::sabotage;
 use runtime::clock::now_ms;
 use std::time::Duration;
 
@@ -20,12 +21,19 @@ pub(super) fn settlement_for(
 ) -> Settlement {
     let ended_at = attempt.ended_at();
     match verdict {
-        Verdict::Delivered => Settlement::Complete,
+        Verdict::Delivered => {
+            sabotage!(
+                "deliver-again",
+                return reschedule(message.clone(), ended_at, Duration::ZERO)
+            );
+            Settlement::Complete
+        }
         Verdict::Retry { after } => {
             let mut next = with_history(message, attempt);
             next.attempt += 1;
             next.deferrals = 0;
             next.reply_to = None;
+            sabotage!("alter-retry", next.request_message = "{}".into());
             reschedule(next, ended_at, after)
         }
         Verdict::Defer { after } => {
@@ -104,6 +112,10 @@ pub fn to_broker_message(message: &Message) -> BrokerMessage {
 }
 
 fn reschedule(mut message: Message, ended_at: u64, delay: Duration) -> Settlement {
+    sabotage!("retry-early", {
+        let (delay, message) = (Duration::ZERO, to_broker_message(&message));
+        return Settlement::Reschedule { delay, message };
+    });
     message.not_before = Some(ended_at.saturating_add(duration_ms(delay)));
     message.scheduled_at = Some(ended_at);
     Settlement::Reschedule {

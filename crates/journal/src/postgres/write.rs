@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use contract::CallbackStatus;
+use failpoints::crash_point;
 use sqlx::{Error, PgPool, Postgres, Row as _, Transaction};
 use uuid::Uuid;
 
@@ -156,7 +157,10 @@ async fn store(pool: &PgPool, records: &[Record], batches: &[BatchPart]) -> Resu
     let is_new = store_spans(&mut transaction, batches).await?;
     rollups.add_deferrals(&rows, &deferrals(records), &is_new);
     rollup::store(&mut transaction, rollups).await?;
-    transaction.commit().await
+    crash_point!("postgres.written");
+    transaction.commit().await?;
+    crash_point!("postgres.committed");
+    Ok(())
 }
 
 /// Writes the rows in the order of the map, the same for all writers: no deadlock.

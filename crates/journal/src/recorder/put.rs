@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use failpoints::sabotage;
 use tokio_util::sync::CancellationToken;
 
 use super::buffer::RecordBatch;
@@ -24,6 +25,10 @@ pub(super) async fn put_until_durable(
     failed: &CancellationToken,
 ) -> bool {
     let mut delay = FIRST_RETRY_DELAY;
+    sabotage!("late-records", {
+        failed.cancel();
+        retry_pause(shared, Duration::from_secs(1)).await;
+    });
     loop {
         let put = tokio::time::timeout(PUT_TIMEOUT, sink.put(batch.records(), Some(batch.span())));
         let put = tokio::select! {

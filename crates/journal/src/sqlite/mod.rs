@@ -20,6 +20,8 @@ mod filter;
 mod group;
 mod idempotency;
 mod lease;
+#[cfg(test)]
+mod model_tests;
 mod pause;
 mod read;
 mod recovery;

@@ -14,6 +14,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use broker::{Broker, Consumer, Queue, Received, Settlement};
+use failpoints::crash_point;
 use journal::{BatchPart, DecodedBatch, Record, decode_batch};
 use runtime::clock::now_ms;
 use tokio::time::Instant;
@@ -65,12 +66,15 @@ impl Writer {
                 records,
                 parts,
             } = self.collect(first, &mut consumer).await;
+            crash_point!("writer.received");
             let mut held = self.sink.health.hold(received.len(), &records);
             let mut storing = pin!(retry_until_stored(|| self.sink.store(&records, &parts)));
             tokio::select! {
                 biased;
                 () = &mut storing => {
+                    crash_point!("writer.stored");
                     settle_all(received).await;
+                    crash_point!("writer.settled");
                     // What was read ahead has been held for as long.
                     if begun.elapsed() > SLOW_STORE {
                         close(consumer).await;

@@ -6,6 +6,7 @@
 use crate::embedded::queue::index::MessageKey;
 use crate::message::{BrokerMessage, Queue};
 use bytes::Bytes;
+use failpoints::sabotage;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::path::Path;
 
@@ -85,6 +86,10 @@ impl MessageTable {
         let connection = Connection::open(file)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        sabotage!(
+            "answer-before-sync",
+            connection.pragma_update(None, "synchronous", "OFF")?
+        );
         connection.pragma_update(None, "journal_size_limit", MAX_LOG_BYTES)?;
         // 8 MiB of pages, however large the file is.
         connection.pragma_update(None, "cache_size", -8_192)?;

@@ -16,6 +16,7 @@ use crate::message::Queue;
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
 use crate::settlement::REDELIVERY_PAUSE;
 use crate::state::{ConnectionState, Depth, Depths};
+use failpoints::crash_point;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -290,13 +291,16 @@ impl StoreThread {
             reserved: Vec::new(),
         };
         let damaged = self.damaged;
+        crash_point!("store.begin");
         let committed = self.table.transaction(|table| {
             if blocked && !damaged {
                 table.probe(transaction.next_number)?;
             }
             batch
                 .iter()
-                .try_for_each(|command| transaction.execute(table, command))
+                .try_for_each(|command| transaction.execute(table, command))?;
+            crash_point!("store.written");
+            Ok(())
         });
         let BatchTransaction {
             next_number,
@@ -310,10 +314,12 @@ impl StoreThread {
             .fetch_sub(published, Ordering::Relaxed);
         match committed {
             Ok(()) => {
+                crash_point!("store.committed");
                 self.next_number = next_number;
                 self.durable_number.store(next_number, Ordering::Release);
                 self.apply(effects);
                 answer(batch, reads, removed, &self.callbacks_answer(published));
+                crash_point!("store.answered");
                 if blocked && !damaged {
                     tracing::info!("the queue's disk accepts messages again");
                     self.state.send_replace(ConnectionState::Connected);
@@ -554,6 +560,8 @@ fn position(queue: Queue) -> usize {
         .unwrap_or_default()
 }
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use crate::rabbitmq::connection::Session;
 use crate::rabbitmq::publish::publisher::Publisher;
 use crate::settlement::{REDELIVERY_PAUSE, Settlement, Unsettled};
 use bytes::Bytes;
+use failpoints::{crash_point, sabotage};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
@@ -67,7 +68,16 @@ impl AckHandle {
         settlement: Settlement,
     ) -> Result<(), Unsettled> {
         if let Some((route, message)) = settlement.follow_up(self.queue, body) {
+            sabotage!(
+                "ack-before-follow-up",
+                if let Some((acker, place)) = self.acker.take() {
+                    let _ = self.acks.send(Settled::Acked(acker, place));
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            );
+            crash_point!("rabbitmq.follow-up");
             self.make_durable(&route, message).await?;
+            crash_point!("rabbitmq.follow-up-confirmed");
         }
         // Not awaited here: the write is batched with others, and a lost ack means a redelivery.
         let (acker, place) = self.acker.take().ok_or(Unsettled)?;
@@ -191,7 +201,14 @@ pub(super) async fn write_acks(
 /// Acknowledges a delivery, or returns it to its queue.
 async fn write(acker: Acker, _place: WindowPlace, done: bool) -> lapin::Result<bool> {
     if done {
-        return acker.ack(BasicAckOptions { multiple: false }).await;
+        sabotage!(
+            "ack-multiple",
+            return acker.ack(BasicAckOptions { multiple: true }).await
+        );
+        crash_point!("rabbitmq.ack");
+        let acked = acker.ack(BasicAckOptions { multiple: false }).await;
+        crash_point!("rabbitmq.acked");
+        return acked;
     }
     let options = BasicNackOptions {
         multiple: false,

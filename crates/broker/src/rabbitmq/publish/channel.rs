@@ -8,6 +8,7 @@ use crate::message::BrokerMessage;
 use crate::publish_error::{PublishError, RefusedReason, UnknownReason};
 use crate::rabbitmq::connection::Session;
 use crate::rabbitmq::topology::target_queue::{Address, DESTINATIONS, TargetQueue};
+use failpoints::crash_point;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::BasicPublishOptions;
@@ -394,7 +395,10 @@ async fn publish(channel: Channel, id: u64, address: Address, message: BrokerMes
     let properties = properties(&message);
     let written = channel.basic_publish(exchange, key, options, &message.body, properties);
     let confirmed = match written.await {
-        Ok(confirm) => confirm.await,
+        Ok(confirm) => {
+            crash_point!("rabbitmq.written");
+            confirm.await
+        }
         Err(error) => Err(error),
     };
     (id, confirmed)

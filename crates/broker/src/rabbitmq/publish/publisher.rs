@@ -16,6 +16,7 @@ use crate::rabbitmq::monitor::Monitor;
 use crate::rabbitmq::topology::objects::Topology;
 use crate::rabbitmq::topology::target_queue::Address;
 use crate::state::ConnectionState;
+use failpoints::crash_point;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -119,6 +120,7 @@ impl Publisher {
         if self.health.is_missing(address.destination) {
             return refused(RefusedReason::Missing);
         }
+        crash_point!("rabbitmq.publish");
         let (reply, confirmed) = oneshot::channel();
         let deadline = Instant::now() + self.publish_timeout;
         let patient = wait == ConfirmWait::Patient;

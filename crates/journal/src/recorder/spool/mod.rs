@@ -27,6 +27,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use failpoints::crash_point;
 use tokio::sync::{oneshot, watch};
 
 use files::SpoolFiles;
@@ -163,7 +164,9 @@ fn run(mut files: SpoolFiles, commands: &Receiver<Command>, content: &watch::Sen
         let mut confirmed = None;
         match commands.recv_timeout(adopt_at.saturating_duration_since(Instant::now())) {
             Ok(Command::Append(frame, frame_use, reply)) => {
+                crash_point!("spool.append");
                 let appended = files.append(&frame, frame_use);
+                crash_point!("spool.appended");
                 content.send_replace(files.content());
                 if let Err(Ok(unwanted)) = reply.send(appended) {
                     confirmed = Some(unwanted); // Nobody waits for it any more.
@@ -184,7 +187,9 @@ fn run(mut files: SpoolFiles, commands: &Receiver<Command>, content: &watch::Sen
             Err(RecvTimeoutError::Disconnected) => break None,
         }
         if let Some(id) = confirmed {
+            crash_point!("spool.confirm");
             files.confirm(id);
+            crash_point!("spool.confirmed");
         }
         content.send_replace(files.content());
     };

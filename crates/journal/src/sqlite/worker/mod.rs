@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use failpoints::crash_point;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -199,6 +200,7 @@ fn run_group(connection: &Connection, group: &mut Vec<Box<dyn WorkItem>>) {
         let durable = durable.map_err(|error| unavailable(error, file));
         item.reply(durable);
     }
+    crash_point!("journal.answered");
 }
 
 fn transact(connection: &Connection, group: &mut [Box<dyn WorkItem>]) -> rusqlite::Result<()> {
@@ -212,7 +214,10 @@ fn transact(connection: &Connection, group: &mut [Box<dyn WorkItem>]) -> rusqlit
         }
         run("RELEASE item")?;
     }
-    run("COMMIT")
+    crash_point!("journal.written");
+    run("COMMIT")?;
+    crash_point!("journal.committed");
+    Ok(())
 }
 
 fn closed() -> JournalError {

@@ -174,7 +174,10 @@ fn fail_points_are_compiled_in_only_when_asked_for() {
     for name in CRATES {
         let manifest = root().join("crates").join(name).join("Cargo.toml");
         let manifest = fs::read_to_string(manifest).unwrap();
-        assert!(!manifest.contains("default = ["), "{name} has default features");
+        assert!(
+            !manifest.contains("default = ["),
+            "{name} has default features"
+        );
         let enables = manifest.contains("failpoints/enabled");
         assert_eq!(enables, name == "ringback", "{name} and the fail points");
     }

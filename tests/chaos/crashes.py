@@ -17,6 +17,10 @@ from scenario import Run
 PATIENCE = 25.0
 # So often a point may be missed.
 MISSES = 10
+# After so many crashes a role works undisturbed for a while. A message that is delivered 100 times and never settled is
+# given up, because it may be what ends the process: the attempts that take longer than the time between two crashes.
+UNDISTURBED_AFTER = 25
+UNDISTURBED_SECONDS = 15.0
 COMPILED_IN = b"FAILPOINTS"
 
 
@@ -65,8 +69,12 @@ def require_fail_points(binary: pathlib.Path) -> None:
 
 def crash(run: Run, role: gateway.Role, plan: Plan, power: bool = False) -> None:
     """All crashes of the plan, one after the other, in one role. Others may work on the same plan."""
+    done = 0
     while plan.left:
         point = plan.left.popleft()
+        done += 1
+        if done % UNDISTURBED_AFTER == 0:
+            rest(run, role)
         role.settings.update(point.settings(run.chance))
         start(run, role, power and run.chance.random() < 0.5)
         if ended(role):
@@ -76,9 +84,15 @@ def crash(run: Run, role: gateway.Role, plan: Plan, power: bool = False) -> None
             if plan.misses[point.name] > MISSES:
                 raise RuntimeError(f"{point.name} is not reached in {role.name}")
             plan.left.append(point)
+    rest(run, role, seconds=0)
+
+
+def rest(run: Run, role: gateway.Role, seconds: float = UNDISTURBED_SECONDS) -> None:
+    """Starts it without a point, and lets it work."""
     role.settings.update(DISARMED)
     start(run, role, power=False)
     role.wait_until_ready()
+    run.pause(seconds)
 
 
 def start(run: Run, role: gateway.Role, power: bool) -> None:

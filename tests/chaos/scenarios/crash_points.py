@@ -63,11 +63,11 @@ SPOOL = (
     Point("spool.confirmed", "it has left the spool", 4, LATE),
 )
 WRITER = (
-    Point("writer.received", "batches of records are received, before they are stored", 6),
-    Point("postgres.written", "they are written to PostgreSQL, before the commit", 6),
-    Point("postgres.committed", "committed, before the writer knows", 6),
-    Point("writer.stored", "stored, before their messages are settled", 6),
-    Point("writer.settled", "after the settlements", 6),
+    Point("writer.received", "batches of records are received, before they are stored", 3),
+    Point("postgres.written", "they are written to PostgreSQL, before the commit", 3),
+    Point("postgres.committed", "committed, before the writer knows", 3),
+    Point("writer.stored", "stored, before their messages are settled", 3),
+    Point("writer.settled", "after the settlements", 3),
 )
 BY_ROLE = {"ingress": INGRESS + PUBLISH, "dispatcher": DISPATCHER + PUBLISH + SETTLE + SPOOL, "admin": WRITER}
 
@@ -80,7 +80,8 @@ def note(run: Run, plans: dict[str, Plan]) -> None:
     """Writes down how often a role ended at each point."""
     kept = lines.Lines(run.world.evidence / "crashes.jsonl")
     for role, plan in plans.items():
-        for name, count in sorted(plan.crashes.items()):
+        for name in sorted(plan.crashes | plan.misses):
+            count = plan.crashes[name]
             kept.add(role=role, point=name, crashes=count, missed=plan.misses[name])
             print(f"  {role:10} {name:30} {count} crashes", flush=True)
 

@@ -33,6 +33,7 @@ mod machine;
 mod pauses;
 mod payload;
 mod probe;
+mod probe_tls;
 mod reference;
 mod reload;
 mod reload_command;

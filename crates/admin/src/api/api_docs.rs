@@ -3,6 +3,7 @@
 //! They say nothing that is not public, so a browser may read them without a token.
 
 use actix_web::http::Method;
+use actix_web::http::header::ACCEPT_LANGUAGE;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Route};
 use runtime::http::{
@@ -41,7 +42,9 @@ pub(super) fn owns(path: &str) -> bool {
 }
 
 async fn document(http: HttpRequest) -> HttpResponse {
-    DOCUMENT.respond(http.query_string())
+    let accepted = http.headers().get(ACCEPT_LANGUAGE);
+    let accepted = accepted.and_then(|value| value.to_str().ok());
+    DOCUMENT.respond(http.query_string(), accepted)
 }
 
 async fn redirect() -> HttpResponse {

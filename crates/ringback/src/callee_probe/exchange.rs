@@ -18,6 +18,7 @@ use reqwest::{Body, Response};
 use uuid::Uuid;
 
 use super::target::ProbeTarget;
+use crate::lang::Lang;
 
 /// Names the check, so that nobody takes a practice message for a real one.
 const PROBE_HEADER: &str = "x-ringback-probe";
@@ -180,6 +181,28 @@ impl Exchange {
 }
 
 impl ProbeTarget {
+    /// What is going to be sent, at most so many messages, for people.
+    pub(crate) fn messages(&self, most: usize, lang: Lang) -> String {
+        let (url, message_type) = (self.shown(), &self.message_type);
+        let body = match self.message {
+            Some(_) => lang.say("the body of --message", "--message 的内容"),
+            None => lang.say(
+                "a practice body that says so (--message sends yours)",
+                "注明为练习的内容（--message 可指定内容）",
+            ),
+        };
+        match lang {
+            Lang::En => format!(
+                "sends to {url} at most {most} POST requests of the type {message_type}, of the app \
+                 {APP_ID}, each with the header {PROBE_HEADER} and {body}"
+            ),
+            Lang::Zh => format!(
+                "将向 {url} 发送最多 {most} 个 POST 请求：类型 {message_type}，应用 {APP_ID}，\
+                 均带请求头 {PROBE_HEADER}，正文为{body}"
+            ),
+        }
+    }
+
     /// Sends a practice message.
     pub(super) async fn send(&self, practice: &Practice) -> Exchange {
         let body = practice.body(self);

@@ -56,8 +56,9 @@ pub(crate) enum Grade {
 pub(crate) fn grade(findings: &[ProbeFinding]) -> Grade {
     match findings.iter().map(|finding| finding.mark).max() {
         Some(Mark::Bad) => Grade::NotReady,
-        Some(Mark::Warning | Mark::Skipped) => Grade::Warnings,
-        Some(Mark::Note | Mark::Good) | None => Grade::Ready,
+        Some(Mark::Warning) => Grade::Warnings,
+        // What was not checked is named in its line; it says nothing against the callee.
+        Some(Mark::Note | Mark::Good | Mark::Skipped) | None => Grade::Ready,
     }
 }
 
@@ -109,7 +110,8 @@ mod tests {
         for (marks, expected) in [
             (&[][..], Grade::Ready),
             (&[Mark::Note, Mark::Good], Grade::Ready),
-            (&[Mark::Good, Mark::Skipped], Grade::Warnings),
+            (&[Mark::Good, Mark::Skipped], Grade::Ready),
+            (&[Mark::Skipped, Mark::Warning], Grade::Warnings),
             (&[Mark::Warning, Mark::Good], Grade::Warnings),
             (&[Mark::Warning, Mark::Bad, Mark::Good], Grade::NotReady),
         ] {

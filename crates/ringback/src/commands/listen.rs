@@ -1,7 +1,7 @@
 //! `ringback listen`: a practice callee that forwards what it receives to a developer's process.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Stdin};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use admin::AdminConfig;
@@ -19,15 +19,18 @@ use crate::app::listeners::{of_callee, refuse_taken};
 use crate::error::CommandError;
 use crate::practice_callee::forward::{Forwarder, serve_forwarding};
 
+/// Where the practice callee of `ringback dev` listens as well.
+const USUAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5107);
+
 /// Arguments of `ringback listen`.
 #[derive(Debug, clap::Args)]
 pub(super) struct ListenArgs {
     /// Your process: callbacks go to its path, or if it has none to the path of each callback.
     #[arg(long, value_name = "URL")]
     forward: Url,
-    /// Where callbacks arrive.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5107")]
-    listen: SocketAddr,
+    /// Where callbacks arrive: 127.0.0.1:5107, or if that is taken (by `ringback dev`) a free port.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
     /// Checks signatures (whsec_...), and signs replays anew; file:/path and env:NAME are read.
     #[arg(long, value_name = "SECRET")]
     secret: Option<String>,
@@ -41,7 +44,7 @@ pub(super) struct ListenArgs {
 /// # Errors
 /// A secret that is none, a port in use, or a server that ended unexpectedly.
 pub(super) async fn run(args: ListenArgs) -> Result<(), CommandError> {
-    refuse_taken(&[of_callee(args.listen)], AdminConfig::default().listen)?;
+    let listen = address(args.listen)?;
     let signer = args.secret.as_deref().map(signer).transpose()?;
     let show = |shown: &crate::practice_callee::forward::Shown| {
         let _ = print_line(&shown.to_string()); // Without a reader it still forwards.
@@ -49,7 +52,7 @@ pub(super) async fn run(args: ListenArgs) -> Result<(), CommandError> {
     let forwarder = Forwarder::new(args.forward.clone(), signer, args.verify, show)?;
     let forwarder = Arc::new(forwarder);
     let stop = shutdown::on_signals(false)?;
-    let (address, serving) = serve_forwarding(Arc::clone(&forwarder), args.listen, stop.clone())?;
+    let (address, serving) = serve_forwarding(Arc::clone(&forwarder), listen, stop.clone())?;
     let to = admin::cli::http::shown_url(&args.forward);
     let source = InputSource::of_stdin();
     let how = match source {
@@ -61,6 +64,28 @@ pub(super) async fn run(args: ListenArgs) -> Result<(), CommandError> {
     };
     print_line(&format!("callbacks to http://{address} go to {to}{how}"))?;
     serve_and_replay(serving, replay(forwarder, source, stop.clone()), &stop).await
+}
+
+/// Where to listen: where the option says, or else at the usual port if it is free.
+///
+/// # Errors
+/// The port of the option is taken.
+fn address(option: Option<SocketAddr>) -> Result<SocketAddr, CommandError> {
+    let operators = AdminConfig::default().listen;
+    if let Some(listen) = option {
+        refuse_taken(&[of_callee(listen)], operators)?;
+        return Ok(listen);
+    }
+    match refuse_taken(&[of_callee(USUAL_ADDRESS)], operators) {
+        Ok(()) => Ok(USUAL_ADDRESS),
+        Err(_) => {
+            let port = USUAL_ADDRESS.port();
+            print_notice(&format!(
+                "port {port} is taken: another one is used (--listen sets it)"
+            ));
+            Ok(SocketAddr::new(USUAL_ADDRESS.ip(), 0))
+        }
+    }
 }
 
 /// Serves and replays until `stop`. Whatever ends, the other does not outlive it.

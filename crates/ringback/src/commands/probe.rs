@@ -63,6 +63,7 @@ pub(super) async fn run(args: ProbeArgs, settings: &Settings) -> Result<(), Comm
         message_type: &args.message_type,
     };
     let target = ProbeTarget::find(options, settings).await?;
+    print_notice(&target.messages(MAX_MESSAGES, args.lang));
     if !args.yes && !target.is_loopback() {
         consent(&target.shown(), args.lang)?;
     }

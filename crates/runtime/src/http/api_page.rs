@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use actix_web::HttpResponse;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use bytes::Bytes;
 
@@ -43,13 +43,15 @@ impl ApiDocument {
         }
     }
 
-    /// The answer to a request with this query string: `lang=zh` or `lang=en`, which is the default.
+    /// The answer to a request with this query string (`lang=zh` or `lang=en`) or, without `lang`, with this
+    /// `Accept-Language`. English is the default.
     #[must_use]
-    pub fn respond(&self, query: &str) -> HttpResponse {
-        let is_chinese = query
-            .split('&')
-            .filter_map(|pair| pair.strip_prefix("lang="))
-            .any(|language| language.starts_with("zh"));
+    pub fn respond(&self, query: &str, accept_language: Option<&str>) -> HttpResponse {
+        let asked = query.split('&').find_map(|pair| pair.strip_prefix("lang="));
+        let is_chinese = match asked {
+            Some(language) => language.starts_with("zh"),
+            None => accept_language.is_some_and(prefers_chinese),
+        };
         let (index, make, language) = match is_chinese {
             true => (1, self.chinese, "zh"),
             false => (0, self.english, "en"),
@@ -59,9 +61,31 @@ impl ApiDocument {
             .insert_header((CACHE_CONTROL, "no-cache"))
             .insert_header((CONTENT_TYPE, "application/json"))
             .insert_header(("content-language", language))
+            .insert_header((VARY, "accept-language"))
             .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .body(body)
     }
+}
+
+/// Whether Chinese stands before English, by weight and then by place.
+fn prefers_chinese(accept_language: &str) -> bool {
+    let (mut chinese, mut english) = (0.0, 0.0);
+    for item in accept_language.split(',') {
+        let mut parts = item.split(';').map(str::trim);
+        let tag = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let weight = parts.find_map(|part| part.strip_prefix("q="));
+        let weight: f32 = weight.map_or(1.0, |text| text.parse().unwrap_or(0.0));
+        let is = |language: &str| {
+            tag.strip_prefix(language)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        if is("zh") && chinese < weight && english < weight {
+            chinese = weight;
+        } else if is("en") && english < weight && chinese < weight {
+            (english, chinese) = (weight, 0.0);
+        }
+    }
+    chinese > 0.0
 }
 
 /// The files of the page: name, media type, bytes. Those of Swagger UI are unpacked by the build.
@@ -178,13 +202,19 @@ mod tests {
     #[tokio::test]
     async fn the_document_is_english_unless_chinese_is_asked_for() {
         let document = ApiDocument::new(|| b"{\"a\":1}".to_vec(), || b"{\"b\":2}".to_vec());
-        for (query, body, language) in [
-            ("", "{\"a\":1}", "en"),
-            ("lang=en", "{\"a\":1}", "en"),
-            ("lang=zh", "{\"b\":2}", "zh"),
-            ("x=1&lang=zh-CN", "{\"b\":2}", "zh"),
+        for (query, accepted, body, language) in [
+            ("", None, "{\"a\":1}", "en"),
+            ("lang=en", None, "{\"a\":1}", "en"),
+            ("lang=zh", None, "{\"b\":2}", "zh"),
+            ("x=1&lang=zh-CN", None, "{\"b\":2}", "zh"),
+            ("", Some("zh-CN,zh;q=0.9,en;q=0.8"), "{\"b\":2}", "zh"),
+            ("", Some("en-US,en;q=0.9,zh;q=0.8"), "{\"a\":1}", "en"),
+            ("", Some("en;q=0.5, zh"), "{\"b\":2}", "zh"),
+            ("", Some("fr, *;q=0.1"), "{\"a\":1}", "en"),
+            ("lang=en", Some("zh"), "{\"a\":1}", "en"),
+            ("lang=zh", Some("en"), "{\"b\":2}", "zh"),
         ] {
-            let response = document.respond(query);
+            let response = document.respond(query, accepted);
             assert_eq!(
                 response.headers().get("content-language").unwrap(),
                 language

@@ -12,6 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{self, IntoDeserializer as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::shown::{PayloadMask, TRACE_ID};
+
 const MAX_TOKEN_NAME_BYTES: usize = 128;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const TEN_YEARS: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
@@ -68,6 +70,10 @@ pub struct AdminConfig {
     pub proxy_users: BTreeMap<String, Roles>,
     /// Whether `/api-docs/` shows the API in a browser. `/openapi.json` is always served.
     pub api_page: bool,
+    /// Values of messages that operators with the role `payload` are not shown.
+    pub payload_masks: Vec<PayloadMask>,
+    /// Where the trace of a callback is shown: a URL with `{trace_id}`. `None`: the id is shown alone.
+    pub trace_url: Option<String>,
 }
 
 /// One operator's token.
@@ -210,6 +216,8 @@ impl Default for AdminConfig {
             proxy_addresses: Vec::new(),
             proxy_users: BTreeMap::new(),
             api_page: false,
+            payload_masks: Vec::new(),
+            trace_url: None,
         }
     }
 }
@@ -246,6 +254,13 @@ impl AdminConfig {
             report("token", reason);
         }
         self.validate_proxy(report);
+        if let Some(url) = &self.trace_url {
+            let is_web = url.starts_with("https://") || url.starts_with("http://");
+            if !is_web || !url.contains(TRACE_ID) || url.contains(char::is_whitespace) {
+                let reason = "it is not an http or https URL with {trace_id} in it";
+                report("trace_url", reason.to_owned());
+            }
+        }
     }
 
     /// The same for the sign-in by a proxy.

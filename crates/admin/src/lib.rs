@@ -8,6 +8,7 @@
 //! - `control/`: the control plane, by which all processes are asked.
 //! - `doctor/`: the checks of `ringback doctor`, without I/O.
 //! - `guard_check.rs`: the decision of `ringback guard`.
+//! - `shown.rs`: masks of payloads and links to traces, by the settings.
 //! - `cli/`: the commands (`ringback dead-letters`, `callback`, `pause`, ...). They call the API of a
 //!   running process, because that process locks the embedded store and its journal.
 
@@ -18,6 +19,7 @@ mod console;
 mod control;
 pub mod doctor;
 mod guard_check;
+mod shown;
 
 pub use api::{
     AdminDependencies, AdminMetrics, AdminTokens, DoctorSources, Reconciler, SettingsSource,
@@ -26,3 +28,4 @@ pub use api::{
 pub use config::{AdminConfig, DeadLettersConfig, Role, Roles, TokenConfig};
 pub use control::{ControlPlane, Responder};
 pub use guard_check::{AddressDecision, GuardQuestion, GuardReport, GuardRules};
+pub use shown::PayloadMask;

@@ -22,6 +22,7 @@ use super::error::{ApiError, ProblemCode};
 use super::metrics::AdminMetrics;
 use super::session;
 use crate::config::Role;
+use crate::doctor::said::say;
 
 /// How many failures of a peer are answered at once: typing errors, an old script.
 const FREE_FAILURES: u64 = 10;
@@ -81,7 +82,10 @@ impl OperatorAccess {
         let checked = match peer {
             Some(peer) if self.must_wait(peer) => Err(ApiError::rejected(
                 ProblemCode::TooManyFailures,
-                "your address has sent too many wrong tokens at a time; try again soon",
+                say!(
+                    "your address has sent too many wrong tokens at a time; try again soon",
+                    "来自您地址的错误令牌过多，请稍后再试"
+                ),
             )),
             Some(_) | None => self.tokens.get().authorize(method, headers, needed),
         };
@@ -114,6 +118,11 @@ impl OperatorAccess {
         let now = now_ms() / 1_000;
         let found = self.tokens.get().operator(headers, session, peer, now);
         found.map_err(|error| self.reject(error, peer))
+    }
+
+    /// Whether an operator who signed in earlier has this role still: a reload may have removed the token.
+    pub(crate) fn still_grants(&self, operator: &Operator, needed: Role) -> bool {
+        self.tokens.get().still_grant(operator, needed)
     }
 
     /// A session for the holder of this token. A wrong one is answered as late as by the API.

@@ -15,6 +15,7 @@ use super::response::{ApiResponse, ok};
 use super::state::AdminState;
 use super::view::ItemsPage;
 use crate::control::Answers;
+use crate::doctor::said::say;
 
 /// For the counts of the journal. Without an answer by then they are unknown.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -46,7 +47,10 @@ pub(crate) async fn ranked(state: &AdminState, offset: usize, limit: usize) -> S
     let seen_by = seen_by(&answers);
     let mut warnings = seen_by.warnings();
     if counts.is_none() && state.journal.is_some() {
-        warnings.push("the journal does not answer: unfinished callbacks are unknown".to_owned());
+        warnings.push(say!(
+            "the journal does not answer: unfinished callbacks are unknown",
+            "回调记录库没有应答：未完成的回调数未知"
+        ));
     }
     let all = merge(&answers, counts.as_ref());
     let rank = offset.saturating_add(limit);

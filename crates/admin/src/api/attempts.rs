@@ -14,6 +14,7 @@ use super::response::{ApiResponse, ok};
 use super::state::AdminState;
 use super::view::ItemsPage;
 use crate::control::{Answers, Silent};
+use crate::doctor::said::{Said, say};
 
 /// How far back one can ask: a process forgets what is older.
 const MAX_SECONDS: u64 = 30;
@@ -65,7 +66,7 @@ pub(crate) async fn page(state: &AdminState, asked: AttemptsAsked) -> AttemptsVi
 
 /// Takes those from the silent ones that have said who they are and run another version: they are alive,
 /// and may not know the question. A warning for each. Those of this version know it, and are slow.
-fn not_asked_before(answers: &mut Answers, names: &Names) -> Vec<String> {
+fn not_asked_before(answers: &mut Answers, names: &Names) -> Vec<Said> {
     let silent = std::mem::take(&mut answers.silent).into_iter();
     let (older, silent): (Vec<Silent>, Vec<Silent>) =
         silent.partition(|Silent { report, .. }| {
@@ -74,7 +75,10 @@ fn not_asked_before(answers: &mut Answers, names: &Names) -> Vec<String> {
     answers.silent = silent;
     let warnings = older.into_iter().map(|Silent { report, .. }| {
         let (name, version) = (report.name(), report.version);
-        format!("{name} does not tell of its attempts: it is of version {version}")
+        say!(
+            "{name} does not tell of its attempts: it is of version {version}",
+            "{name} 不报告其投递尝试：其版本为 {version}"
+        )
     });
     warnings.collect()
 }
@@ -87,8 +91,10 @@ pub(crate) fn parse(query: &str) -> Result<AttemptsAsked, ApiError> {
     let mut found = query_params::only(query, &PARAMETERS)?;
     for (key, value) in &found {
         if value.trim().is_empty() {
-            let sentence = format!("parameter {key:?} is empty; leave it out to mean any");
-            return Err(ApiError::parameter(sentence));
+            return Err(ApiError::parameter(say!(
+                "parameter {key:?} is empty; leave it out to mean any",
+                "参数 {key:?} 为空；不限时请省略"
+            )));
         }
     }
     let seconds = match found.remove("seconds") {
@@ -97,9 +103,10 @@ pub(crate) fn parse(query: &str) -> Result<AttemptsAsked, ApiError> {
             let seconds = text.parse().ok();
             let seconds = seconds.filter(|seconds| (1..=MAX_SECONDS).contains(seconds));
             seconds.ok_or_else(|| {
-                let sentence =
-                    format!("parameter \"seconds\" is not a number from 1 to {MAX_SECONDS}");
-                ApiError::parameter(sentence)
+                ApiError::parameter(say!(
+                    "parameter \"seconds\" is not a number from 1 to {MAX_SECONDS}",
+                    "参数 \"seconds\" 不是 1 至 {MAX_SECONDS} 的数字"
+                ))
             })?
         }
     };
@@ -117,7 +124,12 @@ pub(crate) fn parse(query: &str) -> Result<AttemptsAsked, ApiError> {
         },
         failed: failed
             .transpose()
-            .map_err(|_| ApiError::parameter("parameter \"failed\" is neither true nor false"))?
+            .map_err(|_| {
+                ApiError::parameter(say!(
+                    "parameter \"failed\" is neither true nor false",
+                    "参数 \"failed\" 既不是 true 也不是 false"
+                ))
+            })?
             .unwrap_or_default(),
     })
 }

@@ -29,6 +29,8 @@ pub(super) enum AuditAction {
     DiscardUnreadable,
     /// At a message, or at what targets answered.
     Look,
+    /// Of an operation, before it was done.
+    Stop,
 }
 
 impl AuditAction {
@@ -47,6 +49,7 @@ impl AuditAction {
             Self::RequeueUnreadable => "requeue_unreadable",
             Self::DiscardUnreadable => "discard_unreadable",
             Self::Look => "look",
+            Self::Stop => "stop",
         }
     }
 }

@@ -17,6 +17,7 @@ use super::error::{ApiError, ProblemCode};
 use super::proxy_sign_in::ProxySignIn;
 use super::session;
 use crate::config::{AdminConfig, Role, Roles};
+use crate::doctor::said::say;
 
 /// The tokens that grant access.
 #[derive(Default)]
@@ -35,21 +36,36 @@ struct OperatorToken {
     roles: Roles,
 }
 
+/// What a sign-in to the console goes by.
+#[derive(Clone, Copy, Debug)]
+enum SignIn {
+    /// No token is configured.
+    Open,
+    /// The token with this hash.
+    Token(KeyHash),
+    /// A proxy names the operator.
+    Proxy,
+}
+
 /// Who has signed in to the console.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Operator {
     /// The name of the token. `admin.token` has none, and without tokens there is none.
     pub(crate) name: Option<String>,
     /// `None`: everything is granted.
     roles: Option<Roles>,
-    /// Whether a proxy has named the operator: there is no session that could be ended here.
-    pub(crate) is_of_proxy: bool,
+    sign_in: SignIn,
 }
 
 impl Operator {
     /// Whether the operator has the needed role.
     pub(crate) fn may(&self, needed: Role) -> bool {
         self.roles.as_ref().is_none_or(|roles| roles.grant(needed))
+    }
+
+    /// Whether a proxy has named the operator: there is no session that could be ended here.
+    pub(crate) const fn is_of_proxy(&self) -> bool {
+        matches!(self.sign_in, SignIn::Proxy)
     }
 }
 
@@ -150,7 +166,7 @@ impl AdminTokens {
         let of_everything = Operator {
             name: None,
             roles: None,
-            is_of_proxy: false,
+            sign_in: SignIn::Open,
         };
         if self.is_open() {
             return check_local(headers).map(|()| Some(of_everything));
@@ -160,22 +176,43 @@ impl AdminTokens {
             return Ok(Some(Operator {
                 name: Some(name),
                 roles: Some(roles),
-                is_of_proxy: true,
+                sign_in: SignIn::Proxy,
             }));
         }
         let Some(session) = session else {
             return Ok(None);
         };
         let is_of = |token: &KeyHash| session::is_valid(session, token, now);
-        if self.token.as_ref().is_some_and(is_of) {
-            return Ok(Some(of_everything));
+        if let Some(token) = self.token.filter(is_of) {
+            return Ok(Some(Operator {
+                sign_in: SignIn::Token(token),
+                ..of_everything
+            }));
         }
         let found = self.operators.iter().find(|token| is_of(&token.hash));
         Ok(found.map(|token| Operator {
             name: Some(token.name.clone()),
             roles: Some(token.roles.clone()),
-            is_of_proxy: false,
+            sign_in: SignIn::Token(token.hash),
         }))
+    }
+
+    /// Whether these tokens grant a role to an operator who signed in earlier. A session that has expired
+    /// or was ended makes no difference.
+    pub(super) fn still_grant(&self, operator: &Operator, needed: Role) -> bool {
+        match (&operator.sign_in, &operator.name) {
+            (SignIn::Open, _) => self.is_open(),
+            (SignIn::Token(hash), None) => self.token.is_some_and(|token| token.same(hash)),
+            (SignIn::Token(hash), Some(_)) => {
+                let mut all = self.operators.iter();
+                let found = all.find(|token| token.hash.same(hash));
+                found.is_some_and(|token| token.roles.grant(needed))
+            }
+            (SignIn::Proxy, name) => {
+                let roles = self.proxy.as_ref().zip(name.as_ref());
+                roles.is_some_and(|(proxy, name)| proxy.roles_of(name).grant(needed))
+            }
+        }
     }
 
     /// Whether a request shows a token, right or wrong.
@@ -220,13 +257,19 @@ fn check_local(headers: &HeaderMap) -> Result<(), ApiError> {
     if !local(&HOST) {
         return Err(ApiError::rejected(
             ProblemCode::ForeignOrigin,
-            "without a token the API serves localhost only, and the Host header names another host",
+            say!(
+                "without a token the API serves localhost only, and the Host header names another host",
+                "未设置令牌时只服务于本机（localhost），而请求头 Host 是其他主机"
+            ),
         ));
     }
     if !local(&ORIGIN) {
         return Err(ApiError::rejected(
             ProblemCode::ForeignOrigin,
-            "without a token the API does not serve pages of other sites",
+            say!(
+                "without a token the API does not serve pages of other sites",
+                "未设置令牌时不服务于其他网站的页面"
+            ),
         ));
     }
     Ok(())
@@ -284,6 +327,45 @@ mod tests {
     fn rejection(token: Option<&str>, lines: &[(&str, &str)]) -> Option<ProblemCode> {
         let error = authorize(token, &Method::GET, lines).err();
         error.map(|error| error.code())
+    }
+
+    #[test]
+    fn an_operator_has_a_role_as_long_as_the_token_is_configured_with_it() {
+        let token = |role: Role| TokenConfig {
+            hash: KeyHash::of(b"token-of-rita").to_string(),
+            role: role.into(),
+        };
+        let with = |tokens: Vec<(&str, TokenConfig)>| {
+            let named = tokens
+                .into_iter()
+                .map(|(name, token)| (name.to_owned(), token));
+            let config = AdminConfig {
+                tokens: named.collect(),
+                token: Some(SecretString::from("token-of-all")),
+                ..AdminConfig::default()
+            };
+            AdminTokens::new(&config).unwrap()
+        };
+        let operator = |token: &[u8], tokens: &AdminTokens| {
+            let session = session::issue(&KeyHash::of(token), 1_000).unwrap();
+            let found = tokens.operator(&HeaderMap::new(), Some(&session), None, 7);
+            found.unwrap().unwrap()
+        };
+        let before = with(vec![("rita", token(Role::Replay))]);
+        let rita = operator(b"token-of-rita", &before);
+        let admin = operator(b"token-of-all", &before);
+        for (tokens, expected) in [
+            (vec![("rita", token(Role::Replay))], true),
+            (vec![("renamed", token(Role::Configure))], true),
+            (vec![("rita", token(Role::Read))], false),
+            (Vec::new(), false),
+        ] {
+            let after = with(tokens);
+            assert_eq!(after.still_grant(&rita, Role::Replay), expected);
+            assert!(after.still_grant(&admin, Role::Replay));
+        }
+        let open = AdminTokens::default();
+        assert!(!open.still_grant(&admin, Role::Replay));
     }
 
     #[test]

@@ -14,7 +14,10 @@ use super::error::ApiError;
 use super::filter_schema::CallbackFilter;
 use super::query_params::{self, DEFAULT_LIMIT, MAX_LIMIT};
 use super::request_ids::WrittenId;
+use crate::doctor::said::say;
 
+/// The reason in the audit log where none was given.
+pub(super) const NO_REASON: &str = "no reason given";
 const MAX_ACTOR_BYTES: usize = 200;
 const MAX_REASON_BYTES: usize = 1_000;
 /// Up to so many ids are listed in the audit log. They fit into its subject.
@@ -206,38 +209,50 @@ impl BulkAct {
     pub(super) fn filter(self, filter: Filter) -> Result<Filter, ApiError> {
         match self {
             Self::ReplayDead | Self::Discard => dead_letter_filter(filter),
-            Self::RetryNow | Self::Recover => waiting_filter(filter, false),
+            Self::RetryNow => Ok(without_delayed(waiting_filter(filter, false)?)),
+            Self::Recover => waiting_filter(filter, false),
             Self::Cancel => waiting_filter(filter, true),
             Self::Replay => ended_filter(filter),
-            Self::Erase if filter.app_id.is_none() => Err(ApiError::parameter(
+            Self::Erase if filter.app_id.is_none() => Err(ApiError::parameter(say!(
                 "erase takes ids, or a filter with an app_id",
-            )),
+                "抹除需要 id，或带 app_id 的条件"
+            ))),
             Self::Erase => Ok(filter),
         }
     }
+}
+
+/// A caller's delay is not ended by an act on many, unless the filter says what is waited for.
+fn without_delayed(mut filter: Filter) -> Filter {
+    if filter.delayed.is_none() && filter.deferred_reason.is_none() {
+        filter.delayed = Some(false);
+    }
+    filter
 }
 
 /// Checks that a filter can select callbacks that wait.
 fn waiting_filter(mut filter: Filter, unaccounted: bool) -> Result<Filter, ApiError> {
     let of_death = filter.dead_since.is_some() || filter.dead_until.is_some();
     if of_death || filter.reason.is_some() {
-        return Err(ApiError::parameter(
+        return Err(ApiError::parameter(say!(
             "reason, dead_since and dead_until select dead letters, and those do not wait: \
              dead letters are replayed",
-        ));
+            "reason、dead_since 与 dead_until 只选出死信，而死信并不等待：死信应当重放"
+        )));
     }
     let waits = |status: &CallbackStatus| {
         status.is_unfinished() || unaccounted && *status == CallbackStatus::Unaccounted
     };
     let asked = filter.status.iter().chain(&filter.statuses);
     if let Some(other) = asked.copied().find(|status| !waits(status)) {
-        let others = match unaccounted {
-            true => ", due or unaccounted",
-            false => " or due",
+        let (others, others_zh) = match unaccounted {
+            true => (", due or unaccounted", "、due 或 unaccounted"),
+            false => (" or due", " 或 due"),
         };
-        return Err(ApiError::parameter(format!(
-            "what is {} does not wait: the status is queued, retrying{others}",
-            query_params::name_in_filter(other)
+        let name = query_params::name_in_filter(other);
+        return Err(ApiError::parameter(say!(
+            "what is {name} does not wait: the status is queued, retrying{others}",
+            "{name} 状态的回调并不等待：可用的状态为 queued、retrying{others_zh}"
         )));
     }
     if filter.status.is_none() && filter.statuses.is_empty() {
@@ -258,9 +273,10 @@ fn ended_filter(filter: Filter) -> Result<Filter, ApiError> {
         .chain(filter.statuses.clone())
         .collect();
     if asked.is_empty() {
-        return Err(ApiError::parameter(
+        return Err(ApiError::parameter(say!(
             "say which status is replayed: delivered, dead or expired",
-        ));
+            "请指明重放哪种状态：delivered、dead 或 expired"
+        )));
     }
     let replayable = |status: &CallbackStatus| {
         matches!(
@@ -270,10 +286,13 @@ fn ended_filter(filter: Filter) -> Result<Filter, ApiError> {
     };
     match asked.into_iter().find(|status| !replayable(status)) {
         None => Ok(filter),
-        Some(other) => Err(ApiError::parameter(format!(
-            "what is {} cannot be replayed: the status is delivered, dead or expired",
-            query_params::name_in_filter(other)
-        ))),
+        Some(other) => {
+            let name = query_params::name_in_filter(other);
+            Err(ApiError::parameter(say!(
+                "what is {name} cannot be replayed: the status is delivered, dead or expired",
+                "{name} 状态的回调不能重放：可用的状态为 delivered、dead 或 expired"
+            )))
+        }
     }
 }
 
@@ -307,29 +326,55 @@ impl Actor {
         reason: Option<String>,
         token_name: Option<&str>,
     ) -> Result<Self, ApiError> {
-        let check = |key: &str, value: Option<String>, max: usize| {
+        let check = |key: &str, chinese: &str, value: Option<String>, max: usize| {
             let value = value.unwrap_or_default().trim().to_owned();
             if value.is_empty() {
-                let sentence = format!("{key:?} is missing; it is written to the audit log");
-                return Err(ApiError::body(sentence));
+                return Err(ApiError::body(say!(
+                    "{key:?} is missing; it is written to the audit log",
+                    "请填写{chinese}，它会写入审计日志"
+                )));
             }
             if value.len() > max || value.contains(char::is_control) {
-                let sentence = format!("{key:?} must be one line of at most {max} bytes");
-                return Err(ApiError::body(sentence));
+                return Err(ApiError::body(say!(
+                    "{key:?} must be one line of at most {max} bytes",
+                    "{chinese}只能是一行，且不超过 {max} 字节"
+                )));
             }
             Ok(value)
         };
         Ok(Self {
             name: match (token_name, actor) {
-                (None, actor) => check("actor", actor, MAX_ACTOR_BYTES)?,
+                (None, actor) => check("actor", "姓名", actor, MAX_ACTOR_BYTES)?,
                 (Some(name), None) => name.to_owned(),
                 (Some(name), actor) => {
-                    format!("{name} ({})", check("actor", actor, MAX_ACTOR_BYTES)?)
+                    format!(
+                        "{name} ({})",
+                        check("actor", "姓名", actor, MAX_ACTOR_BYTES)?
+                    )
                 }
             },
-            reason: check("reason", reason, MAX_REASON_BYTES)?,
+            reason: check("reason", "理由", reason, MAX_REASON_BYTES)?,
             operation: None,
         })
+    }
+
+    /// Who stops something. A reason that is missing or cannot be written does not hold the stop up.
+    pub(crate) fn who_stops(token_name: Option<&str>, reason: String) -> Self {
+        let name = token_name.unwrap_or("unnamed").to_owned();
+        Self::new(None, Some(reason), Some(&name)).unwrap_or_else(|_| Self {
+            name,
+            reason: NO_REASON.to_owned(),
+            operation: None,
+        })
+    }
+
+    /// The gateway itself, for this reason.
+    pub(super) fn of_gateway(reason: &str) -> Self {
+        Self {
+            name: "ringback".to_owned(),
+            reason: reason.to_owned(),
+            operation: None,
+        }
     }
 
     /// The same, of a step of this operation.
@@ -370,15 +415,18 @@ pub(super) fn dead_letter_filter(filter: Filter) -> Result<Filter, ApiError> {
         other.filter(|status| !matches!(status, CallbackStatus::Dead | CallbackStatus::Expired));
     match filter.status.or_else(|| other.next()) {
         None | Some(CallbackStatus::Dead | CallbackStatus::Expired) => Ok(filter),
-        Some(CallbackStatus::Unaccounted) => Err(ApiError::parameter(
+        Some(CallbackStatus::Unaccounted) => Err(ApiError::parameter(say!(
             "an unaccounted callback cannot be replayed or discarded: no body of it is left; its \
-             caller must send it again"
-                .to_owned(),
-        )),
-        Some(status) => Err(ApiError::parameter(format!(
-            "the status of a dead letter is dead or expired, never {}",
-            query_params::name_in_filter(status)
+             caller must send it again",
+            "下落不明的回调不能重放或丢弃：其内容已不存在，须由调用方重新提交"
         ))),
+        Some(status) => {
+            let name = query_params::name_in_filter(status);
+            Err(ApiError::parameter(say!(
+                "the status of a dead letter is dead or expired, never {name}",
+                "死信的状态是 dead 或 expired，不会是 {name}"
+            )))
+        }
     }
 }
 

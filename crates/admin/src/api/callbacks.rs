@@ -26,6 +26,7 @@ use super::request_ids::WrittenId;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::{CallbackView, CancelResult, CancelView, ItemsPage};
+use crate::doctor::said::say;
 
 /// A callback that is due within this time may be in an attempt already.
 const CANCEL_MARGIN: Duration = Duration::from_secs(2);
@@ -189,7 +190,10 @@ async fn cancel_one(
         }
         CancelOutcome::Requested => CancelResult::Requested,
         CancelOutcome::AlreadyEnded(status) => {
-            let sentence = format!("{request_id} has ended already: it is {status}");
+            let sentence = say!(
+                "{request_id} has ended already: it is {status}",
+                "{request_id} 已经结束，状态为 {status}"
+            );
             return Err(ApiError::rejected(ProblemCode::AlreadyEnded, sentence));
         }
         CancelOutcome::Unknown => return Err(ApiError::unknown_callback(request_id)),

@@ -10,6 +10,7 @@ use runtime::http::json_line;
 use serde_json::{Value, json};
 
 use crate::config::Role;
+use crate::doctor::said::{Said, Spoken as _, say};
 
 /// The media type of a problem (RFC 9457, section 3).
 const PROBLEM_JSON: &str = "application/problem+json";
@@ -67,6 +68,8 @@ problem_codes! {
     NotADeadLetter "not_a_dead_letter" CONFLICT "The callback is not a dead letter";
     NotKept "not_kept" CONFLICT "The message is not kept";
     QueuesNotEmpty "queues_not_empty" CONFLICT "The queues hold messages";
+    AlreadyRunning "already_running" CONFLICT "The same bulk act runs already";
+    TooManyRunning "too_many_running" CONFLICT "Too many bulk acts run";
     AlreadyEnded "already_ended" CONFLICT "The callback has ended";
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE "The body is too large";
     TooManyFailures "too_many_failures" TOO_MANY_REQUESTS "Too many wrong tokens";
@@ -80,7 +83,7 @@ problem_codes! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ApiError {
     /// Any code, with its own sentence.
-    Rejected(ProblemCode, String),
+    Rejected(ProblemCode, Said),
     /// No token, or an unknown one.
     Unauthenticated,
     /// The token's roles do not grant it: this one is needed.
@@ -92,26 +95,30 @@ pub(crate) enum ApiError {
     BodyTooLarge(usize),
     NoJournal,
     /// The journal or the broker is unavailable.
-    Unavailable(String),
+    Unavailable(Said),
     /// The log says what failed.
     Internal,
 }
 
 impl ApiError {
-    pub(crate) fn rejected(code: ProblemCode, sentence: impl Into<String>) -> Self {
-        Self::Rejected(code, sentence.into())
+    pub(crate) const fn rejected(code: ProblemCode, sentence: Said) -> Self {
+        Self::Rejected(code, sentence)
     }
 
-    pub(crate) fn parameter(sentence: impl Into<String>) -> Self {
+    pub(crate) const fn parameter(sentence: Said) -> Self {
         Self::rejected(ProblemCode::InvalidParameter, sentence)
     }
 
-    pub(crate) fn body(sentence: impl Into<String>) -> Self {
-        Self::rejected(ProblemCode::InvalidBody, sentence)
+    /// Of a body that only programs send: English is enough.
+    pub(crate) fn body(sentence: impl Into<Said>) -> Self {
+        Self::rejected(ProblemCode::InvalidBody, sentence.into())
     }
 
     pub(crate) fn unknown_callback(request_id: uuid::Uuid) -> Self {
-        let sentence = format!("the journal knows no callback {request_id}");
+        let sentence = say!(
+            "the journal knows no callback {request_id}",
+            "回调记录库中没有回调 {request_id}"
+        );
         Self::rejected(ProblemCode::UnknownCallback, sentence)
     }
 
@@ -130,22 +137,46 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// What is wrong, in a sentence.
+    pub(crate) fn said(&self) -> Said {
+        match self {
+            Self::Rejected(_, sentence) | Self::Unavailable(sentence) => sentence.clone(),
+            Self::Unauthenticated => say!(
+                "a bearer token is required: admin.token, or one of admin.tokens",
+                "需要令牌（Bearer）：admin.token，或 admin.tokens 中的一个"
+            ),
+            Self::Forbidden(role) => say!(
+                "this requires a token with the role {role}",
+                "需要具有 {role} 角色的令牌"
+            ),
+            Self::MethodNotAllowed(allowed) => say!(
+                "this path supports {allowed} only",
+                "此路径只支持 {allowed}"
+            ),
+            Self::NotJson => say!(
+                "the content-type must be application/json",
+                "content-type 必须是 application/json"
+            ),
+            Self::BodyTooLarge(limit) => say!(
+                "the body is larger than {limit} bytes",
+                "内容超过 {limit} 字节"
+            ),
+            Self::NoJournal => say!(
+                "no journal is configured: set journal.url (RINGBACK__JOURNAL__URL)",
+                "没有配置回调记录库：请设置 journal.url（RINGBACK__JOURNAL__URL）"
+            ),
+            Self::Internal => say!(
+                "the request failed; the log says why",
+                "请求失败，原因见日志"
+            ),
+        }
+    }
+}
+
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rejected(_, sentence) | Self::Unavailable(sentence) => f.write_str(sentence),
-            Self::Unauthenticated => {
-                f.write_str("a bearer token is required: admin.token, or one of admin.tokens")
-            }
-            Self::Forbidden(role) => write!(f, "this requires a token with the role {role}"),
-            Self::MethodNotAllowed(allowed) => write!(f, "this path supports {allowed} only"),
-            Self::NotJson => f.write_str("the content-type must be application/json"),
-            Self::BodyTooLarge(limit) => write!(f, "the body is larger than {limit} bytes"),
-            Self::NoJournal => {
-                f.write_str("no journal is configured: set journal.url (RINGBACK__JOURNAL__URL)")
-            }
-            Self::Internal => f.write_str("the request failed; the log says why"),
-        }
+        f.write_str(&self.said().english())
     }
 }
 
@@ -193,9 +224,16 @@ impl ResponseError for ApiError {
 impl From<JournalError> for ApiError {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Unavailable(_) | JournalError::Incompatible(_) => {
-                Self::Unavailable(error.to_string())
-            }
+            JournalError::Unavailable(reason) => Self::Unavailable(say!(
+                "the journal is unavailable: {0}",
+                "回调记录库不可用：{0}",
+                reason
+            )),
+            JournalError::Incompatible(reason) => Self::Unavailable(say!(
+                "the journal's schema is incompatible: {0}",
+                "回调记录库的表结构不兼容：{0}",
+                reason
+            )),
             JournalError::Refused(_) => {
                 tracing::error!(%error, "the journal refused a request");
                 Self::Internal

@@ -16,6 +16,7 @@ use super::pace;
 use super::process_view::TargetView;
 use super::processes::Names;
 use super::state::AdminState;
+use crate::doctor::said::{Said, say};
 
 /// How many targets an estimate lists: the slowest.
 const MAX_LISTED: usize = 20;
@@ -49,7 +50,8 @@ pub(crate) struct TargetEstimateView {
     pub(crate) per_second: Option<f64>,
     /// Why its pace is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) unknown: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub(crate) unknown: Option<Said>,
 }
 
 /// Whom callbacks are for: the callee, or else scheme, host and port.
@@ -126,7 +128,7 @@ fn estimate(
             .iter()
             .find(|view| view.callee_no == callee_no && view.target == target);
         let pace = match is_paused(destination) {
-            true => Err("it is paused"),
+            true => Err(say!("it is paused", "已暂停")),
             false => pace_of(found),
         };
         TargetEstimateView {
@@ -134,8 +136,8 @@ fn estimate(
             name: None,
             target,
             count: share(*count, looked_at, matched),
-            per_second: pace.ok(),
-            unknown: pace.err().map(str::to_owned),
+            per_second: pace.as_ref().ok().copied(),
+            unknown: pace.err(),
         }
     });
     let mut targets: Vec<TargetEstimateView> = targets.collect();
@@ -149,14 +151,20 @@ fn estimate(
     }
 }
 
-fn pace_of(view: Option<&TargetView>) -> Result<f64, &'static str> {
-    let not_called = "it was not called in the last five minutes";
+fn pace_of(view: Option<&TargetView>) -> Result<f64, Said> {
+    let not_called = || {
+        say!(
+            "it was not called in the last five minutes",
+            "最近五分钟没有调用过"
+        )
+    };
     match view {
-        Some(view) if view.breaker != "closed" => {
-            Err("its circuit breaker lets only probes through")
-        }
-        Some(view) => view.per_second.ok_or(not_called),
-        None => Err(not_called),
+        Some(view) if view.breaker != "closed" => Err(say!(
+            "its circuit breaker lets only probes through",
+            "其熔断器只放行探测"
+        )),
+        Some(view) => view.per_second.ok_or_else(not_called),
+        None => Err(not_called()),
     }
 }
 
@@ -303,7 +311,7 @@ mod tests {
             assert_eq!(found.done_in_s, None, "{target}");
             let first = &found.targets[0];
             assert_eq!(first.target.as_deref(), Some(target));
-            assert_eq!(first.unknown.as_deref(), Some(reason));
+            assert_eq!(first.unknown.as_ref().unwrap().to_string(), reason);
         }
         let nothing_seen = estimate(&RetrySample::default(), &views, 6, Some(100), |_| false);
         assert_eq!(nothing_seen.done_in_s, None);

@@ -120,6 +120,8 @@ fn target(callback: &Callback, targets: &Answers, names: &Names) -> Option<Targe
     Some(TargetFacts {
         breaker: view.breaker,
         breaker_apps: callee.is_none().then_some(view.breaker_apps),
+        breaker_of_its_app: view.breaker_app_ids.contains(&origin.app_id),
+        breaker_app_ids: view.breaker_app_ids,
         breaker_reason: view.breaker_reason,
         probe_in: seconds(view.probe_in_s),
         retry_after: seconds(view.retry_after_s),

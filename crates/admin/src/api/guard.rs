@@ -17,7 +17,9 @@ pub(super) async fn judge(state: Data<AdminState>, http: HttpRequest) -> ApiResp
     let question = question(http.query_string())?;
     let rules = state.guard_rules.get();
     let judged = state.run(async move { Ok(rules.judge(&question).await) });
-    let report = judged.await?.map_err(ApiError::parameter)?;
+    let report = judged
+        .await?
+        .map_err(|sentence| ApiError::parameter(sentence.into()))?;
     ok(&GuardView {
         process: state.doctor.process.clone(),
         report,
@@ -27,14 +29,15 @@ pub(super) async fn judge(state: Data<AdminState>, http: HttpRequest) -> ApiResp
 fn question(query: &str) -> Result<GuardQuestion, ApiError> {
     let mut found = query_params::only(query, &["target", "app_id", "addresses"])?;
     let target = found.remove("target").filter(|it| !it.trim().is_empty());
-    let target = target.ok_or_else(|| ApiError::parameter("target is missing"))?;
+    let target = target.ok_or_else(|| ApiError::parameter("target is missing".into()))?;
     let addresses = found.remove("addresses").unwrap_or_default();
     let addresses = addresses.split(',').filter(|text| !text.is_empty());
     let addresses: Result<Vec<IpAddr>, _> = addresses.map(str::parse).collect();
     Ok(GuardQuestion {
         target,
         app: found.remove("app_id"),
-        addresses: addresses.map_err(|_| ApiError::parameter("addresses are not IP addresses"))?,
+        addresses: addresses
+            .map_err(|_| ApiError::parameter("addresses are not IP addresses".into()))?,
     })
 }
 

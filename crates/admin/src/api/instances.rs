@@ -12,6 +12,7 @@ use super::response::{ApiResponse, ok};
 use super::state::AdminState;
 use super::view::ItemsPage;
 use crate::control::{Answers, offset_ms, skewed};
+use crate::doctor::said::{Said, say};
 
 /// The settings of one process: a hash for each section.
 type Sections = BTreeMap<String, String>;
@@ -77,42 +78,49 @@ fn view(answers: &Answers) -> SeenPage<InstanceView> {
     }
 }
 
-fn clock_warnings(reports: &[(&InstanceReport, Option<i64>)]) -> Vec<String> {
+fn clock_warnings(reports: &[(&InstanceReport, Option<i64>)]) -> Vec<Said> {
     let offsets: Vec<i64> = reports.iter().filter_map(|(_, offset)| *offset).collect();
     let skews = skewed(&offsets).into_iter();
     let sentences = skews.filter_map(|skew| {
         let (report, _) = reports.get(skew.index)?;
         let seconds = skew.ahead_ms.unsigned_abs().div_ceil(100);
         let (whole, tenths) = (seconds / 10, seconds % 10);
-        let side = if skew.ahead_ms > 0 { "ahead of" } else { "behind" };
+        let (side, side_zh) = match skew.ahead_ms > 0 {
+            true => ("ahead of", "快"),
+            false => ("behind", "慢"),
+        };
         let name = report.name();
-        Some(format!(
+        Some(say!(
             "the clock of {name} is {whole}.{tenths} s {side} the others': set it by NTP; due times, \
-             signatures and ages are wrong by as much"
+             signatures and ages are wrong by as much",
+            "{name} 的时钟比其他进程{side_zh} {whole}.{tenths} 秒：请用 NTP 校准；到期时间、签名和时长的误差与之相同"
         ))
     });
     sentences.collect()
 }
 
-fn settings_warnings(report: &InstanceReport, differing: &[String]) -> Vec<String> {
+fn settings_warnings(report: &InstanceReport, differing: &[String]) -> Vec<Said> {
     let name = report.name();
     let mut warnings = Vec::new();
     if !differing.is_empty() {
         let sections = differing.join(", ");
-        warnings.push(format!(
-            "{name} has other settings than most of its role, in: {sections}"
+        warnings.push(say!(
+            "{name} has other settings than most of its role, in: {sections}",
+            "{name} 的设置与多数同类进程不同：{sections}"
         ));
     }
     if let Some(reload) = &report.reload {
         let at = contract::rfc3339(reload.at);
         if let Some(reason) = &reload.refused {
-            warnings.push(format!(
-                "{name} refused its new settings at {at} and keeps the previous ones: {reason}"
+            warnings.push(say!(
+                "{name} refused its new settings at {at} and keeps the previous ones: {reason}",
+                "{name} 于 {at} 拒绝了新的设置，继续使用原有设置：{reason}"
             ));
         } else if !reload.restart.is_empty() {
             let keys = reload.restart.join(", ");
-            warnings.push(format!(
-                "{name} needs a restart for changed settings to take effect: {keys}"
+            warnings.push(say!(
+                "{name} needs a restart for changed settings to take effect: {keys}",
+                "{name} 需要重启，更改的设置才会生效：{keys}"
             ));
         }
     }
@@ -272,9 +280,17 @@ mod tests {
         let silent = &found.page.items[1];
         assert!(!silent.answered && silent.clock_offset_ms.is_none());
         assert_eq!(silent.heard_s_ago, Some(1));
-        assert!(found.warnings[0].starts_with("dispatcher h:2 does not answer (heard 1 s ago)"));
+        assert!(
+            found.warnings[0]
+                .to_string()
+                .starts_with("dispatcher h:2 does not answer (heard 1 s ago)")
+        );
         assert_eq!(found.warnings.len(), 1, "its old clock says nothing");
         asked.is_sent = false;
-        assert!(view(&asked).warnings[0].contains("cannot be asked"));
+        assert!(
+            view(&asked).warnings[0]
+                .to_string()
+                .contains("cannot be asked")
+        );
     }
 }

@@ -5,6 +5,7 @@ use journal::{Filter, Journal};
 use runtime::clock::now_ms;
 
 use super::error::ApiError;
+use crate::doctor::said::say;
 
 /// How many registered callees an error lists.
 const MAX_LISTED: usize = 30;
@@ -33,8 +34,9 @@ pub(super) async fn refuse_unknown(
         return Ok(());
     }
     let shown: String = no.chars().take(50).collect();
-    Err(ApiError::parameter(format!(
-        "no callee {shown:?} is registered, and the journal has no callback of it; known: {}",
+    Err(ApiError::parameter(say!(
+        "no callee {shown:?} is registered, and the journal has no callback of it; known: {0}",
+        "没有登记被回调方 {shown:?}，回调记录库中也没有它的回调；已登记：{0}",
         listed(registry)
     )))
 }

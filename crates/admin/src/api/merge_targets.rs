@@ -13,6 +13,9 @@ use crate::control::Answers;
 /// States of a breaker, the worst last.
 const BREAKER_STATES: [&str; 3] = ["closed", "half_open", "open"];
 
+/// How many apps whose breaker is not closed are named.
+const MAX_NAMED_APPS: usize = 10;
+
 /// A target while it is added up.
 #[derive(Default)]
 struct Merged {
@@ -58,7 +61,14 @@ impl Merged {
         add_outcomes(&mut sum.totals, &figures.totals);
         add_outcomes(&mut sum.recent, &figures.recent);
         sum.durations.extend(&figures.durations);
-        sum.breaker_apps = sum.breaker_apps.max(figures.breaker_apps);
+        for app in &figures.breaker_app_ids {
+            if !sum.breaker_app_ids.contains(app) && sum.breaker_app_ids.len() < MAX_NAMED_APPS {
+                sum.breaker_app_ids.push(app.clone());
+            }
+        }
+        let named = u32::try_from(sum.breaker_app_ids.len()).unwrap_or(u32::MAX);
+        let most = sum.breaker_apps.max(figures.breaker_apps);
+        sum.breaker_apps = most.max(named);
         if severity(&figures.breaker) > severity(&sum.breaker) || sum.breaker.is_empty() {
             sum.breaker.clone_from(&figures.breaker);
             sum.breaker_reason.clone_from(&figures.breaker_reason);
@@ -109,6 +119,7 @@ impl Merged {
             since_start: CallsView::of(&sum.totals),
             last_error,
             breaker_apps: sum.breaker_apps,
+            breaker_app_ids: sum.breaker_app_ids,
             probe_in_s: seconds(sum.probe_in_ms),
             retry_after_s: seconds(sum.retry_after_ms),
             p50_ms: quantile(0.5),
@@ -262,9 +273,11 @@ mod tests {
         open.breaker = "open".to_owned();
         open.breaker_reason = Some("12 of 20 calls failed".to_owned());
         open.probe_in_ms = Some(1_500);
+        (open.breaker_apps, open.breaker_app_ids) = (1, vec!["crm".to_owned()]);
         open.slots = Some(4);
         open.durations = vec![(12, 4)];
         let mut closed = figures("EO001", &[("delivered", 2), ("answered_4xx", 4)], 7);
+        (closed.breaker_apps, closed.breaker_app_ids) = (1, vec!["erp".to_owned()]);
         (closed.slots, closed.max_calls_per_day) = (Some(4), Some(172_800));
         let other = figures("EO002", &[("delivered", 100)], 1);
         let (answers, names) = answers(vec![vec![closed, other], vec![open]]);
@@ -285,6 +298,10 @@ mod tests {
         assert_eq!(
             view.breaker_reason.as_deref(),
             Some("12 of 20 calls failed")
+        );
+        assert_eq!(
+            (view.breaker_apps, &*view.breaker_app_ids),
+            (2, &["erp".to_owned(), "crm".to_owned()][..])
         );
         let error = view.last_error.as_ref().unwrap();
         assert_eq!((error.at, &*error.process), (9, "dispatcher h:2"));

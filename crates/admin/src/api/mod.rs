@@ -40,7 +40,7 @@ pub(crate) mod doctor;
 mod end_facts;
 pub(crate) mod error;
 pub(crate) mod estimate;
-mod explain;
+pub(crate) mod explain;
 mod filter_schema;
 mod gather_facts;
 pub(crate) mod groups;

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::doctor::said::{Said, say};
+
 /// What the figures of targets cover.
 const OBSERVED: Duration = Duration::from_secs(5 * 60);
 
@@ -43,13 +45,14 @@ pub(crate) fn time_for(count: u64, per_second: f64) -> Option<Duration> {
 }
 
 /// `40 per second`, `2.5 per second`, `6 per minute`
-pub(crate) fn words(per_second: f64) -> String {
+pub(crate) fn words(per_second: f64) -> Said {
     match per_second {
-        fast if fast >= 10.0 => format!("{fast:.0} per second"),
-        slow if slow >= 1.0 => format!("{slow:.1} per second"),
+        fast if fast >= 10.0 => say!("{fast:.0} per second", "每秒 {fast:.0} 次"),
+        slow if slow >= 1.0 => say!("{slow:.1} per second", "每秒 {slow:.1} 次"),
         slower => {
             let text = format!("{:.1}", slower * 60.0);
-            format!("{} per minute", text.trim_end_matches(".0"))
+            let text = text.trim_end_matches(".0");
+            say!("{text} per minute", "每分钟 {text} 次")
         }
     }
 }
@@ -101,7 +104,7 @@ mod tests {
             (0.1, "6 per minute"),
             (0.01, "0.6 per minute"),
         ] {
-            assert_eq!(words(pace), expected);
+            assert_eq!(words(pace).to_string(), expected);
         }
     }
 }

@@ -4,8 +4,8 @@
 use actix_web::HttpRequest;
 use actix_web::web::Data;
 use contract::control::Command;
-use delivery::CalleeRegistry;
 use delivery::limits::LimitKey;
+use delivery::{CalleeRegistry, UrlError};
 use dispatcher::{PauseKey, PauseRegistry, Switch};
 use journal::{Callback, Pause, PauseKind};
 use serde::Deserialize;
@@ -175,7 +175,7 @@ pub(crate) async fn end(
     let control = state.control.clone();
     let ended = state.run(async move {
         let Some(ended) = pauses.resume(&key).await? else {
-            let sentence = format!("{key} is not paused");
+            let sentence = say!("{key} is not paused", "{key} 没有被暂停");
             return Err(ApiError::rejected(ProblemCode::NotPaused, sentence));
         };
         control.command(Command::PausesChanged);
@@ -198,8 +198,11 @@ pub(super) fn parse_key(values: SelectorValues) -> Result<PauseKey, ApiError> {
     let mut given = given.filter_map(|(selector, value)| Some((selector, value?)));
     let (Some((selector, value)), None) = (given.next(), given.next()) else {
         let [all @ .., last] = SELECTORS;
-        let sentence = format!("give exactly one of {} and {last}", all.join(", "));
-        return Err(ApiError::parameter(sentence));
+        return Err(ApiError::parameter(say!(
+            "give exactly one of {0} and {last}",
+            "{0}、{last} 中必须且只能给出一个",
+            all.join(", ")
+        )));
     };
     let is_name = !value.trim().is_empty()
         && value.len() <= MAX_NAME_BYTES
@@ -207,18 +210,27 @@ pub(super) fn parse_key(values: SelectorValues) -> Result<PauseKey, ApiError> {
     match selector {
         "target" => match LimitKey::parse(&value) {
             Ok(key @ LimitKey::Target(_)) => Ok(key.into()),
-            Ok(LimitKey::Callee(_)) => Err(ApiError::parameter(
+            Ok(LimitKey::Callee(_)) => Err(ApiError::parameter(say!(
                 "target must be a URL (write https://host:443)",
-            )),
-            Err(error) => Err(ApiError::parameter(format!("target: {error}"))),
+                "目标必须是 URL，例如 https://host:443"
+            ))),
+            Err(error) => Err(ApiError::parameter(say!(
+                "target: {0}",
+                "目标：{0}",
+                url_error(&error)
+            ))),
         },
         "switch" => match &*value {
             "intake" => Ok(PauseKey::Switch(Switch::Intake)),
             "deliveries" => Ok(PauseKey::Switch(Switch::Deliveries)),
-            _ => Err(ApiError::parameter("switch must be intake or deliveries")),
+            _ => Err(ApiError::parameter(say!(
+                "switch must be intake or deliveries",
+                "开关只能是 intake 或 deliveries"
+            ))),
         },
-        _ if !is_name => Err(ApiError::parameter(format!(
-            "{selector} must have 1 to {MAX_NAME_BYTES} bytes and no control characters"
+        _ if !is_name => Err(ApiError::parameter(say!(
+            "{selector} must have 1 to {MAX_NAME_BYTES} bytes and no control characters",
+            "{selector} 须为 1 至 {MAX_NAME_BYTES} 字节，且不含控制字符"
         ))),
         "app_id" => Ok(PauseKey::App(value.into())),
         "message_type" => Ok(PauseKey::MessageType(value.into())),
@@ -235,10 +247,27 @@ pub(super) fn registered(key: &PauseKey, registry: &CalleeRegistry) -> Result<Pa
         Some(callee) => Ok(LimitKey::Callee(callee.no.as_str().into()).into()),
         None => {
             let known = known_callees::listed(registry);
-            let sentence = format!("no callee {no} is registered; known: {known}");
+            let sentence = say!(
+                "no callee {no} is registered; known: {known}",
+                "没有登记被回调方 {no}；已登记：{known}"
+            );
             Err(ApiError::rejected(ProblemCode::UnknownCallee, sentence))
         }
     }
+}
+
+/// Why a target is no URL.
+fn url_error(error: &UrlError) -> Said {
+    let chinese = match error {
+        UrlError::TooLong { max } => format!("URL 超过 {max} 字节"),
+        UrlError::ControlCharacter => "URL 含有控制字符".to_owned(),
+        UrlError::Malformed => "URL 不是完整的 URL".to_owned(),
+        UrlError::Scheme => "URL 不是以 http:// 或 https:// 开头".to_owned(),
+        UrlError::UserInfo => "URL 含有用户信息".to_owned(),
+        UrlError::NoHost => "URL 没有主机".to_owned(),
+        UrlError::Port => "URL 的端口无法访问".to_owned(),
+    };
+    Said::both(error.to_string(), chinese)
 }
 
 /// The pauses in force that concern an unfinished callback, each as a sentence.

@@ -4,18 +4,17 @@
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path};
 use journal::AttemptRecord;
+use serde_json::value::RawValue;
 
 use super::audit;
 use super::auth::TokenName;
-use super::bulk_request::Actor;
+use super::bulk_request::{Actor, NO_REASON};
 use super::error::ApiError;
 use super::query_params;
 use super::response::{ApiResponse, ok};
 use super::state::AdminState;
 use super::view::{AnswerView, PayloadView};
-
-/// The reason in the audit log where none was given.
-const NO_REASON: &str = "no reason given";
+use crate::shown::ShownToOperators;
 
 /// `GET /admin/v1/callbacks/{id}/payload`
 pub(super) async fn show(
@@ -35,18 +34,30 @@ pub(crate) async fn look(
 ) -> Result<PayloadView, ApiError> {
     let request_id = state.request_id(id).await?;
     let journal = state.journal()?;
+    let masks = state.shown.clone();
     let shown = state.run(async move {
         let found = journal.find(request_id).await?;
         let callback = found.ok_or_else(|| ApiError::unknown_callback(request_id))?;
         let message = journal.message(request_id).await?;
+        let message_type = &callback.origin.message_type;
         audit::record_look(Some(&journal), &request_id.to_string(), actor).await?;
         Ok(PayloadView {
             request_id,
-            message: message.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
+            message: message.and_then(|bytes| masked(&bytes, &masks, message_type)),
             answers: callback.attempts.into_iter().filter_map(answer).collect(),
         })
     });
     shown.await
+}
+
+/// The queue message, byte for byte unless a mask is for it.
+fn masked(bytes: &[u8], masks: &ShownToOperators, message_type: &str) -> Option<Box<RawValue>> {
+    let raw: Box<RawValue> = serde_json::from_slice(bytes).ok()?;
+    let mut message: serde_json::Value = serde_json::from_str(raw.get()).ok()?;
+    match masks.mask(message_type, &mut message) {
+        true => serde_json::value::to_raw_value(&message).ok(),
+        false => Some(raw),
+    }
 }
 
 fn answer(attempt: AttemptRecord) -> Option<AnswerView> {
@@ -72,5 +83,5 @@ pub(super) fn looker(http: &HttpRequest) -> Result<Actor, ApiError> {
     let reason = reason.unwrap_or_else(|| NO_REASON.to_owned());
     let token_name = TokenName::of(http);
     Actor::new(found.remove("actor"), Some(reason), token_name.as_deref())
-        .map_err(|error| ApiError::parameter(error.to_string()))
+        .map_err(|error| ApiError::parameter(error.said()))
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::rfc3339;
 use super::view::ItemsPage;
 use crate::control::Silent;
+use crate::doctor::said::{Said, say};
 
 /// Who has answered, and who has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -39,7 +40,7 @@ pub(crate) struct SeenPage<T> {
     pub(crate) seen_by: SeenBy,
     /// What an operator should know, in sentences.
     #[serde(default)]
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Said>,
 }
 
 /// A running process.
@@ -139,6 +140,9 @@ pub(crate) struct TargetView {
     pub(crate) breaker: String,
     /// For how many apps it is open or half open, in the process with the most.
     pub(crate) breaker_apps: u32,
+    /// These apps, at most ten; of a callee none.
+    #[serde(default)]
+    pub(crate) breaker_app_ids: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) breaker_reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -330,23 +334,25 @@ impl SeenBy {
     }
 
     /// What an operator should know of it.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<Said> {
         let mut warnings = Vec::new();
         if !self.complete {
-            warnings.push(
+            warnings.push(say!(
                 "other processes cannot be asked now (the broker is away, or the exchange `control` \
-                 is missing or may not be used): these are the figures of one process"
-                    .to_owned(),
-            );
+                 is missing or may not be used): these are the figures of one process",
+                "暂时无法询问其他进程（RabbitMQ 不可用，或交换机 `control` 不存在或无权使用）：\
+                 以下只是一个进程的数据"
+            ));
         }
         for silent in &self.silent {
             let SilentView {
                 process,
                 heard_s_ago,
             } = silent;
-            warnings.push(format!(
+            warnings.push(say!(
                 "{process} does not answer (heard {heard_s_ago} s ago): it hangs, is cut off from the \
-                 broker, or was killed"
+                 broker, or was killed",
+                "{process} 没有应答（上次应答在 {heard_s_ago} 秒前）：已挂起、与 RabbitMQ 断开，或被强制结束"
             ));
         }
         warnings

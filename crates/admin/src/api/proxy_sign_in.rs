@@ -58,8 +58,12 @@ impl ProxySignIn {
         let name = std::str::from_utf8(value.as_bytes()).ok()?.trim();
         let is_name =
             !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.contains(char::is_control);
-        let roles = self.users.get(name).cloned().unwrap_or_default();
-        is_name.then(|| (name.to_owned(), roles))
+        is_name.then(|| (name.to_owned(), self.roles_of(name)))
+    }
+
+    /// The roles of this user. Users that are not listed may read.
+    pub(super) fn roles_of(&self, name: &str) -> Roles {
+        self.users.get(name).cloned().unwrap_or_default()
     }
 }
 

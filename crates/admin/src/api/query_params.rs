@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::{reason, timestamp};
+use crate::doctor::said::{Said, say};
 
 /// The maximum number of items that one request lists or changes.
 pub(crate) const MAX_LIMIT: u32 = 1_000;
@@ -44,8 +45,9 @@ fn pairs(query: &str) -> Result<BTreeMap<Cow<'_, str>, Cow<'_, str>>, ApiError> 
     for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
         if found.contains_key(&key) {
             let shown = shown(&key);
-            return Err(ApiError::parameter(format!(
-                "duplicate parameter {shown:?}"
+            return Err(ApiError::parameter(say!(
+                "duplicate parameter {shown:?}",
+                "参数 {shown:?} 重复"
             )));
         }
         found.insert(key, value);
@@ -64,7 +66,12 @@ pub(super) fn page<C>(
     let mut found = only(query, &["limit", "after"])?;
     let limit = found.remove("limit").map(|text| limit(&text));
     let after = found.remove("after").map(|text| {
-        let invalid = || invalid("after", "is not a cursor of this list");
+        let invalid = || {
+            invalid(
+                "after",
+                &say!("is not a cursor of this list", "不是本列表的位置"),
+            )
+        };
         read_cursor(&text).ok_or_else(invalid)
     });
     Ok(PageParams {
@@ -105,7 +112,13 @@ pub(super) fn filter(
             serde_json::Value::Null
             | serde_json::Value::Array(_)
             | serde_json::Value::Object(_) => {
-                return Err(invalid(key, "is neither a text nor a number nor a boolean"));
+                return Err(invalid(
+                    key,
+                    &say!(
+                        "is neither a text nor a number nor a boolean",
+                        "既不是文本，也不是数字或布尔值"
+                    ),
+                ));
             }
         };
         set(&mut filter, key, value)?;
@@ -116,7 +129,10 @@ pub(super) fn filter(
 fn set(filter: &mut Filter, key: &str, value: Cow<'_, str>) -> Result<(), ApiError> {
     if value.trim().is_empty() {
         // Read as "any", an unset variable of a script would select everything.
-        return Err(invalid(key, "is empty; leave it out to mean any"));
+        return Err(invalid(
+            key,
+            &say!("is empty; leave it out to mean any", "为空；不限时请省略"),
+        ));
     }
     let timestamp = || timestamp::parse(&value).map_err(|reason| invalid(key, &reason));
     match key {
@@ -125,8 +141,9 @@ fn set(filter: &mut Filter, key: &str, value: Cow<'_, str>) -> Result<(), ApiErr
         "target" => filter.target = Some(target(&value)?),
         "message_type" => filter.message_type = Some(value.into_owned()),
         "reason" => filter.reason = Some(dead_letter_reason(&value)?),
+        "deferred_reason" if value == reason::DELAYED => filter.delayed = Some(true),
         "deferred_reason" => {
-            filter.deferred_reason = Some(known(key, &value, reason::of_deferrals())?);
+            filter.deferred_reason = Some(known(key, &value, reason::of_waits())?);
         }
         "status" => set_status(filter, &value)?,
         "outcome" => filter.outcome = Some(known_outcome(&value)?),
@@ -138,7 +155,12 @@ fn set(filter: &mut Filter, key: &str, value: Cow<'_, str>) -> Result<(), ApiErr
         "updated_before" => filter.updated_before = Some(timestamp()?),
         "discarded" => {
             let flag = value.parse();
-            filter.discarded = flag.map_err(|_| invalid(key, "is neither true nor false"))?;
+            filter.discarded = flag.map_err(|_| {
+                invalid(
+                    key,
+                    &say!("is neither true nor false", "既不是 true 也不是 false"),
+                )
+            })?;
         }
         _ => return Err(unknown(key)),
     }
@@ -160,9 +182,10 @@ fn set_status(filter: &mut Filter, text: &str) -> Result<(), ApiError> {
             let waits = [CallbackStatus::Queued, CallbackStatus::Retrying];
             let has_both = waits.iter().all(|status| several.contains(status));
             if several.contains(&DUE) && !has_both {
-                return Err(ApiError::parameter(
+                return Err(ApiError::parameter(say!(
                     "due is what is due of queued and retrying: give it alone, or with both",
-                ));
+                    "due 指 queued 与 retrying 中已到期的：请单独使用，或与两者一起使用"
+                )));
             }
             filter.statuses = statuses;
         }
@@ -183,10 +206,12 @@ pub(crate) const fn name_in_filter(status: CallbackStatus) -> &'static str {
 
 fn status(text: &str) -> Result<CallbackStatus, ApiError> {
     if text == DUE.as_str() {
-        return Err(ApiError::parameter(
+        return Err(ApiError::parameter(say!(
             "which callbacks are being delivered is not in the journal: status=due selects what is due, \
              and /admin/v1/callbacks/ID (`ringback callback show`) says whether a process holds one",
-        ));
+            "回调记录库中没有“正在投递”的信息：status=due 选出已到期的回调；某个回调是否正由进程处理，见 \
+             /admin/v1/callbacks/ID（`ringback callback show`）"
+        )));
     }
     let mut all = CallbackStatus::ALL.into_iter();
     let found = all.find(|status| name_in_filter(*status) == text);
@@ -199,7 +224,13 @@ fn status(text: &str) -> Result<CallbackStatus, ApiError> {
 /// The name of a reason of dead letters: a mistyped one would find nothing.
 fn dead_letter_reason(text: &str) -> Result<String, ApiError> {
     if text == DeadLetterReason::Expired.as_str() {
-        return Err(invalid("reason", "is a status: write status=expired"));
+        return Err(invalid(
+            "reason",
+            &say!(
+                "is a status: write status=expired",
+                "是一种状态，请写 status=expired"
+            ),
+        ));
     }
     known("reason", text, reason::of_dead_letters())
 }
@@ -223,10 +254,10 @@ fn known(
 
 fn unknown_name(key: &str, text: &str, names: impl Iterator<Item = &'static str>) -> ApiError {
     let names: Vec<&str> = names.collect();
-    ApiError::parameter(format!(
-        "unknown {key} {:?}; known: {}",
-        shown(text),
-        names.join(", ")
+    let (text, names) = (shown(text), names.join(", "));
+    ApiError::parameter(say!(
+        "unknown {key} {text:?}; known: {names}",
+        "未知的 {key} {text:?}；可用：{names}"
     ))
 }
 
@@ -235,7 +266,15 @@ fn http_status(text: &str) -> Result<u16, ApiError> {
         .parse()
         .ok()
         .filter(|status| (100..=599).contains(status));
-    status.ok_or_else(|| invalid("http_status", "is not an HTTP status: known: 100 to 599"))
+    status.ok_or_else(|| {
+        invalid(
+            "http_status",
+            &say!(
+                "is not an HTTP status: known: 100 to 599",
+                "不是 HTTP 状态码（100 至 599）"
+            ),
+        )
+    })
 }
 
 /// Scheme, host and port as the journal stores them, from any URL of the target. Anything else would
@@ -243,13 +282,16 @@ fn http_status(text: &str) -> Result<u16, ApiError> {
 pub(crate) fn target(text: &str) -> Result<String, ApiError> {
     match delivery::TargetUrl::parse(text) {
         Ok(url) => Ok(url.target().to_string()),
-        Err(_) => Err(invalid(
-            "target",
-            &format!(
-                "must be a URL with its scheme, http or https, such as https://host:8443, not {:?}",
-                shown(text)
-            ),
-        )),
+        Err(_) => {
+            let text = shown(text);
+            Err(invalid(
+                "target",
+                &say!(
+                    "must be a URL with its scheme, http or https, such as https://host:8443, not {text:?}",
+                    "必须是带 http 或 https 的 URL，例如 https://host:8443，而不是 {text:?}"
+                ),
+            ))
+        }
     }
 }
 
@@ -259,21 +301,36 @@ pub(super) fn limit(text: &str) -> Result<u32, ApiError> {
         .parse()
         .ok()
         .filter(|limit| (1..=MAX_LIMIT).contains(limit));
-    limit.ok_or_else(|| invalid("limit", &format!("is not a number from 1 to {MAX_LIMIT}")))
+    limit.ok_or_else(|| {
+        invalid(
+            "limit",
+            &say!(
+                "is not a number from 1 to {MAX_LIMIT}",
+                "不是 1 至 {MAX_LIMIT} 的数字"
+            ),
+        )
+    })
 }
 
 /// Reads the whole id of a callback, where its first digits have no meaning: of a cursor.
 pub(super) fn request_id(text: &str) -> Result<Uuid, ApiError> {
-    Uuid::try_parse(text)
-        .map_err(|_| ApiError::parameter(format!("{:?} is not a whole request_id", shown(text))))
+    Uuid::try_parse(text).map_err(|_| {
+        let text = shown(text);
+        ApiError::parameter(say!(
+            "{text:?} is not a whole request_id",
+            "{text:?} 不是完整的 request_id"
+        ))
+    })
 }
 
 fn unknown(key: &str) -> ApiError {
-    ApiError::parameter(format!("unknown parameter {:?}", shown(key)))
+    let key = shown(key);
+    ApiError::parameter(say!("unknown parameter {key:?}", "未知的参数 {key:?}"))
 }
 
-fn invalid(key: &str, reason: &str) -> ApiError {
-    ApiError::parameter(format!("parameter {:?} {reason}", shown(key)))
+fn invalid(key: &str, reason: &Said) -> ApiError {
+    let key = shown(key);
+    ApiError::parameter(say!("parameter {key:?} {0}", "参数 {key:?}：{0}", *reason))
 }
 
 /// The beginning of an untrusted text, for an error message.
@@ -300,6 +357,9 @@ pub(super) fn describe(filter: &Filter, all: &str) -> String {
         if let Some(value) = value {
             add(key, value);
         }
+    }
+    if filter.delayed == Some(true) {
+        add("deferred_reason", &reason::DELAYED);
     }
     if let Some(status) = filter.status {
         add("status", &name_in_filter(status));
@@ -449,6 +509,12 @@ mod tests {
              outcome answered_5xx, http_status 503, \
              dead_since 2025-11-23T12:13:20.000Z, dead_until 2025-11-23T12:13:20.001Z"
         );
+        let (delayed, _) = callbacks("deferred_reason=delayed").unwrap();
+        assert_eq!(
+            (delayed.delayed, &delayed.deferred_reason),
+            (Some(true), &None)
+        );
+        assert_eq!(describe(&delayed, ""), "deferred_reason delayed");
         let (due, _) = callbacks("status=due").unwrap();
         assert_eq!(due.status, Some(CallbackStatus::Delivering));
         assert_eq!(describe(&due, ""), "status due");

@@ -44,6 +44,14 @@ pub(crate) fn of_deferrals() -> impl Iterator<Item = &'static str> + Clone {
     limits.into_iter().map(DeferReason::as_str).chain(others)
 }
 
+/// In a filter beside the reasons of deferrals: it waits for the time that its caller asked for.
+pub(crate) const DELAYED: &str = "delayed";
+
+/// What a callback can wait for, in a filter.
+pub(crate) fn of_waits() -> impl Iterator<Item = &'static str> + Clone {
+    of_deferrals().chain([DELAYED])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use journal::Journal;
 use uuid::Uuid;
 
 use super::error::{ApiError, ProblemCode};
+use crate::doctor::said::{Said, say};
 
 /// The fewest digits of a beginning: a minute of ids shares them.
 const MIN_DIGITS: usize = 8;
@@ -39,7 +40,7 @@ impl WrittenId {
     ///
     /// # Errors
     /// A sentence that says how an id is written.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Said> {
         if let Ok(id) = Uuid::try_parse(text) {
             return Ok(Self::Whole(id));
         }
@@ -47,9 +48,11 @@ impl WrittenId {
             Some(beginning) => Ok(Self::Beginning(beginning)),
             None => {
                 let shown: String = text.chars().take(50).collect();
-                Err(format!(
+                Err(say!(
                     "{shown:?} is not a request_id: write one as 01a20a25-46b9-7361-a013-9bc3295ebef1, \
-                     or at least its first {MIN_DIGITS} digits"
+                     or at least its first {MIN_DIGITS} digits",
+                    "{shown:?} 不是 request_id：请写成 01a20a25-46b9-7361-a013-9bc3295ebef1，\
+                     或至少写出前 {MIN_DIGITS} 位"
                 ))
             }
         }
@@ -64,9 +67,10 @@ impl WrittenId {
     pub(crate) fn of_act(text: &str) -> Result<Uuid, ApiError> {
         match Self::parse(text).map_err(ApiError::parameter)? {
             Self::Whole(id) => Ok(id),
-            Self::Beginning(IdBeginning { written, .. }) => Err(ApiError::parameter(format!(
+            Self::Beginning(IdBeginning { written, .. }) => Err(ApiError::parameter(say!(
                 "an act needs the whole request_id: GET /admin/v1/callbacks/{written} shows the one that \
-                 begins like this"
+                 begins like this",
+                "操作需要完整的 request_id：GET /admin/v1/callbacks/{written} 可查到以此开头的那一个"
             ))),
         }
     }
@@ -122,8 +126,9 @@ impl IdBeginning {
             false => Ok(found),
             true => Err(ApiError::rejected(
                 ProblemCode::UnknownCallback,
-                format!(
-                    "the journal knows no callback whose request_id begins with {}",
+                say!(
+                    "the journal knows no callback whose request_id begins with {0}",
+                    "回调记录库中没有 request_id 以 {0} 开头的回调",
                     self.written
                 ),
             )),
@@ -143,8 +148,9 @@ impl IdBeginning {
                     true => " and more",
                     false => "",
                 };
-                Err(ApiError::parameter(format!(
-                    "several request_ids begin with {}: {}{more}; write more digits",
+                Err(ApiError::parameter(say!(
+                    "several request_ids begin with {0}: {1}{more}; write more digits",
+                    "有多个 request_id 以 {0} 开头：{1}{more}；请多写几位",
                     self.written,
                     ids.join(", ")
                 )))
@@ -213,7 +219,7 @@ mod tests {
             "../../x",
             &long,
         ] {
-            let sentence = WrittenId::parse(text).unwrap_err();
+            let sentence = WrittenId::parse(text).unwrap_err().to_string();
             assert!(
                 sentence.contains("is not a request_id: write one as 01a2"),
                 "{sentence}"

@@ -290,7 +290,10 @@ pub(super) fn configure(service: &mut ServiceConfig) {
 
 async fn unknown_route(http: HttpRequest) -> ApiResponse {
     let sentence = format!("there is no {} {}", http.method(), http.path());
-    Err(ApiError::rejected(ProblemCode::UnknownRoute, sentence))
+    Err(ApiError::rejected(
+        ProblemCode::UnknownRoute,
+        sentence.into(),
+    ))
 }
 
 async fn method_not_allowed(http: HttpRequest) -> ApiResponse {

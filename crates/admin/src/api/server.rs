@@ -30,6 +30,7 @@ use super::routes;
 use super::state::{AdminDependencies, AdminState};
 use crate::config::AdminConfig;
 use crate::console::{self, LiveWatchers};
+use crate::shown::ShownToOperators;
 
 /// How long a stop waits for requests in progress, such as a replay of a thousand callbacks.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,6 +103,10 @@ pub fn serve(
         reconcile_requested: Arc::clone(&reconcile_requested),
         operations: operations.clone(),
         settings,
+        shown: ShownToOperators {
+            trace_url: config.trace_url.clone(),
+            masks: config.payload_masks.clone(),
+        },
         runtime: Handle::current(),
     });
     let watchers = Data::new(LiveWatchers::new(stop.clone()));

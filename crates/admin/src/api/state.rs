@@ -24,6 +24,7 @@ use super::reconcile::ReconcileRequests;
 use super::request_ids::WrittenId;
 use crate::control::ControlPlane;
 use crate::guard_check::GuardRules;
+use crate::shown::ShownToOperators;
 
 /// What the operators' API needs from the process it runs in.
 pub struct AdminDependencies {
@@ -81,6 +82,8 @@ pub(crate) struct AdminState {
     /// Acts on many callbacks that this process works through.
     pub(crate) operations: Operations,
     pub(crate) settings: SettingsSource,
+    /// What operators are shown, by the settings.
+    pub(crate) shown: ShownToOperators,
     pub(super) runtime: Handle,
 }
 

@@ -14,6 +14,7 @@ use super::response::{ApiResponse, ok};
 use super::state::AdminState;
 use super::stats_view::StatsView;
 use super::{query_params, timestamp};
+use crate::doctor::said::say;
 
 /// The most steps of one answer: a day of minutes, and a month of half hours.
 const MAX_STEPS: u64 = 1_500;
@@ -60,23 +61,26 @@ fn parse(query: &str, now: u64) -> Result<RollupQuery, ApiError> {
     let known = ["callee", "target", "app", "from", "to", "step"];
     let mut given = query_params::only(query, &known)?;
     if let Some((key, _)) = given.iter().find(|(_, value)| value.trim().is_empty()) {
-        return Err(ApiError::parameter(format!(
-            "parameter {key:?} is empty; leave it out to mean any"
+        return Err(ApiError::parameter(say!(
+            "parameter {key:?} is empty; leave it out to mean any",
+            "参数 {key:?} 为空；不限时请省略"
         )));
     }
     let subject = subject(&mut given)?;
     let mut time = |key: &str| -> Result<Option<u64>, ApiError> {
         let time = given.remove(key).map(|text| timestamp::parse(&text));
-        time.transpose()
-            .map_err(|reason| ApiError::parameter(format!("parameter {key:?} {reason}")))
+        time.transpose().map_err(|reason| {
+            ApiError::parameter(say!("parameter {key:?} {0}", "参数 {key:?}：{0}", reason))
+        })
     };
     // Nothing has happened later.
     let to = time("to")?.map_or(now, |to| to.min(now));
     let from = time("from")?.unwrap_or_else(|| to.saturating_sub(DEFAULT_SPAN_MS));
     if from >= to {
-        return Err(ApiError::parameter(
+        return Err(ApiError::parameter(say!(
             "from must be before to, and before the present time",
-        ));
+            "from 必须早于 to 和当前时间"
+        )));
     }
     let step = match given.remove("step") {
         Some(text) => step(&text)?,
@@ -91,9 +95,10 @@ fn parse(query: &str, now: u64) -> Result<RollupQuery, ApiError> {
     let steps = (query.until - query.from) / step;
     if steps > MAX_STEPS {
         let needed = (to - from).div_ceil(MAX_STEPS - 1).div_ceil(MINUTE_MS);
-        return Err(ApiError::parameter(format!(
+        return Err(ApiError::parameter(say!(
             "these are {steps} steps, and an answer has at most {MAX_STEPS}: give a step of {needed}m or \
-             longer, or a shorter time"
+             longer, or a shorter time",
+            "共 {steps} 段，最多 {MAX_STEPS} 段：请将 step 设为至少 {needed}m，或缩短时间范围"
         )));
     }
     Ok(query)
@@ -110,9 +115,10 @@ fn subject(given: &mut BTreeMap<String, String>) -> Result<RollupSubject, ApiErr
             url => query_params::target(url)?,
         })),
         (None, None, Some(app)) => Ok(RollupSubject::App(app)),
-        (_, _, _) => Err(ApiError::parameter(
+        (_, _, _) => Err(ApiError::parameter(say!(
             "give one of callee, target and app: figures of two of them together are not kept",
-        )),
+            "callee、target 与 app 只能给出一个：不保存它们组合的数据"
+        ))),
     }
 }
 
@@ -125,8 +131,9 @@ fn step(text: &str) -> Result<u64, ApiError> {
         step.filter(|ms| ms.is_multiple_of(MINUTE_MS) && (MINUTE_MS..=MAX_STEP_MS).contains(ms));
     step.ok_or_else(|| {
         let shown: String = text.chars().take(50).collect();
-        ApiError::parameter(format!(
-            "parameter \"step\" must be whole minutes from 1m to 365d, such as 15m or 1h, not {shown:?}"
+        ApiError::parameter(say!(
+            "parameter \"step\" must be whole minutes from 1m to 365d, such as 15m or 1h, not {shown:?}",
+            "参数 \"step\" 必须是 1m 至 365d 的整分钟数，例如 15m 或 1h，而不是 {shown:?}"
         ))
     })
 }

@@ -17,6 +17,7 @@ use super::query_params;
 use super::response::{ApiResponse, ok_list};
 use super::state::AdminState;
 use super::view::ItemsPage;
+use crate::doctor::said::Said;
 
 /// For reading what waits for the targets of a page. What is not read by then is unknown.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -90,7 +91,7 @@ pub(crate) struct OneTarget {
     /// What the journal holds for it; `None`: unknown.
     pub(crate) unfinished: Option<UnfinishedView>,
     pub(crate) name: Option<String>,
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Said>,
 }
 
 /// What all processes see of a callee or target, and what waits for it.

@@ -3,6 +3,8 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::doctor::said::{Said, say};
+
 /// Distinguishes milliseconds from seconds: Unix times in seconds are below this number until the year
 /// 5138; in milliseconds they have been above it since 1973.
 const MIN_UNIX_MS: u64 = 100_000_000_000;
@@ -12,17 +14,23 @@ const MIN_UNIX_MS: u64 = 100_000_000_000;
 ///
 /// # Errors
 /// A sentence that says how to write it.
-pub(crate) fn parse(text: &str) -> Result<u64, String> {
+pub(crate) fn parse(text: &str) -> Result<u64, Said> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return match text.parse() {
             Ok(ms) if ms >= MIN_UNIX_MS => Ok(ms),
-            Ok(_) => Err(format!("{text} is a time in seconds; write milliseconds")),
-            Err(_) => Err(format!("{text} is too far in the future")),
+            Ok(_) => Err(say!(
+                "{text} is a time in seconds; write milliseconds",
+                "{text} 是以秒为单位的时间，请改用毫秒"
+            )),
+            Err(_) => Err(say!("{text} is too far in the future", "{text} 太过遥远")),
         };
     }
     parse_rfc3339(text).ok_or_else(|| {
         let shown: String = text.chars().take(40).collect();
-        format!("{shown:?} is not a timestamp (write 2026-11-23T22:00:00Z, or Unix milliseconds)")
+        say!(
+            "{shown:?} is not a timestamp (write 2026-11-23T22:00:00Z, or Unix milliseconds)",
+            "{shown:?} 不是时间，请写成 2026-11-23T22:00:00Z 或以毫秒计的时间戳"
+        )
     })
 }
 
@@ -70,9 +78,20 @@ mod tests {
             "2025-11-23T12:13:20*08:00",
             "乐乐乐乐乐乐乐",
         ] {
-            assert!(parse(text).unwrap_err().contains("2026-11-23T22"), "{text}");
+            assert!(
+                parse(text)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("2026-11-23T22"),
+                "{text}"
+            );
         }
-        assert!(parse("1763900000").unwrap_err().contains("milliseconds"));
+        assert!(
+            parse("1763900000")
+                .unwrap_err()
+                .to_string()
+                .contains("milliseconds")
+        );
         assert!(parse("99999999999999999999").is_err());
     }
 }

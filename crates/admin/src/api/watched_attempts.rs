@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::process_view::{AttemptEndView, AttemptsView};
+use crate::doctor::said::Said;
 
 /// What was shown already: the answers overlap.
 #[derive(Debug, Default)]
@@ -13,7 +14,7 @@ pub(crate) struct WatchedAttempts {
     highest: HashMap<Uuid, u64>,
     /// Whether there was an answer: what ended before it is not shown.
     has_begun: bool,
-    warnings: Vec<String>,
+    warnings: Vec<Said>,
     left_out: bool,
 }
 
@@ -116,7 +117,7 @@ mod tests {
             seen: SeenPage {
                 page: ItemsPage { items, next: None },
                 seen_by: SeenBy::default(),
-                warnings: warnings.iter().map(|it| (*it).to_owned()).collect(),
+                warnings: warnings.iter().map(|it| (*it).into()).collect(),
             },
             left_out,
         }

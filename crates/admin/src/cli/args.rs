@@ -538,7 +538,9 @@ impl FilterArgs {
 
 /// An id as it is written: whole, or at least its first digits. The API is asked for the rest.
 fn request_id(text: &str) -> Result<String, String> {
-    WrittenId::parse(text).map(|_| text.to_owned())
+    WrittenId::parse(text)
+        .map(|_| text.to_owned())
+        .map_err(|sentence| sentence.to_string())
 }
 
 /// A limit: none would show nothing.

@@ -44,7 +44,8 @@ struct Attempt {
 /// It is not such an answer.
 pub fn render_report(body: &[u8]) -> Result<String, CliError> {
     let report: Report = parse(body)?;
-    let time = |text: &str| timestamp::parse(text).map_err(CliError::Failed);
+    let time =
+        |text: &str| timestamp::parse(text).map_err(|reason| CliError::Failed(reason.to_string()));
     let status: Result<CallbackStatus, _> = report.status.parse();
     let status = status.map_err(|error| CliError::Failed(error.to_string()))?;
     let created_at = time(&report.created_at)?;

@@ -60,7 +60,10 @@ fn target(target: &TargetEstimateView) -> String {
         (None, Some(target)) => target.clone(),
         (None, None) => "others".to_owned(),
     };
-    let (count, unknown) = (target.count, target.unknown.as_deref());
+    let (count, unknown) = (
+        target.count,
+        target.unknown.as_ref().map(ToString::to_string),
+    );
     match target.per_second {
         Some(per_second) => {
             let time = pace::time_for(count, per_second).map_or_else(forever, span);
@@ -69,7 +72,7 @@ fn target(target: &TargetEstimateView) -> String {
         }
         None => format!(
             "{name}: {count} of them; its pace is not known: {}",
-            unknown.unwrap_or("no reason is given")
+            unknown.as_deref().unwrap_or("no reason is given")
         ),
     }
 }
@@ -91,7 +94,7 @@ mod tests {
             target: Some(target.to_owned()),
             count,
             per_second,
-            unknown: per_second.is_none().then(|| "it is paused".to_owned()),
+            unknown: per_second.is_none().then(|| "it is paused".into()),
             ..TargetEstimateView::default()
         }
     }

@@ -10,6 +10,7 @@ use crate::api::process_view::{
     AppView, InstanceView, LastErrorView, ReloadOutcome, ReloadedView, TargetView, UnfinishedView,
 };
 use crate::api::view::{AuditView, CallbackView, PauseView, UnreadableView};
+use crate::doctor::breaker_words;
 use runtime::text::one_line;
 
 /// The maximum width of all columns but the last, in terminal columns.
@@ -341,9 +342,9 @@ fn state(target: &TargetView) -> String {
         let reason = reason
             .map(|reason| format!(": {reason}"))
             .unwrap_or_default();
-        let apps = match target.breaker_apps {
-            0 | 1 => String::new(),
-            apps => format!(" for {apps} apps"),
+        let apps = match (&target.callee_no, target.breaker_app_ids.as_slice()) {
+            (Some(_), _) => String::new(),
+            (None, names) => breaker_words::whose(target.breaker_apps, names).to_string(),
         };
         words.push(format!(
             "breaker {}{apps}{reason}",
@@ -522,6 +523,7 @@ mod tests {
             }),
             breaker: "closed".to_owned(),
             breaker_apps: 0,
+            breaker_app_ids: Vec::new(),
             breaker_reason: None,
             probe_in_s: None,
             retry_after_s: None,
@@ -544,6 +546,7 @@ mod tests {
             last_5_min: CallsView::default(),
             breaker: "open".to_owned(),
             breaker_apps: 2,
+            breaker_app_ids: Vec::new(),
             breaker_reason: Some("12 of 20 calls failed".to_owned()),
             probe_in_s: Some(4.2),
             unfinished: None,

@@ -19,6 +19,7 @@ use crate::api::error::{ApiError, ProblemCode};
 use crate::api::request_ids::WrittenId;
 use crate::api::state::AdminState;
 use crate::config::Role;
+use crate::doctor::said::say;
 
 #[derive(Template)]
 #[template(path = "console/act.html")]
@@ -111,7 +112,12 @@ fn read(visit: &Visit, path: &(String, String)) -> Result<(Uuid, CallbackAct), A
         CallbackAct::Replay,
     ];
     let act = all.into_iter().find(|one| path_of(*one) == act);
-    let unknown = || ApiError::rejected(ProblemCode::UnknownRoute, "there is no such act");
+    let unknown = || {
+        ApiError::rejected(
+            ProblemCode::UnknownRoute,
+            say!("there is no such act", "没有此操作"),
+        )
+    };
     Ok((WrittenId::of_act(id)?, act.ok_or_else(unknown)?))
 }
 

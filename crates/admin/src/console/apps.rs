@@ -72,6 +72,6 @@ pub(super) fn render(
         one: one.map(|(app, day)| (app, Chart::of(&day, now, t))),
         has_more: seen.page.next.is_some(),
         lines: seen.page.items.into_iter().map(line).collect(),
-        warnings: seen.warnings,
+        warnings: t.say_all(&seen.warnings),
     }
 }

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::page;
 use super::visit::Visit;
 use crate::api::error::{ApiError, ProblemCode};
+use crate::doctor::said::say;
 
 const STYLE: &str = "/console/style.css";
 const ICON: &str = "/console/icon.svg";
@@ -68,7 +69,7 @@ pub(super) async fn icon() -> HttpResponse {
 /// `GET /console/{name}.js`
 pub(super) async fn script(http: HttpRequest, name: Path<String>) -> HttpResponse {
     let Some(script) = find(&name) else {
-        let sentence = format!("there is no page {}", http.path());
+        let sentence = say!("there is no page {0}", "没有页面 {0}", http.path());
         let problem = ApiError::rejected(ProblemCode::UnknownRoute, sentence);
         return page::error(&Visit::of(&http), &problem);
     };

@@ -40,7 +40,15 @@ pub(super) fn render(visit: &Visit, view: ItemsPage<AuditView>) -> AuditLogPage 
         frame: PageFrame::new(visit, Section::Audit),
         t,
         lines: lines
-            .map(|entry| (When::of(entry.occurred_at, now, t), entry))
+            .map(|entry| {
+                let entry = AuditView {
+                    action: t.action(&entry.action),
+                    subject: t.subject(&entry.subject),
+                    reason: t.stored(&entry.reason),
+                    ..entry
+                };
+                (When::of(entry.occurred_at, now, t), entry)
+            })
             .collect(),
         next: view.next.map(|after| query::page_after("", Some(&after))),
     }

@@ -13,15 +13,18 @@ use super::texts::Texts;
 use super::visit::Visit;
 use super::when::{When, span};
 use super::{filters, links, paths, query, translations};
+use crate::api::access::OperatorAccess;
+use crate::api::auth::Operator;
 use crate::api::bulk_request::Actor;
 use crate::api::bulk_view::BulkCountView;
 use crate::api::error::{ApiError, ProblemCode};
-use crate::api::operations::registry::Ordered;
-use crate::api::operations::{self, OperationAct, OperationPlan};
+use crate::api::operations::registry::{OperationGrant, Ordered};
+use crate::api::operations::{self, NotBegun, OperationAct, OperationPlan};
 use crate::api::state::AdminState;
 use crate::api::view::CallbackView;
 use crate::api::{callbacks, dead_letters, pace};
 use crate::config::Role;
+use crate::doctor::said::say;
 
 /// How many a second are taken, unless somebody says otherwise: as by the commands.
 const DEFAULT_RATE: u32 = 100;
@@ -103,6 +106,7 @@ pub(super) async fn preview(
 /// `POST /console/bulk/{act}?FILTER`: begins the operation.
 pub(super) async fn begin(
     state: Data<AdminState>,
+    access: Data<OperatorAccess>,
     http: HttpRequest,
     act: Path<String>,
     form: Form<BulkForm>,
@@ -124,15 +128,33 @@ pub(super) async fn begin(
             // Nothing that changes from now on, whatever the form says.
             counted_at: form.counted_at.min(now_ms()),
             actor,
+            grant: grant(access, visit.operator.clone()),
         };
-        operations::start(state.into_inner(), plan, ordered)
+        Ok::<_, ApiError>(operations::start(state.into_inner(), plan, ordered))
     };
     match begun.await {
-        Ok(id) => HttpResponse::SeeOther()
+        Ok(Ok(id)) => HttpResponse::SeeOther()
             .insert_header((LOCATION, format!("{}/{id}", paths::OPERATIONS)))
             .finish(),
+        Ok(Err(refused)) => {
+            let t = visit.texts();
+            let (path, name) = match &refused {
+                NotBegun::Same(id) => (format!("{}/{id}", paths::OPERATIONS), t.the_running_one),
+                NotBegun::Full => (paths::OPERATIONS.to_owned(), t.operations),
+            };
+            page::error_with(&visit, &refused.problem(), Some((path, name)))
+        }
         Err(problem) => page::error(&visit, &problem),
     }
+}
+
+/// Whether this operator has a token with the role `replay`, asked before each step.
+fn grant(access: Data<OperatorAccess>, operator: Option<Operator>) -> OperationGrant {
+    let access = access.into_inner();
+    OperationGrant::new(move || {
+        let operator = operator.as_ref();
+        operator.is_some_and(|operator| access.still_grants(operator, Role::Replay))
+    })
 }
 
 /// The act, for an operator who may do it.
@@ -142,14 +164,20 @@ fn allowed(visit: &Visit, act: &str) -> Result<OperationAct, ApiError> {
         return Err(ApiError::Forbidden(Role::Replay));
     }
     let found = OperationAct::ALL.into_iter().find(|it| it.as_str() == act);
-    found.ok_or_else(|| ApiError::rejected(ProblemCode::UnknownRoute, "there is no such act"))
+    found.ok_or_else(|| {
+        ApiError::rejected(
+            ProblemCode::UnknownRoute,
+            say!("there is no such act", "没有此操作"),
+        )
+    })
 }
 
 fn checked_rate(rate: Option<u32>) -> Result<u32, ApiError> {
     let rate = rate.filter(|rate| (1..=MAX_RATE).contains(rate));
     rate.ok_or_else(|| {
-        ApiError::parameter(format!(
-            "the pace is a number from 1 to {MAX_RATE} a second"
+        ApiError::parameter(say!(
+            "the pace is a number from 1 to {MAX_RATE} a second",
+            "速率为每秒 1 至 {MAX_RATE} 的数字"
         ))
     })
 }
@@ -193,6 +221,7 @@ pub(super) fn render(
     let paces = targets.into_iter().map(|target| {
         let name = target.name.or(target.callee_no).or(target.target);
         let pace = target.per_second.map(pace::words).or(target.unknown);
+        let pace = pace.map(|pace| t.say(&pace));
         (
             name.unwrap_or_default(),
             target.count,
@@ -212,7 +241,7 @@ pub(super) fn render(
         name: t.act_word(act),
         conditions: links::others(query, &[]),
         query: query.to_owned(),
-        subject,
+        subject: t.subject(&subject),
         matched: counted.matched,
         counted_at: counted.now,
         untouched: counted

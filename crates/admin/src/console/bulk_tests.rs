@@ -148,6 +148,13 @@ async fn an_operation_stops_when_it_is_told_and_the_same_act_does_the_rest() {
     let running = page_with(&browser, &operation, &cookie, "1 / 4").await;
     assert!(running.contains("http-equiv=\"refresh\""), "{running}");
 
+    // A second click.
+    let again = form(&html, "1", "not wanted");
+    let again = browser.post(bulk, &again, &own).await;
+    assert_eq!(again.status(), 409);
+    let said = again.text().await.unwrap();
+    assert!(said.contains(&operation), "{said}");
+
     let (reader, of_reader) = signed_in(&client, "token-of-a-reader").await;
     let of_reader = ("cookie", &*of_reader);
     let seen = reader.get(&operation, &[of_reader]).await;
@@ -177,8 +184,21 @@ async fn an_operation_stops_when_it_is_told_and_the_same_act_does_the_rest() {
     let nothing = "This would act on 0";
     page_with(&browser, bulk, &cookie, nothing).await;
     let entries = fixture.journal.audit_log(None, 10).await.unwrap().entries;
-    let discarded: u64 = entries.iter().map(|it| it.entry.count).sum();
-    assert_eq!((entries.len(), discarded), (2, 4), "{entries:?}");
+    let (stops, discards): (Vec<_>, Vec<_>) = entries
+        .iter()
+        .map(|it| &it.entry)
+        .partition(|it| it.action == "stop");
+    let discarded: u64 = discards.iter().map(|it| it.count).sum();
+    assert_eq!((discards.len(), discarded), (2, 4), "{entries:?}");
+    assert_eq!(stops.len(), 1, "{entries:?}");
+    assert_eq!(
+        (&*stops[0].actor, &*stops[0].reason),
+        ("rita", "no reason given")
+    );
+    assert!(
+        stops[0].subject.starts_with("discard: app_id demo"),
+        "{entries:?}"
+    );
     for path in [
         "/console/operations/7",
         "/console/operations/01a20a25-46b9-7361-a013-9bc3295ebef1",

@@ -17,6 +17,7 @@ use super::{acts, curl, filters, links, paths, query};
 use crate::api::bulk_request::Actor;
 use crate::api::callbacks;
 use crate::api::error::ApiError;
+use crate::api::explain::deferral_reason;
 use crate::api::operations::OperationAct;
 use crate::api::payload;
 use crate::api::state::AdminState;
@@ -90,13 +91,19 @@ pub(super) struct CallbackLine {
     pub(super) accepted: When,
     pub(super) updated: When,
     pub(super) next_attempt: Option<When>,
+    /// What it waits for, if it waits.
+    pub(super) waits_for: Option<String>,
     /// Its callee with its name, or else its target.
     pub(super) destination: String,
+    /// Whether one of the list has a cause: a column without any is left out.
+    pub(super) list_has_causes: bool,
 }
 
 impl CallbackLine {
-    pub(super) fn of(view: CallbackView, now: u64, t: &Texts) -> Self {
+    pub(super) fn of(mut view: CallbackView, now: u64, t: &Texts) -> Self {
+        view.last_cause = view.last_cause.map(|cause| t.stored(&cause));
         Self {
+            waits_for: waits_for(&view, t),
             status: t.status_word(view.status),
             class: class(view.status),
             accepted: When::of(view.created_at, now, t),
@@ -107,9 +114,33 @@ impl CallbackLine {
                 (Some(no), None) => no.clone(),
                 (None, _) => view.target.clone(),
             },
+            list_has_causes: view.last_cause.is_some(),
             view,
         }
     }
+}
+
+/// What an unfinished callback waits for, as far as the journal knows.
+fn waits_for(view: &CallbackView, t: &Texts) -> Option<String> {
+    match view.status {
+        CallbackStatus::Queued | CallbackStatus::Retrying => {}
+        _ => return None,
+    }
+    let is_due = view.due_since.is_some();
+    Some(match (&view.deferred_reason, view.next_attempt_at) {
+        (Some(reason), _) => {
+            let why = t.say(&deferral_reason(reason));
+            match is_due {
+                true => format!("{} {why}", t.due_after_deferral),
+                false => format!("{} {why}", t.deferred_because),
+            }
+        }
+        // Accepted or replayed, and nothing recorded since: next in line, or deferred a moment ago.
+        (None, None) => t.waits_for_unknown.to_owned(),
+        (None, Some(_)) if is_due => t.wait_due.to_owned(),
+        (None, Some(_)) if view.status == CallbackStatus::Retrying => t.wait_retrying.to_owned(),
+        (None, Some(_)) => t.wait_delayed.to_owned(),
+    })
 }
 
 const fn class(status: CallbackStatus) -> &'static str {
@@ -152,9 +183,11 @@ pub(super) struct CallbackPageView {
     target: String,
     /// The command that repeats it by hand.
     curl: String,
-    trace_id: Option<String>,
+    trace: Option<TraceLine>,
     /// How many attempts are not shown.
     earlier: usize,
+    /// Whether one of the attempts has a cause: a column without any is left out.
+    has_causes: bool,
     /// What can be done to it: the end of the path, and the word.
     acts: Vec<(&'static str, &'static str)>,
     may_act: bool,
@@ -163,10 +196,29 @@ pub(super) struct CallbackPageView {
     payload: Option<PayloadLines>,
 }
 
+/// Its trace.
+pub(super) struct TraceLine {
+    pub(super) id: String,
+    /// Its page, if the settings say where traces are shown.
+    pub(super) link: Option<String>,
+}
+
+impl TraceLine {
+    async fn of(state: &AdminState, request_id: uuid::Uuid) -> Result<Option<Self>, ApiError> {
+        let id = callbacks::trace_id(state, request_id).await?;
+        Ok(id.map(|id| Self {
+            link: state.shown.trace_link(&id),
+            id,
+        }))
+    }
+}
+
 /// An attempt in the time line.
 struct AttemptLine {
     at: When,
     view: AttemptView,
+    /// Why it failed, in words.
+    cause: Option<String>,
     /// The replay that it is the first attempt of, by its number.
     replay: Option<u32>,
 }
@@ -270,8 +322,12 @@ fn acts_on_all(form: &FilterForm, query: &str) -> &'static [OperationAct] {
 }
 
 pub(super) fn lines(items: Vec<CallbackView>, now: u64, t: &Texts) -> Vec<CallbackLine> {
-    let items = items.into_iter();
-    items.map(|view| CallbackLine::of(view, now, t)).collect()
+    let has_causes = items.iter().any(|view| view.last_cause.is_some());
+    let items = items.into_iter().map(|view| CallbackLine {
+        list_has_causes: has_causes,
+        ..CallbackLine::of(view, now, t)
+    });
+    items.collect()
 }
 
 /// `GET /console/callbacks/{id}`
@@ -283,8 +339,8 @@ pub(super) async fn show(
     let visit = Visit::of(&http);
     let found = async {
         let view = callbacks::view(&state, &id).await?;
-        let trace_id = callbacks::trace_id(&state, view.request_id).await?;
-        Ok(render(&visit, view, trace_id, None))
+        let trace = TraceLine::of(&state, view.request_id).await?;
+        Ok(render(&visit, view, trace, None))
     };
     page::answer(&visit, found.await)
 }
@@ -300,7 +356,7 @@ pub(super) async fn look(
     let shown = shown(&state, &visit, &id, form.into_inner()).await;
     page::answer(
         &visit,
-        shown.map(|(view, trace_id, payload)| render(&visit, view, trace_id, Some(payload))),
+        shown.map(|(view, trace, payload)| render(&visit, view, trace, Some(payload))),
     )
 }
 
@@ -309,7 +365,7 @@ async fn shown(
     visit: &Visit,
     id: &str,
     form: LookForm,
-) -> Result<(CallbackView, Option<String>, PayloadView), ApiError> {
+) -> Result<(CallbackView, Option<TraceLine>, PayloadView), ApiError> {
     let operator = visit.operator.as_ref();
     if !operator.is_some_and(|operator| operator.may(Role::Payload)) {
         return Err(ApiError::Forbidden(Role::Payload));
@@ -318,15 +374,15 @@ async fn shown(
     let actor = Some(form.actor).filter(|actor| !actor.trim().is_empty());
     let actor = Actor::new(actor, Some(form.reason), token_name)?;
     let view = callbacks::view(state, id).await?;
-    let trace_id = callbacks::trace_id(state, view.request_id).await?;
+    let trace = TraceLine::of(state, view.request_id).await?;
     let payload = payload::look(state, id, actor).await?;
-    Ok((view, trace_id, payload))
+    Ok((view, trace, payload))
 }
 
 pub(super) fn render(
     visit: &Visit,
     mut view: CallbackView,
-    trace_id: Option<String>,
+    trace: Option<TraceLine>,
     payload: Option<PayloadView>,
 ) -> CallbackPageView {
     let (t, now) = (visit.texts(), now_ms());
@@ -344,6 +400,11 @@ pub(super) fn render(
             AttemptLine {
                 at: When::of(attempt.started_at, now, t),
                 replay: is_first.then_some(generation),
+                cause: attempt
+                    .cause
+                    .as_ref()
+                    .or(attempt.detail.as_ref())
+                    .map(|cause| t.stored(cause)),
                 view: attempt,
             }
         })
@@ -373,8 +434,9 @@ pub(super) fn render(
             _ => links::to(paths::TARGET, &[("target", &view.target)]),
         },
         curl: curl::command(&view),
-        trace_id,
+        trace,
         line: CallbackLine::of(view, now, t),
+        has_causes: attempts.iter().any(|attempt| attempt.cause.is_some()),
         attempts,
         earlier,
         acts: acts::possible(status, t),

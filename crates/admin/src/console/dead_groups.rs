@@ -16,6 +16,7 @@ use crate::api::groups::{GroupScope, of as grouped};
 use crate::api::operations::OperationAct;
 use crate::api::state::AdminState;
 use crate::config::Role;
+use crate::doctor::said::say;
 
 /// By what dead letters are grouped: the value of `by`.
 const ALL: [(&str, GroupBy); 4] = [
@@ -66,7 +67,10 @@ pub(super) fn way(query: &str) -> Result<(&'static str, GroupBy), ApiError> {
     found.ok_or_else(|| {
         let names = ALL.map(|(name, _)| name).join(", ");
         let shown: String = by.chars().take(50).collect();
-        ApiError::parameter(format!("unknown by {shown:?}; known: {names}"))
+        ApiError::parameter(say!(
+            "unknown by {shown:?}; known: {names}",
+            "未知的分组方式 {shown:?}；可用：{names}"
+        ))
     })
 }
 

@@ -7,7 +7,9 @@ use journal::{CallbackGroup, CallbackGroups, GroupKey, WaitKind};
 use super::texts::Texts;
 use super::when::When;
 use super::{links, paths, query};
+use crate::api::explain::deferral_reason;
 use crate::api::operations::OperationAct;
+use crate::api::reason;
 use crate::api::timestamp;
 
 /// An hour, in ms.
@@ -91,8 +93,8 @@ const fn is_filter(key: &GroupKey) -> bool {
     }
 }
 
-/// What is of use for a whole group. Of what waits, only a reason of a deferral is a condition: a filter for
-/// what is delayed or retried also finds what is due or deferred.
+/// What is of use for a whole group. Of what waits, a caller's delay and a reason of a deferral are conditions: a
+/// filter for what is retried also finds what is due or deferred.
 fn acts(key: &GroupKey, list: &str) -> &'static [OperationAct] {
     if list == paths::DEAD_LETTERS {
         return &[OperationAct::ReplayDead, OperationAct::Discard];
@@ -101,6 +103,10 @@ fn acts(key: &GroupKey, list: &str) -> &'static [OperationAct] {
         GroupKey::Wait {
             kind: WaitKind::Deferred,
             reason: Some(_),
+        }
+        | GroupKey::Wait {
+            kind: WaitKind::Delayed,
+            ..
         } => &[OperationAct::RetryNow, OperationAct::Cancel],
         _ => &[],
     }
@@ -144,6 +150,7 @@ fn words(
                 Some(status) => format!("{outcome} {status}"),
                 None => outcome,
             };
+            let cause = cause.map(|cause| t.stored(&cause));
             let detail = cause.map(|cause| match causes {
                 0 | 1 => cause,
                 several => format!("{cause} ({} {})", t.and_other_causes, several - 1),
@@ -157,7 +164,7 @@ fn words(
         GroupKey::Wait { kind, reason } => {
             let conditions = match (kind, &reason) {
                 (WaitKind::Due, _) => vec![("status", "due".to_owned())],
-                (WaitKind::Delayed, _) => vec![("status", "queued".to_owned())],
+                (WaitKind::Delayed, _) => vec![("deferred_reason", reason::DELAYED.to_owned())],
                 (WaitKind::Retrying, _) | (WaitKind::Deferred, None) => {
                     vec![("status", "retrying".to_owned())]
                 }
@@ -165,7 +172,8 @@ fn words(
                     vec![("deferred_reason", reason.clone())]
                 }
             };
-            (t.wait_word(kind).to_owned(), reason, conditions)
+            let why = reason.map(|reason| t.say(&deferral_reason(&reason)));
+            (t.wait_word(kind).to_owned(), why, conditions)
         }
     }
 }
@@ -250,8 +258,12 @@ mod tests {
         let due = one(wait(WaitKind::Due, None), paths::CALLBACKS);
         assert_eq!(due.link.unwrap(), "/console/callbacks?app_id=a&status=due");
         assert!(due.acts.is_empty());
+        let delayed = one(wait(WaitKind::Delayed, None), paths::CALLBACKS);
+        let link = delayed.link.unwrap();
+        assert!(link.ends_with("deferred_reason=delayed"), "{link}");
+        assert_eq!(delayed.acts.len(), 2);
         // The same status has what is due, and what is deferred for a reason.
-        for kind in [WaitKind::Delayed, WaitKind::Retrying, WaitKind::Deferred] {
+        for kind in [WaitKind::Retrying, WaitKind::Deferred] {
             let found = one(wait(kind, None), paths::CALLBACKS);
             assert!(found.acts.is_empty() && found.link.is_some(), "{kind:?}");
         }

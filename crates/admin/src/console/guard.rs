@@ -17,6 +17,7 @@ use super::visit::{Visit, language_of};
 use super::{assets, cookies, page, paths, query};
 use crate::api::access::OperatorAccess;
 use crate::api::error::{ApiError, ProblemCode};
+use crate::doctor::said::say;
 
 /// Nothing but our own style sheet, icon and script files, requests and forms to ourselves.
 const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; \
@@ -132,7 +133,10 @@ fn check_form(headers: &HeaderMap) -> Result<(), ApiError> {
     if !is_form || !is_same_origin(headers) {
         return Err(ApiError::rejected(
             ProblemCode::ForeignOrigin,
-            "the form was not sent by a page of this console, as far as its headers tell",
+            say!(
+                "the form was not sent by a page of this console, as far as its headers tell",
+                "从请求头看，该表单不是由本控制台的页面发出的"
+            ),
         ));
     }
     Ok(())

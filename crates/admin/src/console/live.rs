@@ -99,7 +99,8 @@ pub(super) struct LiveLine {
 }
 
 impl LiveLine {
-    pub(super) fn of(view: AttemptEndView, now: u64, t: &Texts) -> Self {
+    pub(super) fn of(mut view: AttemptEndView, now: u64, t: &Texts) -> Self {
+        view.cause = view.cause.map(|cause| t.stored(&cause));
         Self {
             class: match &*view.verdict {
                 "delivered" => "good",
@@ -176,7 +177,7 @@ pub(super) fn render(visit: &Visit, form: LiveFilter, view: AttemptsView) -> Liv
             .to_owned(),
         form,
         lines: newest.map(|view| LiveLine::of(view, now, t)).collect(),
-        warnings: view.seen.warnings,
+        warnings: t.say_all(&view.seen.warnings),
         left_out: view.left_out,
     }
 }

@@ -189,7 +189,7 @@ impl LiveWatcher {
     fn take(&mut self, view: AttemptsView) {
         let mut notes = LiveNotes {
             left_out: self.seen.may_miss_some(&view),
-            warnings: view.seen.warnings.clone(),
+            warnings: self.t.say_all(&view.seen.warnings),
             dropped: self.notes.dropped,
         };
         let (newest, dropped) = newest_first(self.seen.new_ones(view.seen.page.items));

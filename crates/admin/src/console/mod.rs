@@ -16,7 +16,7 @@
 //!   what the functions of `api/` give, which are called in this process.
 //! - `live.rs`: attempts as they end; `live_stream.rs`: the events that bring the next ones.
 //! - `language.rs`, `texts.rs`: the catalogue of all words, in English and Chinese; `translations.rs`: Chinese
-//!   for names of the API. `when.rs`: times.
+//!   for names of the API; `stored.rs`: for words that are stored in English. `when.rs`: times.
 //! - `sparkline.rs`: charts of the last hour.
 //! - `inert.rs`: the escaper of the templates (`templates/console/`). `curl.rs`: a callback by hand. `assets.rs`: the style sheet,
 //!   the icon and the scripts: `console.js`, and those of others in `vendor/`. `query.rs`: query strings of
@@ -31,6 +31,8 @@ mod bulk;
 mod bulk_tests;
 mod callbacks;
 mod chart;
+#[cfg(test)]
+mod chinese_tests;
 mod cookies;
 mod curl;
 mod dead_groups;
@@ -58,6 +60,7 @@ mod search;
 mod settings;
 mod sign_in;
 mod sparkline;
+mod stored;
 mod target;
 mod targets;
 #[cfg(test)]

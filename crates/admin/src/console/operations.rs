@@ -1,10 +1,11 @@
 //! The operations of this process: acts on many callbacks, how far they are, and a way to stop them.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Form, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use runtime::clock::now_ms;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::page::{self, PageFrame, Section};
@@ -12,10 +13,13 @@ use super::texts::Texts;
 use super::visit::Visit;
 use super::when::{When, span};
 use super::{filters, paths};
+use crate::api::bulk_request::Actor;
 use crate::api::error::{ApiError, ProblemCode};
+use crate::api::operations;
 use crate::api::operations::registry::{OperationState, OperationView};
 use crate::api::state::AdminState;
 use crate::config::Role;
+use crate::doctor::said::say;
 
 /// How often the page of a running operation refreshes.
 const PROGRESS_SECONDS: u8 = 2;
@@ -56,11 +60,13 @@ struct OperationLine {
 }
 
 impl OperationLine {
-    fn of(view: OperationView, now: u64, t: &Texts) -> Self {
+    fn of(mut view: OperationView, now: u64, t: &Texts) -> Self {
+        view.subject = t.subject(&view.subject);
         let (class, word) = match &view.state {
             OperationState::Running => ("unknown", t.operation_running),
             OperationState::Done => ("good", t.operation_done),
             OperationState::Stopped => ("warning", t.operation_stopped),
+            OperationState::Revoked => ("failure", t.operation_revoked),
             OperationState::Failed(_) => ("failure", t.operation_failed),
         };
         Self {
@@ -70,7 +76,7 @@ impl OperationLine {
             class,
             word,
             problem: match &view.state {
-                OperationState::Failed(problem) => Some(problem.to_string()),
+                OperationState::Failed(problem) => Some(t.say(&problem.said())),
                 _ => None,
             },
             left: span(view.left_s(), t),
@@ -79,6 +85,13 @@ impl OperationLine {
             view,
         }
     }
+}
+
+/// Why an operation is stopped. It may be left out: a stop must not take time.
+#[derive(Deserialize)]
+pub(super) struct StopForm {
+    #[serde(default)]
+    reason: String,
 }
 
 /// `GET /console/operations`
@@ -143,19 +156,21 @@ pub(super) async fn stop(
     state: Data<AdminState>,
     http: HttpRequest,
     id: Path<String>,
+    form: Form<StopForm>,
 ) -> HttpResponse {
     let visit = Visit::of(&http);
     let operator = visit.operator.as_ref();
     let stopped = match operator.is_some_and(|operator| operator.may(Role::Replay)) {
-        true => read(&id).and_then(|id| state.operations.stop(id).map(|()| id)),
+        true => read(&id).and_then(|id| Ok((id, state.operations.stop(id)?))),
         false => Err(ApiError::Forbidden(Role::Replay)),
     };
     match stopped {
-        Ok(id) => {
-            // The audit log has who began it.
-            let actor = operator.and_then(|operator| operator.name.as_deref());
-            let actor = actor.unwrap_or("unnamed");
-            tracing::info!(actor, operation = %id, "an operator stops an operation");
+        Ok((id, stopped)) => {
+            if let Some(stopped) = stopped {
+                let name = operator.and_then(|operator| operator.name.as_deref());
+                let actor = Actor::who_stops(name, form.into_inner().reason);
+                operations::record_stop(&state, &stopped, actor).await;
+            }
             HttpResponse::SeeOther()
                 .insert_header((LOCATION, format!("{}/{id}", paths::OPERATIONS)))
                 .finish()
@@ -168,7 +183,7 @@ fn read(id: &str) -> Result<Uuid, ApiError> {
     Uuid::try_parse(id).map_err(|_| {
         ApiError::rejected(
             ProblemCode::UnknownRoute,
-            "this is not the id of an operation",
+            say!("this is not the id of an operation", "这不是批量操作的 ID"),
         )
     })
 }

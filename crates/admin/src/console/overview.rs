@@ -8,21 +8,23 @@ use journal::{
 };
 use runtime::clock::now_ms;
 
-use super::filters;
 use super::language::PageLanguage;
 use super::page::{self, PageFrame, Section};
 use super::sparkline::Sparkline;
 use super::texts::Texts;
 use super::visit::Visit;
 use super::when::When;
+use super::{filters, paths, translations};
 use crate::api::error::ApiError;
-use crate::api::process_view::{AppView, InstanceView, SeenPage, TargetView};
+use crate::api::process_view::{InstanceView, SeenPage, TargetView};
 use crate::api::state::AdminState;
-use crate::api::{apps, doctor, instances, stats, targets};
+use crate::api::{doctor, instances, stats, targets};
 use crate::doctor::{Facts, Finding, Severity};
 
 /// How many minutes the charts show.
 const MINUTES: u64 = 60;
+/// How many minutes the figures beside them are of: the present one, and those before it.
+const RECENT_MINUTES: usize = 5;
 
 #[derive(Template)]
 #[template(path = "console/overview.html")]
@@ -51,6 +53,8 @@ struct FindingLine {
     sentence: String,
     since: Option<When>,
     next: Option<String>,
+    /// The page that has more, and its name.
+    link: Option<(&'static str, &'static str)>,
 }
 
 struct Figure {
@@ -73,7 +77,6 @@ pub(super) struct Overview {
     pub(super) process: String,
     pub(super) findings: Vec<Finding>,
     pub(super) instances: SeenPage<InstanceView>,
-    pub(super) apps: Vec<AppView>,
     pub(super) targets: Vec<TargetView>,
     pub(super) unfinished: Option<u64>,
     pub(super) dead: Option<u64>,
@@ -98,10 +101,9 @@ async fn gather(state: &AdminState) -> Result<Overview, ApiError> {
             .ok()
             .map(|UnfinishedCounts { total, .. }| total)
     };
-    let (facts, instances, apps, targets, unfinished, hour) = tokio::join!(
+    let (facts, instances, targets, unfinished, hour) = tokio::join!(
         doctor::facts(state),
         instances::page(state),
-        apps::ranked(state, 0, usize::MAX),
         targets::seen(state),
         unfinished,
         hour(state)
@@ -114,7 +116,6 @@ async fn gather(state: &AdminState) -> Result<Overview, ApiError> {
         process: view.process,
         findings: view.findings,
         instances,
-        apps: apps.page.items,
         targets,
         unfinished,
         dead,
@@ -155,13 +156,22 @@ pub(super) fn render(visit: &Visit, overview: Overview) -> OverviewPage {
         .filter(|finding| finding.severity != Severity::Ok)
         .collect();
     problems.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let accepted = overview.apps.iter().map(|app| app.accepted).sum();
-    let calls = || overview.targets.iter().map(|target| &target.last_5_min);
-    let delivered = calls().map(|calls| calls.delivered).sum();
-    let failing = calls()
-        .flat_map(|calls| calls.rejected.values().chain(calls.failed.values()))
-        .sum();
     let hour = overview.hour.as_deref();
+    // From the figures that the charts show, where there are any: those of processes begin with them.
+    let recent = |of: fn(&RollupFigures) -> u64| {
+        let newest = hour?.iter().rev().take(RECENT_MINUTES);
+        Some(newest.map(|point| of(&point.figures)).sum::<u64>())
+    };
+    let calls = || overview.targets.iter().map(|target| &target.last_5_min);
+    // Processes tell of requests of the last minute alone.
+    let accepted = recent(|it| it.accepted);
+    let delivered =
+        recent(|it| it.delivered).unwrap_or_else(|| calls().map(|calls| calls.delivered).sum());
+    let failing = recent(|it| it.failed).unwrap_or_else(|| {
+        calls()
+            .flat_map(|calls| calls.rejected.values().chain(calls.failed.values()))
+            .sum()
+    });
     let chart = |id, name, of: fn(&RollupFigures) -> u64| {
         let counts = hour?.iter().map(|point| of(&point.figures));
         Some(Sparkline::of(id, name, &counts.collect::<Vec<_>>(), t))
@@ -195,7 +205,7 @@ pub(super) fn render(visit: &Visit, overview: Overview) -> OverviewPage {
         process: overview.process,
         figures: vec![
             figure(
-                (t.accepted_figure, Some(accepted), "/console/callbacks"),
+                (t.accepted_figure, accepted, "/console/callbacks"),
                 chart("accepted", t.accepted_chart, |it| it.accepted),
             ),
             figure(
@@ -220,7 +230,7 @@ pub(super) fn render(visit: &Visit, overview: Overview) -> OverviewPage {
                 chart("dead", t.dead_chart, |it| it.dead),
             ),
         ],
-        warnings: overview.instances.warnings,
+        warnings: t.say_all(&overview.instances.warnings),
         instances: overview
             .instances
             .page
@@ -243,6 +253,19 @@ const fn class(severity: Severity) -> &'static str {
     }
 }
 
+/// The page of the console that has more about a check.
+fn link(check: &str, t: &'static Texts) -> Option<(&'static str, &'static str)> {
+    Some(match check {
+        "targets" | "certificates" => (paths::TARGETS, t.targets),
+        "pauses" => (paths::PAUSES, t.pauses),
+        "dead letters" => (paths::DEAD_LETTERS, t.dead_letters),
+        "queues" | "oldest due" => (paths::WAITING, t.waiting),
+        "unreadable" => ("/console/unreadable", t.unreadable),
+        "settings" => (paths::SETTINGS, t.settings),
+        _ => return None,
+    })
+}
+
 fn line(finding: &Finding, now: u64, visit: &Visit) -> FindingLine {
     let t = visit.texts();
     let chinese = match visit.language {
@@ -257,12 +280,13 @@ fn line(finding: &Finding, now: u64, visit: &Visit) -> FindingLine {
             Severity::Warning => t.severity_warning,
             Severity::Failure => t.severity_failure,
         },
-        check: finding.check.to_string(),
+        check: translations::check(&finding.check, visit.language),
         lang: match chinese.0 {
             Some(_) => t.html_lang,
             None => "en",
         },
         sentence: chinese.0.unwrap_or_else(|| finding.sentence.clone()),
+        link: link(&finding.check, t),
         since: finding.since.map(|at| When::of(at, now, t)),
         next: chinese
             .1

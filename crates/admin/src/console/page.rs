@@ -94,7 +94,7 @@ impl PageFrame {
             other_language_tag: Texts::of(other).html_lang,
             operator: operator.map(|it| it.name.clone().unwrap_or_else(|| "admin".to_owned())),
             is_open: visit.is_open,
-            has_session: operator.is_some_and(|it| !it.is_of_proxy),
+            has_session: operator.is_some_and(|it| !it.is_of_proxy()),
             refreshes: false,
             refresh_seconds: 10,
             refreshes_without_scripts: false,
@@ -136,6 +136,8 @@ struct ErrorPage {
     /// What kind of error it is, in the language of the page.
     kind: Option<&'static str>,
     sentence: String,
+    /// What to look at, and its name.
+    link: Option<(String, &'static str)>,
 }
 
 /// The answer with this page, or with what keeps it from being shown.
@@ -148,13 +150,23 @@ pub(super) fn answer(visit: &Visit, page: Result<impl Template, ApiError>) -> Ht
 
 /// The answer with this error.
 pub(super) fn error(visit: &Visit, problem: &ApiError) -> HttpResponse {
+    error_with(visit, problem, None)
+}
+
+/// The answer with this error, and a link to what it is about with its name.
+pub(super) fn error_with(
+    visit: &Visit,
+    problem: &ApiError,
+    link: Option<(String, &'static str)>,
+) -> HttpResponse {
     let status = problem.status_code();
     let page = ErrorPage {
         frame: PageFrame::new(visit, Section::Other),
         t: visit.texts(),
         status: status.as_u16(),
         kind: translations::problem(problem.code(), visit.language),
-        sentence: problem.to_string(),
+        sentence: visit.texts().say(&problem.said()),
+        link,
     };
     html(status, &page)
 }

@@ -87,7 +87,7 @@ fn target_parts() -> target::TargetParts {
             unfinished: seen.unfinished.clone(),
             seen: Some(seen),
             name: Some(HOSTILE.to_owned()),
-            warnings: vec![HOSTILE.to_owned()],
+            warnings: vec![HOSTILE.into()],
         },
         pause: Some(PauseView {
             kind: "callee".to_owned(),
@@ -143,7 +143,7 @@ fn counted() -> BulkCountView {
                 target: Some(HOSTILE.to_owned()),
                 count: 7,
                 per_second: None,
-                unknown: Some(HOSTILE.to_owned()),
+                unknown: Some(HOSTILE.into()),
             }],
         }),
         queued: None,
@@ -204,7 +204,7 @@ pub(super) fn pages(visit: &Visit) -> Vec<(&'static str, String)> {
         }),
         groups(&hostile_target),
     );
-    let failed = OperationState::Failed(ApiError::parameter(HOSTILE));
+    let failed = OperationState::Failed(ApiError::parameter(HOSTILE.into()));
     let unread = UnreadablePage {
         page: ItemsPage {
             items: vec![UnreadableView {

@@ -18,6 +18,7 @@ use crate::api::pauses::{self, SELECTORS};
 use crate::api::state::AdminState;
 use crate::api::view::PauseView;
 use crate::config::Role;
+use crate::doctor::said::say;
 
 /// How many are on the page.
 const MAX_LISTED: usize = 100;
@@ -98,7 +99,10 @@ async fn changed(state: &AdminState, visit: &Visit, form: PauseForm) -> Result<(
     match &*form.act {
         "pause" => pauses::begin(state, selectors, actor).await.map(drop),
         "resume" => pauses::end(state, selectors, actor).await.map(drop),
-        _ => Err(ApiError::parameter("act must be pause or resume")),
+        _ => Err(ApiError::parameter(say!(
+            "act must be pause or resume",
+            "操作只能是 pause 或 resume"
+        ))),
     }
 }
 

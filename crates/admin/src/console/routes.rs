@@ -13,6 +13,7 @@ use super::{
     unreadable, waiting,
 };
 use crate::api::error::{ApiError, ProblemCode};
+use crate::doctor::said::say;
 
 /// The largest form: a reason, a name, a token.
 const MAX_FORM_BYTES: usize = 16 * 1024;
@@ -126,7 +127,7 @@ async fn method_not_allowed(methods: &'static str) -> HttpResponse {
 }
 
 async fn unknown_page(http: HttpRequest) -> HttpResponse {
-    let sentence = format!("there is no page {}", http.path());
+    let sentence = say!("there is no page {0}", "没有页面 {0}", http.path());
     let problem = ApiError::rejected(ProblemCode::UnknownRoute, sentence);
     page::error(&Visit::of(&http), &problem)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
+use delivery::retry::{MAX_WAITS, ScheduleError};
 use delivery::{Schedule, jittered};
 
 use super::page::{self, PageFrame, Section};
@@ -12,6 +13,8 @@ use super::texts::Texts;
 use super::visit::Visit;
 use super::{filters, query};
 use crate::api::state::AdminState;
+use crate::doctor::said::{Said, say};
+use crate::doctor::span::spoken;
 
 #[derive(Template)]
 #[template(path = "console/schedule.html")]
@@ -38,19 +41,22 @@ pub(super) struct AttemptLine {
 }
 
 impl AttemptLine {
-    fn wait_text(&self) -> String {
-        self.wait.map(text).unwrap_or_default()
+    fn wait_text(&self, t: &Texts) -> String {
+        self.wait
+            .map(|wait| t.say(&spoken(wait)))
+            .unwrap_or_default()
     }
 
-    fn earliest_text(&self) -> String {
-        text(self.earliest)
+    fn earliest_text(&self, t: &Texts) -> String {
+        t.say(&spoken(self.earliest))
     }
 
-    fn latest_text(&self) -> String {
-        text(self.latest)
+    fn latest_text(&self, t: &Texts) -> String {
+        t.say(&spoken(self.latest))
     }
 }
 
+/// As it is written in the settings.
 fn text(duration: Duration) -> String {
     // A message counts in whole seconds.
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
@@ -76,7 +82,7 @@ pub(super) fn render(
     let times = parse(&waits).map(|schedule| times(&schedule));
     let (lines, problem) = match times {
         Ok(lines) => (lines, None),
-        Err(problem) => (Vec::new(), Some(problem)),
+        Err(problem) => (Vec::new(), Some(visit.texts().say(&problem))),
     };
     SchedulePage {
         frame: PageFrame::new(visit, Section::Settings),
@@ -89,20 +95,36 @@ pub(super) fn render(
 }
 
 /// Waits separated by commas; one may have several units: `1h 30m`.
-pub(super) fn parse(waits: &str) -> Result<Schedule, String> {
+pub(super) fn parse(waits: &str) -> Result<Schedule, Said> {
     let parts = waits
         .split([',', '，'])
         .map(str::trim)
         .filter(|part| !part.is_empty());
-    let waits: Result<Vec<Duration>, String> = parts
+    let waits: Result<Vec<Duration>, Said> = parts
         .map(|part| {
             humantime::parse_duration(part).map_err(|error| {
                 let shown: String = part.chars().take(50).collect();
-                format!("`{shown}`: {error}")
+                say!(
+                    "`{shown}`: {error}",
+                    "`{shown}` 不是时长，请写成 30s、5m 或 1h 30m"
+                )
             })
         })
         .collect();
-    Schedule::new(waits?).map_err(|error| error.to_string())
+    Schedule::new(waits?).map_err(|error| refused(&error))
+}
+
+/// Why these waits are no schedule.
+fn refused(error: &ScheduleError) -> Said {
+    let chinese = match error {
+        ScheduleError::Empty => "重试计划至少需要一个等待时间".to_owned(),
+        ScheduleError::TooMany { count } => {
+            format!("重试计划最多 {MAX_WAITS} 个等待时间，而不是 {count} 个")
+        }
+        ScheduleError::TooShort { position, .. } => format!("第 {position} 个等待时间短于 1 秒"),
+        ScheduleError::TooLong { position, .. } => format!("第 {position} 个等待时间超过 12 天"),
+    };
+    Said::both(error.to_string(), chinese)
 }
 
 /// When each attempt is made, as if attempts took no time.
@@ -146,6 +168,7 @@ pub(super) fn in_force(toml: &str) -> Option<Vec<Duration>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::said::Spoken as _;
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -181,7 +204,8 @@ mod tests {
             (&many, "at most 19 waits"),
         ] {
             let refused = parse(waits).unwrap_err();
-            assert!(refused.contains(sentence), "{waits}: {refused}");
+            assert!(refused.to_string().contains(sentence), "{waits}: {refused}");
+            assert_ne!(refused.english(), refused.chinese(), "{waits}");
         }
     }
 

@@ -6,7 +6,7 @@ use contract::CallbackStatus;
 use url::form_urlencoded::Serializer;
 
 use super::texts::Texts;
-use crate::api::reason::{of_dead_letters, of_deferrals};
+use crate::api::reason::{of_dead_letters, of_waits};
 use crate::api::{query_params, timestamp};
 
 /// The fewest digits of an id.
@@ -196,10 +196,10 @@ fn condition(
             if of_dead_letters().any(|name| name == value) {
                 return Ok(("reason", value));
             }
-            if of_deferrals().any(|name| name == value) {
+            if of_waits().any(|name| name == value) {
                 return Ok(("deferred_reason", value));
             }
-            let known: Vec<&str> = of_dead_letters().chain(of_deferrals()).collect();
+            let known: Vec<&str> = of_dead_letters().chain(of_waits()).collect();
             return Err(unknown(known.join(", ")));
         }
         "http" => match value.parse::<u16>() {
@@ -235,7 +235,7 @@ fn statuses() -> Vec<&'static str> {
 /// What a browser suggests while somebody writes: the last word of a line is theirs to write.
 pub(super) fn suggestions() -> Vec<String> {
     let statuses = statuses().into_iter().map(|name| ("status", name));
-    let reasons = of_dead_letters().chain(of_deferrals());
+    let reasons = of_dead_letters().chain(of_waits());
     let reasons = reasons.map(|name| ("reason", name));
     let values = statuses.chain(reasons).map(|(key, name)| {
         let mut word = String::with_capacity(key.len() + 1 + name.len());

@@ -85,7 +85,7 @@ pub(super) fn render(
         origins,
         further_origins,
         processes: seen.page.items.into_iter().map(line).collect(),
-        warnings: seen.warnings,
+        warnings: t.say_all(&seen.warnings),
     }
 }
 

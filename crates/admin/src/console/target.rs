@@ -206,6 +206,6 @@ pub(super) fn render(visit: &Visit, parts: TargetParts) -> TargetPage {
         may_act,
         may_change: operator.is_some_and(|operator| operator.may(Role::Configure)),
         needs_name: operator.is_none_or(|operator| operator.name.is_none()),
-        warnings: parts.one.warnings,
+        warnings: t.say_all(&parts.one.warnings),
     }
 }

@@ -15,6 +15,7 @@ use super::{links, paths};
 use crate::api::process_view::{CallsView, TargetView, TargetsView, UnfinishedView};
 use crate::api::state::AdminState;
 use crate::api::targets;
+use crate::doctor::breaker_words;
 
 /// How many are on the page.
 const MAX_LISTED: usize = 100;
@@ -42,10 +43,21 @@ pub(super) struct TargetLine {
     pub(super) unfinished: Option<Unfinished>,
     pub(super) breaker_class: &'static str,
     pub(super) breaker: &'static str,
+    /// For which apps, if it is not that of a callee, and why.
+    pub(super) breaker_apps: Vec<AppBreaker>,
+    /// For so many apps that are not named.
+    pub(super) other_apps: u32,
     pub(super) breaker_reason: Option<String>,
     pub(super) probe_in: Option<String>,
     pub(super) retry_after: Option<String>,
     pub(super) is_paused: bool,
+}
+
+/// An app whose breaker is not closed.
+pub(super) struct AppBreaker {
+    pub(super) app_id: String,
+    /// Its callbacks that wait for this target.
+    pub(super) waiting: String,
 }
 
 /// Calls that ended alike.
@@ -94,7 +106,7 @@ pub(super) fn render(visit: &Visit, view: TargetsView) -> TargetsPage {
         frame: PageFrame::new(visit, Section::Targets).refreshing(),
         t,
         others: view.others.count,
-        warnings: view.seen.warnings,
+        warnings: t.say_all(&view.seen.warnings),
         lines: view
             .seen
             .page
@@ -118,7 +130,20 @@ impl TargetLine {
             (Some(no), _) => ("callee_no", no),
             (None, of) => ("target", of.as_ref().unwrap_or(&target.breaker)),
         };
+        let named = target.breaker_app_ids.len();
+        let is_of_apps = target.callee_no.is_none() && target.breaker != "closed";
+        let apps = target.breaker_app_ids.into_iter().map(|app_id| AppBreaker {
+            waiting: links::to(paths::WAITING, &[("app_id", &app_id), (key, of)]),
+            app_id,
+        });
         Self {
+            breaker_apps: apps.collect(),
+            other_apps: match is_of_apps {
+                true => target
+                    .breaker_apps
+                    .saturating_sub(u32::try_from(named).unwrap_or(u32::MAX)),
+                false => 0,
+            },
             link: links::to(paths::TARGET, &[(key, of)]),
             name: target.name.unwrap_or_else(|| of.clone()),
             number: target.callee_no.clone(),
@@ -130,7 +155,7 @@ impl TargetLine {
                 words: [
                     Some(error.outcome),
                     error.http_status.map(|status| status.to_string()),
-                    error.cause,
+                    error.cause.map(|cause| t.stored(&cause)),
                 ]
                 .into_iter()
                 .flatten()
@@ -150,7 +175,9 @@ impl TargetLine {
                 "half_open" => t.breaker_half_open,
                 _ => t.breaker_closed,
             },
-            breaker_reason: target.breaker_reason,
+            breaker_reason: target
+                .breaker_reason
+                .map(|reason| t.say(&breaker_words::reason(&reason))),
             probe_in: target.probe_in_s.and_then(|it| seconds(it, t)),
             retry_after: target.retry_after_s.and_then(|it| seconds(it, t)),
             is_paused: target.paused,

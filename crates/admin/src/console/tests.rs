@@ -139,6 +139,7 @@ pub(super) fn target_view(breaker: &str, failed: u64) -> TargetView {
         }),
         breaker: breaker.to_owned(),
         breaker_apps: 1,
+        breaker_app_ids: vec![HOSTILE.to_owned()],
         breaker_reason: Some(HOSTILE.to_owned()),
         probe_in_s: Some(1.5),
         retry_after_s: Some(f64::MAX),
@@ -158,7 +159,7 @@ pub(super) fn seen<T>(items: Vec<T>) -> SeenPage<T> {
     SeenPage {
         page: ItemsPage { items, next: None },
         seen_by: SeenBy::default(),
-        warnings: vec![HOSTILE.to_owned()],
+        warnings: vec![HOSTILE.into()],
     }
 }
 
@@ -198,11 +199,10 @@ fn overview_of(severity: Severity) -> overview::Overview {
         now: now_ms(),
         process: HOSTILE.to_owned(),
         findings: vec![
-            Finding::new("memory", Severity::Ok, "enough"),
+            Finding::new("memory", Severity::Ok, HOSTILE),
             Finding::new("queues", severity, HOSTILE).next(HOSTILE),
         ],
         instances: seen(vec![instance]),
-        apps: Vec::new(),
         targets: vec![target_view("open", 3)],
         unfinished: None,
         dead: Some(4),
@@ -238,7 +238,7 @@ fn live_page(visit: &Visit) -> String {
 }
 
 /// Every page in a language, from strangers' texts.
-fn all_pages(language: PageLanguage) -> Vec<(&'static str, String)> {
+pub(super) fn all_pages(language: PageLanguage) -> Vec<(&'static str, String)> {
     let visit = visit(language);
     let payload = PayloadView {
         request_id: Uuid::from_u128(7),
@@ -297,7 +297,11 @@ fn all_pages(language: PageLanguage) -> Vec<(&'static str, String)> {
     let form = form.finish();
     let failure = overview::render(&visit, overview_of(Severity::Failure));
     let list = callbacks::render_list(&visit, &form, callbacks_page());
-    let one = callbacks::render(&visit, callback_view(), Some("7f".to_owned()), None);
+    let trace = callbacks::TraceLine {
+        id: "7f".to_owned(),
+        link: Some("/console/of-another-host".to_owned()),
+    };
+    let one = callbacks::render(&visit, callback_view(), Some(trace), None);
     let looked = callbacks::render(&visit, callback_view(), None, Some(payload));
     let dead = dead_letters::render(&visit, &form, callbacks_page());
     let mut pages = super::page_tests::pages(&visit);
@@ -465,7 +469,7 @@ fn targets_are_sorted_worst_first() {
 
 #[test]
 fn an_error_page_says_what_is_wrong() {
-    let problem = ApiError::rejected(ProblemCode::UnknownCallback, HOSTILE);
+    let problem = ApiError::rejected(ProblemCode::UnknownCallback, HOSTILE.into());
     let answer = page::error(&visit(PageLanguage::Chinese), &problem);
     assert_eq!(answer.status(), problem.status_code());
     assert_eq!(query::own_path("/console/"), Some("/console/"));

@@ -1,13 +1,14 @@
 //! The catalogue: every word of the console, in English and Chinese.
 //!
-//! What a check found and why a callback waits is in both languages where it is made; other sentences of the
-//! API are English in both.
+//! Sentences of the API, of checks and of explanations are in both languages where they are made.
 
 use contract::CallbackStatus;
 use journal::WaitKind;
 
 use super::language::PageLanguage;
+use super::stored;
 use crate::api::operations::OperationAct;
+use crate::doctor::said::{Said, Spoken as _};
 
 /// Defines the catalogue: a key, then its text in each language.
 macro_rules! texts {
@@ -64,7 +65,7 @@ texts! {
     severity_warning "warning" "警告";
     severity_failure "failure" "故障";
     figures "Figures" "数据";
-    accepted_figure "Accepted, last minute" "最近一分钟已接收";
+    accepted_figure "Accepted, last 5 minutes" "最近五分钟已接收";
     delivered_figure "Delivered, last 5 minutes" "最近五分钟已送达";
     failing_figure "Failed attempts, last 5 minutes" "最近五分钟失败的尝试";
     waiting_figure "Unfinished" "未完成";
@@ -118,6 +119,8 @@ texts! {
     breaker_closed "closed" "关闭";
     breaker_half_open "half open" "半开";
     breaker_open "open" "打开";
+    breaker_of_apps "for these apps alone:" "仅涉及应用：";
+    other_apps "others:" "其他应用数：";
     next_probe "next probe in" "下次探测还有";
     retry_after "asked to wait" "对方要求等待";
     paused "paused" "已暂停";
@@ -170,7 +173,7 @@ texts! {
     your_name "Your name" "您的姓名";
     your_reason "Reason" "理由";
     message "Message" "消息";
-    no_message "The journal does not keep this message." "日志库中没有保存此消息。";
+    no_message "The journal does not keep this message." "回调记录库中没有保存此消息。";
     target_answers "What the target answered" "目标的应答";
     no_answers "No answer was kept." "没有保存的应答。";
     acts "Acts" "操作";
@@ -213,6 +216,9 @@ texts! {
     wait_due "due" "已到期";
     wait_delayed "delayed by its caller" "调用方要求延迟";
     wait_retrying "retry after a failure" "失败后等待重试";
+    deferred_because "deferred:" "已推迟：";
+    due_after_deferral "due again, was deferred:" "再次到期，此前被推迟：";
+    waits_for_unknown "nothing recorded yet: next in line, or just deferred" "尚无记录：即将处理，或刚刚被推迟";
     wait_deferred "deferred" "推迟";
     no_attempt "no attempt is recorded" "没有尝试记录";
     and_other_causes "other causes:" "其他原因数：";
@@ -230,7 +236,7 @@ texts! {
     what_waits "What waits, and for what" "等待中的回调及原因";
     waits_by_target "What waits, by target" "按目标统计等待中的回调";
     nothing_waits "Nothing waits." "没有等待中的回调。";
-    waits_hint "The lists of what is delayed or retried have all of the same status, also what is due or deferred: acts are offered for what is deferred, by its reason." "“延迟”和“等待重试”的列表包含相同状态的全部回调，其中也有已到期和被推迟的；因此只对被推迟的回调按原因提供操作。";
+    waits_hint "The list of what is retried has all of the same status, also what is due or deferred: acts are offered for what is delayed by its caller, and for what is deferred, by its reason." "“等待重试”的列表包含相同状态的全部回调，其中也有已到期和被推迟的；因此只对调用方要求延迟的，以及按原因对被推迟的回调提供操作。";
     errors_by_cause "Errors of what waits or has died, by the last attempt" "等待中与死信回调的错误，按最近一次尝试分组";
     errors_hint "Each callback counts once, by its last attempt." "每个回调按其最近一次尝试计一次。";
     no_errors "No attempt of what waits or has died has failed." "等待中与死信回调没有失败的尝试。";
@@ -244,7 +250,7 @@ texts! {
     all_shown "All of these:" "对以上全部：";
     as_a_list "as a list" "查看列表";
     grouped "Grouped" "分组查看";
-    unreadable "Unreadable messages" "无法解码的消息";
+    unreadable "Unreadable messages" "无法解析的消息";
     which "Which:" "范围：";
     dry_run "Nothing has been done yet. This would act on" "尚未执行任何操作。可操作的数量：";
     not_touched "Not touched:" "不受影响：";
@@ -262,6 +268,9 @@ texts! {
     operation_done "done" "已完成";
     operation_stopped "stopped" "已停止";
     operation_failed "failed" "失败";
+    operation_revoked "stopped: its operator's token was removed" "已停止：操作人的令牌已删除";
+    the_running_one "The one that runs" "正在进行的操作";
+    stop_reason "Reason (may be left out)" "理由（可不填）";
     no_operations "This process has not worked on many callbacks since it started." "此进程启动以来没有批量操作。";
     operations_hint "The page has those of one process; the audit log has all. This process:" "本页只显示一个进程的操作，审计日志包含全部。当前进程：";
     operation_hint "It ends with its process; the same act, begun again, does the rest. The audit log counts each step. This process:" "操作随进程结束而结束；重新执行同一操作即可继续。审计日志记录每一步。当前进程：";
@@ -274,7 +283,7 @@ texts! {
     pending "Taken, published within about a minute" "已受理，约一分钟内发布";
     requested "Cancellation requested" "已请求取消";
     stop "Stop" "停止";
-    stop_hint "It stops after the step that is being done. What is done stays done. The log says who stopped it." "将在当前步骤完成后停止。已完成的部分不会撤销。停止者会写入运行日志。";
+    stop_hint "It stops after the step that is being done. What is done stays done. The audit log says who stopped it." "将在当前步骤完成后停止。已完成的部分不会撤销。停止者会写入审计日志。";
     further_conditions "Further conditions:" "其他条件：";
     without_them "without them" "去除这些条件";
     all_of_list "Everything in this list:" "对本列表全部：";
@@ -292,14 +301,14 @@ texts! {
     search_known "Known:" "可用的值：";
     matches "Several ids begin with" "多个 ID 的开头为";
     more_matches "There are more. Write more digits." "还有更多，请输入更多位。";
-    no_unreadable "No message is unreadable." "没有无法解码的消息。";
+    no_unreadable "No message is unreadable." "没有无法解析的消息。";
     unreadable_waiting "So many wait, at least:" "数量（至少）：";
     unreadable_hint "Messages that a newer version wrote can be put back after an upgrade. What is discarded is gone." "由更新版本写入的消息可在升级后放回队列。丢弃后无法恢复。";
     oldest_first "oldest first" "最早的在前";
     quarantined "Quarantined" "隔离时间";
     from_queue "Queue" "队列";
     bytes "Bytes" "字节数";
-    readable_now "Readable now" "现在可解码";
+    readable_now "Readable now" "现在可解析";
     requeue "Put back into its queue" "放回队列";
     no_apps "No app has sent anything since the processes started, and nothing of any waits." "进程启动以来没有应用发送请求，也没有等待中的回调。";
     apps_caption "Apps, those with the most requests first" "应用，请求最多的在前";
@@ -329,10 +338,11 @@ texts! {
     wait_before "Wait before" "等待时间";
     from_first "From the first, at the earliest" "距首次尝试（最早）";
     at_most "At the latest, by jitter" "最晚（含抖动）";
+    before "before" "早于";
     replayed "Replayed" "已重放";
     trace "Trace" "链路 ID";
     by_hand "Repeat it by hand (curl)" "手动重发（curl）";
-    by_hand_hint "Fill in the parts in angle brackets; the message goes into the file. Further headers of the caller or the callee are not in it. The journal does not record this request." "请填写尖括号中的内容，并将消息存入该文件。不含调用方或被回调方的其他请求头。日志库不会记录此次请求。";
+    by_hand_hint "Fill in the parts in angle brackets; the message goes into the file. Further headers of the caller or the callee are not in it. The journal does not record this request." "请填写尖括号中的内容，并将消息存入该文件。不含调用方或被回调方的其他请求头。回调记录库不会记录此次请求。";
     largest_groups "The largest groups only:" "仅列出最大的若干组：";
     status_queued "queued" "排队中";
     status_delivering "delivering" "投递中";
@@ -358,6 +368,56 @@ impl Texts {
             PageLanguage::English => &ENGLISH,
             PageLanguage::Chinese => &CHINESE,
         }
+    }
+
+    /// The sentence in this language.
+    pub(super) fn say(&self, said: &Said) -> String {
+        match self.language() {
+            PageLanguage::English => said.english(),
+            PageLanguage::Chinese => said.chinese(),
+        }
+    }
+
+    /// The language of these texts.
+    pub(super) const fn language(&self) -> PageLanguage {
+        match self.html_lang.as_bytes() {
+            b"en" => PageLanguage::English,
+            _ => PageLanguage::Chinese,
+        }
+    }
+
+    /// Words that are stored in English.
+    pub(super) fn stored(&self, english: &str) -> String {
+        stored::words(english, self.language())
+    }
+
+    /// Which callbacks, or what else, in the words of the audit log.
+    pub(super) fn subject(&self, english: &str) -> String {
+        // `retry-now: all that waits`: the act that was stopped, and on what.
+        let stopped = english.split_once(": ").and_then(|(name, on)| {
+            let mut all = OperationAct::ALL.into_iter();
+            Some((all.find(|act| act.as_str() == name)?, on))
+        });
+        match (stopped, self.language()) {
+            (Some((act, on)), PageLanguage::Chinese) => {
+                format!(
+                    "{}：{}",
+                    self.act_word(act),
+                    stored::subject(on, PageLanguage::Chinese)
+                )
+            }
+            (_, language) => stored::subject(english, language),
+        }
+    }
+
+    /// What was done, by its name in the audit log.
+    pub(super) fn action(&self, name: &str) -> String {
+        stored::action(name, self.language())
+    }
+
+    /// Each of these sentences.
+    pub(super) fn say_all(&self, all: &[Said]) -> Vec<String> {
+        all.iter().map(|said| self.say(said)).collect()
     }
 
     pub(super) const fn act_word(&self, act: OperationAct) -> &'static str {
@@ -397,6 +457,13 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_subject_of_a_stop_names_the_act() {
+        let stopped = "retry-now: all that waits";
+        assert_eq!(CHINESE.subject(stopped), "立即重试：全部等待中的回调");
+        assert_eq!(ENGLISH.subject(stopped), stopped);
+    }
 
     /// The same in both languages.
     const SAME: [&str; 1] = ["url"];

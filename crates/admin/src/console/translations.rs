@@ -28,14 +28,46 @@ const fn chinese(code: ProblemCode) -> &'static str {
         ProblemCode::NotADeadLetter => "该回调不是死信",
         ProblemCode::NotKept => "消息未保存",
         ProblemCode::QueuesNotEmpty => "队列中还有消息",
+        ProblemCode::AlreadyRunning => "相同的批量操作正在进行",
+        ProblemCode::TooManyRunning => "正在进行的批量操作过多",
         ProblemCode::AlreadyEnded => "该回调已结束",
         ProblemCode::BodyTooLarge => "内容过大",
         ProblemCode::TooManyFailures => "错误令牌过多",
         ProblemCode::NotJson => "内容类型不是 JSON",
         ProblemCode::Internal => "内部错误，日志中有原因",
-        ProblemCode::NoJournal => "没有配置日志库",
-        ProblemCode::Unavailable => "日志库或消息代理不可用",
+        ProblemCode::NoJournal => "没有配置回调记录库",
+        ProblemCode::Unavailable => "回调记录库或消息队列不可用",
     }
+}
+
+/// The name of a check.
+pub(super) fn check(name: &str, language: PageLanguage) -> String {
+    let chinese = match (language, name) {
+        (PageLanguage::English, other) => other,
+        (PageLanguage::Chinese, "broker") => "消息队列",
+        (PageLanguage::Chinese, "certificates") => "证书",
+        (PageLanguage::Chinese, "clocks") => "时钟",
+        (PageLanguage::Chinese, "consumers") => "消费者",
+        (PageLanguage::Chinese, "dead letters") => "死信",
+        (PageLanguage::Chinese, "disk") => "磁盘",
+        (PageLanguage::Chinese, "files") => "打开的文件",
+        (PageLanguage::Chinese, "journal") => "回调记录库",
+        (PageLanguage::Chinese, "journal backlog") => "待写入的记录",
+        (PageLanguage::Chinese, "memory") => "内存",
+        (PageLanguage::Chinese, "nodes") => "RabbitMQ 节点",
+        (PageLanguage::Chinese, "oldest due") => "最早到期的回调",
+        (PageLanguage::Chinese, "pauses") => "暂停",
+        (PageLanguage::Chinese, "processes") => "进程",
+        (PageLanguage::Chinese, "queues") => "队列",
+        (PageLanguage::Chinese, "rescue") => "等待救援的消息",
+        (PageLanguage::Chinese, "settings") => "设置",
+        (PageLanguage::Chinese, "targets") => "目标",
+        (PageLanguage::Chinese, "topology") => "拓扑",
+        (PageLanguage::Chinese, "unreadable") => "无法解析的消息",
+        (PageLanguage::Chinese, "your clock") => "您的时钟",
+        (PageLanguage::Chinese, other) => other,
+    };
+    chinese.to_owned()
 }
 
 /// Why it cannot be done to a callback, or was not done to some: by the name of the reason, with the API's
@@ -43,14 +75,17 @@ const fn chinese(code: ProblemCode) -> &'static str {
 pub(super) fn hindrance(reason: &str, sentence: String, language: PageLanguage) -> String {
     let chinese = match (language, reason) {
         (PageLanguage::English, _) => None,
-        (PageLanguage::Chinese, "unknown") => Some("日志库中没有它"),
+        (PageLanguage::Chinese, "unknown") => Some("回调记录库中没有它"),
         (PageLanguage::Chinese, "not_waiting") => {
             Some("它没有在等待：已结束、即将取消，或已到期并将立即处理")
         }
         (PageLanguage::Chinese, "no_message") => {
-            Some("日志库中没有其消息：它尚未失败并将立即处理，或 journal.keep_waiting 已关闭")
+            Some("回调记录库中没有其消息：它尚未失败并将立即处理，或 journal.keep_waiting 已关闭")
         }
         (PageLanguage::Chinese, "due") => Some("已到期并将立即处理，或即将取消"),
+        (PageLanguage::Chinese, "delayed") => {
+            Some("等待调用方要求的时间：可用 deferred_reason: delayed 单独选出")
+        }
         (PageLanguage::Chinese, "ended") => Some("它已结束"),
         (PageLanguage::Chinese, "not_kept") => Some(
             "其消息未保存，或已不再保存（journal.keep_delivered、dead_letters.retention），或已抹除",

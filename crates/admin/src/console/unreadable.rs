@@ -18,6 +18,7 @@ use crate::api::state::AdminState;
 use crate::api::unreadable::{self, UnreadableAction};
 use crate::api::view::{UnreadablePage as Seen, UnreadableView};
 use crate::config::Role;
+use crate::doctor::said::say;
 
 const PATH: &str = "/console/unreadable";
 /// How many are on the page: the oldest.
@@ -68,7 +69,10 @@ pub(super) fn render(visit: &Visit, seen: Seen, changed: Option<u64>) -> Unreada
             .page
             .items
             .into_iter()
-            .map(|view| (view.quarantined_at.map(|at| When::of(at, now, t)), view))
+            .map(|mut view| {
+                view.reason = view.reason.map(|reason| t.stored(&reason));
+                (view.quarantined_at.map(|at| When::of(at, now, t)), view)
+            })
             .collect(),
         changed,
         may_act: operator.is_some_and(|operator| operator.may(Role::Replay)),
@@ -111,7 +115,7 @@ async fn acted(
         _ => {
             return Err(ApiError::rejected(
                 ProblemCode::UnknownRoute,
-                "there is no such act",
+                say!("there is no such act", "没有此操作"),
             ));
         }
     };
@@ -126,9 +130,10 @@ async fn acted(
 fn selected(action: UnreadableAction, id: String) -> Result<Option<String>, ApiError> {
     let id = Some(id).filter(|id| !id.trim().is_empty());
     match (action, id) {
-        (UnreadableAction::Discard, None) => Err(ApiError::parameter(
+        (UnreadableAction::Discard, None) => Err(ApiError::parameter(say!(
             "an unreadable message is discarded by its id: none is given",
-        )),
+            "无法解析的消息须按 ID 丢弃，而没有给出 ID"
+        ))),
         (_, id) => Ok(id),
     }
 }

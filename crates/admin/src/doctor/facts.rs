@@ -126,6 +126,9 @@ pub(crate) struct BreakerFacts {
     pub(crate) name: String,
     /// `open` or `half open`: the worst of all processes.
     pub(crate) state: String,
+    /// For how many apps, and for which as far as they are named; 0: a callee has one breaker for all.
+    pub(crate) apps: u32,
+    pub(crate) app_ids: Vec<String>,
     /// Why it opened.
     pub(crate) reason: Option<String>,
     pub(crate) probe_in: Option<Duration>,

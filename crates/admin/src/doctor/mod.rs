@@ -4,13 +4,17 @@
 //! the command `ringback doctor` adds what only it can see.
 //!
 //! - `facts.rs`: what is known; `None` is not known, which is said
-//! - `finding.rs`: the result of a check. `said.rs`: a sentence in both languages
+//! - `finding.rs`: the result of a check. `said.rs`: a sentence in both languages;
+//!   `span.rs`: a span of time in both
+//! - `breaker_words.rs`: why a breaker opened
 //! - `checks/`: the checks
 
+pub(crate) mod breaker_words;
 mod checks;
 mod facts;
 mod finding;
 pub(crate) mod said;
+pub(crate) mod span;
 
 pub use checks::nodes::{examine_nodes, nodes_unknown};
 pub(crate) use checks::{clocks::operator_clock, examine};

@@ -3,10 +3,14 @@
 //! [`say!`] takes both, so that none can be forgotten, and the compiler checks the places of both. What
 //! another system says (an error of RabbitMQ) and names stay as they are in both.
 
-use runtime::text::one_line;
+use std::fmt;
 
-/// A sentence.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+use runtime::text::one_line;
+use serde::{Deserialize, Serialize};
+
+/// A sentence. In JSON it is its English wording, and what is read back has no other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct Said {
     english: String,
     /// `None`: somebody else's words, which are the same in both.
@@ -60,6 +64,27 @@ impl From<String> for Said {
     }
 }
 
+impl From<Said> for String {
+    fn from(said: Said) -> Self {
+        said.english
+    }
+}
+
+/// In English.
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.english)
+    }
+}
+
+/// By its English wording.
+#[cfg(test)]
+impl PartialEq<&str> for Said {
+    fn eq(&self, english: &&str) -> bool {
+        self.english == *english
+    }
+}
+
 /// What can be a part of a sentence.
 pub(crate) trait Spoken {
     fn english(&self) -> String;
@@ -89,6 +114,12 @@ impl Spoken for String {
 impl Spoken for &str {
     fn english(&self) -> String {
         (*self).to_owned()
+    }
+}
+
+impl Spoken for u32 {
+    fn english(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -58,6 +58,8 @@ pub struct TargetFigures {
     pub breaker: String,
     /// For how many apps it is not closed.
     pub breaker_apps: u32,
+    /// These apps, the worst first, as many as the process names; of a callee none.
+    pub breaker_app_ids: Vec<String>,
     /// Why it opened, in words.
     pub breaker_reason: Option<String>,
     /// How long until it admits a probe.

@@ -3,6 +3,7 @@
 //! A path that fails for one app says nothing about the paths that others call on the same host. A
 //! registered callee is one owner's system, and its apps share one circuit.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +28,18 @@ struct Circuit {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Circuits(HashMap<CircuitKey, Circuit>);
 
+/// How many apps whose breakers are not closed are named.
+const MAX_NAMED: usize = 10;
+
 /// The circuits of a target together, for people.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct CircuitSummary {
     /// The worst state.
     pub(super) breaker: BreakerState,
     /// How many breakers are open or half open.
     pub(super) not_closed: u32,
+    /// Whose they are, the worst first: those of apps, at most ten.
+    pub(super) not_closed_apps: Vec<Arc<str>>,
     /// How long until the first open one admits a probe.
     pub(super) probe_in: Option<Duration>,
     /// How long the longest `Retry-After` is still in force.
@@ -140,23 +146,31 @@ impl Circuits {
         let mut summary = CircuitSummary {
             breaker: BreakerState::Closed,
             not_closed: 0,
+            not_closed_apps: Vec::new(),
             probe_in: None,
             held_for: None,
             opened: None,
         };
-        for circuit in self.0.values() {
+        let mut apps = Vec::new();
+        for (key, circuit) in &self.0 {
             let (state, probe_in) = circuit.breaker.state(now);
             if state > summary.breaker || summary.opened.is_none() {
                 summary.opened = circuit.breaker.opened();
             }
             summary.breaker = summary.breaker.max(state);
-            summary.not_closed += u32::from(state != BreakerState::Closed);
+            if state != BreakerState::Closed {
+                summary.not_closed += 1;
+                apps.extend(key.as_ref().map(|app| (Reverse(state), app)));
+            }
             let first = [summary.probe_in, probe_in].into_iter().flatten().min();
             summary.probe_in = first;
             let held = circuit.held_until.saturating_sub(now);
             let held = (held > Duration::ZERO).then_some(held);
             summary.held_for = summary.held_for.max(held);
         }
+        apps.sort();
+        let named = apps.into_iter().take(MAX_NAMED);
+        summary.not_closed_apps = named.map(|(_, app)| Arc::clone(app)).collect();
         summary
     }
 }

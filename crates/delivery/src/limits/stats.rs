@@ -25,6 +25,8 @@ pub struct TargetStats {
     pub breaker: BreakerState,
     /// For how many apps its breaker is open or half open; a callee has one breaker for all.
     pub breakers_not_closed: u32,
+    /// These apps, the worst first, at most ten; of a callee none.
+    pub apps_not_closed: Vec<Arc<str>>,
     /// How long until the first open breaker admits a probe.
     pub probe_in: Option<Duration>,
     /// Why it opened: of the breaker in the worst state.

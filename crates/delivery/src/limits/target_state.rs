@@ -334,6 +334,7 @@ impl TargetState {
             deferrals: self.deferrals,
             breaker: circuits.breaker,
             breakers_not_closed: circuits.not_closed,
+            apps_not_closed: circuits.not_closed_apps,
             probe_in: circuits.probe_in,
             opened: circuits.opened,
             held_for: circuits.held_for,

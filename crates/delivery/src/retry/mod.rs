@@ -22,7 +22,7 @@ pub use config::RetryConfig;
 pub use outcome::{OUTCOME_LABELS, Outcome};
 pub use overrides::{OutcomeMatcher, OutcomeMatcherError, RetryOverrides};
 pub use retry_after::retry_after;
-pub use schedule::{Schedule, ScheduleError, jittered};
+pub use schedule::{MAX_WAITS, Schedule, ScheduleError, jittered};
 pub use verdict::{
     DeadLetterReason, DecisionInput, SHORT_BUDGET, Verdict, decide, has_short_budget,
 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// The maximum number of waits: with the first attempt, 20 attempts.
-const MAX_WAITS: usize = 19;
+pub const MAX_WAITS: usize = 19;
 
 /// The shortest wait: the delay queues count in whole seconds.
 const MIN_WAIT: Duration = Duration::from_secs(1);

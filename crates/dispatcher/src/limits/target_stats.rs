@@ -97,6 +97,11 @@ fn figures(stats: &TargetStats, now: u64) -> TargetFigures {
         }),
         breaker: stats.breaker.as_str().to_owned(),
         breaker_apps: stats.breakers_not_closed,
+        breaker_app_ids: stats
+            .apps_not_closed
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         breaker_reason: stats.opened.filter(|_| !is_closed).map(in_words),
         probe_in_ms: stats.probe_in.map(duration_ms),
         retry_after_ms: stats.held_for.map(duration_ms),

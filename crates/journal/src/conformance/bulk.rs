@@ -50,6 +50,7 @@ async fn what_has_its_message_is_recovered_once_with_its_due_time(journal: &Jour
         with_message: 3,
         unfinished: 3,
         retryable: 1,
+        delayed: 0,
         cancellable: 3,
         recoverable: 2,
     };

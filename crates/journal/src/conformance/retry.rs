@@ -29,6 +29,7 @@ pub(super) async fn exercise(fixture: &impl JournalFixture) {
     let journal = open(fixture, "retry-by-filter").await;
     a_filter_takes_what_matches(&journal).await;
     concurrent_retries_share_what_waits(&journal).await;
+    what_its_caller_delayed_can_be_left_alone(&journal).await;
     journal.close().await;
     let journal = open(fixture, "cancel-by-filter").await;
     a_filter_cancels_what_waits(&journal).await;
@@ -432,6 +433,59 @@ async fn a_filter_takes_what_matches(journal: &Journal) {
         let count = journal.count(&filter, now).await.expect("a count");
         assert_eq!(usize::try_from(count), Ok(expected.len()));
     }
+}
+
+async fn what_its_caller_delayed_can_be_left_alone(journal: &Journal) {
+    let now = now();
+    let kept = |callback: &Origin, state| with_message(callback, record(callback, 1, now, state));
+    let [mut delayed, mut early, mut busy] = [origin(now), origin(now), origin(now)];
+    for callback in [&mut delayed, &mut early, &mut busy] {
+        callback.app_id = "of-delays".to_owned();
+    }
+    let later = RecordedState::Queued {
+        not_before: Some(now + HOUR),
+    };
+    // It left its queue before its time, and was put back for it.
+    let back = RecordedState::Deferred {
+        next_attempt_at: now + HOUR,
+        reason: "not_due".to_owned(),
+    };
+    let records = [
+        kept(&delayed, later),
+        kept(&early, back),
+        kept(&busy, deferred(now + HOUR)),
+    ];
+    store(journal, &records).await;
+    let filter = |wanted| Filter {
+        app_id: Some("of-delays".to_owned()),
+        delayed: wanted,
+        ..Filter::default()
+    };
+    let counts = journal.bulk_counts(&filter(None), now).await;
+    let counts = counts.expect("counts");
+    assert_eq!((counts.retryable, counts.delayed), (3, 2));
+    for (wanted, expected) in [(Some(true), 2), (Some(false), 1)] {
+        let filter = filter(wanted);
+        let count = journal.count(&filter, now).await.expect("a count");
+        let page = journal.list(&filter, None, 9, now).await.expect("a page");
+        assert_eq!(
+            (count, page.callbacks.len()),
+            (expected, usize::try_from(expected).unwrap_or(9))
+        );
+        let counts = journal.bulk_counts(&filter, now).await.expect("counts");
+        assert_eq!(counts.retryable, expected);
+    }
+    let mut taken = journal.take_retries(&filter(Some(false)), 9, now).await;
+    let others = taken.expect("a result");
+    assert_eq!(others.len(), 1);
+    assert_eq!(others[0].request_id, busy.request_id);
+    taken = journal.take_retries(&filter(Some(true)), 9, now).await;
+    let mut delays = taken.expect("a result");
+    confirm(journal, &others).await;
+    confirm(journal, &delays).await;
+    delays.sort_by_key(|retry| retry.request_id != delayed.request_id);
+    let ids: Vec<_> = delays.iter().map(|retry| retry.request_id).collect();
+    assert_eq!(ids, [delayed.request_id, early.request_id]);
 }
 
 async fn concurrent_retries_share_what_waits(journal: &Journal) {

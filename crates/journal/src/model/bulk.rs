@@ -13,6 +13,8 @@ pub struct BulkCounts {
     pub unfinished: u64,
     /// Those that [`crate::RetryStore::take_retries`] would take.
     pub retryable: u64,
+    /// Those of them that wait for the time that their callers asked for.
+    pub delayed: u64,
     /// Those that [`crate::ControlStore::cancel_matching`] would find.
     pub cancellable: u64,
     /// Those that [`crate::RecoveryStore::take_recoveries`] would take.

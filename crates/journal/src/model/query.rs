@@ -29,6 +29,9 @@ pub struct Filter {
     pub reason: Option<String>,
     /// Deferred for this reason.
     pub deferred_reason: Option<String>,
+    /// Whether it waits for the time that its caller asked for, not yet due and never attempted: those alone,
+    /// or all others.
+    pub delayed: Option<bool>,
     /// The last attempt got an answer with this HTTP status.
     pub http_status: Option<u16>,
     /// The last attempt ended with this outcome, by its label.

@@ -28,6 +28,7 @@ pub(super) fn statuses(filter: &Filter) -> Vec<CallbackStatus> {
             stored.dedup();
             stored
         }
+        None if filter.delayed == Some(true) => vec![CallbackStatus::Queued],
         None if of_death => vec![CallbackStatus::Dead, CallbackStatus::Expired],
         Some(CallbackStatus::Delivering) => vec![CallbackStatus::Queued, CallbackStatus::Retrying],
         // Only dead letters have a reason. Given both conditions, the planner underestimates the
@@ -71,6 +72,11 @@ pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter,
             sql.push_bind(storable(text).into_owned());
         }
     }
+    if let Some(delayed) = filter.delayed {
+        sql.push(if delayed { " AND (" } else { " AND NOT (" });
+        push_delayed(sql, now);
+        sql.push(")");
+    }
     // By the id, which holds the time of acceptance: it selects the partitions.
     if let Some(since) = filter.since {
         sql.push(" AND request_id >= ").push_bind(first_id(since));
@@ -110,6 +116,16 @@ pub(super) fn push_conditions(sql: &mut QueryBuilder<Postgres>, filter: &Filter,
     if !filter.discarded {
         sql.push(" AND NOT discarded");
     }
+}
+
+/// Pushes that it waits for the time that its caller asked for. What left its queue too early was put back for
+/// that time.
+pub(super) fn push_delayed(sql: &mut QueryBuilder<Postgres>, now: u64) {
+    sql.push(
+        "status = 0 AND (deferred_reason IS NULL OR deferred_reason = 'not_due') \
+         AND coalesce(next_attempt_at, 0) > ",
+    )
+    .push_bind(bigint(now));
 }
 
 /// Pushes the status too: as literals, so that the planner can use a partial index.

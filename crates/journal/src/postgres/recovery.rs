@@ -5,7 +5,7 @@ use contract::CallbackStatus;
 use sqlx::{Postgres, QueryBuilder};
 
 use super::connection::PostgresJournal;
-use super::filter::push_all;
+use super::filter::{push_all, push_delayed};
 use super::retry::{COLUMNS, DueTime, start, waiting};
 use super::row::{code, unsigned};
 use crate::column::bigint;
@@ -41,7 +41,10 @@ impl RecoveryStore for PostgresJournal {
             sql.push(RECOVERABLE);
             sql.push(" AND NOT cancel_requested AND next_attempt_at > ")
                 .push_bind(bigint(now));
-            sql.push(") AS retryable FROM callbacks WHERE ");
+            sql.push(") AS retryable, count(*) FILTER (WHERE ");
+            sql.push(RECOVERABLE).push(" AND NOT cancel_requested AND ");
+            push_delayed(&mut sql, now);
+            sql.push(") AS delayed FROM callbacks WHERE ");
             push_all(&mut sql, filter, now);
             let row = sql.build().fetch_one(&self.pool).await?;
             Ok(BulkCounts {
@@ -49,6 +52,7 @@ impl RecoveryStore for PostgresJournal {
                 with_message: unsigned(&row, "with_message")?,
                 unfinished: unsigned(&row, "unfinished")?,
                 retryable: unsigned(&row, "retryable")?,
+                delayed: unsigned(&row, "delayed")?,
                 cancellable: unsigned(&row, "cancellable")?,
                 recoverable: unsigned(&row, "recoverable")?,
             })

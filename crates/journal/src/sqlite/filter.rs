@@ -15,6 +15,10 @@ const UNFINISHED: &str = "status IN ('queued', 'retrying')";
 /// Exactly the condition of the index `callbacks_unaccounted`.
 const UNACCOUNTED: &str = "status = 'unaccounted'";
 
+/// Waits for the time that its caller asked for. What left its queue too early was put back for that time.
+pub(super) const DELAYED: &str = "status = 'queued'
+     AND (deferred_reason IS NULL OR deferred_reason = 'not_due') AND coalesce(next_attempt_at, 0) > ?";
+
 /// The answer to the last attempt.
 const LAST_HTTP_STATUS: &str = "(SELECT http_status FROM attempts
     WHERE attempts.request_id = callbacks.request_id
@@ -102,6 +106,16 @@ impl FilterSql {
         self.and("status = ?", Value::Text(status.as_str().to_owned()));
     }
 
+    /// The condition on what waits for its caller's time.
+    fn and_delayed(&mut self, filter: &Filter, now: u64) {
+        let condition = match filter.delayed {
+            None => return,
+            Some(true) => DELAYED.to_owned(),
+            Some(false) => format!("NOT ({DELAYED})"),
+        };
+        self.and(&condition, Value::Integer(bigint(now)));
+    }
+
     fn and_not_discarded(&mut self, filter: &Filter) {
         if !filter.discarded {
             self.and_plain("discarded = 0");
@@ -120,8 +134,13 @@ impl FilterSql {
     pub(super) fn whole(filter: &Filter, now: u64) -> Self {
         let mut condition = Self::of(filter);
         condition.and_not_discarded(filter);
+        condition.and_delayed(filter, now);
         let by_status = by_status(filter);
         match filter.status {
+            None if filter.delayed == Some(true) => {
+                condition.and_plain(UNFINISHED);
+                condition.index = Some("callbacks_unfinished").filter(|_| !by_status);
+            }
             None if waits_alone(&filter.statuses) => {
                 condition.and_plain(UNFINISHED);
                 condition.index = Some("callbacks_unfinished").filter(|_| !by_status);
@@ -191,6 +210,7 @@ impl FilterSql {
     pub(super) fn waiting(filter: &Filter, now: u64) -> Vec<Self> {
         let mut condition = Self::of(filter);
         condition.and_plain(UNFINISHED);
+        condition.and_delayed(filter, now);
         match filter.status {
             None => {}
             Some(CallbackStatus::Delivering) => {

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::connection::SqliteJournal;
-use super::filter::FilterSql;
+use super::filter::{DELAYED, FilterSql};
 use super::retry::{MAX_STEP, MAX_STEP_BYTES, start};
 use super::row::{id, unsigned};
 use crate::column::bigint;
@@ -31,12 +31,13 @@ impl RecoveryStore for SqliteJournal {
                  count(*) FILTER (WHERE status IN ('queued', 'retrying')),
                  count(*) FILTER (WHERE {RECOVERABLE} AND cancel_requested = 0
                                   AND next_attempt_at > ?),
+                 count(*) FILTER (WHERE {RECOVERABLE} AND cancel_requested = 0 AND {DELAYED}),
                  count(*) FILTER (WHERE status IN ('queued', 'retrying', 'unaccounted')
                                   AND cancel_requested = 0),
                  count(*) FILTER (WHERE {RECOVERABLE}) FROM {}",
                 whole.sql()
             );
-            let now = std::iter::once(Value::Integer(bigint(now)));
+            let now = std::iter::repeat_n(Value::Integer(bigint(now)), 2);
             conn.prepare_cached(&sql)?
                 .query_row(params_from_iter(now.chain(whole.values)), |row| {
                     Ok(BulkCounts {
@@ -44,8 +45,9 @@ impl RecoveryStore for SqliteJournal {
                         with_message: unsigned(row, 1)?,
                         unfinished: unsigned(row, 2)?,
                         retryable: unsigned(row, 3)?,
-                        cancellable: unsigned(row, 4)?,
-                        recoverable: unsigned(row, 5)?,
+                        delayed: unsigned(row, 4)?,
+                        cancellable: unsigned(row, 5)?,
+                        recoverable: unsigned(row, 6)?,
                     })
                 })
         };

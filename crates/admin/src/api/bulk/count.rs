@@ -11,6 +11,8 @@ use crate::api::bulk_view::{BulkCountView, Hindrance, Untouched, not_retryable};
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::estimate::RetrySample;
 use crate::api::query_params::MAX_LIMIT;
+use crate::api::reason;
+use crate::doctor::said::say;
 
 /// How many ids are read concurrently.
 const MAX_CONCURRENT_READS: usize = 8;
@@ -36,8 +38,15 @@ pub(super) async fn retries(
         }
         Selection::Matching { filter, .. } => filter,
     };
-    let counts = journal.bulk_counts(filter, now).await?;
-    if counts.retryable > 0 {
+    let leaves_delayed = filter.delayed == Some(false);
+    let with_delayed = Filter {
+        delayed: filter.delayed.filter(|_| !leaves_delayed),
+        ..filter.clone()
+    };
+    let counts = journal.bulk_counts(&with_delayed, now).await?;
+    let delayed = if leaves_delayed { counts.delayed } else { 0 };
+    let retried = counts.retryable.saturating_sub(delayed);
+    if retried > 0 {
         let newest = journal.list(filter, None, MAX_LIMIT, now).await?;
         let retryable = newest.callbacks.iter();
         for callback in retryable.filter(|it| not_retryable(it, now).is_none()) {
@@ -58,8 +67,13 @@ pub(super) async fn retries(
             "not failed yet and next in line, or journal.keep_waiting is off: the journal has no \
              message of them",
         ),
+        Untouched::some(
+            delayed,
+            reason::DELAYED,
+            "waiting for the time that their callers asked for: deferred_reason delayed selects them",
+        ),
     ];
-    Ok((view(counts.retryable, now, untouched), sample))
+    Ok((view(retried, now, untouched), sample))
 }
 
 /// A dry run of a cancellation.
@@ -112,11 +126,16 @@ pub(super) async fn replays(
 fn not_kept(filter: &Filter, count: u64) -> ApiError {
     let asked = filter.status.iter().chain(&filter.statuses);
     let sentence = match asked.copied().all(|it| it == CallbackStatus::Delivered) {
-        true => format!(
+        true => say!(
             "{count} delivered callbacks match, but the journal keeps the message of none: \
-             journal.keep_delivered says for how long it does, and it was 0 or has passed"
+             journal.keep_delivered says for how long it does, and it was 0 or has passed",
+            "有 {count} 条已送达的回调符合条件，但回调记录库没有保存它们的消息：保存多久由 \
+             journal.keep_delivered 决定，当时为 0，或已过期"
         ),
-        false => format!("{count} callbacks match, but the journal keeps the message of none"),
+        false => say!(
+            "{count} callbacks match, but the journal keeps the message of none",
+            "有 {count} 条回调符合条件，但回调记录库没有保存它们的消息"
+        ),
     };
     ApiError::rejected(ProblemCode::NotKept, sentence)
 }

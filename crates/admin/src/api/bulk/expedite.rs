@@ -23,6 +23,7 @@ use crate::api::response::{ApiResponse, ok};
 use crate::api::state::AdminState;
 use crate::api::timestamp;
 use crate::control::ControlPlane;
+use crate::doctor::said::say;
 
 /// What is back: exactly one of callee and target.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -98,9 +99,10 @@ pub(crate) fn key(
     let key = parse_key([callee_no, target, None, None, None])?;
     match registered(&key, &state.callee_registry.get())? {
         PauseKey::Limit(key) => Ok(key),
-        _ => Err(ApiError::parameter(
+        _ => Err(ApiError::parameter(say!(
             "give exactly one of callee_no and target",
-        )),
+            "callee_no 与 target 必须且只能给出一个"
+        ))),
     }
 }
 
@@ -149,8 +151,13 @@ pub(in crate::api) fn waiting_for(
         Some(other) => Some(other.to_string()),
     };
     let updated_before = text.map(|text| timestamp::parse(&text)).transpose();
-    let updated_before = updated_before
-        .map_err(|reason| ApiError::parameter(format!("\"updated_before\" {reason}")))?;
+    let updated_before = updated_before.map_err(|reason| {
+        ApiError::parameter(say!(
+            "\"updated_before\" {0}",
+            "\"updated_before\"：{0}",
+            reason
+        ))
+    })?;
     BulkAct::RetryNow.filter(Filter {
         callee_no,
         target,

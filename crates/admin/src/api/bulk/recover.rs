@@ -17,6 +17,7 @@ use crate::api::bulk_view::{BulkCountView, BulkView, Untouched};
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::republish;
 use crate::api::timestamp;
+use crate::doctor::said::say;
 
 /// An interrupted recovery is continued within this time.
 const CONTINUED_WITHIN: Duration = Duration::from_secs(24 * 3_600);
@@ -149,9 +150,11 @@ fn refuse_if_queued(depths: &Depths) -> Result<(), ApiError> {
         Some(0) | None => Ok(()),
         Some(count) => Err(ApiError::rejected(
             ProblemCode::QueuesNotEmpty,
-            format!(
+            say!(
                 "the queues hold {count} messages: recover is for a broker that lost its data. \
-                 With force it republishes all the same; what the queues hold is stale then"
+                 With force it republishes all the same; what the queues hold is stale then",
+                "队列中还有 {count} 条消息：恢复用于丢失了数据的消息队列。加上 force 仍会重新发布，\
+                 队列中已有的消息随之作废"
             ),
         )),
     }

@@ -24,6 +24,7 @@ use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::{CallbackView, ItemsPage, MatchedView};
+use crate::doctor::said::say;
 pub(super) use discard::DiscardView;
 pub(super) use view::ReplayView;
 
@@ -70,7 +71,11 @@ pub(super) async fn show(state: Data<AdminState>, id: Path<String>) -> ApiRespon
     let callback = CallbackView::of(callback, &facts, now_ms());
     let callback = callback.with_callee_name(&registry);
     if !selection::is_dead_letter(callback.status) {
-        let sentence = format!("{id} is not a dead letter: it is {}", callback.status);
+        let status = callback.status;
+        let sentence = say!(
+            "{id} is not a dead letter: it is {status}",
+            "{id} 不是死信，状态为 {status}"
+        );
         return Err(ApiError::rejected(ProblemCode::NotADeadLetter, sentence));
     }
     ok(&callback)

@@ -176,6 +176,11 @@ impl Collector {
                 BreakerFacts {
                     name,
                     state: target.breaker.replace('_', " "),
+                    apps: match callee {
+                        Some(_) => 0,
+                        None => target.breaker_apps,
+                    },
+                    app_ids: target.breaker_app_ids,
                     reason: target.breaker_reason,
                     probe_in: target.probe_in_s.map(Duration::from_secs_f64),
                 }

@@ -11,6 +11,7 @@ use super::facts::{CallbackFacts, Canceller};
 use super::waiting::outcome;
 use crate::api::reason;
 use crate::doctor::said::{Said, say};
+use crate::doctor::span::spoken;
 
 fn not_recorded() -> Said {
     say!(
@@ -73,7 +74,7 @@ fn dead_letter_reason(reason: DeadLetterReason) -> Said {
         ),
         DeadLetterReason::DeliveryLimit => say!(
             "it was redelivered too often without an outcome; it may crash its dispatcher",
-            "它被多次重新投递而没有结果；它可能使分发进程崩溃"
+            "它被多次重新投递而没有结果；它可能使dispatcher崩溃"
         ),
     }
 }
@@ -137,7 +138,7 @@ pub(super) fn expired(callback: &Callback, facts: &CallbackFacts) -> Said {
                 "It expired: its caller wanted it delivered within {0} (expire_seconds), by {1}, and no \
                  attempt had succeeded or could begin before that.",
                 "已过期：调用方要求在 {0}（expire_seconds）内、即 {1} 之前送达，而在此之前没有尝试成功或能够开始。",
-                humantime::format_duration(lifetime).to_string(),
+                spoken(lifetime),
                 contract::rfc3339(until)
             )
         },

@@ -83,6 +83,10 @@ pub(in crate::api) struct TargetFacts {
     pub(in crate::api) breaker: String,
     /// For how many apps it is not closed; `None`: a callee has one breaker for all.
     pub(in crate::api) breaker_apps: Option<u32>,
+    /// These apps, as far as they are named.
+    pub(in crate::api) breaker_app_ids: Vec<String>,
+    /// Whether the callback's app is one of those that are named.
+    pub(in crate::api) breaker_of_its_app: bool,
     /// Why it opened.
     pub(in crate::api) breaker_reason: Option<String>,
     /// Until the next probe.

@@ -15,6 +15,7 @@ use facts::CallbackFacts;
 
 use crate::doctor::said::{Said, say};
 
+pub(crate) use waiting::deferral_reason;
 pub(super) use waiting::queue_name;
 
 /// A few sentences on the callback's state at `now`, Unix ms.
@@ -63,7 +64,7 @@ fn unaccounted(callback: &Callback) -> Said {
          says how it ended. Last it was {last}{1}. It may have been delivered: ask its target for \
          this webhook-id. It cannot be replayed, because no body is left; if the target lacks it, its \
          caller must send it again. A late record of it still counts.",
-        "下落不明{0}：没有队列或分发进程持有其消息，也没有记录说明其结果。最后的状态为 {last}{1}。它可能已送达：\
+        "下落不明{0}：没有队列或dispatcher持有其消息，也没有记录说明其结果。最后的状态为 {last}{1}。它可能已送达：\
          请用此 webhook-id 向其目标查询。消息体已不存在，无法重放；如果目标没有收到，调用方必须重新发送。迟到的记录仍然有效。",
         since,
         due

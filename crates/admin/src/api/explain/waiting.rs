@@ -9,7 +9,9 @@ use runtime::text::one_line;
 
 use super::facts::{Asked, CallbackFacts, DueQueue, Holder, TargetFacts};
 use crate::api::pace;
+use crate::doctor::breaker_words;
 use crate::doctor::said::{Said, say};
+use crate::doctor::span::spoken;
 
 /// So many batches of records on their way to the journal are usual.
 const USUAL_BATCHES: u32 = 100;
@@ -94,7 +96,7 @@ fn permit(holder: &Holder, target: Option<&TargetFacts>) -> Option<Said> {
              estimate.",
             "内存中有 {waiting} 个回调在等待其目标，目标的速率约为 {0}：估计需要 {1}。",
             pace::words(per_second),
-            humantime::format_duration(time).to_string()
+            spoken(time)
         ),
         None => say!(
             "{waiting} {callbacks} in memory for its target; how long that takes is not known, because \
@@ -226,14 +228,16 @@ fn breaker(target: &TargetFacts, was_open: bool, now: u64) -> Option<Said> {
             });
         }
     };
-    // Breakers of callers' URLs are kept per app, and which apps they concern is not told.
+    // Breakers of callers' URLs are kept per app.
     let whose = match target.breaker_apps.filter(|_| !was_open) {
         None => Said::default(),
-        Some(1) => say!(" for one app", "（涉及一个应用）"),
-        Some(apps) => say!(" for {apps} apps", "（涉及 {apps} 个应用）"),
+        Some(_) if target.breaker_of_its_app => say!(" for its app", "（涉及其应用）"),
+        Some(apps) => breaker_words::whose(apps, &target.breaker_app_ids),
     };
     let reason = target.breaker_reason.as_ref();
-    let reason = reason.map_or_else(Said::default, |reason| say!(": {reason}", "：{reason}"));
+    let reason = reason.map_or_else(Said::default, |reason| {
+        say!(": {0}", "：{0}", breaker_words::reason(reason))
+    });
     let probe = target.probe_in.map_or_else(Said::default, |wait| {
         let at = now.saturating_add(contract::duration_ms(wait));
         let when = from_now(at, now);
@@ -316,14 +320,14 @@ fn obstacles(callback: &Callback, facts: &CallbackFacts) -> Vec<Said> {
     if let Some(state) = &facts.broker {
         all.push(say!(
             "The broker cannot be used ({state}): nothing moves before that is repaired.",
-            "消息代理不可用（{state}）：修复之前不会有任何进展。"
+            "消息队列不可用（{state}）：修复之前不会有任何进展。"
         ));
     }
     if let Some(faults) = &facts.faults {
         all.push(say!(
             "Objects of the broker are at fault ({faults}): `ringback topology --check` compares them \
              with what is expected.",
-            "消息代理的对象有故障（{faults}）：`ringback topology --check` 可与预期对比。"
+            "RabbitMQ的对象有故障（{faults}）：`ringback topology --check` 可与预期对比。"
         ));
     }
     let asked = facts.asked.as_ref();
@@ -333,11 +337,11 @@ fn obstacles(callback: &Callback, facts: &CallbackFacts) -> Vec<Said> {
         (true, false) => all.push(say!(
             "No dispatcher answers, so nothing is attempted: start one (`ringback dispatcher`), or look \
              at its log.",
-            "没有分发进程应答，不会进行任何尝试：启动一个（`ringback dispatcher`），或查看其日志。"
+            "没有dispatcher应答，不会进行任何尝试：启动一个（`ringback dispatcher`），或查看其日志。"
         )),
         (true, true) => all.push(say!(
             "No dispatcher answers: look at the silent processes and their logs.",
-            "没有分发进程应答：查看未应答的进程及其日志。"
+            "没有dispatcher应答：查看未应答的进程及其日志。"
         )),
         (false, _) if all.is_empty() => {
             all.push(queue(callback, facts));
@@ -349,7 +353,7 @@ fn obstacles(callback: &Callback, facts: &CallbackFacts) -> Vec<Said> {
         all.push(say!(
             "The journal is behind: {batches} batches of records are not written yet, so it may have \
              been attempted already.",
-            "日志库滞后：{batches} 批记录尚未写入，它可能已被尝试过。"
+            "回调记录库滞后：{batches} 批记录尚未写入，它可能已被尝试过。"
         ));
     }
     all
@@ -372,7 +376,7 @@ fn queue(callback: &Callback, facts: &CallbackFacts) -> Said {
             "It waits for a free slot: {ready} are ready in the queue `{name}`, and the oldest due one \
              has waited for {0}.",
             "它在等待空闲槽位：队列 `{name}` 中有 {ready} 个就绪，最早到期的已等待 {0}。",
-            humantime::format_duration(Duration::from_secs(age.as_secs())).to_string()
+            spoken(age)
         ),
         (Some(ready), None) => say!(
             "It waits for a free slot: {ready} are ready in the queue `{name}`; how many of them are \
@@ -394,7 +398,7 @@ fn time_of_queues(queue: &DueQueue) -> Option<Said> {
              queues take about {1}: an estimate.",
             "按最近五分钟的速率（全部进程 {0}），各队列中就绪的 {ready} 个估计需要 {1}。",
             pace::words(per_second),
-            humantime::format_duration(time).to_string()
+            spoken(time)
         ),
         None => say!(
             "How long that takes is not known, because no call was made in the last five minutes.",
@@ -412,7 +416,8 @@ pub(in crate::api) fn queue_name(callback: &Callback) -> &'static str {
 }
 
 /// Why a callback is deferred: the name of a limit, or else of an outcome.
-fn deferral_reason(name: &str) -> Said {
+/// Why a callback is deferred, with the name of the reason.
+pub(crate) fn deferral_reason(name: &str) -> Said {
     let limits = [
         DeferReason::InFlight,
         DeferReason::Rate,
@@ -468,9 +473,8 @@ fn deferral_reason(name: &str) -> Said {
 /// `2026-11-23T12:00:00.000Z (5s ago)`
 fn since_ago(since: u64, now: u64) -> Said {
     let ago = Duration::from_secs(now.saturating_sub(since) / 1_000);
-    let ago = humantime::format_duration(ago);
     let since = contract::rfc3339(since);
-    say!("{since} ({ago} ago)", "{since}（{ago} 前）")
+    say!("{since} ({0} ago)", "{since}（{0}前）", spoken(ago))
 }
 
 /// The time until `at`, for people: `in 2m 3s`, `now`.
@@ -479,6 +483,6 @@ fn from_now(at: u64, now: u64) -> Said {
     if seconds == 0 {
         return say!("now", "现在");
     }
-    let wait = humantime::format_duration(Duration::from_secs(seconds));
-    say!("in {wait}", "{wait} 后")
+    let wait = spoken(Duration::from_secs(seconds));
+    say!("in {0}", "{0}后", wait)
 }

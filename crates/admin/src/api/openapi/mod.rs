@@ -1,16 +1,17 @@
 //! The OpenAPI 3.1 document of the operators' API, in English and Chinese.
 //!
 //! The routes and their roles are those of the table of routes; the bodies are described by the types
-//! that are read and written. The fields of bodies are described in English in both documents.
+//! that are read and written.
 //!
 //! - `mod.rs`: the document as a whole
 //! - `operations.rs`: what each route takes and answers
 //! - `parameters.rs`: the parameters of queries
-//! - `schemas.rs`: the bodies
+//! - `schemas.rs`: the bodies; `schema_words.rs`: their descriptions in Chinese
 //! - `words.rs`: the two languages
 
 mod operations;
 mod parameters;
+mod schema_words;
 mod schemas;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,14 @@ fn written(document: &Value) -> Vec<u8> {
 }
 
 fn document(language: Language) -> Value {
+    let mut document = written_in(language);
+    if language == Language::Chinese {
+        schema_words::translate(&mut document);
+    }
+    document
+}
+
+fn written_in(language: Language) -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -81,14 +90,14 @@ const DESCRIPTION: &str = "Errors are problem details (RFC 9457): `code` is for 
 
 const DESCRIPTION_ZH: &str = "错误以 problem details（RFC 9457）返回：`code` 给程序用，`detail` 给人看。未知、为空、重复或无效的参数或字段一律返回 400，\
     不会被忽略。\n\n应答中的时间为 RFC 3339；请求中也可用 Unix 毫秒。支持 `GET` 的路径同样支持 `HEAD`；`OPTIONS` 在 `Allow` 中列出支持的方法。\
-    客户端发送 `Accept-Encoding: gzip` 时，较大的应答会被压缩。字段说明为英文。";
+    客户端发送 `Accept-Encoding: gzip` 时，较大的应答会被压缩。";
 
 fn tags(language: Language) -> Value {
     let tags = [
         ("callbacks", "Callbacks", "回调"),
         ("dead letters", "Dead letters", "死信"),
         ("pauses", "Pauses", "暂停"),
-        ("unreadable", "Unreadable messages", "无法解码的消息"),
+        ("unreadable", "Unreadable messages", "无法解析的消息"),
         (
             "gateway",
             "The processes of the gateway, and what they see",
@@ -210,9 +219,11 @@ fn problem_responses(language: Language) -> Value {
 
 /// The response with one of these problems, which have one status.
 fn problem(codes: &[ProblemCode], language: Language) -> Value {
-    let named = codes
-        .iter()
-        .map(|code| format!("`{}`: {}", code.as_str(), code.title()));
+    let named = codes.iter().map(|code| {
+        let title = code.title();
+        let chinese = schema_words::chinese(title).unwrap_or(title);
+        format!("`{}`: {}", code.as_str(), say(language, title, chinese))
+    });
     let examples = codes.iter().map(|code| {
         let value = json!({ "value": code.example() });
         (code.as_str().to_owned(), value)

@@ -39,6 +39,40 @@ fn the_committed_documents_are_what_is_served() {
     }
 }
 
+/// Descriptions without a Chinese word.
+fn english_descriptions(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == "description" => {
+                        let is_chinese = text
+                            .chars()
+                            .any(|char| ('\u{4e00}'..='\u{9fff}').contains(&char));
+                        if !is_chinese {
+                            found.insert(text.clone());
+                        }
+                    }
+                    other => english_descriptions(other, found),
+                }
+            }
+        }
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| english_descriptions(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_chinese_document_has_no_english_description() {
+    let mut found = BTreeSet::new();
+    english_descriptions(&document(Language::Chinese), &mut found);
+    // Names alone.
+    found.retain(|text| !text.starts_with('`') || text.contains(": "));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn it_is_a_document_of_openapi_3_1() {
     for (language, _) in COMMITTED {

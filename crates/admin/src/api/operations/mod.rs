@@ -20,22 +20,27 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use super::error::ApiError;
+use super::audit::{self, AuditAction};
+use super::bulk_request::Actor;
 use super::state::AdminState;
 pub(crate) use act::OperationAct;
 pub(crate) use pace::steps_at;
 pub(crate) use plan::OperationPlan;
-use registry::{Operation, OperationState, OperationStep, Ordered};
+pub(crate) use registry::NotBegun;
+use registry::{Operation, OperationState, OperationStep, OperationView, Ordered};
+
+/// Why an operation was stopped by the gateway: the reason in the audit log.
+const REVOKED: &str = "the token of its operator was removed, or no longer grants it";
 
 /// Begins an operation; returns its id at once.
 ///
 /// # Errors
-/// When as many run as may.
+/// The same runs, or as many run as may.
 pub(crate) fn start(
     state: Arc<AdminState>,
     plan: OperationPlan,
     ordered: Ordered,
-) -> Result<Uuid, ApiError> {
+) -> Result<Uuid, NotBegun> {
     let (operation, permit) = state.operations.begin(ordered)?;
     let id = operation.id;
     let runtime = state.runtime.clone();
@@ -51,8 +56,20 @@ async fn run(
     permit: OwnedSemaphorePermit,
 ) {
     let ended = steps(&state, &plan, &operation).await;
+    let is_revoked = ended == OperationState::Revoked;
     operation.end(ended);
     drop(permit);
+    if is_revoked && let Ok(view) = state.operations.view(operation.id) {
+        record_stop(&state, &view, Actor::of_gateway(REVOKED)).await;
+    }
+}
+
+/// Writes that an operation was stopped, and how far it was, into the audit log.
+pub(crate) async fn record_stop(state: &AdminState, view: &OperationView, actor: Actor) {
+    let subject = format!("{}: {}", view.act.as_str(), view.subject);
+    let count = usize::try_from(view.done()).unwrap_or(usize::MAX);
+    let journal = state.journal.as_ref();
+    audit::record(journal, AuditAction::Stop, subject, actor, count).await;
 }
 
 async fn steps(state: &AdminState, plan: &OperationPlan, operation: &Operation) -> OperationState {
@@ -61,6 +78,7 @@ async fn steps(state: &AdminState, plan: &OperationPlan, operation: &Operation) 
         total,
         counted_at,
         actor,
+        grant,
         ..
     } = &operation.ordered;
     let (max, interval) = steps_at(*rate);
@@ -72,6 +90,9 @@ async fn steps(state: &AdminState, plan: &OperationPlan, operation: &Operation) 
             biased;
             () = operation.stop.cancelled() => return OperationState::Stopped,
             _ = tick.tick() => {}
+        }
+        if !grant.holds() {
+            return OperationState::Revoked;
         }
         let limit = max.min(u32::try_from(left).unwrap_or(u32::MAX));
         let step = plan.step(state, (limit, *counted_at), is_first, actor.clone());

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::act::OperationAct;
 use crate::api::bulk_request::Actor;
 use crate::api::error::{ApiError, ProblemCode};
+use crate::doctor::said::say;
 
 /// How many run at once in a process.
 const MAX_RUNNING: u32 = 4;
@@ -40,6 +41,53 @@ pub(crate) struct Ordered {
     /// When the dry run counted, Unix ms: what has changed since is left alone.
     pub(crate) counted_at: u64,
     pub(crate) actor: Actor,
+    /// Whether its operator may still do it.
+    pub(crate) grant: OperationGrant,
+}
+
+/// Whether the operator of an operation may still do it: a reload of the settings can remove the token.
+pub(crate) struct OperationGrant(Box<dyn Fn() -> bool + Send + Sync>);
+
+impl OperationGrant {
+    /// As this function says at any time.
+    pub(crate) fn new(holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(holds))
+    }
+
+    pub(super) fn holds(&self) -> bool {
+        (self.0)()
+    }
+}
+
+/// Why an operation does not begin.
+#[derive(Debug)]
+pub(crate) enum NotBegun {
+    /// The same act with the same filter runs.
+    Same(Uuid),
+    /// As many run as may.
+    Full,
+}
+
+impl NotBegun {
+    /// The error to answer with.
+    pub(crate) fn problem(&self) -> ApiError {
+        match self {
+            Self::Same(_) => ApiError::rejected(
+                ProblemCode::AlreadyRunning,
+                say!(
+                    "the same act on the same callbacks runs already: wait for it, or stop it",
+                    "对相同回调的相同操作正在进行：请等待其完成，或将其停止"
+                ),
+            ),
+            Self::Full => ApiError::rejected(
+                ProblemCode::TooManyRunning,
+                say!(
+                    "{MAX_RUNNING} operations run in this process already: wait for one, or stop it",
+                    "此进程中已有 {MAX_RUNNING} 个批量操作在进行：请等待其中一个完成，或将其停止"
+                ),
+            ),
+        }
+    }
 }
 
 /// One operation.
@@ -83,6 +131,8 @@ pub(crate) enum OperationState {
     Done,
     /// An operator stopped it, or its process stops.
     Stopped,
+    /// Its operator's token was removed, or no longer grants it.
+    Revoked,
     /// A step failed, for this reason.
     Failed(ApiError),
 }
@@ -144,12 +194,15 @@ impl Operations {
         self.find(id).map(|one| one.view())
     }
 
-    /// Stops one after the step that is being done. One that has ended stays as it ended.
+    /// Stops one after the step that is being done; as it is then, or `None` if it does not run any more.
     ///
     /// # Errors
     /// This process does not know it.
-    pub(crate) fn stop(&self, id: Uuid) -> Result<(), ApiError> {
-        self.find(id).map(|one| one.stop.cancel())
+    pub(crate) fn stop(&self, id: Uuid) -> Result<Option<OperationView>, ApiError> {
+        let found = self.find(id)?;
+        let was_stopped = found.stop.is_cancelled();
+        found.stop.cancel();
+        Ok((found.is_running() && !was_stopped).then(|| found.view()))
     }
 
     fn find(&self, id: Uuid) -> Result<Arc<Operation>, ApiError> {
@@ -158,8 +211,12 @@ impl Operations {
         found.ok_or_else(|| {
             ApiError::rejected(
                 ProblemCode::UnknownRoute,
-                "this process knows no such operation: another process runs it, it is older than a \
-                 restart, or many have followed it; the audit log has what was done",
+                say!(
+                    "this process knows no such operation: another process runs it, it is older than a \
+                     restart, or many have followed it; the audit log has what was done",
+                    "此进程中没有该批量操作：它由其他进程执行，或早于上次重启，或已被较新的操作取代；\
+                     已完成的部分见审计日志"
+                ),
             )
         })
     }
@@ -174,15 +231,22 @@ impl Operations {
     /// A new one, if one more may run: as long as the permit is held, it does.
     ///
     /// # Errors
-    /// As many run as may.
+    /// The same runs, or as many run as may.
     pub(super) fn begin(
         &self,
         ordered: Ordered,
-    ) -> Result<(Arc<Operation>, OwnedSemaphorePermit), ApiError> {
+    ) -> Result<(Arc<Operation>, OwnedSemaphorePermit), NotBegun> {
+        // Held to the end: a second click must find what the first one began.
+        let mut all = lock(&self.all);
+        let is_same = |one: &&Arc<Operation>| {
+            let other = &one.ordered;
+            other.act == ordered.act && other.subject == ordered.subject && one.is_running()
+        };
+        if let Some(same) = all.iter().find(is_same) {
+            return Err(NotBegun::Same(same.id));
+        }
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return Err(ApiError::parameter(format!(
-                "{MAX_RUNNING} operations run in this process already: wait for one, or stop it"
-            )));
+            return Err(NotBegun::Full);
         };
         let id = Uuid::now_v7();
         let operation = Arc::new(Operation {
@@ -195,17 +259,13 @@ impl Operations {
             progress: Mutex::default(),
             stop: self.stop.child_token(),
         });
-        self.add(Arc::clone(&operation));
-        Ok((operation, permit))
-    }
-
-    fn add(&self, operation: Arc<Operation>) {
-        let mut all = lock(&self.all);
         if all.len() >= MAX_REMEMBERED {
             let ended = all.iter().position(|one| !one.is_running());
             all.remove(ended.unwrap_or(0));
         }
-        all.push_back(operation);
+        all.push_back(Arc::clone(&operation));
+        drop(all);
+        Ok((operation, permit))
     }
 }
 
@@ -272,6 +332,7 @@ mod tests {
             total: 25,
             counted_at: 7,
             actor: Actor::new(None, Some("why".to_owned()), Some("ann")).unwrap(),
+            grant: OperationGrant::new(|| true),
         }
     }
 
@@ -281,23 +342,42 @@ mod tests {
         let running: Vec<_> = (0..u64::from(MAX_RUNNING))
             .map(|number| operations.begin(ordered(number)).unwrap())
             .collect();
-        let refused = operations.begin(ordered(9)).err().unwrap().to_string();
-        assert!(refused.contains("wait for one, or stop it"), "{refused}");
+        let refused = operations.begin(ordered(9)).err().unwrap();
+        assert_eq!(refused.problem().code(), ProblemCode::TooManyRunning);
         let first = running[0].0.id;
         drop(running);
-        for number in 0..200 {
+        for number in 10..210 {
             let (operation, _permit) = operations.begin(ordered(number)).unwrap();
             operation.end(OperationState::Done);
         }
         // Those that run are kept before those that have ended.
         assert_eq!(operations.list().len(), MAX_REMEMBERED);
-        assert_eq!(operations.list()[0].subject, "199");
+        assert_eq!(operations.list()[0].subject, "209");
         assert_eq!(
             operations.view(first).unwrap().state,
             OperationState::Running
         );
         assert!(operations.view(Uuid::nil()).is_err() && operations.stop(Uuid::nil()).is_err());
         operations.finished().await;
+    }
+
+    #[tokio::test]
+    async fn the_same_act_on_the_same_callbacks_runs_once() {
+        let operations = Operations::new(CancellationToken::new());
+        let (first, permit) = operations.begin(ordered(1)).unwrap();
+        match operations.begin(ordered(1)).err().unwrap() {
+            NotBegun::Same(id) => assert_eq!(id, first.id),
+            NotBegun::Full => panic!("it is the same"),
+        }
+        let other_act = Ordered {
+            act: OperationAct::RetryNow,
+            ..ordered(1)
+        };
+        assert!(operations.begin(other_act).is_ok());
+        assert!(operations.begin(ordered(2)).is_ok());
+        first.end(OperationState::Done);
+        drop(permit);
+        assert!(operations.begin(ordered(1)).is_ok());
     }
 
     #[test]
@@ -313,8 +393,12 @@ mod tests {
         }
         let view = operations.view(operation.id).unwrap();
         assert_eq!((view.done(), view.left_s()), (16, 1));
-        operations.stop(operation.id).unwrap();
+        assert_eq!(operations.stop(operation.id).unwrap().unwrap().done(), 16);
         assert!(operation.stop.is_cancelled());
+        assert!(
+            operations.stop(operation.id).unwrap().is_none(),
+            "a second click"
+        );
         operation.end(OperationState::Stopped);
         let view = operations.view(operation.id).unwrap();
         assert_eq!(view.state, OperationState::Stopped);

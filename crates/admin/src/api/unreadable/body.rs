@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::error::ApiError;
 use crate::api::view::UnreadableView;
+use crate::doctor::said::say;
 
 /// How many bytes of a body are shown.
 const MAX_SHOWN_BYTES: usize = 1_024;
@@ -35,8 +36,10 @@ pub(super) fn parse_id(text: &str) -> Result<String, ApiError> {
         return Ok(text.to_ascii_lowercase());
     }
     let shown: String = text.chars().take(50).collect();
-    let sentence = format!("{shown:?} is not the id of an unreadable message");
-    Err(ApiError::parameter(sentence))
+    Err(ApiError::parameter(say!(
+        "{shown:?} is not the id of an unreadable message",
+        "{shown:?} 不是无法解析的消息的 ID"
+    )))
 }
 
 /// The message, without its bytes.

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::body::{id_of, is_batch};
 use super::request::{MAX_HELD, UnreadableAction, UnreadableSelection};
 use crate::api::error::ApiError;
+use crate::doctor::said::{Said, say};
 
 /// Beyond so many bytes no more are held.
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
@@ -88,19 +89,27 @@ impl HeldMessages {
     }
 
     /// Why no message was received, unless there is none.
-    fn obstacle(broker: &Broker) -> Option<String> {
+    fn obstacle(broker: &Broker) -> Option<Said> {
         let state = broker.consuming().borrow().clone();
         if state != ConnectionState::Connected {
-            return Some(format!("the queue cannot be read: the broker is {state}"));
+            let state = state.to_string();
+            return Some(say!(
+                "the queue cannot be read: the broker is {state}",
+                "无法读取队列，消息队列的状态：{state}"
+            ));
         }
         // Counted anew meanwhile.
         match broker.depths().borrow().unreadable.current() {
             Some(0) => None,
-            Some(count) => Some(format!(
+            Some(count) => Some(say!(
                 "{count} messages were counted and none was received: another process holds them \
-                 now, or this one may not read the queue"
+                 now, or this one may not read the queue",
+                "统计到 {count} 条消息，但未能取得：它们正由其他进程持有，或此进程无权读取该队列"
             )),
-            None => Some("the queue cannot be read now, and its depth is unknown".to_owned()),
+            None => Some(say!(
+                "the queue cannot be read now, and its depth is unknown",
+                "暂时无法读取队列，其长度也未知"
+            )),
         }
     }
 

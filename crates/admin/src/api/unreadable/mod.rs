@@ -22,6 +22,7 @@ use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
 use super::view::{ItemsPage, UnreadablePage};
+use crate::doctor::said::say;
 use held::{HeldMessages, SettledMessages};
 pub(crate) use request::UnreadableAction;
 pub(super) use request::UnreadableBody;
@@ -129,7 +130,7 @@ pub(crate) async fn act_on(
     };
     let settled = settle(state, selection, action, actor).await?;
     match settled.error {
-        Some(error) => Err(ApiError::Unavailable(error)),
+        Some(error) => Err(ApiError::Unavailable(error.into())),
         None => Ok(settled.changed),
     }
 }
@@ -177,7 +178,7 @@ async fn settle(
             audit::record(journal.as_ref(), audited, subject, actor, count).await;
         }
         match (settled.changed, settled.error) {
-            (0, Some(error)) => Err(ApiError::Unavailable(error)),
+            (0, Some(error)) => Err(ApiError::Unavailable(error.into())),
             (_, error) => Ok(SettledMessages { error, ..settled }),
         }
     };
@@ -186,6 +187,9 @@ async fn settle(
 
 fn not_found(id: &str) -> ApiError {
     let max = MAX_HELD;
-    let sentence = format!("none of the oldest {max} unreadable messages has the id {id}");
+    let sentence = say!(
+        "none of the oldest {max} unreadable messages has the id {id}",
+        "最早的 {max} 条无法解析的消息中没有 ID 为 {id} 的"
+    );
     ApiError::rejected(ProblemCode::UnknownMessage, sentence)
 }

@@ -41,20 +41,20 @@ pub(super) fn connection(facts: &Facts) -> Finding {
         )
         .next(say!(
             "free memory or disk on its nodes; do not restart dispatchers",
-            "释放其节点的内存或磁盘，不要重启分发进程"
+            "释放其节点的内存或磁盘，不要重启dispatcher"
         ))
         .runbook("memory-or-disk-alarm"),
         ConnectionState::NeverConnected(_) | ConnectionState::Disconnected(_) => Finding::failure(
             CHECK,
             say!(
                 "the broker is unreachable: {0}",
-                "无法连接消息代理：{0}",
+                "无法连接RabbitMQ：{0}",
                 facts.publishing.to_string()
             ),
         )
         .next(say!(
             "repair the broker; the processes connect again by themselves",
-            "修复消息代理，各进程会自动重新连接"
+            "修复RabbitMQ，各进程会自动重新连接"
         ))
         .runbook(anchor(&facts.broker)),
         // One of the other connections is not up.
@@ -64,7 +64,7 @@ pub(super) fn connection(facts: &Facts) -> Finding {
         )
         .next(say!(
             "repair the broker; the processes connect again by themselves",
-            "修复消息代理，各进程会自动重新连接"
+            "修复RabbitMQ，各进程会自动重新连接"
         ))
         .runbook(anchor(&facts.broker)),
         ConnectionState::Connected if facts.broker.contains("blocked: ") => Finding::failure(
@@ -77,12 +77,15 @@ pub(super) fn connection(facts: &Facts) -> Finding {
         )
         .next(say!(
             "free memory or disk on its nodes; do not restart dispatchers",
-            "释放其节点的内存或磁盘，不要重启分发进程"
+            "释放其节点的内存或磁盘，不要重启dispatcher"
         ))
         .runbook("memory-or-disk-alarm"),
         ConnectionState::Connected if is_embedded => Finding::ok(
             CHECK,
-            say!("the embedded store takes callbacks", "内嵌存储正常接收回调"),
+            say!(
+                "the embedded store takes callbacks",
+                "嵌入式存储正常接收回调"
+            ),
         ),
         ConnectionState::Connected => Finding::ok(
             CHECK,
@@ -108,7 +111,7 @@ pub(super) fn topology(facts: &Facts) -> Finding {
     match facts.topology.as_deref() {
         None => Finding::ok(
             CHECK,
-            say!("the embedded store needs none", "内嵌存储不需要拓扑"),
+            say!("the embedded store needs none", "嵌入式存储不需要拓扑"),
         ),
         Some(_) if !facts.publishing.is_up() => Finding::unknown(
             CHECK,
@@ -143,18 +146,18 @@ pub(super) fn consumers(facts: &Facts) -> Finding {
                 CHECK,
                 say!(
                     "no dispatcher answers: nothing is delivered",
-                    "没有分发进程应答：无法投递"
+                    "没有dispatcher应答：无法投递"
                 ),
             )
             .next(say!(
                 "start one (`ringback dispatcher`), or look at its log",
-                "启动分发进程（`ringback dispatcher`），或查看其日志"
+                "启动dispatcher（`ringback dispatcher`），或查看其日志"
             ))
             .runbook("no-dispatcher-consumes"),
-            1 => Finding::ok(CHECK, say!("1 dispatcher answers", "1 个分发进程应答")),
+            1 => Finding::ok(CHECK, say!("1 dispatcher answers", "1 个dispatcher应答")),
             several => Finding::ok(
                 CHECK,
-                say!("{several} dispatchers answer", "{several} 个分发进程应答"),
+                say!("{several} dispatchers answer", "{several} 个dispatcher应答"),
             ),
         };
     }
@@ -170,12 +173,12 @@ pub(super) fn consumers(facts: &Facts) -> Finding {
             CHECK,
             say!(
                 "this process does not know the dispatchers",
-                "本进程不了解分发进程的情况"
+                "本进程不了解dispatcher的情况"
             ),
         )
         .next(say!(
             "look at the backlog below, and at each dispatcher's /readyz",
-            "查看下面的积压情况以及各分发进程的 /readyz"
+            "查看下面的积压情况以及各 dispatcher的 /readyz"
         )),
     }
 }

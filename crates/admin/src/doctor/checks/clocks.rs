@@ -11,7 +11,7 @@ const MAX_OFFSET_MS: u64 = 2_000;
 fn next() -> Said {
     say!(
         "correct it (NTP); signatures, expiries and times in the journal depend on it",
-        "校准时钟（NTP）；签名、过期和日志库中的时间都依赖它"
+        "校准时钟（NTP）；签名、过期和回调记录库中的时间都依赖它"
     )
 }
 

@@ -13,16 +13,16 @@ const USUAL_BATCHES: u32 = 100;
 pub(super) fn state(state: &str) -> Finding {
     const CHECK: &str = "journal";
     match state {
-        "connected" => Finding::ok(CHECK, say!("the journal is reachable and takes writes", "日志库可访问且可写入")),
+        "connected" => Finding::ok(CHECK, say!("the journal is reachable and takes writes", "回调记录库可访问且可写入")),
         "none" => Finding::warning(
             CHECK,
             say!(
                 "there is no journal: the query, cancel, Idempotency-Key, dead letters and replay answer 501",
-                "没有日志库：查询、取消、Idempotency-Key、死信和重放均返回 501"
+                "没有回调记录库：查询、取消、Idempotency-Key、死信和重放均返回 501"
             ),
         )
         .next(say!("set journal.url to a PostgreSQL database in every role, and restart", "为每个角色将 journal.url 设为一个 PostgreSQL 数据库并重启")),
-        other if other.starts_with("incompatible") => Finding::failure(CHECK, say!("{other}", "日志库版本不兼容：{other}"))
+        other if other.starts_with("incompatible") => Finding::failure(CHECK, say!("{other}", "回调记录库版本不兼容：{other}"))
             .next(say!("run the version of ringback that the sentence names", "运行上文所指的 ringback 版本")),
         other if other.contains("written for") || other.contains("failed for") => {
             Finding::failure(CHECK, say!("it takes no writes: {other}", "无法写入：{other}"))
@@ -50,9 +50,10 @@ pub(super) fn backlog(queues: &QueueFacts) -> Finding {
     let shown = number(waiting.into());
     let before = queues.before.first().map(|sample| sample.journal);
     match before {
-        _ if waiting <= USUAL_BATCHES => {
-            Finding::ok(CHECK, say!("the journal is not behind", "日志库没有滞后"))
-        }
+        _ if waiting <= USUAL_BATCHES => Finding::ok(
+            CHECK,
+            say!("the journal is not behind", "回调记录库没有滞后"),
+        ),
         Some(before) if waiting < before => Finding::warning(
             CHECK,
             say!(
@@ -69,7 +70,7 @@ pub(super) fn backlog(queues: &QueueFacts) -> Finding {
         )
         .next(say!(
             "look at the journal's state; `ringback recorder` adds writers",
-            "查看日志库状态；`ringback recorder` 可增加写入进程"
+            "查看回调记录库状态；`ringback recorder` 可增加写入进程"
         ))
         .runbook("the-journal-takes-no-writes"),
     }

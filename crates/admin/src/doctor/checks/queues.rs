@@ -60,7 +60,7 @@ pub(super) fn growth(queues: &QueueFacts) -> Finding {
             )
             .next(say!(
                 "`ringback targets` shows slow or failing targets; more dispatchers help when all are fast",
-                "`ringback targets` 可查看慢或失败的目标；若目标都很快，可增加分发进程"
+                "`ringback targets` 可查看慢或失败的目标；若目标都很快，可增加dispatcher"
             ))
             .runbook("the-intake-is-closed")
         }
@@ -115,7 +115,7 @@ pub(super) fn oldest_due(facts: &Facts) -> Finding {
             CHECK,
             say!(
                 "the journal does not tell: {reason}",
-                "无法从日志库得知：{reason}"
+                "无法从回调记录库得知：{reason}"
             ),
         ),
         Ok(due) => match &due.oldest {
@@ -153,7 +153,7 @@ pub(super) fn dead_letters(found: &Result<DeadLetterFacts, String>) -> Finding {
             CHECK,
             say!(
                 "the journal does not tell: {reason}",
-                "无法从日志库得知：{reason}"
+                "无法从回调记录库得知：{reason}"
             ),
         ),
         Ok(DeadLetterFacts {
@@ -216,11 +216,11 @@ pub(super) fn unreadable(depths: &Depths) -> Finding {
         ),
         Some(0) => Finding::ok(
             CHECK,
-            say!("no message is unreadable", "没有无法解码的消息"),
+            say!("no message is unreadable", "没有无法解析的消息"),
         ),
         Some(count) => found(say!(
             "{0} cannot be decoded",
-            "{0}无法解码",
+            "{0}无法解析",
             messages(count)
         )),
     }
@@ -242,7 +242,7 @@ pub(super) fn rescue(depths: &Depths) -> Finding {
                 _ => say!("{0} were delivered too often without an outcome", "{0}被多次投递而没有结果", messages(limit)),
             },
         )
-        .next(say!("look for dispatchers that crash; they become dead letters (delivery_limit)", "检查崩溃的分发进程；这些消息会成为死信（delivery_limit）"))
+        .next(say!("look for dispatchers that crash; they become dead letters (delivery_limit)", "检查崩溃的dispatcher；这些消息会成为死信（delivery_limit）"))
         .runbook("a-dispatcher-crashes-again-and-again"),
         (Some(unrouted), Some(_)) => Finding::failure(
             CHECK,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::doctor::breaker_words;
 use crate::doctor::facts::{BreakerFacts, PauseFacts};
 use crate::doctor::finding::Finding;
 use crate::doctor::said::{Said, say};
@@ -28,14 +29,26 @@ pub(super) fn breakers(breakers: &[BreakerFacts]) -> Finding {
             state,
             reason,
             probe_in,
+            apps,
+            app_ids,
         } = breaker;
-        let reason = reason.as_ref().map(|reason| format!(": {reason}"));
+        let reason = reason.as_ref().map(|reason| {
+            let words = breaker_words::reason(reason);
+            say!(": {0}", "：{0}", words)
+        });
         let reason = reason.unwrap_or_default();
-        let probe = probe_in.map(|wait| say!(", probes in {0}", "，{0} 后探测", duration(wait)));
+        let probe = probe_in.map(|wait| say!(", probes in {0}", "，{0}后探测", duration(wait)));
         let probe = probe.unwrap_or_default();
+        let state = match state.as_str() {
+            "open" => say!("open", "打开"),
+            "half open" => say!("half open", "半开"),
+            other => other.into(),
+        };
         say!(
-            "{name} ({state}{0}{1})",
-            "{name}（{state}{0}{1}）",
+            "{name} ({0}{1}{2}{3})",
+            "{name}（{0}{1}{2}{3}）",
+            state,
+            breaker_words::whose(*apps, app_ids),
             reason,
             probe
         )
@@ -68,7 +81,7 @@ pub(super) fn pauses(pauses: &Result<Vec<PauseFacts>, String>, now: u64) -> Find
                 CHECK,
                 say!(
                     "the journal does not tell: {reason}",
-                    "无法从日志库得知：{reason}"
+                    "无法从回调记录库得知：{reason}"
                 ),
             );
         }

@@ -396,6 +396,8 @@ fn refused_settings_skewed_clocks_and_full_resources_are_named_with_their_proces
         facts.breakers = vec![BreakerFacts {
             name: "EO001".to_owned(),
             state: "open".to_owned(),
+            apps: 0,
+            app_ids: Vec::new(),
             reason: Some("5 of 8 calls failed".to_owned()),
             probe_in: Some(Duration::from_secs(12)),
         }];

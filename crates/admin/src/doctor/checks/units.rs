@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::doctor::said::Said;
+use crate::doctor::span::spoken;
+
 const MIB: u64 = 1024 * 1024;
 
 /// `1,234 MiB`, or `123 KiB` below 1 MiB.
@@ -26,14 +29,14 @@ pub(super) fn number(number: u64) -> String {
 }
 
 /// In whole seconds, or minutes from an hour on: `2h 3m`.
-pub(super) fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> Said {
     let seconds = duration.as_secs();
     let rounded = if seconds >= 3_600 {
         seconds - seconds % 60
     } else {
         seconds
     };
-    humantime::format_duration(Duration::from_secs(rounded)).to_string()
+    spoken(Duration::from_secs(rounded))
 }
 
 /// The share of `part` in `whole`, in percent.
@@ -44,6 +47,7 @@ pub(super) fn percent(part: u64, whole: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::said::Spoken as _;
 
     #[test]
     fn numbers_are_grouped_and_durations_are_short() {
@@ -52,8 +56,11 @@ mod tests {
         assert_eq!(number(1_234_567), "1,234,567");
         assert_eq!(bytes(2_048), "2 KiB");
         assert_eq!(bytes(3 * 1024 * MIB), "3,072 MiB");
-        assert_eq!(duration(Duration::from_millis(90_500)), "1m 30s");
-        assert_eq!(duration(Duration::from_secs(7_325)), "2h 2m");
+        assert_eq!(duration(Duration::from_millis(90_500)).english(), "1m 30s");
+        assert_eq!(
+            duration(Duration::from_secs(7_325)).chinese(),
+            "2 小时 2 分"
+        );
         assert_eq!(percent(9, 10), 90);
         assert_eq!(percent(1, 0), 100);
     }

@@ -288,6 +288,7 @@ fn a_breaker_and_a_hold_are_those_of_one_app_but_of_all_apps_at_a_callee() {
             (stats.breaker, stats.breakers_not_closed),
             (BreakerState::Open, 1)
         );
+        assert_eq!(stats.apps_not_closed, ["evil".into()]);
         assert_eq!(stats.probe_in, Some(breaker.open_duration));
         assert_eq!(stats.held_for, Some(Duration::from_secs(60)));
         limiter.complete(third, &fast(), NOW);

@@ -86,10 +86,12 @@ retention = "30days"
 [admin]
 api_page = false
 listen = "127.0.0.1:5109"
+payload_masks = []
 proxy_addresses = []
 # proxy_user_header is not set
 proxy_users = {  }
 # token is not set
+# trace_url is not set
 
 [http]
 max_connections = 10000

@@ -34,6 +34,10 @@ impl JournalFixture for SqliteFixture {
         Journal::open(&directory)
     }
 
+    fn schema_version(&self) -> u32 {
+        8
+    }
+
     async fn set_schema_version(&self, name: &str, version: u32) {
         let file = self.0.join(name).join("journal.db");
         let connection = rusqlite::Connection::open(file).unwrap();

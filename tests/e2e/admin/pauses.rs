@@ -204,8 +204,9 @@ fn the_list_of_targets_shows_an_open_breaker() {
             let (succeeded, output) = run(&fixture, &["targets"]).await;
             let name = format!("http://{}", fixture.callee.address);
             let line = output.lines().find(|line| line.starts_with(&name));
-            let open = line
-                .is_some_and(|line| line.contains("breaker open: ") && line.contains("probes in"));
+            let open = line.is_some_and(|line| {
+                line.contains("breaker open for the app ") && line.contains("probes in")
+            });
             if succeeded && open {
                 Ok(())
             } else {

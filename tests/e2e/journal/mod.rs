@@ -37,6 +37,10 @@ impl JournalFixture for OnPostgres {
         Journal::connect(&urls[name])
     }
 
+    fn schema_version(&self) -> u32 {
+        7
+    }
+
     async fn set_schema_version(&self, name: &str, version: u32) {
         let url = self.0.lock().await[name].clone();
         let mut connection = PgConnection::connect(&url).await.unwrap();

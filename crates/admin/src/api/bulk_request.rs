@@ -230,8 +230,11 @@ fn without_delayed(mut filter: Filter) -> Filter {
     filter
 }
 
-/// Checks that a filter can select callbacks that wait.
-fn waiting_filter(mut filter: Filter, unaccounted: bool) -> Result<Filter, ApiError> {
+/// Checks that a filter can select callbacks that wait, and with `unaccounted` those that are unaccounted.
+///
+/// # Errors
+/// When it asks for others.
+pub(super) fn waiting_filter(mut filter: Filter, unaccounted: bool) -> Result<Filter, ApiError> {
     let of_death = filter.dead_since.is_some() || filter.dead_until.is_some();
     if of_death || filter.reason.is_some() {
         return Err(ApiError::parameter(say!(

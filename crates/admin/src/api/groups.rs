@@ -4,7 +4,7 @@ use contract::CallbackStatus;
 use journal::{CallbackGroups, Filter, GroupBy};
 use runtime::clock::now_ms;
 
-use super::bulk_request::{BulkAct, dead_letter_filter};
+use super::bulk_request::{dead_letter_filter, waiting_filter};
 use super::error::ApiError;
 use super::query_params;
 use super::state::AdminState;
@@ -27,7 +27,7 @@ impl GroupScope {
         let waiting = [CallbackStatus::Queued, CallbackStatus::Retrying];
         let (mut filter, statuses) = match self {
             Self::DeadLetters => (dead_letter_filter(filter)?, dead.to_vec()),
-            Self::Waiting => (BulkAct::RetryNow.filter(filter)?, waiting.to_vec()),
+            Self::Waiting => (waiting_filter(filter, false)?, waiting.to_vec()),
             Self::Undelivered => (filter, [waiting, dead].concat()),
         };
         if filter.status.is_none() && filter.statuses.is_empty() {

@@ -18,6 +18,9 @@ pub trait JournalFixture {
     /// What the adapter said.
     fn open(&self, name: &str) -> impl Future<Output = Result<Journal, String>>;
 
+    /// The version of the adapter's schema.
+    fn schema_version(&self) -> u32;
+
     /// Changes the schema version of a journal that was opened and closed: in PostgreSQL
     /// `UPDATE migrations SET version = ..`, in SQLite `PRAGMA user_version = ..`.
     fn set_schema_version(&self, name: &str, version: u32) -> impl Future<Output = ()>;

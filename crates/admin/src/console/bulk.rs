@@ -4,6 +4,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Form, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
+use contract::CallbackStatus;
 use runtime::clock::now_ms;
 use serde::Deserialize;
 
@@ -31,7 +32,9 @@ const DEFAULT_RATE: u32 = 100;
 /// The fastest pace, as of the commands.
 const MAX_RATE: u32 = 100_000;
 /// How many callbacks are shown.
-const SAMPLE: &str = "10";
+const SAMPLE: usize = 10;
+/// How many are looked at for them.
+const EXAMINED: usize = 50;
 
 #[derive(Template)]
 #[template(path = "console/bulk.html")]
@@ -198,8 +201,20 @@ async fn sample(
         true => links::with(query, &[]),
         false => links::with(query, &[("status", act.waiting_statuses())]),
     };
-    let found = callbacks::page(state, &format!("{query}&limit={SAMPLE}")).await?;
-    Ok(found.items)
+    let found = callbacks::page(state, &format!("{query}&limit={EXAMINED}")).await?;
+    let retries = matches!(act, OperationAct::RetryNow | OperationAct::Expedite);
+    let leaves_delayed = retries && query::value(&query, "deferred_reason").is_none();
+    let mut items = found.items;
+    // What its caller has delayed is left alone.
+    items.retain(|it| !(leaves_delayed && is_delayed(it)));
+    items.truncate(SAMPLE);
+    Ok(items)
+}
+
+fn is_delayed(callback: &CallbackView) -> bool {
+    let early = [None, Some("not_due")].contains(&callback.deferred_reason.as_deref());
+    let waits = callback.next_attempt_at.is_some() && callback.due_since.is_none();
+    callback.status == CallbackStatus::Queued && early && waits
 }
 
 pub(super) fn render(

@@ -65,6 +65,11 @@ impl Flow {
         }
     }
 
+    /// Where the callbacks are sent.
+    pub(crate) const fn ingress(&self) -> SocketAddr {
+        self.ingress
+    }
+
     /// The next request, due now.
     pub(crate) fn request(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

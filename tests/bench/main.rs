@@ -41,6 +41,7 @@ mod kept;
 mod load;
 mod memory;
 mod overload;
+mod push;
 mod rig;
 mod sink;
 mod throughput;
@@ -78,6 +79,9 @@ parts:
   e2e        sustained throughput on RabbitMQ, without and with the journal, and embedded
   latency    latency of a callback by load
   overload   twice the sustained throughput, for at least a minute
+  push       callers that push as hard as they can, on RabbitMQ, without and with a target delay
+  push-embedded
+             the same on the embedded store
   storm      100,000 retries due at once
   kept       what keeping messages and answers for operators costs
   traces     what traces cost, one of a hundred callbacks sampled
@@ -93,7 +97,7 @@ parts:
   journal    millions of callbacks in PostgreSQL [--callbacks N]
   hostile-connections
              memory per hostile connection, by kind and listener
-  all        everything but isolation, apps, traces, the journal and hostile connections";
+  all        everything but push, isolation, apps, traces, the journal and hostile connections";
 
 /// Parts of `all`, in this order.
 const ALL: [&str; 9] = [
@@ -101,8 +105,10 @@ const ALL: [&str; 9] = [
 ];
 
 /// Parts that run only by name.
-const MORE: [&str; 7] = [
+const MORE: [&str; 9] = [
     "traces",
+    "push",
+    "push-embedded",
     "isolation",
     "isolation-embedded",
     "apps",
@@ -156,6 +162,8 @@ impl Command {
             "e2e" => throughput::sustained(plan, &ALL).await,
             "latency" => throughput::latency(plan, &BOTH).await,
             "overload" => overload::twice(plan, Setup::RabbitMq).await,
+            "push" => push::measure(plan, &[Setup::RabbitMq]).await,
+            "push-embedded" => push::measure(plan, &[Setup::Embedded]).await,
             "storm" => overload::storm(plan).await,
             "kept" => kept::measure(plan).await,
             "traces" => traces::measure(plan).await,

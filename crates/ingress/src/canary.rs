@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{Broker, BrokerMessage, PublishError, Queue};
-use contract::{Probe, ProbeAnswer};
-use runtime::clock::now_ms;
+use contract::ProbeAnswer;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::metrics::IngressMetrics;
+use crate::probe::probe;
 
 /// Between two canaries through a queue.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -113,7 +113,7 @@ pub(crate) async fn send_canaries(broker: Broker, metrics: Arc<IngressMetrics>) 
                 for (queue, flights) in QUEUES.into_iter().zip(&mut flights) {
                     let now = started_at.elapsed();
                     if let Some(reply_to) = reply_to.clone().filter(|_| flights.may_send(now)) {
-                        let (id, message) = canary(reply_to);
+                        let (id, message) = probe(reply_to);
                         flights.sent(id, now);
                         let (broker, refused) = (broker.clone(), refused.clone());
                         // Not awaited here: the answer may come before the confirm.
@@ -156,21 +156,6 @@ async fn publish(broker: &Broker, queue: Queue, message: BrokerMessage) -> Resul
         Err(PublishError::Refused(_)) => Err(()),
         Ok(()) | Err(PublishError::Unknown(_)) => Ok(()),
     }
-}
-
-fn canary(reply_to: String) -> (Uuid, BrokerMessage) {
-    let probe = Probe {
-        probe_id: Uuid::now_v7(),
-        reply_to,
-        sent_at: now_ms(),
-    };
-    let message = BrokerMessage {
-        id: probe.probe_id.hyphenated().to_string(),
-        kind: Probe::AMQP_TYPE,
-        headers: Vec::new(),
-        body: probe.encode().into(),
-    };
-    (probe.probe_id, message)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::load::LoadTracker;
 use crate::message::{CallerTrace, OutgoingMessage, compose};
 use crate::metrics::IngressMetrics;
 use crate::rejection::Rejection;
+use crate::throttle::IntakeThrottle;
 use crate::traffic::AppTraffic;
 use crate::validate_target::ValidatedRequest;
 use crate::wait::reply::{ReplyListener, ReplyWaiter};
@@ -34,6 +35,7 @@ static NOT_STORED: LogLimit = LogLimit::new();
 pub(crate) struct Enqueuer {
     pub(crate) broker: Broker,
     pub(crate) admission: AdmissionControl,
+    pub(crate) throttle: IntakeThrottle,
     pub(crate) publish_timeout: Duration,
     pub(crate) replies: ReplyListener,
     pub(crate) journal: Option<JournalHandle>,
@@ -138,6 +140,9 @@ impl Enqueuer {
     ) -> Result<ConfirmedMessage, Rejection> {
         self.admission
             .check(&request.validated.request.app_id, &self.metrics)?;
+        if request.validated.delay_seconds().is_none() {
+            self.throttle.admit().await?;
+        }
         let (waiter, reply_to) = match request.wait_until {
             None => (None, None),
             Some(deadline) => {
@@ -236,6 +241,9 @@ impl Enqueuer {
                 return Err(rejection);
             }
         };
+        if !delayed {
+            self.throttle.published();
+        }
         self.metrics.accepted(&accepted.origin.app_id);
         self.traffic.accepted(&accepted.origin.app_id);
         self.admission

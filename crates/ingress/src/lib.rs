@@ -10,6 +10,8 @@
 //! - `validate_target.rs`: rejects targets that must not be called.
 //! - `admission.rs`: decides whether a callback is admitted. `load/`: the figures that it decides
 //!   by.
+//! - `throttle/`: slows the intake down while first attempts are late.
+//! - `canary.rs`: shows whether anything comes out of the queues. `probe.rs`: what it sends.
 //! - `quota.rs`: what an app has left of its limits.
 //! - `spans.rs`: the trace of a request.
 //! - `traffic.rs`: how the requests of each app were answered in the last minute.
@@ -39,6 +41,7 @@ mod metrics;
 pub mod openapi;
 mod origin;
 mod preferences;
+mod probe;
 mod quota;
 mod rejection;
 mod report;
@@ -47,6 +50,7 @@ mod routes;
 mod server;
 mod spans;
 mod state;
+mod throttle;
 mod traffic;
 mod validate_target;
 mod wait;

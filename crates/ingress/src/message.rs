@@ -22,13 +22,14 @@ pub(crate) struct OutgoingMessage {
 /// Builds the message of a request accepted at `accepted_at`, Unix ms. To `reply_to` the dispatcher
 /// sends the outcome of the first attempt, if the caller waits for it.
 pub(crate) fn compose(
-    ValidatedRequest { request, target }: ValidatedRequest,
+    validated: ValidatedRequest,
     trace: CallerTrace,
     request_id: Uuid,
     reply_to: Option<String>,
     accepted_at: u64,
 ) -> OutgoingMessage {
-    let delay = request.options.delay_seconds.filter(|seconds| *seconds > 0);
+    let delay = validated.delay_seconds();
+    let ValidatedRequest { request, target } = validated;
     let message = Message {
         request_id,
         app_id: request.app_id,

@@ -26,6 +26,7 @@ use crate::load::{LoadTracker, follow};
 use crate::lookup::CallbackLookup;
 use crate::metrics::IngressMetrics;
 use crate::preferences::WaitPolicy;
+use crate::throttle::IntakeThrottle;
 use crate::traffic::AppTraffic;
 use crate::wait::reply::ReplyListener;
 
@@ -139,6 +140,7 @@ impl AppState {
             intake: IntakeSwitch::new(intake),
             enqueuer: Arc::new(Enqueuer {
                 replies: ReplyListener::start(&broker),
+                throttle: IntakeThrottle::start(&broker, config.target_delay, Arc::clone(&metrics)),
                 broker,
                 admission: AdmissionControl::new(
                     load,

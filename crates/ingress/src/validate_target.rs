@@ -11,6 +11,14 @@ pub(crate) struct ValidatedRequest {
     pub(crate) target: String,
 }
 
+impl ValidatedRequest {
+    /// How many seconds its first attempt waits. `None`: it is due at once.
+    pub(crate) fn delay_seconds(&self) -> Option<u32> {
+        let delay = self.request.options.delay_seconds;
+        delay.filter(|seconds| *seconds > 0)
+    }
+}
+
 /// Checks the target: the URL against the address guard, or the callee's entry in the registry.
 ///
 /// Names are not resolved here: every attempt checks the addresses it resolves.

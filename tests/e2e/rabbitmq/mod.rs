@@ -2,6 +2,7 @@
 //!
 //! - `conformance.rs`: the broker's conformance suite
 //! - `heartbeat.rs`, `tls.rs`, `mutual_tls.rs`: the connection
+//! - `intake.rs`: the intake while no dispatcher runs
 //! - `startup.rs`: starting without a broker, and the printed topology
 //! - `journal_outage.rs`: PostgreSQL is away while RabbitMQ works
 //! - `unaccounted.rs`: callbacks whose message is gone
@@ -9,6 +10,7 @@
 mod canary;
 mod conformance;
 mod heartbeat;
+mod intake;
 mod journal_outage;
 mod mutual_tls;
 mod startup;

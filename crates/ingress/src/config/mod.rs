@@ -18,6 +18,8 @@ use crate::cors::check_origin;
 
 /// A shorter timeout is probably in the wrong unit.
 const MIN_TIMEOUT: Duration = Duration::from_millis(10);
+/// A shorter delay could not be told from what a busy moment causes.
+const MIN_TARGET_DELAY: Duration = Duration::from_millis(100);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -45,6 +47,10 @@ pub struct IngressConfig {
     /// Whether a request with an unknown option is refused. Otherwise the option is ignored, and the
     /// answer's header `x-callback-warning` names it.
     pub strict_options: bool,
+    /// How late first attempts may be because more is sent than is delivered: new callbacks that are
+    /// due at once are then accepted at the pace of deliveries. Zero: never.
+    #[serde(with = "humantime_serde")]
+    pub target_delay: Duration,
     /// How many due messages may wait in the queues before new callbacks are answered 503.
     pub max_backlog: u64,
     /// How many callbacks may wait for the time of their next attempt, delayed, deferred or to be
@@ -136,6 +142,7 @@ impl Default for IngressConfig {
             http_status: HttpStatusMode::ByCode,
             accept_blank_message_type: false,
             strict_options: false,
+            target_delay: Duration::from_secs(1),
             max_backlog: 500_000,
             max_waiting: 5_000_000,
             app_share: 0.25,
@@ -175,6 +182,13 @@ impl IngressConfig {
             "body_timeout",
             duration_in_range(self.body_timeout, body_timeout),
         );
+        if !self.target_delay.is_zero() {
+            let target_delay = MIN_TARGET_DELAY..=MINUTE;
+            check(
+                "target_delay",
+                duration_in_range(self.target_delay, target_delay),
+            );
+        }
         check("max_backlog", in_range(self.max_backlog, 1..=1_000_000_000));
         check("max_waiting", in_range(self.max_waiting, 1..=1_000_000_000));
         check("app_share", in_range(self.app_share, 0.01..=1.0));

@@ -45,6 +45,7 @@ fn settings_are_read_as_they_are_written() {
     assert_eq!(config.listen, "127.0.0.1:1".parse().unwrap());
     assert_eq!(config.body_timeout, Duration::from_secs(90));
     assert_eq!(config.http_status, HttpStatusMode::Always200);
+    assert_eq!(config.target_delay, Duration::from_secs(1));
     assert_eq!(config.max_backlog, 500_000);
     assert_eq!(config.max_waiting, 5_000_000);
     assert!((config.app_share - 0.25).abs() < f64::EPSILON);
@@ -106,6 +107,7 @@ fn every_value_out_of_range_is_reported() {
     let config = json!({
         "body_limit_bytes": 1023,
         "body_timeout": "9ms",
+        "target_delay": "99ms",
         "max_backlog": 0,
         "max_waiting": 0,
         "app_share": 1.5,
@@ -120,6 +122,7 @@ fn every_value_out_of_range_is_reported() {
         [
             "body_limit_bytes: 1023 is not between 1024 and 8388608",
             "body_timeout: 9ms is not between 10ms and 5m",
+            "target_delay: 99ms is not between 100ms and 1m",
             "max_backlog: 0 is not between 1 and 1000000000",
             "max_waiting: 0 is not between 1 and 1000000000",
             "app_share: 1.5 is not between 0.01 and 1",

@@ -57,6 +57,29 @@ pub struct IngressMetrics {
     app_requests: TopCounters,
     app_counts_stale: Gauge,
     stale_delayed_messages: Gauge,
+    intake_delay: Gauge<f64, AtomicU64>,
+    intake_limit: Gauge<f64, AtomicU64>,
+    intake_slowed: Labeled<Counter>,
+}
+
+/// What became of a callback that waited because first attempts were late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlowedResult {
+    /// Its turn came.
+    Admitted,
+    /// Answered 503.
+    Refused,
+}
+
+impl SlowedResult {
+    const ALL: [Self; 2] = [Self::Admitted, Self::Refused];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admitted => "admitted",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// A limit of an app that a request was over.
@@ -115,6 +138,25 @@ impl IngressMetrics {
                 "stale_delayed_messages",
                 "Messages in the delay queues whose callbacks have ended, as when it was last known",
                 Gauge::default(),
+            ),
+            intake_delay: add_seconds(
+                registry,
+                "intake_delay",
+                "How late what was last received from the queue of first attempts was, as probes under load tell, 0 if that is not known",
+                Gauge::default(),
+            ),
+            intake_limit: add(
+                registry,
+                "intake_limit",
+                "Callbacks admitted a second while first attempts are late, 0 without a limit",
+                Gauge::default(),
+            ),
+            intake_slowed: Labeled::register(
+                registry,
+                "intake_slowed",
+                "Callbacks that waited because first attempts were late, by what became of them",
+                "result",
+                SlowedResult::ALL.map(SlowedResult::as_str),
             ),
             accepted: add(
                 registry,
@@ -236,6 +278,18 @@ impl IngressMetrics {
         self.stale_delayed_messages.set(messages);
     }
 
+    /// How late what was received last was, 0 if that is not known, and how many callbacks a second
+    /// are admitted, 0 if all are.
+    pub(crate) fn intake(&self, delay: Duration, limit: f64) {
+        self.intake_delay.set(delay.as_secs_f64());
+        self.intake_limit.set(limit);
+    }
+
+    /// A callback waited because first attempts were late.
+    pub(crate) fn slowed(&self, result: SlowedResult) {
+        self.intake_slowed.with(result.as_str(), Counter::inc);
+    }
+
     pub(crate) fn publish_failure(&self, error: &PublishError) {
         self.publish_failures.with(error.as_str(), Counter::inc);
     }
@@ -264,6 +318,8 @@ mod tests {
         metrics.rate_limited(AppLimit::ReplayCache);
         metrics.rate_limited(AppLimit::Share);
         metrics.publish_apps(Vec::new(), true, 5);
+        metrics.intake(Duration::from_millis(1_500), 250.5);
+        metrics.slowed(SlowedResult::Refused);
         metrics.publish_failure(&PublishError::Unknown(UnknownReason::Deadline));
         let page = registry.encode();
         for line in [
@@ -285,6 +341,10 @@ mod tests {
             "ringback_rate_limited_requests_total{limit=\"max_in_flight\"} 1",
             "ringback_rate_limited_requests_total{limit=\"replay_cache\"} 1",
             "ringback_rate_limited_requests_total{limit=\"app_share\"} 1",
+            "ringback_intake_delay_seconds 1.5",
+            "ringback_intake_limit 250.5",
+            "ringback_intake_slowed_total{result=\"admitted\"} 0",
+            "ringback_intake_slowed_total{result=\"refused\"} 1",
             "ringback_app_counts_stale 1",
             "ringback_stale_delayed_messages 5",
             "ringback_publish_failures_total{kind=\"unknown\"} 1",

@@ -78,6 +78,8 @@ impl TestIngress {
         let mut config = IngressConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             workers: 1,
+            // The tests act as the dispatcher, and know no probes.
+            target_delay: Duration::ZERO,
             ..IngressConfig::default()
         };
         let health = Health::new();

@@ -94,6 +94,7 @@ body_timeout = "1min 30s"
 http_status = "always_200"
 accept_blank_message_type = true
 strict_options = true
+target_delay = "250ms"
 max_backlog = 10
 max_waiting = 30
 app_share = 0.5

@@ -49,10 +49,8 @@ pub(crate) async fn gateway(
     mut options: GatewayOptions,
 ) -> Gateway<'_> {
     options.journal = setup == Setup::RabbitMqPostgres;
-    // The defaults, not those of tests.
-    let options = options
-        .with("RINGBACK__BROKER__PUBLISH_TIMEOUT", "5s")
-        .with("RINGBACK__INGRESS__TARGET_DELAY", "1s");
+    // The default, not the long timeout of tests.
+    let options = options.with("RINGBACK__BROKER__PUBLISH_TIMEOUT", "5s");
     let broker = node.map_or(BrokerUnderTest::Embedded, BrokerUnderTest::RabbitMq);
     Gateway::start(broker, options).await
 }

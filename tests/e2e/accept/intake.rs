@@ -19,7 +19,11 @@ fn options(target_delay: &str) -> GatewayOptions {
     GatewayOptions::default().with_ingress("RINGBACK__INGRESS__TARGET_DELAY", target_delay)
 }
 
-/// Few callbacks at a time, so that its pace is that of its targets: some tens a second.
+/// Between two callbacks of a caller. Without it, a fast machine would accept so many times what is
+/// delivered that probes come out too seldom to tell a pace.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Few callbacks at a time, so that its pace is that of its targets: not a hundred a second.
 fn with_a_slow_dispatcher(options: GatewayOptions) -> GatewayOptions {
     options.with("RINGBACK__DISPATCHER__FIRST_CONCURRENCY", "2")
 }
@@ -61,6 +65,7 @@ impl Callers {
                         assert!(!answer.text().await.unwrap().contains("request_id"));
                     }
                     counts[usize::from(status == 503)].fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(PAUSE).await;
                 }
             });
         }
@@ -129,7 +134,7 @@ fn more_than_is_delivered_is_slowed_down_and_refused_until_it_ends() {
     on_shared_runtime(async {
         let options = with_a_slow_dispatcher(options("1s"));
         let fixture = SharedGateway::start(|_| options).await;
-        let slow = fixture.callback("/slow/50");
+        let slow = fixture.callback("/slow/20");
         let callers = Callers::start(&fixture, &slow, 64);
         limited(&fixture).await;
         // Whatever was accepted until the limit is delivered meanwhile; then a callback that is

@@ -92,9 +92,8 @@ impl<'a> Gateway<'a> {
         // One target stands for many here, and fails on purpose. Tests of the limits set them.
         set("RINGBACK__LIMITS__BREAKER_MIN_CALLS", "0".to_owned());
         set("RINGBACK__LIMITS__IN_FLIGHT", "256".to_owned());
-        // Tests count what is in the queues. The tests of the canary and of the intake set them.
+        // Tests count what is in the queues. The test of the canary sets it.
         set("RINGBACK__INGRESS__CANARY", "false".to_owned());
-        set("RINGBACK__INGRESS__TARGET_DELAY", "0s".to_owned());
         // A broker that shares two busy cores may be slow. Tests of the timeout set it.
         set("RINGBACK__BROKER__PUBLISH_TIMEOUT", "15s".to_owned());
         environment.extend(options.environment);

@@ -5,9 +5,14 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use lapin::options::QueueDeleteOptions;
 use lapin::{Channel, Connection, ConnectionProperties};
+use tokio::time::timeout;
+
+/// A node that is stopped or cut off never answers.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The queues of one gateway.
 struct Litter {
@@ -37,7 +42,7 @@ fn delete_all(litter: &Receiver<Litter>) {
     };
     while let Ok(Litter { uri, queues }) = litter.recv() {
         // What cannot be deleted goes with its node.
-        let _: lapin::Result<()> = runtime.block_on(delete(&uri, &queues));
+        let _ = runtime.block_on(async { timeout(TIMEOUT, delete(&uri, &queues)).await });
     }
 }
 

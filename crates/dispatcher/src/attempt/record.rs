@@ -16,11 +16,11 @@ use std::time::Duration;
 /// For callbacks that are delivered or will be retried.
 const RECORD_TIMEOUT: Duration = Duration::from_millis(250);
 /// The same where a record that is late goes to a spool: longer than the spool itself takes to say that it
-/// has failed. It is used up by a process without a processor alone, which would lose the record if it
-/// were killed: during an outage a record is in the spool within a few milliseconds, and while the spool
-/// fails nobody waits.
+/// has failed. It is used up by a process without a processor, which would lose the record if it were
+/// killed, and where the spool's disk hangs. During an outage a record is in the spool within a few
+/// milliseconds, and where the spool says that it has failed nobody waits.
 const SPOOLED_RECORD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer, because a dead letter must be found by the operators who replay it.
+/// As long without a spool, because a dead letter must be found by the operators who replay it.
 const DEAD_LETTER_RECORD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Hands a record to the recorder, and waits until it is durable, for a time that depends on its state.

@@ -142,7 +142,7 @@ impl Default for IngressConfig {
             http_status: HttpStatusMode::ByCode,
             accept_blank_message_type: false,
             strict_options: false,
-            target_delay: Duration::from_secs(1),
+            target_delay: Duration::ZERO,
             max_backlog: 500_000,
             max_waiting: 5_000_000,
             app_share: 0.25,

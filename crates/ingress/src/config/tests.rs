@@ -45,7 +45,7 @@ fn settings_are_read_as_they_are_written() {
     assert_eq!(config.listen, "127.0.0.1:1".parse().unwrap());
     assert_eq!(config.body_timeout, Duration::from_secs(90));
     assert_eq!(config.http_status, HttpStatusMode::Always200);
-    assert_eq!(config.target_delay, Duration::from_secs(1));
+    assert_eq!(config.target_delay, Duration::ZERO);
     assert_eq!(config.max_backlog, 500_000);
     assert_eq!(config.max_waiting, 5_000_000);
     assert!((config.app_share - 0.25).abs() < f64::EPSILON);

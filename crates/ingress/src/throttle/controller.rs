@@ -18,7 +18,8 @@ pub(super) const MIN_RATE: f64 = 10.0;
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// After a longer pause between two answers, what is received a second is measured anew: a rate over
-/// a standstill says nothing about the time after it.
+/// a standstill says nothing about the time after it. Unless the answer before it was as late: then so
+/// much more is sent than is received that probes come out that seldom.
 const MAX_GAP: Duration = Duration::from_secs(1);
 
 /// What is received a second is measured over this time at least, and over so many callbacks.
@@ -61,6 +62,8 @@ pub(super) struct Controller {
     received: VecDeque<(Duration, u64)>,
     /// When something came out last, and how late.
     last: Option<(Duration, Duration)>,
+    /// Whether the last answer came after a gap of over [`MAX_GAP`].
+    after_gap: bool,
     /// Since when everything that came out was late.
     late_since: Option<Duration>,
     /// Since when the limit has held nothing back, and nothing was late.
@@ -75,6 +78,7 @@ impl Controller {
             aim: target_delay / AIM,
             received: VecDeque::new(),
             last: None,
+            after_gap: false,
             late_since: None,
             easy_since: None,
             limit: None,
@@ -99,6 +103,7 @@ impl Controller {
             // Unknown is not late: whoever accepts nothing because nothing is received loses
             // callbacks that could wait.
             self.last = None;
+            self.after_gap = false;
             self.received.clear();
             self.open();
         } else if self.limit.is_some() {
@@ -127,13 +132,14 @@ impl Controller {
     }
 
     fn receive(&mut self, now: Duration, sample: ProbeSample) {
-        let paused = self
+        let gap = self
             .last
             .is_some_and(|(at, _)| now.saturating_sub(at) > MAX_GAP);
-        if paused {
+        if gap && !self.after_gap {
             self.received.clear();
             self.late_since = None;
         }
+        self.after_gap = gap;
         self.last = Some((now, sample.delay));
         self.received.push_back((now, sample.published));
         // The oldest goes while the rest is enough.

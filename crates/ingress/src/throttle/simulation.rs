@@ -171,6 +171,20 @@ proptest! {
     }
 
     #[test]
+    fn many_times_what_is_delivered_is_limited_as_well(
+        capacity in 20.0..1_000.0_f64,
+        factor in 8.0..25.0_f64,
+    ) {
+        let mut gateway = Gateway::new(SECOND);
+        gateway.max_waiting = 100;
+        gateway.run(60, capacity * factor, capacity);
+        prop_assert_ne!(gateway.decision, Decision::Open);
+        let backlog = gateway.published - gateway.delivered;
+        gateway.run(20, capacity * factor, capacity);
+        prop_assert!(gateway.published - gateway.delivered <= backlog);
+    }
+
+    #[test]
     fn a_load_below_the_capacity_is_never_slowed_down(
         capacity in 50.0..10_000.0_f64,
         part in 0.01..0.95_f64,

@@ -30,7 +30,7 @@ const STORIES: [(&str, &str); 3] = [
     ("a target that always fails", "/status/503"),
 ];
 
-/// The body of the original contract's sample, for a target.
+/// The body of the original contract's sample, for a target and with an app of its own.
 fn sample(target: &str) -> String {
     format!(
         r#"{{"callback_url":"{target}","callee_no":"b42652fe","caller_no":"b372be686fa6","app_id":"demo","message_type":"demo","request_message":{{"field1":"任意字段","field2":"任意字段"}}}}"#

@@ -43,7 +43,8 @@ const ADOPT_INTERVAL: Duration = Duration::from_secs(60);
 /// A disk that takes longer counts as broken: nobody waits for it. A machine that is short of processors
 /// makes a disk that works look like one that is slow.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(4);
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// No shorter than an append may take.
+const CLOSE_TIMEOUT: Duration = APPEND_TIMEOUT;
 /// What is read at a time.
 const READ_FRAMES: usize = 512;
 const READ_BYTES: usize = 8 * 1024 * 1024;

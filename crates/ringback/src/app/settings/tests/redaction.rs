@@ -35,7 +35,7 @@ max_wait = "30s"
 max_waiting = 5000000
 shutdown_timeout = "30s"
 strict_options = false
-target_delay = "1s"
+target_delay = "0s"
 workers = 0
 
 [dispatcher]

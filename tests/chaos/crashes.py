@@ -70,8 +70,11 @@ def require_fail_points(binary: pathlib.Path) -> None:
 def crash(run: Run, role: gateway.Role, plan: Plan, power: bool = False) -> None:
     """All crashes of the plan, one after the other, in one role. Others may work on the same plan."""
     done = 0
-    while plan.left:
-        point = plan.left.popleft()
+    while True:
+        try:
+            point = plan.left.popleft()
+        except IndexError:
+            break
         done += 1
         if done % UNDISTURBED_AFTER == 0:
             rest(run, role)

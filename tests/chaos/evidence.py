@@ -217,7 +217,7 @@ def read_ledger(path: pathlib.Path, found: Evidence) -> None:
             case "cancel answered":
                 found.requests[line["n"]].cancelled_at = line["t"] if line["confirmed"] else None
             case "asked":
-                answer = Answer(line["t"], line["id"], line["http"], line["status"], asked_at=line["asked"])
+                answer = Answer(line["t"], line["id"], line["http"], line["status"], asked_at=line.get("asked"))
                 found.answers.append(answer)
 
 

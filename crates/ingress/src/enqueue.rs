@@ -318,7 +318,6 @@ impl Enqueuer {
     }
 }
 
-/// Without a journal no id is ever denied.
 /// Publishes, at once or later, and waits for the confirm.
 async fn send(
     broker: Broker,

@@ -26,7 +26,7 @@ INGRESS = (
 DISPATCHER = (
     Point("dispatcher.received", "a message is received, before its attempt"),
     Point("dispatcher.attempted", "the target has answered, before the record"),
-    Point("dispatcher.recorded", "the record is durable, before the settlement"),
+    Point("dispatcher.recorded", "the record is durable, or its wait is over; before the settlement"),
     Point("dispatcher.settled", "settled, before the reply"),
 )
 STORE = (

@@ -14,7 +14,7 @@ use super::query_params;
 use super::response::{ApiResponse, ok};
 use super::state::AdminState;
 use super::view::{AnswerView, PayloadView};
-use crate::shown::ShownToOperators;
+use crate::shown::{MASKED, ShownToOperators};
 
 /// `GET /admin/v1/callbacks/{id}/payload`
 pub(super) async fn show(
@@ -50,14 +50,17 @@ pub(crate) async fn look(
     shown.await
 }
 
-/// The queue message, byte for byte unless a mask is for it.
+/// The queue message: byte for byte unless a mask is for its type. Else it is written anew, so that of two
+/// members of one name none is left beside the mask, and what cannot be read (a number of 1e400) is masked
+/// whole.
 fn masked(bytes: &[u8], masks: &ShownToOperators, message_type: &str) -> Option<Box<RawValue>> {
     let raw: Box<RawValue> = serde_json::from_slice(bytes).ok()?;
-    let mut message: serde_json::Value = serde_json::from_str(raw.get()).ok()?;
-    match masks.mask(message_type, &mut message) {
-        true => serde_json::value::to_raw_value(&message).ok(),
-        false => Some(raw),
+    if !masks.has_mask(message_type) {
+        return Some(raw);
     }
+    let mut message = serde_json::from_str(raw.get()).unwrap_or_else(|_| MASKED.into());
+    masks.mask(message_type, &mut message);
+    serde_json::value::to_raw_value(&message).ok()
 }
 
 fn answer(attempt: AttemptRecord) -> Option<AnswerView> {
@@ -84,4 +87,44 @@ pub(super) fn looker(http: &HttpRequest) -> Result<Actor, ApiError> {
     let token_name = TokenName::of(http);
     Actor::new(found.remove("actor"), Some(reason), token_name.as_deref())
         .map_err(|error| ApiError::parameter(error.said()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shown::PayloadMask;
+
+    fn shown(message: &str, masks: &[&str]) -> String {
+        let masks = masks
+            .iter()
+            .map(|mask| PayloadMask::try_from((*mask).to_owned()).unwrap());
+        let masks = ShownToOperators {
+            trace_url: None,
+            masks: masks.collect(),
+        };
+        let shown = masked(message.as_bytes(), &masks, "order.paid").unwrap();
+        shown.get().to_owned()
+    }
+
+    #[test]
+    fn without_a_mask_for_its_type_a_message_is_shown_byte_for_byte() {
+        for message in [
+            r#"{"request_message":{"b":1e400,"a":"\ud800","a":1.50}}"#,
+            r#"{ "request_message": {} }"#,
+        ] {
+            assert_eq!(shown(message, &["refund:/a"]), message);
+        }
+    }
+
+    #[test]
+    fn a_mask_hides_a_value_however_it_is_written() {
+        for message in [
+            r#"{"request_message":{"card":{"number":"4111"}}}"#,
+            r#"{"request_message":{"card":{"number":"4111"},"card":{}}}"#,
+            r#"{"request_message":{"card":{"number":"4111"},"n":1e400}}"#,
+        ] {
+            let shown = shown(message, &["order.*:/card/number"]);
+            assert!(!shown.contains("4111"), "{shown}");
+        }
+    }
 }

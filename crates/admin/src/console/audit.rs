@@ -44,7 +44,7 @@ pub(super) fn render(visit: &Visit, view: ItemsPage<AuditView>) -> AuditLogPage 
                 let entry = AuditView {
                     action: t.action(&entry.action),
                     subject: t.subject(&entry.subject),
-                    reason: t.stored(&entry.reason),
+                    reason: t.reason(&entry.reason),
                     ..entry
                 };
                 (When::of(entry.occurred_at, now, t), entry)

@@ -155,6 +155,20 @@ pub(super) fn words(english: &str, language: PageLanguage) -> String {
     }
 }
 
+/// The reasons that the gateway itself writes in the audit log.
+const REASONS: [&str; 2] = [
+    "no reason given",
+    "the token of its operator was removed, or no longer grants it",
+];
+
+/// A reason of the audit log. What people wrote stays as it is.
+pub(super) fn reason(written: &str, language: PageLanguage) -> String {
+    match REASONS.contains(&written) {
+        true => words(written, language),
+        false => written.to_owned(),
+    }
+}
+
 fn chinese(english: &str) -> Option<String> {
     let fixed = SENTENCES.iter().find(|(sentence, _)| *sentence == english);
     if let Some((_, chinese)) = fixed {
@@ -238,6 +252,17 @@ mod tests {
     use delivery::{FailedLookup, MalformedPart, Refusal, UnreadableAnswer};
 
     use super::*;
+
+    #[test]
+    fn a_reason_that_somebody_wrote_stays_as_it_is() {
+        for written in ["app crm is repaired", "settings", "nothing"] {
+            assert_eq!(reason(written, PageLanguage::Chinese), written);
+        }
+        for ours in REASONS {
+            let shown = reason(ours, PageLanguage::Chinese);
+            assert!(shown.chars().all(|it| !it.is_ascii_alphabetic()), "{shown}");
+        }
+    }
 
     fn said(english: &str) -> String {
         words(english, PageLanguage::Chinese)

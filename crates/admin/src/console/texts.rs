@@ -391,6 +391,11 @@ impl Texts {
         stored::words(english, self.language())
     }
 
+    /// Why something was done: what people wrote stays as it is.
+    pub(super) fn reason(&self, written: &str) -> String {
+        stored::reason(written, self.language())
+    }
+
     /// Which callbacks, or what else, in the words of the audit log.
     pub(super) fn subject(&self, english: &str) -> String {
         // `retry-now: all that waits`: the act that was stopped, and on what.

@@ -222,12 +222,20 @@ impl Drop for Process {
     }
 }
 
-/// The binary `ringback` next to the running test, built in the same profile.
+/// Names the binary under test, for whoever has just built it: `tests/run` has, with the features that the
+/// tests add, and would build most of it once more without them.
+pub const BINARY_VARIABLE: &str = "RINGBACK_E2E_BINARY";
+
+/// The binary `ringback` next to the running test, built in the same profile, unless
+/// [`BINARY_VARIABLE`] names another.
 ///
 /// It is always built, not only when absent: a test of an old binary proves nothing.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(binary) = std::env::var_os(BINARY_VARIABLE) {
+            return binary.into();
+        }
         let test = std::env::current_exe().expect("the test's own path");
         // TARGET/PROFILE/deps/TEST, or TARGET/PROFILE/PROGRAM
         let mut above = test.ancestors().skip(1);

@@ -387,8 +387,10 @@ class Others(Case):
         self.finds()
         self.evidence.rules.back = 0.1
         self.finds("unavailable")
-        # A machine that is ten times slower.
+        # A machine that is ten times slower has three times as long, and no more.
         self.evidence.machine.append(Moment(cores=2, load=20.0, waiting=1.0, slowdown=10.0))
+        self.finds("unavailable")
+        self.evidence.rules.back = 1.0
         self.finds()
 
     def test_a_callback_is_refused_with_no_fault_near(self) -> None:

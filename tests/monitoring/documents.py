@@ -15,6 +15,7 @@ SECTIONS = {
     "a-dispatcher-crashes-again-and-again": "dispatcher-反复崩溃",
     "callbacks-are-late": "回调延迟",
     "callbacks-that-never-end-in-the-journal": "记录库中一直没有结束的回调",
+    "callers-are-slowed-down": "受理变慢",
     "clocks": "系统时钟",
     "connections-or-credentials-are-refused": "拒绝连接或认证失败",
     "dead-letters": "死信",

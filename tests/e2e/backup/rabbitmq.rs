@@ -51,7 +51,7 @@ async fn messages_survive_in_a_copy_of_the_data_directory_of_a_stopped_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exported_definitions_make_the_topology_and_the_users_on_an_empty_node() {
     let rabbit = RabbitMq::start().await;
-    let scenario = Scenario::start(&rabbit, GatewayOptions::default()).await;
+    let mut scenario = Scenario::start(&rabbit, GatewayOptions::default()).await;
     rabbit.ctl(&["add_user", "ringback", "secret"]).await;
     let rights = ["set_permissions", "ringback", "^ringback", ".*", ".*"];
     rabbit.ctl(&rights).await;
@@ -68,7 +68,9 @@ async fn exported_definitions_make_the_topology_and_the_users_on_an_empty_node()
     };
     let expected = durable(&rabbit).await;
     assert!(expected.len() > 20, "{expected:?}");
-    drop(scenario);
+    // Not dropped: that deletes its queues.
+    scenario.ingress.process.kill9();
+    scenario.dispatchers[0].process.kill9();
     // As the guide says: RabbitMQ 4 exports the bindings of the roles' reply queues.
     eventually("no reply queue", SOON, async || {
         let queues = rabbit.ctl(&["list_queues", "name"]).await;

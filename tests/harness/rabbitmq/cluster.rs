@@ -3,9 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use super::RabbitMq;
 use super::network::{ClusterNetwork, NodeHost};
 use super::node::{self, Ports};
+use super::{RabbitMq, START_TIMEOUT};
 use crate::ports::free_port;
 use crate::{cleanup, eventually};
 
@@ -66,7 +66,7 @@ impl RabbitCluster {
             nodes: vec![first, second, third],
             network,
         };
-        eventually("three running nodes", SOON, async || {
+        eventually("three running nodes", START_TIMEOUT, async || {
             let running = "length(rabbit_mnesia:cluster_nodes(running)).";
             let shown = cluster.nodes[0].ctl(&["eval", running]).await;
             (shown.trim() == "3").then_some(()).ok_or(shown)

@@ -2,6 +2,9 @@
 
 use contract::{Invalid, Param, ParamError, Request};
 use delivery::{CalleeRegistry, Guard, Guards, Target, TargetUrl, UrlError};
+use runtime::LogLimit;
+
+static REFUSED: LogLimit = LogLimit::new();
 
 /// A request whose target may be called, as far as is known before an attempt.
 #[derive(Debug)]
@@ -43,12 +46,16 @@ fn check_url(url: &str, guard: &Guard) -> Result<Target, ParamError> {
     let url = TargetUrl::parse(url).map_err(url_error)?;
     guard.admit_url(&url).map_err(|refusal| {
         let rule = refusal.as_str();
-        tracing::debug!(
-            target: "ingress::guard",
-            callback_target = %url.target(),
-            rule,
-            "callback_url refused by the address guard"
-        );
+        if let Some(suppressed) = REFUSED.permit() {
+            tracing::info!(
+                target: "ingress::guard",
+                callback_target = %url.target(),
+                rule,
+                setting = refusal.setting(),
+                suppressed,
+                "callback_url refused by the address guard"
+            );
+        }
         ParamError::AddressRefused { rule }
     })?;
     Ok(url.target())

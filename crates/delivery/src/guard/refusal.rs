@@ -60,6 +60,29 @@ impl Refusal {
             Self::NotListed => "not_listed",
         }
     }
+
+    /// The setting by which such a target may be called. `None`: metadata services, which nobody
+    /// should be invited to open.
+    #[must_use]
+    pub const fn setting(self) -> Option<&'static str> {
+        match self {
+            Self::Metadata => None,
+            Self::Scheme => Some("guard.https_only"),
+            Self::Port => Some("guard.denied_ports"),
+            Self::NotListed => Some("apps.ID.allowed_hosts"),
+            Self::Unspecified
+            | Self::Loopback
+            | Self::Private
+            | Self::LinkLocal
+            | Self::SharedAddress
+            | Self::Multicast
+            | Self::Broadcast
+            | Self::Reserved
+            | Self::Documentation
+            | Self::Benchmarking
+            | Self::Ipv4InIpv6 => Some("guard.allow"),
+        }
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -9,8 +9,8 @@ use url::{Host, Url};
 /// How many deferrals are remembered, so that each is said once.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// The rules of the guard that no `--allow` changes.
-const NOT_BY_ALLOW: [&str; 3] = ["scheme", "closed_port", "not_listed"];
+/// The setting to which `--allow` adds.
+const ALLOW: &str = "guard.allow";
 
 /// Chooses the line of each event. `None` with `-v`: all of them are shown with their fields.
 pub(crate) fn event_lines(verbose: bool) -> Option<EventLines> {
@@ -75,9 +75,9 @@ fn line(event: &LogEvent, said: &mut SaidDeferrals) -> EventLine {
         }
         ("ingress::guard", _) => {
             let (target, rule) = (field("callback_target"), field("rule"));
-            let hint = match NOT_BY_ALLOW.contains(&rule) {
-                true => None,
-                false => allow_hint(target),
+            let hint = match field("setting") {
+                ALLOW => allow_hint(target),
+                _ => None,
             };
             let hint = hint.map_or_else(String::new, |hint| format!(". {hint}"));
             EventLine::Text(format!(
@@ -193,14 +193,29 @@ mod tests {
 
     #[test]
     fn a_refusal_is_followed_by_how_to_allow_the_target() {
-        for (target, rule, value) in [
-            ("http://127.0.0.1:3000", "loopback", Some("127.0.0.1:3000")),
-            ("http://[::1]:80", "loopback", Some("[::1]:80")),
-            ("https://localhost:443", "loopback", Some("localhost")),
-            ("http://127.0.0.1:25", "closed_port", None),
-            ("http://10.0.0.1:80", "not_listed", None),
+        use delivery::Refusal;
+        for (target, refusal, value) in [
+            (
+                "http://127.0.0.1:3000",
+                Refusal::Loopback,
+                Some("127.0.0.1:3000"),
+            ),
+            ("http://[::1]:80", Refusal::Loopback, Some("[::1]:80")),
+            (
+                "https://localhost:443",
+                Refusal::Loopback,
+                Some("localhost"),
+            ),
+            ("http://127.0.0.1:25", Refusal::Port, None),
+            ("http://10.0.0.1:80", Refusal::NotListed, None),
+            ("http://169.254.169.254:80", Refusal::Metadata, None),
         ] {
-            let fields = [("callback_target", target), ("rule", rule)];
+            let (rule, setting) = (refusal.as_str(), refusal.setting().unwrap_or_default());
+            let fields = [
+                ("callback_target", target),
+                ("rule", rule),
+                ("setting", setting),
+            ];
             let EventLine::Text(text) = shown(&event("ingress::guard", "refused", &fields)) else {
                 panic!("{target} is not said");
             };

@@ -472,15 +472,28 @@ impl de::Error for ValueError {
         })
     }
 
-    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let expected = match expected {
+    fn unknown_field(field: &str, expected_names: &'static [&'static str]) -> Self {
+        let expected = match expected_names {
             [] => "there are none here".to_owned(),
             [one] => format!("expected {one}"),
             [one, two] => format!("expected {one} or {two}"),
             many => format!("expected one of {}", many.join(", ")),
         };
-        Self::sentence(format!("no such setting ({expected})")).inside(field)
+        let similar = similar_name(field, expected_names)
+            .map_or_else(String::new, |name| format!("; did you mean {name}?"));
+        Self::sentence(format!("no such setting{similar} ({expected})")).inside(field)
     }
+}
+
+/// The name that was probably meant. The measure and its bound are those of clap, which suggests
+/// commands and options.
+fn similar_name(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    const SIMILAR: f64 = 0.8;
+    let rated = known
+        .iter()
+        .map(|known| (strsim::jaro_winkler(name, known), *known));
+    let (likeness, known) = rated.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (likeness > SIMILAR).then_some(known)
 }
 
 fn shown(value: &Unexpected<'_>) -> String {

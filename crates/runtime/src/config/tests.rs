@@ -488,6 +488,12 @@ fn an_unknown_key_is_named_with_where_it_came_from() {
     let refusal = refused_variable("RINGBACK__X__Y", "x");
     let sections = "(expected one of server, store, admin, callees)";
     assert!(refusal.ends_with(sections), "{refusal}");
+    assert!(!refusal.contains("did you mean"), "{refusal}");
+    let refusal = refused_variable("RINGBACK__ADMIN__TOKNE", "x");
+    let similar = ": no such setting; did you mean token? (expected token or tokens)";
+    assert!(refusal.ends_with(similar), "{refusal}");
+    let refusal = refused_file("[sevrer]\nname = \"x\"\n");
+    assert!(refusal.contains("; did you mean server? "), "{refusal}");
 }
 
 #[test]

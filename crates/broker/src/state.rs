@@ -129,6 +129,9 @@ pub struct Depths {
     /// How long the oldest message of the backlog has been due; `None`: nothing is due, or it is
     /// unknown (always with RabbitMQ).
     pub oldest_due_age: Option<Duration>,
+    /// The bytes that the messages of all queues take in the store's file, with their order;
+    /// `None`: unknown (always with RabbitMQ).
+    pub stored_bytes: Option<u64>,
     /// How many consumers each queue has, of all processes, in the order of [`Queue::ALL`]; `None`:
     /// unknown (always of the embedded store).
     pub consumers: [Option<u32>; 7],

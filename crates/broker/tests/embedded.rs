@@ -485,6 +485,34 @@ async fn the_age_of_the_oldest_due_message_is_reported_and_what_is_delayed_is_no
     broker.close().await;
 }
 
+#[tokio::test]
+async fn what_is_stored_is_known_in_bytes_and_less_once_it_is_removed() {
+    const BODY: usize = 256 * 1024;
+    let disk = OnDisk::new("bytes");
+    let broker = open(&disk.root).unwrap();
+    let stored = || broker.depths().borrow().stored_bytes;
+    wait_for(&broker, |depths| depths.stored_bytes.is_some()).await;
+    let (empty, bytes) = (stored().unwrap(), BODY as u64);
+    let large = BrokerMessage {
+        body: vec![b'a'; BODY].into(),
+        ..message("large")
+    };
+    broker.publish(large).await.unwrap();
+    wait_for(&broker, |depths| {
+        let stored = depths.stored_bytes.unwrap();
+        (empty + bytes..empty + 2 * bytes).contains(&stored)
+    })
+    .await;
+    let mut consumer = broker.consume(Queue::First, 1);
+    let received = consumer.next().await;
+    received.settle(Settlement::Complete).await.unwrap();
+    wait_for(&broker, |depths| {
+        depths.stored_bytes.unwrap() < empty + bytes / 4
+    })
+    .await;
+    broker.close().await;
+}
+
 /// A directory with a queue as a killed process leaves it: part of it in the file, part in the log.
 async fn killed(disk: &OnDisk) -> PathBuf {
     let before = disk.directory_after(0).join("queue");

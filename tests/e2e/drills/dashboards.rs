@@ -13,9 +13,10 @@ const DASHBOARDS: &str = "../deploy/monitoring/grafana/provisioning/dashboards";
 const OF_CERTIFICATES: &str = "ringback_certificate_expiry_timestamp_seconds";
 
 /// What only the embedded store knows.
-const OF_EMBEDDED: [&str; 2] = [
+const OF_EMBEDDED: [&str; 3] = [
     "ringback_free_disk_bytes",
     "ringback_oldest_due_age_seconds",
+    "ringback_stored_bytes",
 ];
 
 /// What there is with RabbitMQ alone: several processes, confirms and consumers of a network, canaries.

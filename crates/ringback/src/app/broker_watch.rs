@@ -41,6 +41,7 @@ pub(super) struct BrokerMetrics {
     queue_stale: Labeled<Gauge>,
     delayed: Family<NoLabels, Gauge>,
     oldest_due: Family<NoLabels, Gauge<f64, AtomicU64>>,
+    stored: Family<NoLabels, Gauge>,
     free_disk: Family<NoLabels, Gauge>,
     consumers: Family<OneLabel, Gauge>,
     reconnects: Labeled<Counter>,
@@ -154,6 +155,12 @@ impl BrokerMetrics {
                 "How long the oldest message of the backlog has been due (embedded store)",
                 Family::default(),
             ),
+            stored: add(
+                registry,
+                "stored_bytes",
+                "Bytes that the messages of all queues take in the file of the embedded store",
+                Family::default(),
+            ),
             free_disk: add(
                 registry,
                 "free_disk_bytes",
@@ -238,6 +245,13 @@ impl BrokerMetrics {
             self.oldest_due.get_or_create(&[]).set(age.as_secs_f64());
         } else if let Some(gauge) = self.oldest_due.get(&[]) {
             gauge.set(0.0);
+        }
+        match depths.stored_bytes {
+            Some(bytes) => {
+                let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+                self.stored.get_or_create(&[]).set(bytes);
+            }
+            None => _ = self.stored.remove(&[]),
         }
     }
 
@@ -684,6 +698,7 @@ mod tests {
             journal: Depth::fresh(7),
             delayed: Depth::fresh(8),
             oldest_due_age: Some(Duration::from_millis(1_500)),
+            stored_bytes: Some(10),
             consumers: [Some(9), Some(10), None, None, Some(1), None, Some(0)],
         }
     }
@@ -709,6 +724,7 @@ mod tests {
             "ringback_delayed_messages{} 8\n",
             "ringback_queue_messages_stale{queue=\"delayed\"} 0\n",
             "ringback_oldest_due_age_seconds{} 1.5\n",
+            "ringback_stored_bytes{} 10\n",
             "ringback_queue_consumers{queue=\"first\"} 9\n",
             "ringback_queue_consumers{queue=\"journal\"} 0\n",
         ] {
@@ -736,6 +752,7 @@ mod tests {
             "stale{",
             "ringback_delayed_messages{",
             "age_seconds{",
+            "ringback_stored_bytes{",
             "ringback_queue_consumers{",
         ] {
             assert!(!page.contains(name), "{name}: {page}");

@@ -244,12 +244,22 @@ impl MessageTable {
 
     /// The bytes of the file that removed messages have left, and new ones take first.
     pub(super) fn reusable_bytes(&self) -> rusqlite::Result<u64> {
-        let pragma = |name: &str| {
-            let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-            self.0.prepare_cached(name)?.query_row([], read)
-        };
-        let bytes = pragma("PRAGMA freelist_count")? * pragma("PRAGMA page_size")?;
-        Ok(u64::try_from(bytes).unwrap_or_default())
+        let pages = self.pragma("PRAGMA freelist_count")?;
+        Ok(pages.saturating_mul(self.pragma("PRAGMA page_size")?))
+    }
+
+    /// The bytes of the file that are in use.
+    pub(super) fn stored_bytes(&self) -> rusqlite::Result<u64> {
+        let pages = self.pragma("PRAGMA page_count")?;
+        let bytes = pages.saturating_mul(self.pragma("PRAGMA page_size")?);
+        Ok(bytes.saturating_sub(self.reusable_bytes()?))
+    }
+
+    /// A figure of the file.
+    fn pragma(&self, name: &str) -> rusqlite::Result<u64> {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        let figure = self.0.prepare_cached(name)?.query_row([], read)?;
+        Ok(u64::try_from(figure).unwrap_or_default())
     }
 
     /// The next keys of a queue after `after`, in order.

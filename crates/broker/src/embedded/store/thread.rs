@@ -458,6 +458,7 @@ impl StoreThread {
         depths.set(Queue::Retry, Depth::fresh(due));
         depths.delayed = Depth::fresh(waiting - due);
         depths.oldest_due_age = self.oldest_due_age(now);
+        depths.stored_bytes = self.table.stored_bytes().ok();
         self.depths.send_replace(depths);
     }
 

@@ -7,6 +7,7 @@
 //!
 //! One file for each part:
 //! - `ingress.rs`, `throughput.rs`, `overload.rs`, `weight.rs`: on RabbitMQ
+//! - `guard.rs`: this build beside the last release, in pairs
 //! - `kept.rs`, `traces.rs`: what keeping for operators and traces cost, on both
 //! - `embedded.rs`, `memory.rs`: the one process on the embedded store
 //! - `isolation/`: ten targets, one of them bad; a greedy app beside another
@@ -33,6 +34,7 @@ mod due_time;
 mod embedded;
 mod figures;
 mod flow;
+mod guard;
 mod hostile_connections;
 mod ingress;
 mod isolation;
@@ -48,11 +50,13 @@ mod throughput;
 mod traces;
 mod weight;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use figures::Figures;
 use rig::Setup;
+use tests::earlier_release;
 
 /// Bytes.
 const MIB: f64 = 1024.0 * 1024.0;
@@ -84,6 +88,7 @@ parts:
              the same on the embedded store
   storm      100,000 retries due at once
   kept       what keeping messages and answers for operators costs
+  guard      this build beside the last release, which is built first [--baseline BINARY]
   traces     what traces cost, one of a hundred callbacks sampled
   weight     memory per callback in flight and per waiting caller
   embedded   the embedded store compared with its own disk
@@ -97,7 +102,7 @@ parts:
   journal    millions of callbacks in PostgreSQL [--callbacks N]
   hostile-connections
              memory per hostile connection, by kind and listener
-  all        everything but push, isolation, apps, traces, the journal and hostile connections";
+  all        everything but guard, push, isolation, apps, traces, the journal and hostile connections";
 
 /// Parts of `all`, in this order.
 const ALL: [&str; 9] = [
@@ -105,7 +110,8 @@ const ALL: [&str; 9] = [
 ];
 
 /// Parts that run only by name.
-const MORE: [&str; 9] = [
+const MORE: [&str; 10] = [
+    "guard",
     "traces",
     "push",
     "push-embedded",
@@ -121,6 +127,8 @@ struct Command {
     parts: Vec<String>,
     callbacks: u64,
     backlog: u64,
+    /// The build with which `guard` compares; `None`: the last release.
+    baseline: Option<PathBuf>,
     json: bool,
     plan: Plan,
 }
@@ -131,6 +139,7 @@ impl Command {
             parts: Vec::new(),
             callbacks: 10_000_000,
             backlog: 20_000,
+            baseline: None,
             json: false,
             plan: Plan {
                 seconds: Duration::from_secs(5),
@@ -138,6 +147,10 @@ impl Command {
             },
         };
         while let Some(word) = words.next() {
+            if word == "--baseline" {
+                command.baseline = Some(words.next()?.into());
+                continue;
+            }
             let mut number = || words.next()?.parse().ok().filter(|it: &u64| *it > 0);
             match &*word {
                 "--json" => command.json = true,
@@ -166,6 +179,11 @@ impl Command {
             "push-embedded" => push::measure(plan, &[Setup::Embedded]).await,
             "storm" => overload::storm(plan).await,
             "kept" => kept::measure(plan).await,
+            "guard" => {
+                let baseline = self.baseline.clone();
+                let baseline = baseline.unwrap_or_else(earlier_release::last_release);
+                guard::measure(plan, &baseline).await
+            }
             "traces" => traces::measure(plan).await,
             "weight" => weight::measure(plan).await,
             "embedded" => embedded::measure(plan).await,

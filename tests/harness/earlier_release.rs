@@ -18,27 +18,39 @@ pub const VARIABLE: &str = "RINGBACK_E2E_UPGRADE";
 pub fn binary_0_2_0() -> Result<&'static Path, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| match std::env::var_os(VARIABLE) {
-        Some(value) if value == "1" => build("0.2.0"),
+        Some(value) if value == "1" => build(r"^release: 0\.2\.0$", "dev"),
         _ => Err(format!("{VARIABLE}=1 is not set")),
     });
     built.as_deref().map_err(Clone::clone)
 }
 
-fn build(version: &str) -> Result<PathBuf, String> {
+/// The binary of the last release, built with optimizations. It is built once, and kept in the target
+/// directory.
+///
+/// # Panics
+/// When it does not build, or this is a clone without its history.
+pub fn last_release() -> PathBuf {
+    build("^release: ", "release").unwrap_or_else(|reason| panic!("no baseline: {reason}"))
+}
+
+/// Builds the last commit whose subject matches, with a profile of that commit.
+fn build(subject: &str, profile: &str) -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let git = |arguments: &[&str]| {
         let mut command = Command::new("git");
         command.current_dir(&root).args(arguments).output()
     };
-    let subject = format!("^release: {version}$");
-    let found = git(&["log", "-1", "--format=%H", "--grep", &subject]);
+    let found = git(&["log", "-1", "--format=%H", "--grep", subject]);
     let commit = found.map_err(|error| format!("git does not run: {error}"))?;
     let commit = text(&commit.stdout);
     if commit.is_empty() {
-        return Err(format!("the history has no commit `release: {version}`"));
+        return Err(format!(
+            "the history has no commit with the subject `{subject}`"
+        ));
     }
-    let kept = target().join(format!("ringback-{version}"));
-    let binary = kept.join("target/debug/ringback");
+    let kept = target().join(format!("ringback-{commit}"));
+    let directory = if profile == "dev" { "debug" } else { profile };
+    let binary = kept.join("target").join(directory).join("ringback");
     if binary.exists() {
         return Ok(binary);
     }
@@ -65,7 +77,7 @@ fn build(version: &str) -> Result<PathBuf, String> {
     }
     cargo
         .args(["build", "--quiet", "--locked", "--bin", "ringback"])
-        .args(["--target-dir", "../target"])
+        .args(["--profile", profile, "--target-dir", "../target"])
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .current_dir(source);
     done(cargo.output());
@@ -75,8 +87,11 @@ fn build(version: &str) -> Result<PathBuf, String> {
 /// The directory of the build to which this test belongs.
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("the test's own path");
-    // TARGET/PROFILE/deps/TEST
-    test.ancestors().nth(3).expect("a target directory").into()
+    // TARGET/PROFILE/deps/TEST, or TARGET/PROFILE/PROGRAM
+    let mut above = test.ancestors().skip(1);
+    let profile = above.find(|it| !it.ends_with("deps"));
+    let target = profile.and_then(Path::parent);
+    target.expect("a target directory").into()
 }
 
 fn done(output: std::io::Result<Output>) {

@@ -32,14 +32,15 @@ impl Process {
         Self::start(binary(), arguments, environment)
     }
 
-    /// The same, with a limit of open files.
-    pub fn ringback_with_files<K: AsRef<OsStr>, V: AsRef<OsStr>>(
+    /// Starts any program the same way, with a limit of open files.
+    pub fn start_with_files<K: AsRef<OsStr>, V: AsRef<OsStr>>(
         limit: u32,
+        program: &Path,
         arguments: &[&str],
         environment: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
-        let program = binary().display().to_string();
+        let program = program.display().to_string();
         let arguments = [&["-c", &script, &program], arguments].concat();
         Self::start(Path::new("sh"), &arguments, environment)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tests::cleanup::TempDirectory;
 use tests::ports::free_port;
+use tests::process::binary;
 use tests::{
     Gateway, GatewayOptions, HostileConnections, HostileKind, Process, SharedGateway, eventually,
     http, on_shared_runtime,
@@ -198,7 +199,7 @@ fn at_a_low_limit_of_open_files_idle_connections_do_not_stall_the_process() {
             ("RINGBACK__METRICS__LISTEN", &*metrics),
             ("RINGBACK__GUARD__ALLOW", "127.0.0.0/8"),
         ];
-        let process = Process::ringback_with_files(256, &["serve"], environment);
+        let process = Process::start_with_files(256, binary(), &["serve"], environment);
         let client = http::client();
         let url = |path: &str| format!("http://{ingress}{path}");
         let get = async |path: &str| {

@@ -2,13 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ports::free_port;
+use crate::process::binary;
 use crate::{Process, eventually};
 
 /// How long a role may take from its start to its first `/readyz` 200.
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// What the processes of a gateway run.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// `None`: the binary under test.
+    pub(super) binary: Option<PathBuf>,
+    /// How many files each may have open; `None`: as many as the test itself.
+    pub(super) open_files: Option<u32>,
+}
 
 /// A running process of the gateway and where it listens.
 #[derive(Debug)]
@@ -30,7 +41,7 @@ impl Instance {
         role: &'static str,
         address: SocketAddr,
         environment: &BTreeMap<String, String>,
-        open_files: Option<u32>,
+        program: &Program,
     ) -> Self {
         let section = match role {
             "serve" => "ingress",
@@ -44,10 +55,11 @@ impl Instance {
         environment.insert("RINGBACK__ADMIN__LISTEN".to_owned(), admin.to_string());
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         environment.insert("RINGBACK__METRICS__LISTEN".to_owned(), metrics.to_string());
+        let path = program.binary.as_deref().unwrap_or_else(|| binary());
         Self {
-            process: match open_files {
-                None => Process::ringback(&[role], environment),
-                Some(limit) => Process::ringback_with_files(limit, &[role], environment),
+            process: match program.open_files {
+                None => Process::start(path, &[role], environment),
+                Some(limit) => Process::start_with_files(limit, path, &[role], environment),
             },
             address,
             admin,

@@ -22,6 +22,7 @@ use serde_json::Value;
 use crate::ports::free_port;
 use crate::queue_message::QueueMessage;
 use crate::{BrokerUnderTest, Postgres, http};
+use instance::Program;
 use queues::Queues;
 use store::Store;
 
@@ -55,7 +56,7 @@ pub struct Gateway<'a> {
     queues: Queues<'a>,
     environment: BTreeMap<String, String>,
     ingress_environment: BTreeMap<String, String>,
-    open_files: Option<u32>,
+    program: Program,
     client: reqwest::Client,
 }
 
@@ -101,10 +102,13 @@ impl<'a> Gateway<'a> {
         // Both roles start at once: each may be the first to declare the topology.
         let mut ingress_environment = environment.clone();
         ingress_environment.extend(options.ingress_environment);
-        let files = options.open_files;
-        let ingress = Instance::start(role, free_address(), &ingress_environment, files);
+        let program = Program {
+            binary: options.binary,
+            open_files: options.open_files,
+        };
+        let ingress = Instance::start(role, free_address(), &ingress_environment, &program);
         let dispatchers = (0..dispatchers)
-            .map(|_| Instance::start("dispatcher", free_address(), &environment, files))
+            .map(|_| Instance::start("dispatcher", free_address(), &environment, &program))
             .collect();
         let client = http::client();
         let mut gateway = Self {
@@ -114,7 +118,7 @@ impl<'a> Gateway<'a> {
             queues,
             environment,
             ingress_environment,
-            open_files: files,
+            program,
             client,
         };
         gateway.wait_until_ready().await;
@@ -153,7 +157,7 @@ impl<'a> Gateway<'a> {
     pub async fn restart_ingress(&mut self) {
         self.ingress.process.kill9();
         let (role, address) = (self.ingress.role(), self.ingress.address);
-        self.ingress = Instance::start(role, address, &self.ingress_environment, self.open_files);
+        self.ingress = Instance::start(role, address, &self.ingress_environment, &self.program);
         self.ingress.wait_until_ready(&self.client).await;
     }
 
@@ -166,7 +170,7 @@ impl<'a> Gateway<'a> {
             "dispatcher",
             free_address(),
             &self.environment,
-            self.open_files,
+            &self.program,
         );
         self.dispatchers[place] = instance;
         self.dispatchers[place].wait_until_ready(&self.client).await;
@@ -181,7 +185,7 @@ impl<'a> Gateway<'a> {
             "dispatcher",
             free_address(),
             &self.environment,
-            self.open_files,
+            &self.program,
         );
         instance.wait_until_ready(&self.client).await;
         self.dispatchers.push(instance);
@@ -196,7 +200,7 @@ impl<'a> Gateway<'a> {
             "ingress" => &self.ingress_environment,
             _ => &self.environment,
         };
-        let mut instance = Instance::start(role, free_address(), environment, self.open_files);
+        let mut instance = Instance::start(role, free_address(), environment, &self.program);
         instance.wait_until_ready(&self.client).await;
         instance
     }

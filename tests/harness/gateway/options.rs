@@ -1,6 +1,7 @@
 //! Options of a test's gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// Options of a test's gateway.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct GatewayOptions {
     pub absent: BTreeSet<String>,
     /// How many files each process may have open; `None`: as many as the test itself.
     pub open_files: Option<u32>,
+    /// The program to run; `None`: the one under test.
+    pub binary: Option<PathBuf>,
 }
 
 impl Default for GatewayOptions {
@@ -35,6 +38,7 @@ impl Default for GatewayOptions {
             ingress_environment: BTreeMap::new(),
             absent: BTreeSet::new(),
             open_files: None,
+            binary: None,
         }
     }
 }

@@ -132,7 +132,7 @@ impl GuardRules {
         assumed: &[IpAddr],
     ) -> Result<(), String> {
         let mut row = |address, decision| rows.push(AddressDecision { address, decision });
-        let by_url = rules.url(url).map_err(|refusal| sentence(&refusal))?;
+        let by_url = rules.url(url).map_err(|refusal| rules.said(refusal))?;
         if let Some(literal) = url.literal() {
             row(literal, by_url);
             return Ok(());
@@ -154,12 +154,22 @@ impl GuardRules {
         }
         match refused {
             None => Ok(()),
-            Some(refusal) => Err(sentence(&refusal)),
+            Some(refusal) => Err(rules.said(refusal)),
         }
     }
 }
 
 impl AppliedRules<'_> {
+    /// The sentence of a refusal, with the setting that decides.
+    fn said(&self, refusal: Refusal) -> String {
+        let setting = match self {
+            Self::Guard(_) => refusal.setting(),
+            Self::Callee(_) => Some("callees.NO.allowed_addresses"),
+        };
+        let setting = setting.map_or_else(String::new, |it| format!("; the setting is {it}"));
+        format!("{}{setting}", sentence(&refusal))
+    }
+
     fn url(&self, url: &TargetUrl) -> Result<String, Refusal> {
         match self {
             Self::Guard(guard) => Ok(guard.evaluate_url(url)?.map(admitted).unwrap_or_default()),

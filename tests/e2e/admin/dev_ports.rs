@@ -172,7 +172,7 @@ fn dev_takes_another_operators_port_when_the_default_is_taken_and_says_where() {
         let screen = first_screen(&dev).await;
         let (_, rest) = screen
             .split_once(
-                "127.0.0.1:5109 is taken; for all commands: export RINGBACK__ADMIN__LISTEN=",
+                "127.0.0.1:5109 is taken; for operators' commands: export RINGBACK__ADMIN__LISTEN=",
             )
             .unwrap_or_else(|| panic!("{screen}"));
         let (address, _) = rest.split_once(')').unwrap();

@@ -177,10 +177,18 @@ impl AdminClient {
         if status.is_success() {
             return Ok(body);
         }
-        let sentence = problem_detail(&body)
-            .unwrap_or_else(|| format!("{} answered {status}", shown_url(&self.base)));
-        let hint = match status {
-            StatusCode::UNAUTHORIZED => " (RINGBACK__ADMIN__TOKEN)",
+        let detail = problem_detail(&body);
+        let problem = detail.is_some();
+        let sentence =
+            detail.unwrap_or_else(|| format!("{} answered {status}", shown_url(&self.base)));
+        let hint = match (status, &self.token, problem) {
+            (StatusCode::UNAUTHORIZED, None, _) => " (set RINGBACK__ADMIN__TOKEN)",
+            (StatusCode::UNAUTHORIZED, Some(_), _) => {
+                " (RINGBACK__ADMIN__TOKEN is set, and not known there)"
+            }
+            (StatusCode::NOT_FOUND, _, false) => {
+                " (is this an operators' listener? admin.listen, by default port 5109)"
+            }
             _ => "",
         };
         Err(CliError::Failed(format!("{sentence}{hint}")))
@@ -369,7 +377,10 @@ mod tests {
         let error = client(&server).get("/admin/v1/audit", &[]).await;
         let sentence = error.unwrap_err().to_string();
         assert!(sentence.contains("bearer token"), "{sentence}");
-        assert!(sentence.ends_with("(RINGBACK__ADMIN__TOKEN)"), "{sentence}");
+        assert!(
+            sentence.ends_with("(set RINGBACK__ADMIN__TOKEN)"),
+            "{sentence}"
+        );
         drop(server);
         fixture.close().await;
         let config = AdminConfig {

@@ -94,7 +94,12 @@ mod tests {
             panic!("no decision");
         };
         assert_eq!(process, "tests@here:1");
-        assert!(report.refused.unwrap().ends_with("(loopback)"));
+        assert!(
+            report
+                .refused
+                .unwrap()
+                .ends_with("(loopback); the setting is guard.allow")
+        );
         // A question without an answer is the asker's fault.
         let refused = ask(Some(url.clone()), &config, &question("EO999")).await;
         assert!(refused.unwrap_err().to_string().starts_with("refused"));

@@ -1,6 +1,7 @@
 //! `ringback ingress`: accepts callbacks.
 
 use delivery::auth::AuthMode;
+use ingress::AppConfig;
 use runtime::Loaded;
 
 use super::start_log::log_settings;
@@ -17,7 +18,7 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     let (settings, role) = (&loaded.settings, ProcessRole::Ingress);
     broker::require_shared(&settings.broker, role)?;
     let mut app = App::start(loaded, role, Additions::default())?;
-    warn_if_open(settings);
+    warn_of_auth(settings);
     let ingress = app.serve_ingress(settings)?;
     let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();
@@ -34,9 +35,20 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     role.ended(true)
 }
 
-/// Warns of the mode `open`: it may have been set by mistake.
-pub(super) fn warn_if_open(settings: &Settings) {
-    if settings.auth.mode == Some(AuthMode::Open) {
-        tracing::warn!("auth.mode is open: everyone who reaches the port is trusted");
-    }
+/// Warns of the mode `open`, which may have been set by mistake, and of a mode that refuses every caller.
+pub(super) fn warn_of_auth(settings: &Settings) {
+    let has = |listed: fn(&AppConfig) -> bool| settings.apps.values().any(listed);
+    let missing = match settings.auth.mode {
+        Some(AuthMode::Open) => {
+            tracing::warn!("auth.mode is open: everyone who reaches the port is trusted");
+            return;
+        }
+        Some(AuthMode::Bearer) if !has(|app| !app.keys.is_empty()) => "keys",
+        Some(AuthMode::Hmac) if !has(|app| !app.secrets.is_empty()) => "secrets",
+        _ => return,
+    };
+    tracing::warn!(
+        setting = format!("apps.ID.{missing}"),
+        "no app has {missing}: every caller is refused; `ringback key APP` makes one"
+    );
 }

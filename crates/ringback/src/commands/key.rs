@@ -73,7 +73,7 @@ fn generate(name: &str, kind: KeyKind) -> Result<String, CommandError> {
     };
     Ok(format!(
         "# Give the secret to the {owner}, and add it to the settings (or to a file that only the gateway \
-         can read: file:/path):\n\
+         can read: file:/path). Where the table is there already, the last line goes into it:\n\
          [apps.{name}]{callee}\n{key} = [\"{secret}\"]"
     ))
 }
@@ -86,7 +86,9 @@ fn bearer_key(name: &serde_json::Value, bytes: &[u8], kind: KeyKind) -> String {
     } else {
         format!("[apps.{name}]\nkeys = [\"{hash}\"]")
     };
-    format!("# The key, for its bearer only: {key}\n# The settings:\n{settings}")
+    format!(
+        "# The key, for its bearer only: {key}\n# The settings. Where the table is there already, the last lines go into it:\n{settings}"
+    )
 }
 
 /// A bearer key of these bytes, and the hash that the settings hold.

@@ -2,7 +2,7 @@
 
 use runtime::Loaded;
 
-use super::ingress::warn_if_open;
+use super::ingress::warn_of_auth;
 use super::start_log::log_settings;
 use crate::app::combined::Combined;
 use crate::app::role::ProcessRole;
@@ -19,7 +19,7 @@ pub(super) async fn run(loaded: &Loaded<Settings>) -> Result<(), CommandError> {
     let (settings, role) = (&loaded.settings, ProcessRole::Serve);
     broker::require_embedded(&settings.broker)?;
     let mut app = App::start(loaded, role, Additions::default())?;
-    warn_if_open(settings);
+    warn_of_auth(settings);
     let combined = Combined::open(&mut app, settings)?;
     let mut metrics = app.serve_metrics(settings.metrics.listen)?;
     app.follow_settings();

@@ -66,7 +66,7 @@ the state of each, for operators (also: callback show ID, dead-letters list, doc
         if let Some(taken) = taken {
             writeln!(
                 f,
-                "  ({taken} is taken; for all commands: export RINGBACK__ADMIN__LISTEN={admin})"
+                "  ({taken} is taken; for operators' commands: export RINGBACK__ADMIN__LISTEN={admin})"
             )?;
         }
         writeln!(

@@ -33,26 +33,49 @@ fn entry(line: &str) -> Option<ReferenceEntry> {
     })
 }
 
-/// Markdown as plain text: links become their texts; signs of emphasis go.
+/// Markdown as plain text: links become their texts; signs of emphasis go. Code stays as it is.
 fn plain(markdown: &str) -> String {
+    let mut parts = Vec::new();
+    for (place, part) in markdown.split('`').enumerate() {
+        let is_code = place % 2 == 1;
+        parts.push(if is_code {
+            part.to_owned()
+        } else {
+            without_emphasis(part)
+        });
+    }
+    without_links(&parts.join("`"))
+}
+
+fn without_emphasis(text: &str) -> String {
+    text.replace("*secret*", "Secret.")
+        .replace("*reload*", "Reloaded.")
+        .replace("**", "")
+}
+
+/// A link's text may hold code, and code may hold a bracket that begins no link.
+fn without_links(markdown: &str) -> String {
     let mut text = String::new();
     let mut rest = markdown;
     while let Some((before, link)) = rest.split_once('[') {
-        let Some((name, after)) = link.split_once("](") else {
-            break;
-        };
-        let Some((_, after)) = after.split_once(')') else {
-            break;
-        };
         text.push_str(before);
-        text.push_str(name);
-        rest = after;
+        let is_code = text.matches('`').count() % 2 == 1;
+        let named = link
+            .split_once("](")
+            .filter(|(name, _)| !name.contains('['));
+        match named.and_then(|(name, after)| Some((name, after.split_once(')')?.1))) {
+            Some((name, after)) if !is_code => {
+                text.push_str(name);
+                rest = after;
+            }
+            _ => {
+                text.push('[');
+                rest = link;
+            }
+        }
     }
     text.push_str(rest);
-    text = text
-        .replace("*secret*", "Secret.")
-        .replace("*reload*", "Reloaded.");
-    text.replace("**", "")
+    text
 }
 
 #[cfg(test)]
@@ -78,6 +101,11 @@ mod tests {
         for entry in all {
             let text = format!("{} {}", entry.default, entry.meaning);
             assert!(!text.contains("]("), "{text}");
+            for pair in [['[', ']'], ['(', ')']] {
+                let [open, close] = pair.map(|sign| text.matches(sign).count());
+                assert_eq!(open, close, "{text}");
+            }
+            assert_eq!(text.matches('`').count() % 2, 0, "{text}");
             assert!(entry.keys.iter().all(|key| key.contains('.')), "{entry:?}");
         }
     }
@@ -88,6 +116,12 @@ mod tests {
         assert_eq!(
             plain(markdown),
             "Secret. See a page and RFC 1, never `[x]`."
+        );
+        let markdown =
+            "By pointer: `[\"*:/a\"]`. They are `***` in the [view of `x`](y.md) and its API.";
+        assert_eq!(
+            plain(markdown),
+            "By pointer: `[\"*:/a\"]`. They are `***` in the view of `x` and its API."
         );
     }
 }

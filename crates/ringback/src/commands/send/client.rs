@@ -104,10 +104,17 @@ impl CallersClient {
                 "not known to be accepted: {} (it may be delivered as {request_id})",
                 answer.msg
             ))),
-            (code, None) => Err(CommandError::Failed(format!(
-                "refused ({code}): {}",
-                answer.msg
-            ))),
+            (code, None) => {
+                let hint = match code {
+                    "401" => " (the credential of this app: --key or --secret)",
+                    "403" => " (a credential is of one app: --app names it)",
+                    _ => "",
+                };
+                let msg = answer.msg;
+                Err(CommandError::Failed(format!(
+                    "refused ({code}): {msg}{hint}"
+                )))
+            }
         }
     }
 

@@ -9,6 +9,9 @@ pub enum JournalError {
     /// Unreachable or too slow: try again later.
     #[error("the journal is unavailable: {0}")]
     Unavailable(String),
+    /// A query for people was stopped, so that it does not hold the database: one that selects less can succeed.
+    #[error("the journal stopped a query: {0}")]
+    TooSlow(String),
     /// These records cannot be stored; others can.
     #[error("the journal refuses a record: {0}")]
     Refused(String),
@@ -22,9 +25,10 @@ impl JournalError {
     /// The reason without the kind.
     pub fn reason(&self) -> &str {
         match self {
-            Self::Unavailable(reason) | Self::Refused(reason) | Self::Incompatible(reason) => {
-                reason
-            }
+            Self::Unavailable(reason)
+            | Self::TooSlow(reason)
+            | Self::Refused(reason)
+            | Self::Incompatible(reason) => reason,
         }
     }
 }

@@ -112,7 +112,11 @@ impl Journal {
                     parts.extend([back, front]);
                 }
                 (
-                    Err(error @ (JournalError::Unavailable(_) | JournalError::Incompatible(_))),
+                    Err(
+                        error @ (JournalError::Unavailable(_)
+                        | JournalError::TooSlow(_)
+                        | JournalError::Incompatible(_)),
+                    ),
                     _,
                 ) => return Err(error),
             }

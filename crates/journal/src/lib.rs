@@ -45,7 +45,7 @@ pub use model::{
     AbsenceEvidence, AppCount, AttemptRecord, AuditCursor, AuditEntry, AuditPage, BatchPart,
     BatchSpan, BulkCounts, Callback, CallbackGroup, CallbackGroups, CallbackPage, CancelOutcome,
     CancelledMany, Claim, Claimed, ControlState, Cursor, DecodedBatch, EraseOutcome, ErasedMany,
-    Filter, GroupBy, GroupKey, LATENCY_BOUNDS_MS, MAX_AUDIT_SUBJECT, MAX_ROLLUP_NAMES,
+    Filter, GroupBy, GroupKey, GroupLook, LATENCY_BOUNDS_MS, MAX_AUDIT_SUBJECT, MAX_ROLLUP_NAMES,
     MAX_UNFINISHED_COUNTED, MINUTE_MS, OTHER_NAMES, Origin, OverdueCallback, OverduePage, Pause,
     PauseKind, Record, RecordedState, RecorderInfo, RecorderState, Replay, ReplayOutcome,
     Replayable, Retention, RetentionProgress, RetryOutcome, RollupFigures, RollupPoint,

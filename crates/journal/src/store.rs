@@ -12,10 +12,10 @@ use crate::error::JournalResult;
 use crate::model::{
     AbsenceEvidence, AuditCursor, AuditEntry, AuditPage, BatchPart, BulkCounts, Callback,
     CallbackGroups, CallbackPage, CancelOutcome, CancelledMany, Claim, Claimed, ControlState,
-    Cursor, EraseOutcome, ErasedMany, Filter, GroupBy, OverdueCallback, OverduePage, Pause,
-    PauseKind, Record, RecorderInfo, RecorderState, Replay, ReplayOutcome, Replayable, Retention,
-    RetentionProgress, RetryOutcome, RollupPoint, RollupQuery, UnfinishedCounts, UnfinishedStates,
-    Waiting, WaitingDestination, WaitingMessage,
+    Cursor, EraseOutcome, ErasedMany, Filter, GroupBy, GroupLook, OverdueCallback, OverduePage,
+    Pause, PauseKind, Record, RecorderInfo, RecorderState, Replay, ReplayOutcome, Replayable,
+    Retention, RetentionProgress, RetryOutcome, RollupPoint, RollupQuery, UnfinishedCounts,
+    UnfinishedStates, Waiting, WaitingDestination, WaitingMessage,
 };
 use crate::url::JournalUrl;
 
@@ -109,7 +109,8 @@ pub trait CallbackStore: Send + Sync {
     /// The ids of callbacks from `first` to `last`, both included, in order, at most `limit`.
     async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> JournalResult<Vec<Uuid>>;
 
-    /// A page of callbacks, newest first. `now` in Unix ms.
+    /// A page of callbacks, newest first, by a look at so many entries of an index at most as
+    /// [`CallbackPage::looked_back_to`] tells of. `now` in Unix ms.
     async fn list(
         &self,
         filter: &Filter,
@@ -136,10 +137,15 @@ pub trait CountStore: Send + Sync {
 /// Groups callbacks by what they have in common.
 #[async_trait]
 pub trait GroupStore: Send + Sync {
-    /// The largest groups of the callbacks that match, by a look at 50,000 matches at most (10,000 by
-    /// the last attempt). Rows that do not match are not counted. `now` in Unix ms.
-    async fn groups(&self, filter: &Filter, by: GroupBy, now: u64)
-    -> JournalResult<CallbackGroups>;
+    /// The largest groups of the callbacks that match, by a look at so many entries of an index at most as `look`
+    /// says. `now` in Unix ms.
+    async fn groups(
+        &self,
+        filter: &Filter,
+        by: GroupBy,
+        look: GroupLook,
+        now: u64,
+    ) -> JournalResult<CallbackGroups>;
 }
 
 /// Reads the rollups: figures per minute, which the writer keeps in the transaction of each batch.

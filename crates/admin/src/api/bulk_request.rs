@@ -361,9 +361,14 @@ impl Actor {
         })
     }
 
-    /// Who stops something. A reason that is missing or cannot be written does not hold the stop up.
-    pub(crate) fn who_stops(token_name: Option<&str>, reason: String) -> Self {
-        let name = token_name.unwrap_or("unnamed").to_owned();
+    /// Who stops something. A name or reason that is missing or cannot be written does not hold the stop up.
+    pub(crate) fn who_stops(actor: &str, reason: String, token_name: Option<&str>) -> Self {
+        let named = |name: &str| {
+            let actor = Some(name.to_owned()).filter(|name| !name.trim().is_empty());
+            Self::new(actor, Some(NO_REASON.to_owned()), token_name).ok()
+        };
+        let name = named(actor).or_else(|| named(""));
+        let name = name.map_or_else(|| "unnamed".to_owned(), |actor| actor.name);
         Self::new(None, Some(reason), Some(&name)).unwrap_or_else(|_| Self {
             name,
             reason: NO_REASON.to_owned(),
@@ -462,6 +467,18 @@ mod tests {
     fn parse(body: &str) -> Result<BulkRequest, String> {
         BulkRequest::parse(body.as_bytes(), None, BulkAct::ReplayDead)
             .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_stop_has_the_name_of_its_token_or_the_one_that_was_given_and_needs_neither() {
+        let name = |actor: &str, token| Actor::who_stops(actor, String::new(), token).name;
+        assert_eq!(name("ann", None), "ann");
+        assert_eq!(name("ann", Some("ops")), "ops (ann)");
+        assert_eq!(name(" ", Some("ops")), "ops");
+        assert_eq!(name("two\nlines", Some("ops")), "ops");
+        assert_eq!(name("", None), "unnamed");
+        let why = Actor::who_stops("ann", "too fast".to_owned(), None).reason;
+        assert_eq!(why, "too fast");
     }
 
     #[test]

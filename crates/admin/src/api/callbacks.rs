@@ -33,15 +33,20 @@ const CANCEL_MARGIN: Duration = Duration::from_secs(2);
 
 /// `GET /admin/v1/callbacks`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
-    let page = page(&state, http.query_string()).await?;
-    ok_list(&page, &state.pauses)
+    let found = page(&state, http.query_string()).await?;
+    ok_list(&found.page, &state.pauses)
+}
+
+/// A page of callbacks.
+pub(crate) struct ListedPage {
+    pub(crate) page: ItemsPage<CallbackView>,
+    /// The look ended here before the page was full: what was accepted before this time (Unix ms) was not looked
+    /// at.
+    pub(crate) looked_back_to: Option<u64>,
 }
 
 /// The page that a query string asks for.
-pub(crate) async fn page(
-    state: &AdminState,
-    query: &str,
-) -> Result<ItemsPage<CallbackView>, ApiError> {
+pub(crate) async fn page(state: &AdminState, query: &str) -> Result<ListedPage, ApiError> {
     let (filter, page) = query_params::callbacks(query)?;
     let (journal, registry) = (state.journal()?, state.callee_registry.get());
     let found = state.run(async move {
@@ -53,7 +58,35 @@ pub(crate) async fn page(
         Ok((found, causes, registry))
     });
     let (found, causes, registry) = found.await?;
-    Ok(items(found, causes, &registry))
+    Ok(ListedPage {
+        looked_back_to: found.looked_back_to,
+        page: items(found, causes, &registry),
+    })
+}
+
+/// Some of the newest callbacks that a query string selects, by two pages' looks at most. `leaves_delayed`: none that
+/// waits for its caller's time.
+pub(crate) async fn sample(
+    state: &AdminState,
+    query: &str,
+    leaves_delayed: bool,
+    limit: u32,
+) -> Result<Vec<CallbackView>, ApiError> {
+    let (mut filter, _) = query_params::callbacks(query)?;
+    if leaves_delayed {
+        filter.delayed = Some(false);
+    }
+    let (journal, registry) = (state.journal()?, state.callee_registry.get());
+    let found = state.run(async move {
+        let now = now_ms();
+        let mut found = journal.list(&filter, None, limit, now).await?;
+        if found.callbacks.is_empty() && found.next.is_some() {
+            found = journal.list(&filter, found.next, limit, now).await?;
+        }
+        let causes = causes(&found, &journal).await?;
+        Ok(items(found, causes, &registry).items)
+    });
+    found.await
 }
 
 /// The causes of the last attempts of a page of callbacks.
@@ -97,6 +130,7 @@ pub(crate) async fn of_ids(
         let mut found = CallbackPage {
             callbacks: Vec::new(),
             next: None,
+            looked_back_to: None,
         };
         for id in ids {
             let callback = journal.find(id).await?;

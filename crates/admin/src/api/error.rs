@@ -229,6 +229,11 @@ impl From<JournalError> for ApiError {
                 "回调记录库不可用：{0}",
                 reason
             )),
+            JournalError::TooSlow(_) => Self::Unavailable(say!(
+                "the journal stopped this query after 5 s, so that others do not wait: select less, by app, callee, \
+                 target or time",
+                "该查询超过 5 秒，已被回调记录库中止，以免影响其他查询：请按应用、被回调方、目标或时间缩小范围"
+            )),
             JournalError::Incompatible(reason) => Self::Unavailable(say!(
                 "the journal's schema is incompatible: {0}",
                 "回调记录库的表结构不兼容：{0}",

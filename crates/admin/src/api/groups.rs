@@ -1,7 +1,7 @@
 //! Callbacks grouped by what they have in common, for the console.
 
 use contract::CallbackStatus;
-use journal::{CallbackGroups, Filter, GroupBy};
+use journal::{CallbackGroups, Filter, GroupBy, GroupLook};
 use runtime::clock::now_ms;
 
 use super::bulk_request::{dead_letter_filter, waiting_filter};
@@ -46,10 +46,11 @@ pub(crate) async fn of(
     query: &str,
     scope: GroupScope,
     by: GroupBy,
+    look: GroupLook,
 ) -> Result<CallbackGroups, ApiError> {
     let (filter, _) = query_params::callbacks(query)?;
     let filter = scope.filter(filter)?;
     let journal = state.journal()?;
-    let reading = state.run(async move { Ok(journal.groups(&filter, by, now_ms()).await?) });
+    let reading = state.run(async move { Ok(journal.groups(&filter, by, look, now_ms()).await?) });
     reading.await
 }

@@ -4,7 +4,6 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Form, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use contract::CallbackStatus;
 use runtime::clock::now_ms;
 use serde::Deserialize;
 
@@ -32,9 +31,7 @@ const DEFAULT_RATE: u32 = 100;
 /// The fastest pace, as of the commands.
 const MAX_RATE: u32 = 100_000;
 /// How many callbacks are shown.
-const SAMPLE: usize = 10;
-/// How many are looked at for them.
-const EXAMINED: usize = 50;
+const SAMPLE: u32 = 10;
 
 #[derive(Template)]
 #[template(path = "console/bulk.html")]
@@ -194,27 +191,17 @@ async fn sample(
     if act.is_of_dead_letters() {
         let query = format!("{}&limit={SAMPLE}", links::with(query, &[]));
         let found = dead_letters::page(state, query.trim_start_matches('&')).await?;
-        return Ok(found.items);
+        return Ok(found.page.items);
     }
     let has_status = query::value(query, "status").is_some();
     let query = match has_status {
         true => links::with(query, &[]),
         false => links::with(query, &[("status", act.waiting_statuses())]),
     };
-    let found = callbacks::page(state, &format!("{query}&limit={EXAMINED}")).await?;
     let retries = matches!(act, OperationAct::RetryNow | OperationAct::Expedite);
-    let leaves_delayed = retries && query::value(&query, "deferred_reason").is_none();
-    let mut items = found.items;
     // What its caller has delayed is left alone.
-    items.retain(|it| !(leaves_delayed && is_delayed(it)));
-    items.truncate(SAMPLE);
-    Ok(items)
-}
-
-fn is_delayed(callback: &CallbackView) -> bool {
-    let early = [None, Some("not_due")].contains(&callback.deferred_reason.as_deref());
-    let waits = callback.next_attempt_at.is_some() && callback.due_since.is_none();
-    callback.status == CallbackStatus::Queued && early && waits
+    let leaves_delayed = retries && query::value(&query, "deferred_reason").is_none();
+    callbacks::sample(state, &query, leaves_delayed, SAMPLE).await
 }
 
 pub(super) fn render(

@@ -15,13 +15,13 @@ use super::visit::Visit;
 use super::when::When;
 use super::{acts, curl, filters, links, paths, query};
 use crate::api::bulk_request::Actor;
-use crate::api::callbacks;
+use crate::api::callbacks::{self, ListedPage};
 use crate::api::error::ApiError;
 use crate::api::explain::deferral_reason;
 use crate::api::operations::OperationAct;
 use crate::api::payload;
 use crate::api::state::AdminState;
-use crate::api::view::{AnswerView, AttemptView, CallbackView, ItemsPage, PayloadView};
+use crate::api::view::{AnswerView, AttemptView, CallbackView, PayloadView};
 use crate::config::Role;
 
 /// How many are on a page.
@@ -165,6 +165,8 @@ pub(super) struct CallbacksPage {
     acts: Vec<(String, &'static str)>,
     lines: Vec<CallbackLine>,
     next: Option<String>,
+    /// The look ended here before the page was full.
+    looked_back_to: Option<When>,
     is_first: bool,
 }
 
@@ -246,11 +248,11 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> HttpResp
     page::answer(&visit, found.map(|found| render_list(&visit, query, found)))
 }
 
-pub(super) fn render_list(
-    visit: &Visit,
-    query: &str,
-    found: ItemsPage<CallbackView>,
-) -> CallbacksPage {
+pub(super) fn render_list(visit: &Visit, query: &str, listed: ListedPage) -> CallbacksPage {
+    let ListedPage {
+        page: found,
+        looked_back_to,
+    } = listed;
     let (t, now) = (visit.texts(), now_ms());
     let form = FilterForm::of(query, &FIELDS);
     let mut statuses = [
@@ -294,6 +296,7 @@ pub(super) fn render_list(
             .collect(),
         form,
         next: found.next.map(|next| query::page_after(query, Some(&next))),
+        looked_back_to: looked_back_to.map(|at| When::of(at, now, t)),
         is_first: query::value(query, "after").is_none(),
         lines: lines(found.items, now, t),
     }

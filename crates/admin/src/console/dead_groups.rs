@@ -3,10 +3,10 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use journal::{CallbackGroups, GroupBy};
+use journal::{CallbackGroups, GroupBy, GroupLook};
 use runtime::clock::now_ms;
 
-use super::groups::{self, GroupLine, GroupSource};
+use super::groups::{self, CountEnd, GroupLine, GroupSource};
 use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
@@ -38,7 +38,7 @@ pub(super) struct DeadGroupsPage {
     group_column: &'static str,
     groups: Vec<GroupLine>,
     count: u64,
-    is_whole: bool,
+    count_end: Option<CountEnd>,
     list: String,
     /// What can be done to all of them: the link, and the word.
     acts: Vec<(String, &'static str)>,
@@ -52,8 +52,9 @@ pub(super) async fn show(state: Data<AdminState>, http: HttpRequest) -> HttpResp
     let found = async {
         let way = way(asked)?;
         let query = links::with(asked, &[]);
-        let found = grouped(&state, &query, GroupScope::DeadLetters, way.1).await?;
-        Ok(render(&visit, &query, way, found))
+        let look = groups::look(asked);
+        let found = grouped(&state, &query, GroupScope::DeadLetters, way.1, look).await?;
+        Ok(render(&visit, (&query, look), way, found))
     };
     page::answer(&visit, found.await)
 }
@@ -76,7 +77,7 @@ pub(super) fn way(query: &str) -> Result<(&'static str, GroupBy), ApiError> {
 
 pub(super) fn render(
     visit: &Visit,
-    query: &str,
+    (query, look): (&str, GroupLook),
     (by, _): (&'static str, GroupBy),
     found: CallbackGroups,
 ) -> DeadGroupsPage {
@@ -98,12 +99,12 @@ pub(super) fn render(
         let path = format!("{}/{}", paths::BULK, act.as_str());
         (links::joined(&path, query), t.act_word(act))
     };
+    let grouped = |by: &str| match query {
+        "" => format!("by={by}"),
+        _ => format!("{query}&by={by}"),
+    };
     let ways = ALL.iter().map(|(name, _)| {
-        let query = match query {
-            "" => format!("by={name}"),
-            _ => format!("{query}&by={name}"),
-        };
-        let link = links::joined(paths::DEAD_LETTER_GROUPS, &query);
+        let link = links::joined(paths::DEAD_LETTER_GROUPS, &grouped(name));
         (link, word(name), *name == by)
     });
     DeadGroupsPage {
@@ -113,7 +114,13 @@ pub(super) fn render(
         conditions: links::others(query, &[]),
         group_column: word(by),
         count: found.examined,
-        is_whole: found.is_whole,
+        count_end: CountEnd::of(
+            &found,
+            false,
+            (paths::DEAD_LETTER_GROUPS, &grouped(by)),
+            look,
+            t,
+        ),
         list: links::joined(paths::DEAD_LETTERS, query),
         acts: match may_act && found.examined > 0 {
             true => vec![act(OperationAct::ReplayDead), act(OperationAct::Discard)],

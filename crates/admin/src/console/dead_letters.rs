@@ -9,12 +9,13 @@ use super::callbacks::{CallbackLine, FilterForm, PAGE, lines};
 use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
+use super::when::When;
 use super::{filters, links, paths, query};
+use crate::api::callbacks::ListedPage;
 use crate::api::dead_letters;
 use crate::api::operations::OperationAct;
 use crate::api::reason::of_dead_letters;
 use crate::api::state::AdminState;
-use crate::api::view::{CallbackView, ItemsPage};
 use crate::config::Role;
 
 /// The fields of the form.
@@ -40,6 +41,8 @@ pub(super) struct DeadLettersPage {
     groups: String,
     lines: Vec<CallbackLine>,
     next: Option<String>,
+    /// The look ended here before the page was full.
+    looked_back_to: Option<When>,
     is_first: bool,
 }
 
@@ -51,12 +54,12 @@ pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> HttpResp
     page::answer(&visit, found.map(|found| render(&visit, query, found)))
 }
 
-pub(super) fn render(
-    visit: &Visit,
-    query: &str,
-    found: ItemsPage<CallbackView>,
-) -> DeadLettersPage {
-    let t = visit.texts();
+pub(super) fn render(visit: &Visit, query: &str, listed: ListedPage) -> DeadLettersPage {
+    let (t, now) = (visit.texts(), now_ms());
+    let ListedPage {
+        page: found,
+        looked_back_to,
+    } = listed;
     let form = FilterForm::of(query, &FIELDS);
     let reasons = of_dead_letters().map(|reason| (reason, form.reason == reason));
     let operator = visit.operator.as_ref();
@@ -75,7 +78,8 @@ pub(super) fn render(
         reasons: reasons.collect(),
         form,
         next: found.next.map(|next| query::page_after(query, Some(&next))),
+        looked_back_to: looked_back_to.map(|at| When::of(at, now, t)),
         is_first: query::value(query, "after").is_none(),
-        lines: lines(found.items, now_ms(), t),
+        lines: lines(found.items, now, t),
     }
 }

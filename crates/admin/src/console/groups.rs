@@ -2,7 +2,8 @@
 //! their list and to what can be done to all of them.
 
 use contract::CallbackStatus;
-use journal::{CallbackGroup, CallbackGroups, GroupKey, WaitKind};
+use journal::{CallbackGroup, CallbackGroups, GroupKey, GroupLook, WaitKind};
+use runtime::clock::now_ms;
 
 use super::texts::Texts;
 use super::when::When;
@@ -31,6 +32,48 @@ pub(super) struct GroupLine {
     pub(super) link: Option<String>,
     /// What can be done to all of them: the link, and the word.
     pub(super) acts: Vec<(String, &'static str)>,
+}
+
+/// Where the count of a page's groups ended, if these are not all.
+pub(super) struct CountEnd {
+    /// Callbacks that were accepted before it, or of the oldest after it, are not counted.
+    pub(super) at: When,
+    pub(super) is_oldest_first: bool,
+    /// The same page with a further count; `None`: this is it.
+    pub(super) further: Option<String>,
+}
+
+impl CountEnd {
+    /// `query`: that of the page without its look.
+    pub(super) fn of(
+        found: &CallbackGroups,
+        is_oldest_first: bool,
+        (path, query): (&str, &str),
+        look: GroupLook,
+        t: &Texts,
+    ) -> Option<Self> {
+        let further = match (look, query) {
+            (GroupLook::Further, _) => None,
+            (GroupLook::First, "") => Some(links::joined(path, FURTHER)),
+            (GroupLook::First, _) => Some(links::joined(path, &format!("{query}&{FURTHER}"))),
+        };
+        found.looked_to.map(|at| Self {
+            at: When::of(at, now_ms(), t),
+            is_oldest_first,
+            further,
+        })
+    }
+}
+
+/// What a page's query string has that asks for a further count.
+const FURTHER: &str = "look=further";
+
+/// How far the page of this query string looks.
+pub(super) fn look(here: &str) -> GroupLook {
+    match query::value(here, "look").as_deref() {
+        Some("further") => GroupLook::Further,
+        _ => GroupLook::First,
+    }
 }
 
 /// Where the groups come from.

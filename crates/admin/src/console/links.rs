@@ -3,7 +3,7 @@
 use url::form_urlencoded::{Serializer, parse};
 
 /// What a query string has besides the conditions of a filter.
-pub(super) const NOT_OF_A_FILTER: [&str; 5] = ["after", "limit", "by", "rate", "sent"];
+pub(super) const NOT_OF_A_FILTER: [&str; 6] = ["after", "limit", "by", "rate", "sent", "look"];
 
 /// The path with these parameters.
 pub(super) fn to(path: &str, parameters: &[(&str, &str)]) -> String {

@@ -40,6 +40,7 @@ pub(super) struct OperationPage {
     t: &'static Texts,
     line: OperationLine,
     may_stop: bool,
+    needs_name: bool,
     process: String,
 }
 
@@ -87,9 +88,11 @@ impl OperationLine {
     }
 }
 
-/// Why an operation is stopped. It may be left out: a stop must not take time.
+/// Who stops an operation, and why. Both may be left out: a stop must not take time.
 #[derive(Deserialize)]
 pub(super) struct StopForm {
+    #[serde(default)]
+    actor: String,
     #[serde(default)]
     reason: String,
 }
@@ -147,6 +150,7 @@ pub(super) fn render(visit: &Visit, view: OperationView, process: String) -> Ope
         t,
         line,
         may_stop: operator.is_some_and(|operator| operator.may(Role::Replay)),
+        needs_name: operator.is_none_or(|operator| operator.name.is_none()),
         process,
     }
 }
@@ -168,7 +172,8 @@ pub(super) async fn stop(
         Ok((id, stopped)) => {
             if let Some(stopped) = stopped {
                 let name = operator.and_then(|operator| operator.name.as_deref());
-                let actor = Actor::who_stops(name, form.into_inner().reason);
+                let StopForm { actor, reason } = form.into_inner();
+                let actor = Actor::who_stops(&actor, reason, name);
                 operations::record_stop(&state, &stopped, actor).await;
             }
             HttpResponse::SeeOther()

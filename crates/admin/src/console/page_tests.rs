@@ -3,7 +3,7 @@
 use askama::Template;
 use contract::CallbackStatus;
 use delivery::limits::LimitKey;
-use journal::{CallbackGroup, CallbackGroups, GroupBy, GroupKey, WaitKind};
+use journal::{CallbackGroup, CallbackGroups, GroupBy, GroupKey, GroupLook, WaitKind};
 use runtime::clock::now_ms;
 use runtime::{SettingOrigin, SettingsShown};
 use uuid::Uuid;
@@ -35,7 +35,7 @@ fn groups(key: &GroupKey) -> CallbackGroups {
     CallbackGroups {
         groups: vec![group; 100],
         examined: 700,
-        is_whole: false,
+        looked_to: Some(1_763_900_000_000),
     }
 }
 
@@ -82,6 +82,7 @@ fn target_parts() -> target::TargetParts {
         reason: Some(HOSTILE.to_owned()),
     };
     target::TargetParts {
+        look: GroupLook::First,
         key: LimitKey::Callee(HOSTILE.into()),
         one: OneTarget {
             unfinished: seen.unfinished.clone(),
@@ -221,14 +222,23 @@ pub(super) fn pages(visit: &Visit) -> Vec<(&'static str, String)> {
         waiting: 1,
     };
     let plan = (OperationAct::Cancel, HOSTILE.to_owned());
-    let sample = callbacks_page().items.into_iter().take(10).collect();
+    let sample = callbacks_page().page.items.into_iter().take(10).collect();
     let process = || HOSTILE.to_owned();
     let rendered = [
         ("target", target::render(visit, target_parts()).render()),
-        ("waiting", waiting::render(visit, &form, waits).render()),
+        (
+            "waiting",
+            waiting::render(visit, (&form, GroupLook::First), waits).render(),
+        ),
         (
             "dead groups",
-            dead_groups::render(visit, &form, ("reason", GroupBy::End), groups(&ended)).render(),
+            dead_groups::render(
+                visit,
+                (&form, GroupLook::First),
+                ("reason", GroupBy::End),
+                groups(&ended),
+            )
+            .render(),
         ),
         (
             "bulk",

@@ -2,7 +2,10 @@
 //! details of attempts, what an entry of the audit log is about. Words of other systems
 //! (rustls, the operating system) stay as they are.
 
+use contract::CallbackStatus;
+
 use super::language::PageLanguage;
+use crate::api::query_params::name_in_filter;
 
 /// Sentences that are always the same.
 const SENTENCES: [(&str, &str); 38] = [
@@ -206,19 +209,62 @@ fn ids(english: &str) -> Option<String> {
 pub(super) fn subject(english: &str, language: PageLanguage) -> String {
     match language {
         PageLanguage::English => english.to_owned(),
-        PageLanguage::Chinese => chinese(english).unwrap_or_else(|| {
-            let conditions =
-                english
-                    .split(", ")
-                    .map(|condition| match condition.strip_prefix("status ") {
-                        Some(statuses) => {
-                            format!("status {}", statuses.replace(" or ", " 或 "))
-                        }
-                        None => condition.to_owned(),
-                    });
-            conditions.collect::<Vec<_>>().join("，")
-        }),
+        PageLanguage::Chinese => chinese(english).unwrap_or_else(|| conditions(english)),
     }
+}
+
+/// The names of a filter's conditions, in the order in which they are written.
+const CONDITIONS: [&str; 14] = [
+    "app_id ",
+    "callee_no ",
+    "target ",
+    "message_type ",
+    "reason ",
+    "deferred_reason ",
+    "status ",
+    "outcome ",
+    "http_status ",
+    "since ",
+    "until ",
+    "dead_since ",
+    "dead_until ",
+    "updated_before ",
+];
+
+/// Whether this is what the condition `status` can say.
+fn are_statuses(text: &str) -> bool {
+    let is_status = |name| {
+        let mut all = CallbackStatus::ALL.into_iter();
+        all.any(|status| name_in_filter(status) == name)
+    };
+    text.split(" or ").all(is_status)
+}
+
+/// Conditions with Chinese words between them. A comma within a value is part of it: only before the name of a later
+/// condition is it ours.
+fn conditions(english: &str) -> String {
+    let (mut said, mut last) = (String::new(), 0);
+    for (number, part) in english.split(", ").enumerate() {
+        let mut later = CONDITIONS.iter().skip(last);
+        let place = later.position(|name| {
+            let value = part.strip_prefix(name);
+            value.is_some_and(|value| *name != "status " || are_statuses(value))
+        });
+        said.push_str(match (number, place) {
+            (0, _) => "",
+            (_, Some(_)) => "，",
+            (_, None) => ", ",
+        });
+        last += place.map_or(0, |place| place + 1);
+        match part.strip_prefix("status ") {
+            Some(statuses) if place.is_some() => {
+                said.push_str("status ");
+                said.push_str(&statuses.replace(" or ", " 或 "));
+            }
+            _ => said.push_str(part),
+        }
+    }
+    said
 }
 
 /// What was done, by its name in the audit log.
@@ -333,5 +379,18 @@ mod tests {
             "app_id crm，status queued 或 retrying"
         );
         assert_eq!(subject(conditions, PageLanguage::English), conditions);
+        for (english, chinese) in [
+            (
+                "app_id a, b or c, status dead or expired, since 2026",
+                "app_id a, b or c，status dead 或 expired，since 2026",
+            ),
+            ("status dead, message_type x", "status dead, message_type x"),
+            (
+                "message_type new, status x or y, app_id z, status dead",
+                "message_type new, status x or y, app_id z，status dead",
+            ),
+        ] {
+            assert_eq!(subject(english, PageLanguage::Chinese), chinese);
+        }
     }
 }

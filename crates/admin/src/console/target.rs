@@ -4,11 +4,11 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use delivery::limits::LimitKey;
-use journal::{CallbackGroups, GroupBy, GroupKey};
+use journal::{CallbackGroups, GroupBy, GroupKey, GroupLook};
 use runtime::clock::now_ms;
 
 use super::chart::Chart;
-use super::groups::{self, GroupLine, GroupSource};
+use super::groups::{self, CountEnd, GroupLine, GroupSource};
 use super::page::{self, PageFrame, Section};
 use super::targets::{TargetLine, Unfinished};
 use super::texts::Texts;
@@ -41,11 +41,11 @@ pub(super) struct TargetPage {
     next_attempt: Option<When>,
     pause: Option<(When, PauseView)>,
     waits: Vec<GroupLine>,
-    /// How many of what waits was looked at, if that is not all.
-    waits_of: Option<u64>,
+    /// Where the count of what waits ended.
+    waits_end: Option<CountEnd>,
     errors: Vec<GroupLine>,
-    /// How many callbacks the errors were counted in, if these are not all.
-    errors_of: Option<u64>,
+    /// Where the count of the errors ended.
+    errors_end: Option<CountEnd>,
     chart: Option<Chart>,
     /// What can be done to all that concerns it: the link, and the word.
     acts: Vec<(String, &'static str)>,
@@ -77,6 +77,8 @@ pub(super) struct TargetParts {
     pub(super) waits: Option<CallbackGroups>,
     pub(super) errors: Option<CallbackGroups>,
     pub(super) day: Option<StatsView>,
+    /// How far what waits and the errors were counted.
+    pub(super) look: GroupLook,
 }
 
 /// `GET /console/targets/one?callee_no=|target=`
@@ -90,6 +92,7 @@ async fn gather(state: &AdminState, asked: &str) -> Result<TargetParts, ApiError
     let value = |key| query::value(asked, key);
     let key = expedite::key(state, value("callee_no"), value("target"))?;
     let (kind, name) = selector(&key);
+    let look = groups::look(asked);
     let query = links::with("", &[(kind, &name)]);
     let of_stats = match &key {
         LimitKey::Callee(_) => links::with("", &[("callee", &name), ("step", "1h")]),
@@ -98,8 +101,14 @@ async fn gather(state: &AdminState, asked: &str) -> Result<TargetParts, ApiError
     let (one, pauses, waits, errors, day) = tokio::join!(
         targets::one(state, &key),
         pauses::views(state),
-        grouped(state, &query, GroupScope::Waiting, GroupBy::Wait),
-        grouped(state, &query, GroupScope::Undelivered, GroupBy::LastAttempt),
+        grouped(state, &query, GroupScope::Waiting, GroupBy::Wait, look),
+        grouped(
+            state,
+            &query,
+            GroupScope::Undelivered,
+            GroupBy::LastAttempt,
+            look
+        ),
         stats::view(state, &of_stats)
     );
     let mut pauses = pauses?.into_iter();
@@ -114,6 +123,7 @@ async fn gather(state: &AdminState, asked: &str) -> Result<TargetParts, ApiError
         errors: errors.ok(),
         day: day.ok(),
         key,
+        look,
     })
 }
 
@@ -145,10 +155,10 @@ pub(super) fn render(visit: &Visit, parts: TargetParts) -> TargetPage {
             GroupKey::LastAttempt { outcome, .. } => outcome.is_some(),
             _ => true,
         });
-        let examined = (!errors.is_whole).then_some(errors.examined);
-        (groups::lines(errors, &of_errors, now, t), examined)
+        let end = CountEnd::of(&errors, false, (paths::TARGET, &query), parts.look, t);
+        (groups::lines(errors, &of_errors, now, t), end)
     });
-    let (errors, errors_of) = errors.unwrap_or_default();
+    let (errors, errors_end) = errors.unwrap_or_default();
     let act = |act: OperationAct, word: &'static str| {
         let path = format!("{}/{}", paths::BULK, act.as_str());
         (links::joined(&path, &query), word)
@@ -180,15 +190,15 @@ pub(super) fn render(visit: &Visit, parts: TargetParts) -> TargetPage {
         pause: parts
             .pause
             .map(|pause| (When::of(pause.paused_at, now, t), pause)),
-        waits_of: parts
+        waits_end: parts
             .waits
             .as_ref()
-            .and_then(|waits| (!waits.is_whole).then_some(waits.examined)),
+            .and_then(|waits| CountEnd::of(waits, true, (paths::TARGET, &query), parts.look, t)),
         waits: parts.waits.map_or_else(Vec::new, |waits| {
             groups::lines(waits, &source(paths::CALLBACKS), now, t)
         }),
         errors,
-        errors_of,
+        errors_end,
         chart: parts.day.map(|day| Chart::of(&day, now, t)),
         acts: match may_act {
             true => vec![

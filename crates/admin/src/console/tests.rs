@@ -21,6 +21,7 @@ use super::language::PageLanguage;
 use super::visit::Visit;
 use super::{audit, callbacks, dead_letters, live, overview, page, pauses, query, targets};
 use crate::api::auth::Operator;
+use crate::api::callbacks::ListedPage;
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::process_view::{
     AttemptEndView, AttemptsView, CallsView, InstanceView, LastErrorView, OthersView, SeenBy,
@@ -101,14 +102,17 @@ pub(super) fn callback_view() -> CallbackView {
     }
 }
 
-pub(super) fn callbacks_page() -> ItemsPage<CallbackView> {
+pub(super) fn callbacks_page() -> ListedPage {
     let view = CallbackView {
         attempts: Vec::new(),
         ..callback_view()
     };
-    ItemsPage {
-        items: vec![view; 50],
-        next: Some(HOSTILE.to_owned()),
+    ListedPage {
+        page: ItemsPage {
+            items: vec![view; 50],
+            next: Some(HOSTILE.to_owned()),
+        },
+        looked_back_to: Some(1_763_900_000_000),
     }
 }
 

@@ -120,7 +120,7 @@ texts! {
     breaker_half_open "half open" "半开";
     breaker_open "open" "打开";
     breaker_of_apps "for these apps alone:" "仅涉及应用：";
-    other_apps "others:" "其他应用数：";
+    other_apps "others, at least:" "其他应用至少：";
     next_probe "next probe in" "下次探测还有";
     retry_after "asked to wait" "对方要求等待";
     paused "paused" "已暂停";
@@ -241,8 +241,15 @@ texts! {
     errors_hint "Each callback counts once, by its last attempt." "每个回调按其最近一次尝试计一次。";
     no_errors "No attempt of what waits or has died has failed." "等待中与死信回调没有失败的尝试。";
     last_attempt "Last attempt" "最近一次尝试";
-    of_the_newest "Of the newest" "最新的回调数";
-    of_the_oldest "Of the oldest" "最早的回调数";
+    none_found_yet "None found so far." "目前没有找到。";
+    looked_since_before "Looked at what was accepted since" "只查找了";
+    looked_since_after ", and at nothing older." " 以来接收的回调，更早的尚未查找。";
+    look_further "Look further back" "继续查找更早的";
+    counted_since_before "Counted is what was accepted since" "只统计了";
+    counted_since_after ", and nothing older." " 以来接收的回调，更早的未计入。";
+    counted_until_before "Counted is what was accepted until" "只统计了";
+    counted_until_after ", and nothing newer." " 及以前接收的回调，更晚的未计入。";
+    count_further "Count further" "扩大统计范围";
     group_by "Group by" "分组方式";
     hour_of_death "Hour of death" "成为死信的小时";
     only_those "Only:" "仅限：";
@@ -270,6 +277,7 @@ texts! {
     operation_failed "failed" "失败";
     operation_revoked "stopped: its operator's token was removed" "已停止：操作人的令牌已删除";
     the_running_one "The one that runs" "正在进行的操作";
+    stop_name "Your name (may be left out)" "您的姓名（可不填）";
     stop_reason "Reason (may be left out)" "理由（可不填）";
     no_operations "This process has not worked on many callbacks since it started." "此进程启动以来没有批量操作。";
     operations_hint "The page has those of one process; the audit log has all. This process:" "本页只显示一个进程的操作，审计日志包含全部。当前进程：";

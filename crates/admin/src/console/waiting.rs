@@ -3,10 +3,10 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use journal::{CallbackGroups, GroupBy};
+use journal::{CallbackGroups, GroupBy, GroupLook};
 use runtime::clock::now_ms;
 
-use super::groups::{self, GroupLine, GroupSource};
+use super::groups::{self, CountEnd, GroupLine, GroupSource};
 use super::page::{self, PageFrame, Section};
 use super::texts::Texts;
 use super::visit::Visit;
@@ -22,10 +22,10 @@ pub(super) struct WaitingPage {
     t: &'static Texts,
     groups: Vec<GroupLine>,
     targets: Vec<GroupLine>,
-    /// How many callbacks were looked at, if these are not all.
-    examined: Option<u64>,
+    /// Of what waits, by what it waits for.
+    count_end: Option<CountEnd>,
     /// The same of the groups by target.
-    targets_examined: Option<u64>,
+    targets_end: Option<CountEnd>,
     may_act: bool,
 }
 
@@ -33,20 +33,24 @@ pub(super) struct WaitingPage {
 pub(super) async fn show(state: Data<AdminState>, http: HttpRequest) -> HttpResponse {
     let visit = Visit::of(&http);
     let query = links::with(http.query_string(), &[]);
+    let look = groups::look(http.query_string());
     let found = async {
         let (waits, targets) = tokio::join!(
-            grouped(&state, &query, GroupScope::Waiting, GroupBy::Wait),
-            grouped(&state, &query, GroupScope::Waiting, GroupBy::Target)
+            grouped(&state, &query, GroupScope::Waiting, GroupBy::Wait, look),
+            grouped(&state, &query, GroupScope::Waiting, GroupBy::Target, look)
         );
         Ok((waits?, targets?))
     };
     let found = found.await;
-    page::answer(&visit, found.map(|found| render(&visit, &query, found)))
+    page::answer(
+        &visit,
+        found.map(|found| render(&visit, (&query, look), found)),
+    )
 }
 
 pub(super) fn render(
     visit: &Visit,
-    query: &str,
+    (query, look): (&str, GroupLook),
     (waits, targets): (CallbackGroups, CallbackGroups),
 ) -> WaitingPage {
     let (t, now) = (visit.texts(), now_ms());
@@ -61,8 +65,8 @@ pub(super) fn render(
     WaitingPage {
         frame: PageFrame::new(visit, Section::Waiting),
         t,
-        examined: (!waits.is_whole).then_some(waits.examined),
-        targets_examined: (!targets.is_whole).then_some(targets.examined),
+        count_end: CountEnd::of(&waits, true, (paths::WAITING, query), look, t),
+        targets_end: CountEnd::of(&targets, false, (paths::WAITING, query), look, t),
         groups: groups::lines(waits, &source(query, may_act), now, t),
         targets: groups::lines(targets, &source(&waiting, false), now, t),
         may_act,

@@ -10,9 +10,10 @@ pub(crate) fn whose(apps: u32, names: &[String]) -> Said {
         (1, 0) => say!(" for one app", "（涉及一个应用）"),
         (apps, 0) => say!(" for {apps} apps", "（涉及 {apps} 个应用）"),
         (1, _) => say!(" for the app {0}", "（应用 {0}）", names.join(", ")),
+        // Each process names ten at most and counts its own: in all there may be more.
         (apps, named) if apps > named => say!(
-            " for {apps} apps, {0} among them",
-            "（{apps} 个应用，其中有 {0}）",
+            " for at least {apps} apps, {0} among them",
+            "（至少 {apps} 个应用，其中有 {0}）",
             names.join(", ")
         ),
         (_, _) => say!(" for the apps {0}", "（应用 {0}）", names.join(", ")),
@@ -50,11 +51,13 @@ mod tests {
             (3, 0, " for 3 apps"),
             (1, 1, " for the app crm"),
             (2, 2, " for the apps crm, erp"),
-            (5, 2, " for 5 apps, crm, erp among them"),
+            (5, 2, " for at least 5 apps, crm, erp among them"),
         ] {
             let said = whose(apps, &names[..named]);
             assert_eq!(said.english(), english);
             assert_eq!(said.chinese().is_empty(), english.is_empty());
+            let is_bound = english.contains("at least");
+            assert_eq!(said.chinese().contains("至少"), is_bound, "{english}");
         }
     }
 

@@ -4,8 +4,8 @@ use contract::CallbackStatus;
 
 use crate::journal::Journal;
 use crate::model::{
-    CallbackGroup, CallbackGroups, Filter, GroupBy, GroupKey, MAX_GROUPS, Origin, Record,
-    RecordedState, WaitKind,
+    CallbackGroup, CallbackGroups, Filter, GroupBy, GroupKey, GroupLook, MAX_GROUPS, Origin,
+    Record, RecordedState, WaitKind,
 };
 
 use super::fixture::{
@@ -18,19 +18,46 @@ pub(super) async fn exercise(fixture: &impl JournalFixture) {
     let now = now();
     assert_eq!(
         groups(&journal, &dead_letters(), GroupBy::Target, now).await,
-        CallbackGroups {
-            is_whole: true,
-            ..CallbackGroups::default()
-        }
+        CallbackGroups::default()
     );
     dead_letters_are_grouped(&journal, now).await;
     what_waits_is_grouped(&journal, now).await;
     the_largest_groups_alone_are_returned(&journal, now).await;
     journal.close().await;
+    let journal = open(fixture, "group-look").await;
+    a_count_is_bounded_and_says_where_it_ended(&journal, now).await;
+    journal.close().await;
+}
+
+/// More than a first look at last attempts, and less than a further one.
+async fn a_count_is_bounded_and_says_where_it_ended(journal: &Journal, now: u64) {
+    const DEAD: u64 = 1_100;
+    let first = now - 10 * SECOND;
+    let records: Vec<Record> = (0..DEAD)
+        .map(|number| attempted(&origin(first + number), 1, 1, now, dead("exhausted")))
+        .collect();
+    for some in records.chunks(500) {
+        store(journal, some).await;
+    }
+    let by = GroupBy::LastAttempt;
+    let found = groups(journal, &dead_letters(), by, now).await;
+    let expected = (1_000, Some(first + DEAD - 1_000));
+    assert_eq!((found.examined, found.looked_to), expected);
+    let filter = dead_letters();
+    let further = journal.groups(&filter, by, GroupLook::Further, now);
+    let found = further.await.expect("groups");
+    assert_eq!((found.examined, found.looked_to), (DEAD, None));
+    // What does not match is looked at too.
+    let of_nobody = Filter {
+        message_type: Some("nothing".to_owned()),
+        ..dead_letters()
+    };
+    let found = groups(journal, &of_nobody, by, now).await;
+    assert_eq!(found.groups, []);
 }
 
 async fn groups(journal: &Journal, filter: &Filter, by: GroupBy, now: u64) -> CallbackGroups {
-    let found = journal.groups(filter, by, now).await;
+    let found = journal.groups(filter, by, GroupLook::First, now).await;
     found.expect("groups")
 }
 
@@ -154,7 +181,7 @@ async fn dead_letters_are_grouped(journal: &Journal, now: u64) {
         ),
     ] {
         let found = groups(journal, &all, by, now).await;
-        assert_eq!((found.examined, found.is_whole), (5, true), "{by:?}");
+        assert_eq!((found.examined, found.looked_to), (5, None), "{by:?}");
         let keys: Vec<_> = found
             .groups
             .iter()

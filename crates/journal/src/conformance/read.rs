@@ -9,8 +9,8 @@ use crate::journal::Journal;
 use crate::model::{Callback, Filter, Origin, RecordedState};
 
 use super::fixture::{
-    JournalFixture, QUEUED, SECOND, accepted, attempted, dead, deferred, find, now, of_generation,
-    open, origin, record, retrying, store,
+    HOUR, JournalFixture, QUEUED, SECOND, accepted, attempted, dead, deferred, find, now,
+    of_generation, open, origin, record, retrying, store,
 };
 
 pub(super) async fn exercise(fixture: &impl JournalFixture) {
@@ -24,6 +24,9 @@ pub(super) async fn exercise(fixture: &impl JournalFixture) {
     control_states_are_returned_for_known_callbacks(&journal, &all).await;
     the_last_cause_is_that_of_the_last_attempt(&journal, now).await;
     the_ids_of_a_range_are_read_in_order_and_by_number(&journal, &all).await;
+    journal.close().await;
+    let journal = open(fixture, "look").await;
+    a_look_is_bounded_and_says_where_it_ended(&journal, now).await;
     journal.close().await;
 }
 
@@ -50,6 +53,97 @@ async fn the_last_cause_is_that_of_the_last_attempt(journal: &Journal, now: u64)
     assert_eq!(found, expected);
     let none = journal.last_causes(&[]).await.expect("a result");
     assert_eq!(none, HashMap::new());
+}
+
+/// One that answered 404 is older than so many that answered 503, of two targets and in two states.
+async fn a_look_is_bounded_and_says_where_it_ended(journal: &Journal, now: u64) {
+    const NEWER: u64 = 4_100;
+    let first = now - 10 * SECOND;
+    let mut records = Vec::new();
+    for number in 0..=NEWER {
+        let mut callback = origin(first + number);
+        callback.app_id = "look".to_owned();
+        if number % 2 == 0 {
+            callback.target = "https://even.example:443".to_owned();
+        }
+        let state = match number % 4 {
+            0 => dead("exhausted"),
+            _ => retrying(now + HOUR),
+        };
+        let mut record = attempted(&callback, 1, 1, first + number, state);
+        let attempt = record.attempted.as_mut().expect("an attempt");
+        attempt.http_status = Some(if number == 0 { 404 } else { 503 });
+        records.push(record);
+    }
+    for some in records.chunks(500) {
+        store(journal, some).await;
+    }
+    let of = |app_id: Option<&str>, target: Option<&str>, statuses: Vec<CallbackStatus>| Filter {
+        app_id: app_id.map(str::to_owned),
+        target: target.map(str::to_owned),
+        statuses,
+        http_status: Some(404),
+        ..Filter::default()
+    };
+    let both = vec![CallbackStatus::Dead, CallbackStatus::Retrying];
+    let even = Some("https://even.example:443");
+    // Beyond the first look of 2,000 entries, for each status that an index separates.
+    for filter in [
+        of(None, None, Vec::new()),
+        of(Some("look"), None, Vec::new()),
+        of(Some("look"), None, both.clone()),
+    ] {
+        let page = journal.list(&filter, None, 9, now).await.expect("a page");
+        assert_eq!(page.callbacks, [], "{filter:?}");
+        let end = page.looked_back_to.expect("where the look ended");
+        assert!((first..first + NEWER - 1_900).contains(&end), "{filter:?}");
+        assert!(page.next.is_some(), "{filter:?}");
+        let next = journal
+            .list(&filter, page.next, 9, now)
+            .await
+            .expect("a page");
+        let found = next.callbacks.iter().map(|it| it.origin.accepted_at);
+        assert_eq!(found.collect::<Vec<_>>(), [first], "{filter:?}");
+        assert_eq!((next.next, next.looked_back_to), (None, None), "{filter:?}");
+    }
+    // An index has fewer than 2,000 such entries.
+    for filter in [
+        of(None, None, vec![CallbackStatus::Dead]),
+        of(Some("look"), even, both.clone()),
+        of(Some("nobody"), None, Vec::new()),
+        of(None, Some("https://nowhere.example:443"), both),
+    ] {
+        let page = journal.list(&filter, None, 9, now).await.expect("a page");
+        let expected = usize::from(filter.app_id.as_deref() != Some("nobody")).min(usize::from(
+            filter.target.as_deref() != Some("https://nowhere.example:443"),
+        ));
+        assert_eq!(page.callbacks.len(), expected, "{filter:?}");
+        assert_eq!((page.next, page.looked_back_to), (None, None), "{filter:?}");
+    }
+    // A page that fills up says nothing of the look.
+    let answered = Filter {
+        http_status: Some(503),
+        ..Filter::default()
+    };
+    let page = journal.list(&answered, None, 9, now).await.expect("a page");
+    assert_eq!((page.callbacks.len(), page.looked_back_to), (9, None));
+    // Page by page nothing is missing.
+    let all = by_looks(journal, &answered, now).await;
+    assert_eq!(u64::try_from(all).expect("a number"), NEWER);
+}
+
+/// How many the pages have, where a page may be empty.
+async fn by_looks(journal: &Journal, filter: &Filter, now: u64) -> usize {
+    let (mut found, mut after) = (0, None);
+    loop {
+        let page = journal.list(filter, after, 1_000, now).await;
+        let page = page.expect("a page");
+        found += page.callbacks.len();
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
 }
 
 async fn the_ids_of_a_range_are_read_in_order_and_by_number(journal: &Journal, all: &[Callback]) {

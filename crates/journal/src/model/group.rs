@@ -26,11 +26,13 @@ pub enum GroupBy {
 }
 
 impl GroupBy {
-    /// How many callbacks are looked at. Of the last attempt each needs a look of its own.
-    pub(crate) const fn max_examined(self) -> u32 {
-        match self {
-            Self::LastAttempt => 10_000,
-            Self::Target | Self::End | Self::Hour | Self::Wait => 50_000,
+    /// How many entries of an index are looked at. Of the last attempt each needs a look of its own.
+    pub(crate) const fn max_examined(self, look: GroupLook) -> u32 {
+        match (look, self) {
+            (GroupLook::First, Self::LastAttempt) => 1_000,
+            (GroupLook::First, _) => 5_000,
+            (GroupLook::Further, Self::LastAttempt) => 10_000,
+            (GroupLook::Further, _) => 50_000,
         }
     }
 
@@ -38,6 +40,15 @@ impl GroupBy {
     pub(crate) const fn oldest_first(self) -> bool {
         matches!(self, Self::Wait)
     }
+}
+
+/// How far a page looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupLook {
+    /// As far as takes no time that a reader notices.
+    First,
+    /// Ten times as far, for who asks for it.
+    Further,
 }
 
 /// What an unfinished callback waits for.
@@ -165,10 +176,11 @@ pub struct CallbackGroup {
 pub struct CallbackGroups {
     /// The largest groups, the largest first.
     pub groups: Vec<CallbackGroup>,
-    /// How many callbacks were looked at, those of further groups among them.
+    /// How many callbacks were counted, those of further groups among them.
     pub examined: u64,
-    /// Whether these were all that match. If not: the newest, or of [`GroupBy::Wait`] the oldest.
-    pub is_whole: bool,
+    /// The look ended at callbacks that were accepted at this time (Unix ms): older ones, or of [`GroupBy::Wait`]
+    /// newer ones, are not counted. `None`: all that match are.
+    pub looked_to: Option<u64>,
 }
 
 /// The SQL of both key columns and the cause, of a row `chosen`; `last` is its last attempt, and `now` is Unix

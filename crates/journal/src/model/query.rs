@@ -62,4 +62,54 @@ pub struct CallbackPage {
     pub callbacks: Vec<Callback>,
     /// Where the next page begins, if there is one.
     pub next: Option<Cursor>,
+    /// The look ended here before the page was full: what was accepted before this time (Unix ms) was not looked
+    /// at. The next page goes on from there. `None`: the page is full, or the list has ended.
+    pub looked_back_to: Option<u64>,
+}
+
+/// How many entries of an index are looked at, for each status that it separates, and from which end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IndexLook {
+    pub(crate) entries: u32,
+    pub(crate) oldest_first: bool,
+}
+
+/// How many entries of an index a page of a list looks at. An operator who goes on wants what is further back, and
+/// waits for it. Of the last attempt each needs a look of its own.
+pub(crate) const fn max_looked_at(filter: &Filter, after: Option<Cursor>) -> u32 {
+    let looks_at_attempts = filter.http_status.is_some() || filter.outcome.is_some();
+    match (looks_at_attempts, after) {
+        (true, None) => 2_000,
+        (true, Some(_)) => 20_000,
+        (false, None) => 5_000,
+        (false, Some(_)) => 100_000,
+    }
+}
+
+impl CallbackPage {
+    /// The page of what was found from the horizon on, newest first: if nothing older than it was looked at, the
+    /// next page begins there.
+    pub(crate) fn of(mut callbacks: Vec<Callback>, limit: u32, horizon: Option<Uuid>) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let is_full = callbacks.len() > limit;
+        callbacks.truncate(limit);
+        if !is_full {
+            return Self {
+                callbacks,
+                next: horizon.map(Cursor),
+                looked_back_to: horizon.map(accepted_at),
+            };
+        }
+        let last = callbacks.last();
+        Self {
+            next: last.map(|callback| Cursor(callback.origin.request_id)),
+            callbacks,
+            looked_back_to: None,
+        }
+    }
+}
+
+/// The time within a UUID v7, Unix ms.
+pub(crate) fn accepted_at(request_id: Uuid) -> u64 {
+    u64::try_from(request_id.as_u128() >> 80).unwrap_or(u64::MAX) // 48 bits.
 }

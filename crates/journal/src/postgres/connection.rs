@@ -8,7 +8,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-use super::error::with_timeout;
+use super::error::{is_stopped, with_timeout};
 use super::hosts::Hosts;
 use super::unreachable::Unreachable;
 use crate::error::{JournalError, JournalResult};
@@ -63,6 +63,28 @@ impl PostgresJournal {
         query: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> JournalResult<T> {
         self.run_within(QUERY_TIMEOUT, query).await
+    }
+
+    /// Runs a query for people, which the server stops when it takes too long (`statement_timeout`).
+    pub(super) async fn look<T>(
+        &self,
+        query: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> JournalResult<T> {
+        let mut stopped = None;
+        let query = async {
+            let result = query.await;
+            stopped = result
+                .as_ref()
+                .err()
+                .filter(|it| is_stopped(it))
+                .map(ToString::to_string);
+            result
+        };
+        let result = self.run(query).await;
+        match stopped {
+            Some(reason) => Err(JournalError::TooSlow(reason)),
+            None => result,
+        }
     }
 
     /// Runs a query with a timeout, and learns from its error which connections to drop.

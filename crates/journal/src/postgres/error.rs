@@ -13,6 +13,8 @@ const NO_PARTITION: &str = "23514";
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// `read_only_sql_transaction`.
 const READ_ONLY: &str = "25006";
+/// `query_canceled`: by `statement_timeout`.
+const QUERY_CANCELED: &str = "57014";
 /// `undefined_table`.
 const UNDEFINED_TABLE: &str = "42P01";
 
@@ -34,6 +36,11 @@ pub(super) async fn with_timeout<T>(
 pub(super) fn lacks_partition(error: &Error) -> bool {
     // No table has a check constraint, so the code means nothing else.
     code(error).as_deref() == Some(NO_PARTITION)
+}
+
+/// Whether the server stopped the query because it took too long.
+pub(super) fn is_stopped(error: &Error) -> bool {
+    code(error).as_deref() == Some(QUERY_CANCELED)
 }
 
 /// Whether a lock was not available in time.

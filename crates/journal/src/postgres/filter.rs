@@ -5,7 +5,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::row::{code, storable};
 use crate::column::{bigint, first_id};
-use crate::model::Filter;
+use crate::model::{Cursor, Filter};
 
 /// The answer to the last attempt; the status follows.
 const LAST_HTTP_STATUS: &str = " AND (SELECT last.http_status FROM attempts AS last \
@@ -16,6 +16,95 @@ const LAST_HTTP_STATUS: &str = " AND (SELECT last.http_status FROM attempts AS l
 const LAST_OUTCOME: &str = " AND (SELECT last.outcome FROM attempts AS last \
     WHERE last.request_id = callbacks.request_id \
     ORDER BY last.generation DESC, last.number DESC, last.started_at DESC LIMIT 1) = ";
+
+/// The condition by which an index finds callbacks, in the order of their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lead {
+    /// Of one callee, and of one status if it is known.
+    Callee,
+    /// Of one target, and of one status if it is known.
+    Target,
+    /// Of one app.
+    App,
+    /// Dead for one reason.
+    Reason,
+    /// Of one message type.
+    MessageType,
+    /// Of one status if it is known, or else all.
+    Status,
+}
+
+/// The indexes that can find what matches.
+pub(super) fn leads(filter: &Filter) -> Vec<Lead> {
+    let mut leads = Vec::new();
+    for (lead, is_given) in [
+        (Lead::Callee, filter.callee_no.is_some()),
+        (Lead::Target, filter.target.is_some()),
+        (Lead::App, filter.app_id.is_some()),
+        (Lead::Reason, filter.reason.is_some()),
+        (Lead::MessageType, filter.message_type.is_some()),
+    ] {
+        if is_given {
+            leads.push(lead);
+        }
+    }
+    // An index by callee or target has the status too.
+    let has_status = leads.contains(&Lead::Callee) || leads.contains(&Lead::Target);
+    let statuses = statuses(filter);
+    let by_status = !statuses.is_empty() && !statuses.contains(&CallbackStatus::Delivered);
+    if leads.is_empty() || (by_status && !has_status) {
+        leads.push(Lead::Status);
+    }
+    leads
+}
+
+/// Pushes the condition of an index, and no other: so its entries can be counted without their rows.
+pub(super) fn push_lead(
+    sql: &mut QueryBuilder<Postgres>,
+    filter: &Filter,
+    lead: Lead,
+    status: Option<CallbackStatus>,
+) {
+    let (column, value) = match lead {
+        Lead::Callee => ("callee_no", &filter.callee_no),
+        Lead::Target => ("target", &filter.target),
+        Lead::App => ("app_id", &filter.app_id),
+        Lead::Reason => ("reason", &filter.reason),
+        Lead::MessageType => ("message_type", &filter.message_type),
+        Lead::Status => ("true", &None),
+    };
+    sql.push(column);
+    if let Some(value) = value {
+        sql.push(" = ").push_bind(storable(value).into_owned());
+    }
+    match (lead, status) {
+        // No partial index has delivered callbacks.
+        (_, None | Some(CallbackStatus::Delivered)) => {}
+        (Lead::App, Some(CallbackStatus::Dead | CallbackStatus::Expired)) => {
+            sql.push(" AND status IN (3, 4)");
+        }
+        (Lead::Callee | Lead::Target | Lead::Status, Some(status)) => {
+            sql.push(format_args!(
+                " AND status = {} AND status <> 2",
+                code(status)
+            ));
+        }
+        (Lead::App | Lead::Reason | Lead::MessageType, Some(_)) => {}
+    }
+}
+
+/// Pushes between which ids a page of a list is looked for. What died before a time was accepted before it.
+pub(super) fn push_range(sql: &mut QueryBuilder<Postgres>, filter: &Filter, after: Option<Cursor>) {
+    if let Some(since) = filter.since {
+        sql.push(" AND request_id >= ").push_bind(first_id(since));
+    }
+    for until in [filter.until, filter.dead_until].into_iter().flatten() {
+        sql.push(" AND request_id < ").push_bind(first_id(until));
+    }
+    if let Some(Cursor(id)) = after {
+        sql.push(" AND request_id < ").push_bind(id);
+    }
+}
 
 /// The stored statuses that match; empty if any status does.
 pub(super) fn statuses(filter: &Filter) -> Vec<CallbackStatus> {

@@ -3,14 +3,17 @@
 use async_trait::async_trait;
 use contract::CallbackStatus;
 use sqlx::{Postgres, QueryBuilder, Row as _};
+use uuid::Uuid;
 
 use super::connection::PostgresJournal;
-use super::filter::{push_conditions, statuses};
+use super::filter::{push_conditions, push_range};
+use super::read::{horizon, scans};
 use super::row::{code, unsigned};
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::model::{
-    CallbackGroup, CallbackGroups, Filter, GroupBy, GroupColumns, GroupKey, MAX_GROUPS, key_sql,
+    CallbackGroup, CallbackGroups, Filter, GroupBy, GroupColumns, GroupKey, GroupLook, IndexLook,
+    MAX_GROUPS, accepted_at, key_sql,
 };
 use crate::store::GroupStore;
 
@@ -32,14 +35,29 @@ fn status_name() -> String {
     format!("CASE status {} END", whens.join(" "))
 }
 
-/// The whole statement.
-fn statement(filter: &Filter, by: GroupBy, now: u64) -> QueryBuilder<Postgres> {
-    let order = if by.oldest_first() { "ASC" } else { "DESC" };
-    let limit = i64::from(by.max_examined());
+/// The whole statement, which looks at nothing beyond the horizon.
+fn statement(
+    filter: &Filter,
+    by: GroupBy,
+    (limit, horizon): (u32, Option<Uuid>),
+    now: u64,
+) -> QueryBuilder<Postgres> {
+    let (order, within) = match by.oldest_first() {
+        true => ("ASC", "<="),
+        false => ("DESC", ">="),
+    };
     let (first, second, cause) = key_sql(by, &status_name(), bigint(now));
-    let mut sql: QueryBuilder<Postgres> = QueryBuilder::new(
-        "SELECT first_key, second_key, max(cause_text) AS cause, \
-         count(DISTINCT cause_text) AS causes, count(*) AS count, min(accepted_at) AS oldest, \
+    // Counting what differs sorts all rows.
+    let causes = match by {
+        GroupBy::LastAttempt => "max(cause_text) AS cause, count(DISTINCT cause_text) AS causes",
+        GroupBy::Target | GroupBy::End | GroupBy::Hour | GroupBy::Wait => {
+            "NULL::text AS cause, 0::bigint AS causes"
+        }
+    };
+    let mut sql: QueryBuilder<Postgres> = QueryBuilder::new("SELECT first_key, second_key, ");
+    sql.push(causes);
+    sql.push(
+        ", count(*) AS count, min(accepted_at) AS oldest, \
          min(updated_at) AS first_updated, max(updated_at) AS last_updated, \
          (sum(count(*)) OVER ())::bigint AS examined FROM (SELECT ",
     );
@@ -47,11 +65,7 @@ fn statement(filter: &Filter, by: GroupBy, now: u64) -> QueryBuilder<Postgres> {
         "{first}::text AS first_key, {second}::text AS second_key, {cause}::text AS cause_text, \
          accepted_at, updated_at FROM (SELECT * FROM ("
     ));
-    let scans = match statuses(filter) {
-        none if none.is_empty() => vec![None],
-        some => some.into_iter().map(Some).collect(),
-    };
-    for (number, status) in scans.iter().enumerate() {
+    for (number, status) in scans(filter).iter().enumerate() {
         sql.push(if number == 0 { "(" } else { " UNION ALL (" });
         sql.push(
             "SELECT request_id, status, reason, deferred_reason, next_attempt_at, target, \
@@ -65,6 +79,11 @@ fn statement(filter: &Filter, by: GroupBy, now: u64) -> QueryBuilder<Postgres> {
                 sql.push(" AND status <> 2");
             }
         }
+        push_range(&mut sql, filter, None);
+        if let Some(horizon) = horizon {
+            sql.push(format_args!(" AND request_id {within} "))
+                .push_bind(horizon);
+        }
         sql.push(format_args!(" ORDER BY request_id {order} LIMIT {limit})"));
     }
     sql.push(format_args!(
@@ -74,7 +93,8 @@ fn statement(filter: &Filter, by: GroupBy, now: u64) -> QueryBuilder<Postgres> {
         sql.push(LAST);
     }
     sql.push(format_args!(
-        ") AS keyed GROUP BY 1, 2 ORDER BY 5 DESC, 1, 2 LIMIT {MAX_GROUPS}"
+        ") AS keyed GROUP BY first_key, second_key \
+         ORDER BY count DESC, first_key, second_key LIMIT {MAX_GROUPS}"
     ));
     sql
 }
@@ -85,11 +105,19 @@ impl GroupStore for PostgresJournal {
         &self,
         filter: &Filter,
         by: GroupBy,
+        look: GroupLook,
         now: u64,
     ) -> JournalResult<CallbackGroups> {
-        let mut sql = statement(filter, by, now);
-        self.run(async {
-            let rows = sql.build().fetch_all(&self.pool).await?;
+        self.look(async {
+            let mut connection = self.pool.acquire().await?;
+            let limit = by.max_examined(look);
+            let lookup = IndexLook {
+                entries: limit,
+                oldest_first: by.oldest_first(),
+            };
+            let horizon = horizon(&mut connection, filter, None, lookup).await?;
+            let mut sql = statement(filter, by, (limit, horizon), now);
+            let rows = sql.build().fetch_all(&mut *connection).await?;
             let mut found = CallbackGroups::default();
             for row in &rows {
                 found.examined = unsigned(row, "examined")?;
@@ -110,7 +138,7 @@ impl GroupStore for PostgresJournal {
                     last_updated_at: unsigned(row, "last_updated")?,
                 });
             }
-            found.is_whole = found.examined < u64::from(by.max_examined());
+            found.looked_to = horizon.map(accepted_at);
             Ok(found)
         })
         .await

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sqlx::{Postgres, QueryBuilder};
+use contract::CallbackStatus;
+use sqlx::{PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::connection::PostgresJournal;
-use super::filter::{push_all, push_conditions, statuses};
+use super::filter::{leads, push_all, push_conditions, push_lead, push_range, statuses};
 use super::row::{self, ATTEMPT_COLUMNS, COLUMNS};
 use crate::error::JournalResult;
-use crate::model::{Callback, CallbackPage, Cursor, Filter, MAX_PAGE};
+use crate::model::{Callback, CallbackPage, Cursor, Filter, IndexLook, MAX_PAGE, max_looked_at};
 use crate::store::CallbackStore;
 
 #[async_trait]
@@ -71,17 +72,20 @@ impl CallbackStore for PostgresJournal {
         limit: u32,
         now: u64,
     ) -> JournalResult<CallbackPage> {
-        self.run(async {
+        self.look(async {
             let limit = limit.min(MAX_PAGE);
-            let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+            let mut connection = self.pool.acquire().await?;
+            let look = IndexLook {
+                entries: max_looked_at(filter, after),
+                oldest_first: false,
+            };
+            let horizon = horizon(&mut connection, filter, after, look).await?;
             // One more, to know whether there is a next page.
-            let mut sql = page_sql(filter, after, limit + 1, now);
-            let rows = sql.build().fetch_all(&self.pool).await?;
-            let found = rows.iter().take(wanted).map(row::callback);
-            let callbacks = found.collect::<Result<Vec<_>, _>>()?;
-            let last = callbacks.last().filter(|_| rows.len() > wanted);
-            let next = last.map(|callback| Cursor(callback.origin.request_id));
-            Ok(CallbackPage { callbacks, next })
+            let mut sql = page_sql(filter, after, horizon, limit + 1, now);
+            let rows = sql.build().fetch_all(&mut *connection).await?;
+            let found = rows.iter().map(row::callback);
+            let found = found.collect::<Result<Vec<_>, _>>()?;
+            Ok(CallbackPage::of(found, limit, horizon))
         })
         .await
     }
@@ -104,23 +108,66 @@ impl CallbackStore for PostgresJournal {
         let mut sql = QueryBuilder::new("SELECT count(*) FROM callbacks WHERE ");
         push_all(&mut sql, filter, now);
         let query = sql.build_query_scalar().fetch_one(&self.pool);
-        let count: i64 = self.run(query).await?;
+        let count: i64 = self.look(query).await?;
         Ok(count.cast_unsigned())
     }
 }
 
-/// The newest rows of one index scan for each status: within an index, ids are in order only within
-/// one status.
+/// The statuses that are looked for one by one; `None`: in one look, whatever the status. Within an index, ids are in
+/// order only within one status.
+pub(super) fn scans(filter: &Filter) -> Vec<Option<CallbackStatus>> {
+    match statuses(filter) {
+        none if none.is_empty() => vec![None],
+        some => some.into_iter().map(Some).collect(),
+    }
+}
+
+/// The id at which a look ends; `None`: there are not so many entries. Of several indexes, that which reaches the
+/// farthest counts.
+pub(super) async fn horizon(
+    connection: &mut PgConnection,
+    filter: &Filter,
+    after: Option<Cursor>,
+    look: IndexLook,
+) -> Result<Option<Uuid>, sqlx::Error> {
+    // In this order the first of several ends is the nearest.
+    let order = if look.oldest_first { "ASC" } else { "DESC" };
+    let mut farthest: Option<Uuid> = None;
+    for lead in leads(filter) {
+        let mut sql = QueryBuilder::new("SELECT request_id FROM (");
+        for (number, status) in scans(filter).into_iter().enumerate() {
+            sql.push(if number == 0 { "(" } else { " UNION ALL (" });
+            sql.push("SELECT request_id FROM callbacks WHERE ");
+            push_lead(&mut sql, filter, lead, status);
+            push_range(&mut sql, filter, after);
+            sql.push(format_args!(" ORDER BY request_id {order} LIMIT 1 OFFSET "))
+                .push_bind(i64::from(look.entries.saturating_sub(1)))
+                .push(")");
+        }
+        sql.push(format_args!(
+            ") AS ends ORDER BY request_id {order} LIMIT 1"
+        ));
+        let query = sql.build_query_scalar();
+        let Some(end) = query.fetch_optional(&mut *connection).await? else {
+            return Ok(None);
+        };
+        farthest = Some(farthest.map_or(end, |other| match look.oldest_first {
+            true => other.max(end),
+            false => other.min(end),
+        }));
+    }
+    Ok(farthest)
+}
+
+/// The newest rows of one index scan for each status, from the horizon on.
 fn page_sql(
     filter: &Filter,
     after: Option<Cursor>,
+    horizon: Option<Uuid>,
     limit: u32,
     now: u64,
 ) -> QueryBuilder<Postgres> {
-    let scans = match statuses(filter) {
-        none if none.is_empty() => vec![None],
-        some => some.into_iter().map(Some).collect(),
-    };
+    let scans = scans(filter);
     let mut sql = QueryBuilder::new("");
     for (number, status) in scans.iter().enumerate() {
         sql.push(if number == 0 { "(" } else { " UNION ALL (" });
@@ -131,8 +178,9 @@ fn page_sql(
         if let Some(status) = status {
             sql.push(" AND status = ").push(row::code(*status));
         }
-        if let Some(Cursor(id)) = after {
-            sql.push(" AND request_id < ").push_bind(id);
+        push_range(&mut sql, filter, after);
+        if let Some(horizon) = horizon {
+            sql.push(" AND request_id >= ").push_bind(horizon);
         }
         sql.push(" ORDER BY request_id DESC LIMIT ")
             .push_bind(i64::from(limit))

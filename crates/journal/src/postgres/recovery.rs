@@ -27,7 +27,7 @@ const _: () = assert!(
 #[async_trait]
 impl RecoveryStore for PostgresJournal {
     async fn bulk_counts(&self, filter: &Filter, now: u64) -> JournalResult<BulkCounts> {
-        self.run(async {
+        self.look(async {
             let mut sql: QueryBuilder<Postgres> = QueryBuilder::new(
                 "SELECT count(*) AS matched, \
                  count(*) FILTER (WHERE dead_letter IS NOT NULL AND replay_taken_at IS NULL) \

@@ -4,13 +4,16 @@ use crate::error::JournalError;
 
 /// Converts the error of one piece of work on this file.
 pub(super) fn classify(error: &rusqlite::Error, file: &str) -> JournalError {
-    use rusqlite::ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    use rusqlite::ErrorCode::{ConstraintViolation, OperationInterrupted, TooBig, TypeMismatch};
     let by_data = matches!(
         error.sqlite_error_code(),
         Some(ConstraintViolation | TooBig | TypeMismatch)
     );
     if by_data {
         return JournalError::Refused(error.to_string());
+    }
+    if error.sqlite_error_code() == Some(OperationInterrupted) {
+        return JournalError::TooSlow(error.to_string());
     }
     unavailable(error, file)
 }

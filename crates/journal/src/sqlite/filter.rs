@@ -181,16 +181,63 @@ impl FilterSql {
         condition
     }
 
-    /// The whole filter in parts, each of which an index returns in the order of `request_id`: in
-    /// the indexes by callee and by target, the status precedes it.
-    pub(super) fn parts(filter: &Filter, now: u64) -> Vec<Self> {
-        let whole = Self::whole(filter, now);
-        match filter.status {
-            None if by_status(filter) => whole.split(&CallbackStatus::ALL),
-            Some(CallbackStatus::Delivering) if by_status(filter) => {
-                whole.split(&[CallbackStatus::Queued, CallbackStatus::Retrying])
-            }
-            None | Some(_) => vec![whole],
+    /// The ways to find the whole filter, each in parts that an index returns in the order of `request_id`: in the
+    /// indexes by callee and by target, the status precedes it.
+    pub(super) fn leads(filter: &Filter, now: u64) -> Vec<Vec<ListPart>> {
+        let statuses = wanted(filter);
+        let mut leads = Vec::new();
+        for (index, condition, value) in [
+            (
+                "callbacks_callee_status",
+                "callee_no = ?",
+                &filter.callee_no,
+            ),
+            ("callbacks_target_status", "target = ?", &filter.target),
+        ] {
+            let Some(value) = value else { continue };
+            let parts = statuses.iter().map(|status| {
+                let mut lead = Self::all(Some(index));
+                lead.and(condition, Value::Text(value.clone()));
+                lead.and_status(*status);
+                ListPart::of(lead, filter, now)
+            });
+            leads.push(parts.collect());
+        }
+        if !leads.is_empty() {
+            return leads;
+        }
+        let all = |kinds: &[CallbackStatus]| statuses.iter().all(|status| kinds.contains(status));
+        let partial = if all(&[CallbackStatus::Queued, CallbackStatus::Retrying]) {
+            Some(("callbacks_unfinished", UNFINISHED))
+        } else if all(&[CallbackStatus::Dead, CallbackStatus::Expired]) && !filter.discarded {
+            Some(("callbacks_dead", DEAD))
+        } else if all(&[CallbackStatus::Unaccounted]) {
+            Some(("callbacks_unaccounted", UNACCOUNTED))
+        } else {
+            None
+        };
+        if let Some((index, condition)) = partial {
+            let mut lead = Self::all(Some(index));
+            lead.and_plain(condition);
+            leads.push(vec![ListPart::of(lead, filter, now)]);
+        }
+        if let Some(app_id) = &filter.app_id {
+            let mut lead = Self::all(Some("callbacks_app"));
+            lead.and("app_id = ?", Value::Text(app_id.clone()));
+            leads.push(vec![ListPart::of(lead, filter, now)]);
+        }
+        if leads.is_empty() {
+            leads.push(vec![ListPart::of(Self::all(None), filter, now)]);
+        }
+        leads
+    }
+
+    /// All callbacks, by this index.
+    fn all(index: Option<&'static str>) -> Self {
+        Self {
+            sql: "1".to_owned(),
+            index,
+            values: Vec::new(),
         }
     }
 
@@ -206,7 +253,7 @@ impl FilterSql {
         stored.map(part).collect()
     }
 
-    /// The callbacks of the filter that wait, in parts as in [`Self::parts`].
+    /// The callbacks of the filter that wait, in parts as in [`Self::leads`].
     pub(super) fn waiting(filter: &Filter, now: u64) -> Vec<Self> {
         let mut condition = Self::of(filter);
         condition.and_plain(UNFINISHED);
@@ -244,7 +291,7 @@ impl FilterSql {
         condition
     }
 
-    /// The dead letters of the filter that are not discarded, in parts as in [`Self::parts`].
+    /// The dead letters of the filter that are not discarded, in parts as in [`Self::leads`].
     pub(super) fn dead(filter: &Filter) -> Vec<Self> {
         let mut condition = Self::of(filter);
         condition.and_plain(DEAD);
@@ -257,6 +304,69 @@ impl FilterSql {
         condition.index = Some("callbacks_dead");
         vec![condition]
     }
+}
+
+/// A part of a page of a list.
+pub(super) struct ListPart {
+    /// The condition of its index, and no other: so its entries can be counted without their rows.
+    pub(super) lead: FilterSql,
+    /// All conditions.
+    pub(super) whole: FilterSql,
+}
+
+impl ListPart {
+    fn of(lead: FilterSql, filter: &Filter, now: u64) -> Self {
+        let whole = FilterSql::whole(filter, now);
+        let mut part = Self {
+            whole: FilterSql {
+                sql: format!("{} AND {}", lead.sql, whole.sql),
+                index: lead.index,
+                values: [lead.values.clone(), whole.values].concat(),
+            },
+            lead,
+        };
+        if let Some(since) = filter.since {
+            part.lead.and("request_id >= ?", blob(first_id(since)));
+        }
+        // What died before a time was accepted before it.
+        for until in [filter.until, filter.dead_until].into_iter().flatten() {
+            part.and("request_id < ?", first_id(until));
+        }
+        part
+    }
+
+    /// Adds a condition on the id.
+    pub(super) fn and(&mut self, sql: &str, id: Uuid) {
+        self.lead.and(sql, blob(id));
+        self.whole.and(sql, blob(id));
+    }
+}
+
+/// The stored statuses that can match.
+fn wanted(filter: &Filter) -> Vec<CallbackStatus> {
+    let waiting = [CallbackStatus::Queued, CallbackStatus::Retrying];
+    let stored = |status: CallbackStatus| match status {
+        CallbackStatus::Delivering => waiting.to_vec(),
+        status => vec![status],
+    };
+    let mut wanted: Vec<CallbackStatus> = match filter.status {
+        Some(status) => stored(status),
+        None if !filter.statuses.is_empty() => {
+            filter.statuses.iter().copied().flat_map(stored).collect()
+        }
+        None if filter.delayed == Some(true) => vec![CallbackStatus::Queued],
+        None if filter.dead_since.is_some() || filter.dead_until.is_some() => {
+            vec![CallbackStatus::Dead, CallbackStatus::Expired]
+        }
+        None => {
+            let all = CallbackStatus::ALL.into_iter();
+            all.filter(|status| *status != CallbackStatus::Delivering)
+                .collect()
+        }
+    };
+    wanted.sort_unstable_by_key(|status| status.as_str());
+    wanted.dedup();
+    wanted
 }
 
 /// Without a time it is due since it was accepted or replayed.

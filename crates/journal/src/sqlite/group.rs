@@ -3,17 +3,19 @@
 use std::fmt::Write as _;
 
 use async_trait::async_trait;
-use contract::CallbackStatus;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
+use uuid::Uuid;
 
 use super::connection::SqliteJournal;
-use super::filter::FilterSql;
+use super::filter::ListPart;
+use super::read::farthest;
 use super::row;
 use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::model::{
-    CallbackGroup, CallbackGroups, Filter, GroupBy, GroupColumns, GroupKey, MAX_GROUPS, key_sql,
+    CallbackGroup, CallbackGroups, Filter, GroupBy, GroupColumns, GroupKey, GroupLook, IndexLook,
+    MAX_GROUPS, accepted_at, key_sql,
 };
 use crate::store::GroupStore;
 
@@ -25,34 +27,32 @@ fn of_last(column: &str) -> String {
     )
 }
 
-/// The parts of a filter, each by its index.
-fn parts(filter: &Filter, now: u64) -> Vec<FilterSql> {
-    let is_dead =
-        |status: &CallbackStatus| matches!(status, CallbackStatus::Dead | CallbackStatus::Expired);
-    let dead_alone = filter.status.is_none()
-        && !filter.statuses.is_empty()
-        && filter.statuses.iter().all(is_dead);
-    match dead_alone && !filter.discarded {
-        true => FilterSql::dead(filter),
-        false => FilterSql::parts(filter, now),
-    }
-}
-
-/// The whole statement and its values.
-fn statement(filter: &Filter, by: GroupBy, now: u64) -> (String, Vec<Value>) {
-    let order = if by.oldest_first() { "ASC" } else { "DESC" };
+/// The whole statement and its values: it looks at nothing beyond the horizon.
+fn statement(
+    parts: Vec<ListPart>,
+    by: GroupBy,
+    (limit, horizon): (u32, Option<Uuid>),
+    now: u64,
+) -> (String, Vec<Value>) {
+    let (order, within) = match by.oldest_first() {
+        true => ("ASC", "request_id <= ?"),
+        false => ("DESC", "request_id >= ?"),
+    };
     let (mut chosen, mut values) = (String::new(), Vec::new());
-    for part in parts(filter, now) {
+    for mut part in parts {
+        if let Some(horizon) = horizon {
+            part.and(within, horizon);
+        }
         let union = if chosen.is_empty() { "" } else { " UNION ALL " };
         // Writing to a String cannot fail.
         let _ = write!(
             chosen,
             "{union}SELECT * FROM (SELECT request_id, status, reason, deferred_reason,
              next_attempt_at, target, accepted_at, updated_at FROM {} ORDER BY request_id {order} LIMIT ?)",
-            part.sql()
+            part.whole.sql()
         );
-        values.extend(part.values);
-        values.push(Value::Integer(i64::from(by.max_examined())));
+        values.extend(part.whole.values);
+        values.push(Value::Integer(i64::from(limit)));
     }
     let last = match by {
         GroupBy::LastAttempt => format!(
@@ -64,15 +64,19 @@ fn statement(filter: &Filter, by: GroupBy, now: u64) -> (String, Vec<Value>) {
         GroupBy::Target | GroupBy::End | GroupBy::Hour | GroupBy::Wait => String::new(),
     };
     let (first, second, cause) = key_sql(by, "status", bigint(now));
+    // Counting what differs sorts all rows.
+    let causes = match by {
+        GroupBy::LastAttempt => "count(DISTINCT cause_text)",
+        GroupBy::Target | GroupBy::End | GroupBy::Hour | GroupBy::Wait => "0",
+    };
     let sql = format!(
-        "SELECT first_key, second_key, max(cause_text), count(DISTINCT cause_text), count(*),
+        "SELECT first_key, second_key, max(cause_text), {causes}, count(*),
                 min(accepted_at), min(updated_at), max(updated_at), sum(count(*)) OVER ()
          FROM (SELECT {first} AS first_key, {second} AS second_key, {cause} AS cause_text,
                       accepted_at, updated_at
                FROM (SELECT chosen.*{last} FROM
-                     (SELECT * FROM ({chosen}) ORDER BY request_id {order} LIMIT {}) AS chosen))
-         GROUP BY 1, 2 ORDER BY 5 DESC, 1, 2 LIMIT {MAX_GROUPS}",
-        by.max_examined()
+                     (SELECT * FROM ({chosen}) ORDER BY request_id {order} LIMIT {limit}) AS chosen))
+         GROUP BY 1, 2 ORDER BY 5 DESC, 1, 2 LIMIT {MAX_GROUPS}"
     );
     (sql, values)
 }
@@ -83,14 +87,22 @@ impl GroupStore for SqliteJournal {
         &self,
         filter: &Filter,
         by: GroupBy,
+        look: GroupLook,
         now: u64,
     ) -> JournalResult<CallbackGroups> {
-        let (sql, values) = statement(filter, by, now);
+        let filter = filter.clone();
         let select = move |conn: &Connection| {
+            let limit = by.max_examined(look);
+            let look = IndexLook {
+                entries: limit,
+                oldest_first: by.oldest_first(),
+            };
+            let (parts, horizon) = farthest(conn, &filter, None, look, now)?;
+            let (sql, values) = statement(parts, by, (limit, horizon), now);
             let mut statement = conn.prepare_cached(&sql)?;
             let mut rows = statement.query(params_from_iter(values))?;
             let mut found = CallbackGroups {
-                is_whole: true,
+                looked_to: horizon.map(accepted_at),
                 ..CallbackGroups::default()
             };
             while let Some(row) = rows.next()? {
@@ -112,7 +124,6 @@ impl GroupStore for SqliteJournal {
                     last_updated_at: row::unsigned(row, 7)?,
                 });
             }
-            found.is_whole = found.examined < u64::from(by.max_examined());
             Ok(found)
         };
         self.lister.run(select).await
@@ -121,7 +132,10 @@ impl GroupStore for SqliteJournal {
 
 #[cfg(test)]
 mod tests {
+    use contract::CallbackStatus;
+
     use super::*;
+    use crate::sqlite::filter::FilterSql;
 
     #[test]
     fn a_bounded_number_of_rows_is_looked_at_by_an_index() {
@@ -135,8 +149,9 @@ mod tests {
             GroupBy::LastAttempt,
             GroupBy::Hour,
         ] {
-            let (sql, values) = statement(&filter, by, 7);
-            let bound = Value::Integer(i64::from(by.max_examined()));
+            let parts = FilterSql::leads(&filter, 7).remove(0);
+            let (sql, values) = statement(parts, by, (9, None), 7);
+            let bound = Value::Integer(9);
             assert_eq!(values.last(), Some(&bound), "{by:?}");
             assert!(sql.contains("INDEXED BY callbacks_dead"), "{sql}");
         }

@@ -9,10 +9,10 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use uuid::Uuid;
 
 use super::connection::SqliteJournal;
-use super::filter::{FilterSql, blob};
+use super::filter::{FilterSql, ListPart};
 use super::row::{self, ATTEMPT_COLUMNS, COLUMNS};
 use crate::error::JournalResult;
-use crate::model::{Callback, CallbackPage, Cursor, Filter, MAX_PAGE};
+use crate::model::{Callback, CallbackPage, Cursor, Filter, IndexLook, MAX_PAGE, max_looked_at};
 use crate::store::CallbackStore;
 
 #[async_trait]
@@ -79,30 +79,31 @@ impl CallbackStore for SqliteJournal {
         let filter = filter.clone();
         let work = move |conn: &Connection| {
             let limit = limit.min(MAX_PAGE);
+            let look = IndexLook {
+                entries: max_looked_at(&filter, after),
+                oldest_first: false,
+            };
+            let (parts, horizon) = farthest(conn, &filter, after, look, now)?;
             let mut callbacks: Vec<Callback> = Vec::new();
-            for mut part in FilterSql::parts(&filter, now) {
-                if let Some(Cursor(after)) = after {
-                    part.and("request_id < ?", blob(after));
+            for mut part in parts {
+                if let Some(horizon) = horizon {
+                    part.and("request_id >= ?", horizon);
                 }
                 // One more, to know whether there is a next page.
-                part.values.push(Value::Integer(i64::from(limit) + 1));
+                part.whole.values.push(Value::Integer(i64::from(limit) + 1));
                 let sql = format!(
                     "SELECT {COLUMNS} FROM {} ORDER BY request_id DESC LIMIT ?",
-                    part.sql()
+                    part.whole.sql()
                 );
                 let mut statement = conn.prepare_cached(&sql)?;
-                let found = statement.query_map(params_from_iter(part.values), row::callback)?;
+                let found =
+                    statement.query_map(params_from_iter(part.whole.values), row::callback)?;
                 for callback in found {
                     callbacks.push(callback?);
                 }
             }
             callbacks.sort_by_key(|callback| std::cmp::Reverse(callback.origin.request_id));
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let more = callbacks.len() > limit;
-            callbacks.truncate(limit);
-            let last = callbacks.last().filter(|_| more);
-            let next = last.map(|callback| Cursor(callback.origin.request_id));
-            Ok(CallbackPage { callbacks, next })
+            Ok(CallbackPage::of(callbacks, limit, horizon))
         };
         self.lister.run(work).await
     }
@@ -134,4 +135,50 @@ impl CallbackStore for SqliteJournal {
         };
         self.lister.run(select).await
     }
+}
+
+/// The index that reaches the farthest with so many entries, and the id at which the look ends; `None`: there are
+/// not so many.
+pub(super) fn farthest(
+    conn: &Connection,
+    filter: &Filter,
+    after: Option<Cursor>,
+    look: IndexLook,
+    now: u64,
+) -> rusqlite::Result<(Vec<ListPart>, Option<Uuid>)> {
+    let order = if look.oldest_first { "ASC" } else { "DESC" };
+    let farther = |one: Uuid, other: Uuid| match look.oldest_first {
+        true => one > other,
+        false => one < other,
+    };
+    let mut best: Option<(Vec<ListPart>, Uuid)> = None;
+    for mut parts in FilterSql::leads(filter, now) {
+        let mut horizon: Option<Uuid> = None;
+        for part in &mut parts {
+            if let Some(Cursor(after)) = after {
+                part.and("request_id < ?", after);
+            }
+            let sql = format!(
+                "SELECT request_id FROM {} ORDER BY request_id {order} LIMIT 1 OFFSET ?",
+                part.lead.sql()
+            );
+            let mut values = part.lead.values.clone();
+            values.push(Value::Integer(i64::from(look.entries.saturating_sub(1))));
+            let mut statement = conn.prepare_cached(&sql)?;
+            let end = statement
+                .query_row(params_from_iter(values), |row| row::id(row, 0))
+                .optional()?;
+            horizon = match (horizon, end) {
+                (Some(nearest), Some(end)) if farther(end, nearest) => Some(nearest),
+                (nearest, end) => end.or(nearest),
+            };
+        }
+        let Some(end) = horizon else {
+            return Ok((parts, None));
+        };
+        if best.as_ref().is_none_or(|(_, other)| farther(end, *other)) {
+            best = Some((parts, end));
+        }
+    }
+    Ok(best.map_or((Vec::new(), None), |(parts, end)| (parts, Some(end))))
 }

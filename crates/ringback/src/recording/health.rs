@@ -138,6 +138,7 @@ async fn check(journal: &Journal, recorder: Uuid, writes: &WriteHealth) -> Resul
 fn reason(error: JournalError) -> String {
     match error {
         JournalError::Unavailable(reason)
+        | JournalError::TooSlow(reason)
         | JournalError::Refused(reason)
         | JournalError::Incompatible(reason) => reason,
     }

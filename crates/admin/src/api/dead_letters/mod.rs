@@ -16,29 +16,26 @@ use super::body::BodyBytes;
 use super::bulk;
 use super::bulk_request::{self, Actor, BulkAct, BulkRequest, Selection};
 use super::bulk_view::BulkView;
-use super::callbacks;
+use super::callbacks::{self, ListedPage};
 use super::end_facts::end_facts;
 use super::error::{ApiError, ProblemCode};
 use super::known_callees;
 use super::query_params;
 use super::response::{ApiResponse, ok, ok_list};
 use super::state::AdminState;
-use super::view::{CallbackView, ItemsPage, MatchedView};
+use super::view::{CallbackView, MatchedView};
 use crate::doctor::said::say;
 pub(super) use discard::DiscardView;
 pub(super) use view::ReplayView;
 
 /// `GET /admin/v1/dead-letters`
 pub(super) async fn list(state: Data<AdminState>, http: HttpRequest) -> ApiResponse {
-    let page = page(&state, http.query_string()).await?;
-    ok_list(&page, &state.pauses)
+    let found = page(&state, http.query_string()).await?;
+    ok_list(&found.page, &state.pauses)
 }
 
 /// The page that a query string asks for.
-pub(crate) async fn page(
-    state: &AdminState,
-    query: &str,
-) -> Result<ItemsPage<CallbackView>, ApiError> {
+pub(crate) async fn page(state: &AdminState, query: &str) -> Result<ListedPage, ApiError> {
     let (filter, page) = query_params::callbacks(query)?;
     let filter = bulk_request::dead_letter_filter(filter)?;
     let filter = selection::of_dead_letters(&filter);
@@ -53,7 +50,10 @@ pub(crate) async fn page(
         Ok((found, causes, registry))
     });
     let (found, causes, registry) = found.await?;
-    Ok(callbacks::items(found, causes, &registry))
+    Ok(ListedPage {
+        looked_back_to: found.looked_back_to,
+        page: callbacks::items(found, causes, &registry),
+    })
 }
 
 /// `GET /admin/v1/dead-letters/{id}`

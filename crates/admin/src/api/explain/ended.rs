@@ -74,7 +74,7 @@ fn dead_letter_reason(reason: DeadLetterReason) -> Said {
         ),
         DeadLetterReason::DeliveryLimit => say!(
             "it was redelivered too often without an outcome; it may crash its dispatcher",
-            "它被多次重新投递而没有结果；它可能使dispatcher崩溃"
+            "它被多次重新投递而没有结果；它可能使 dispatcher 崩溃"
         ),
     }
 }

@@ -64,7 +64,7 @@ fn unaccounted(callback: &Callback) -> Said {
          says how it ended. Last it was {last}{1}. It may have been delivered: ask its target for \
          this webhook-id. It cannot be replayed, because no body is left; if the target lacks it, its \
          caller must send it again. A late record of it still counts.",
-        "下落不明{0}：没有队列或dispatcher持有其消息，也没有记录说明其结果。最后的状态为 {last}{1}。它可能已送达：\
+        "下落不明{0}：没有队列或 dispatcher 持有其消息，也没有记录说明其结果。最后的状态为 {last}{1}。它可能已送达：\
          请用此 webhook-id 向其目标查询。消息体已不存在，无法重放；如果目标没有收到，调用方必须重新发送。迟到的记录仍然有效。",
         since,
         due
@@ -480,5 +480,26 @@ mod tests {
         assert!(text.contains("redirects are not followed"), "{text}");
         assert!(text.contains("discarded"), "{text}");
         assert!(!text.contains("Cancellation"), "{text}");
+    }
+
+    #[test]
+    fn chinese_and_other_words_have_a_space_between_them() {
+        let is_han = |letter: char| ('\u{4e00}'..='\u{9fff}').contains(&letter);
+        let is_other = |letter: char| letter.is_ascii_alphanumeric() || letter == '`';
+        for source in [
+            include_str!("ended.rs"),
+            include_str!("mod.rs"),
+            include_str!("waiting.rs"),
+        ] {
+            for line in source.lines() {
+                let pairs = line.chars().zip(line.chars().skip(1));
+                let joined: Vec<(char, char)> = pairs
+                    .filter(|(one, next)| {
+                        is_han(*one) && is_other(*next) || is_other(*one) && is_han(*next)
+                    })
+                    .collect();
+                assert_eq!(joined, [], "{line}");
+            }
+        }
     }
 }

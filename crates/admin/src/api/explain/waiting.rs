@@ -327,7 +327,7 @@ fn obstacles(callback: &Callback, facts: &CallbackFacts) -> Vec<Said> {
         all.push(say!(
             "Objects of the broker are at fault ({faults}): `ringback topology --check` compares them \
              with what is expected.",
-            "RabbitMQ的对象有故障（{faults}）：`ringback topology --check` 可与预期对比。"
+            "消息队列的对象有故障（{faults}）：`ringback topology --check` 可与预期对比。"
         ));
     }
     let asked = facts.asked.as_ref();
@@ -337,11 +337,11 @@ fn obstacles(callback: &Callback, facts: &CallbackFacts) -> Vec<Said> {
         (true, false) => all.push(say!(
             "No dispatcher answers, so nothing is attempted: start one (`ringback dispatcher`), or look \
              at its log.",
-            "没有dispatcher应答，不会进行任何尝试：启动一个（`ringback dispatcher`），或查看其日志。"
+            "没有 dispatcher 应答，不会进行任何尝试：启动一个（`ringback dispatcher`），或查看其日志。"
         )),
         (true, true) => all.push(say!(
             "No dispatcher answers: look at the silent processes and their logs.",
-            "没有dispatcher应答：查看未应答的进程及其日志。"
+            "没有 dispatcher 应答：查看未应答的进程及其日志。"
         )),
         (false, _) if all.is_empty() => {
             all.push(queue(callback, facts));

@@ -1,6 +1,7 @@
 //! The operations that this process remembers: shown and stopped.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -97,6 +98,7 @@ pub(super) struct Operation {
     started_at: u64,
     progress: Mutex<OperationProgress>,
     pub(super) stop: CancellationToken,
+    is_stop_ordered: AtomicBool,
 }
 
 /// To how many callbacks it has been done, in one step or in all.
@@ -200,9 +202,11 @@ impl Operations {
     /// This process does not know it.
     pub(crate) fn stop(&self, id: Uuid) -> Result<Option<OperationView>, ApiError> {
         let found = self.find(id)?;
+        // One of those who stop it at once is told, so that the audit log has one entry.
+        let is_first = !found.is_stop_ordered.swap(true, Ordering::Relaxed);
         let was_stopped = found.stop.is_cancelled();
         found.stop.cancel();
-        Ok((found.is_running() && !was_stopped).then(|| found.view()))
+        Ok((is_first && found.is_running() && !was_stopped).then(|| found.view()))
     }
 
     fn find(&self, id: Uuid) -> Result<Arc<Operation>, ApiError> {
@@ -258,6 +262,7 @@ impl Operations {
             started_at: now_ms(),
             progress: Mutex::default(),
             stop: self.stop.child_token(),
+            is_stop_ordered: AtomicBool::new(false),
         });
         if all.len() >= MAX_REMEMBERED {
             let ended = all.iter().position(|one| !one.is_running());
@@ -378,6 +383,26 @@ mod tests {
         first.end(OperationState::Done);
         drop(permit);
         assert!(operations.begin(ordered(1)).is_ok());
+    }
+
+    #[test]
+    fn of_many_who_stop_an_operation_at_once_one_is_told() {
+        let operations = Operations::new(CancellationToken::new());
+        for number in 0..50 {
+            let (operation, _permit) = operations.begin(ordered(number)).unwrap();
+            let start = std::sync::Barrier::new(4);
+            let told = std::thread::scope(|scope| {
+                let stop = || {
+                    start.wait();
+                    operations.stop(operation.id).unwrap().is_some()
+                };
+                let all = [0; 4].map(|_| scope.spawn(stop));
+                let told = all.into_iter().filter_map(|one| one.join().ok());
+                told.filter(|told| *told).count()
+            });
+            assert_eq!(told, 1);
+            operation.end(OperationState::Stopped);
+        }
     }
 
     #[test]

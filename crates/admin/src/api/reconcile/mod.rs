@@ -398,7 +398,11 @@ impl Reconciler {
                 kept += records.len();
                 result.refused += records.len();
             }
-            Err(error @ (JournalError::Unavailable(_) | JournalError::Incompatible(_))) => {
+            Err(
+                error @ (JournalError::Unavailable(_)
+                | JournalError::TooSlow(_)
+                | JournalError::Incompatible(_)),
+            ) => {
                 return Err(error);
             }
         }

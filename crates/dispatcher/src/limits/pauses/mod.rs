@@ -377,7 +377,11 @@ impl PauseRegistry {
             let new = match journal.pause(&pause).await {
                 Ok(new) => new,
                 // The others would fail, too.
-                Err(JournalError::Unavailable(_) | JournalError::Incompatible(_)) => return,
+                Err(
+                    JournalError::Unavailable(_)
+                    | JournalError::TooSlow(_)
+                    | JournalError::Incompatible(_),
+                ) => return,
                 Err(error @ JournalError::Refused(_)) => {
                     if !refused {
                         tracing::error!(

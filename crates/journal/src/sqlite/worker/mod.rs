@@ -4,7 +4,7 @@
 //! callers get their results when that is synced. Each piece of work has a savepoint, so that one
 //! that fails is rolled back alone.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use failpoints::crash_point;
 use rusqlite::Connection;
@@ -19,6 +19,10 @@ const MAX_GROUP: usize = 32;
 /// theirs.
 const MAX_INBOX: usize = 64;
 const WORK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a reader works on one piece of work: others wait for it. As `statement_timeout` in PostgreSQL.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// After so many instructions of SQLite's machine, a few milliseconds at most, a reader looks at the clock.
+const INSTRUCTIONS: i32 = 10_000;
 
 /// A handle to a thread that owns a connection.
 #[derive(Clone, Debug)]
@@ -140,11 +144,21 @@ fn read(
         match inbox.blocking_recv()? {
             WorkerMessage::Run(item) if item.is_abandoned() => {}
             WorkerMessage::Run(mut item) => {
+                stop_after(connection, READ_TIMEOUT);
                 item.run(connection);
                 item.reply(Ok(()));
             }
             WorkerMessage::Stop(done) => return Some(done),
         }
+    }
+}
+
+/// Has what runs on the connection interrupted after this time.
+fn stop_after(connection: &Connection, timeout: Duration) {
+    let began = Instant::now();
+    let is_late = move || began.elapsed() >= timeout;
+    if let Err(error) = connection.progress_handler(INSTRUCTIONS, Some(is_late)) {
+        tracing::warn!(%error, "a query of the journal cannot be bounded in time");
     }
 }
 

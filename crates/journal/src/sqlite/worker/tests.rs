@@ -57,6 +57,19 @@ async fn work_that_fails_is_rolled_back_alone() {
     assert_eq!(numbers(&worker).await, [1, 3]);
 }
 
+#[test]
+fn a_query_that_takes_too_long_is_stopped_and_the_next_one_runs() {
+    let connection = in_memory();
+    let endless =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let run = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    stop_after(&connection, Duration::ZERO);
+    let error = classify(&run(endless).unwrap_err(), "");
+    assert!(matches!(error, JournalError::TooSlow(_)), "{error}");
+    stop_after(&connection, Duration::from_secs(60));
+    assert_eq!(run("SELECT 1"), Ok(1));
+}
+
 #[tokio::test]
 async fn a_failed_transaction_fails_all_work_in_it() {
     let worker = ConnectionWorker::writer(in_memory()).unwrap();

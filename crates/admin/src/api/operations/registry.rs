@@ -204,9 +204,10 @@ impl Operations {
         let found = self.find(id)?;
         // One of those who stop it at once is told, so that the audit log has one entry.
         let is_first = !found.is_stop_ordered.swap(true, Ordering::Relaxed);
-        let was_stopped = found.stop.is_cancelled();
+        // Before the stop: after it the operation may have ended already.
+        let is_stopped_now = is_first && found.is_running() && !found.stop.is_cancelled();
         found.stop.cancel();
-        Ok((is_first && found.is_running() && !was_stopped).then(|| found.view()))
+        Ok(is_stopped_now.then(|| found.view()))
     }
 
     fn find(&self, id: Uuid) -> Result<Arc<Operation>, ApiError> {

@@ -3,12 +3,14 @@ package com.example.ringback;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.URI;
 import java.net.URLDecoder;
 import java.net.URLEncoder;
 import java.net.http.HttpClient;
+import java.net.http.HttpConnectTimeoutException;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.nio.charset.StandardCharsets;
@@ -47,10 +49,21 @@ public final class Ringback {
 
     /** Throws for what is no secret. Called at the start, since a wrong one would refuse every callback. */
     private static byte[] key(String secret) {
-        if (!secret.startsWith("whsec_")) {
+        if (!secret.matches("whsec_[A-Za-z0-9+/]{2,}={0,2}")) {
             throw new IllegalArgumentException("a secret is whsec_ and base64");
         }
-        return Base64.getDecoder().decode(secret.substring("whsec_".length()));
+        try {
+            return Base64.getDecoder().decode(secret.substring("whsec_".length()));
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException("a secret is whsec_ and base64", e);
+        }
+    }
+
+    /** Several, separated by spaces or commas, while a secret is being changed. */
+    public static List<String> secrets(String text) {
+        List<String> secrets = List.of(text.replaceAll("^[ ,]+", "").split("[ ,]+"));
+        secrets.forEach(Ringback::key);
+        return secrets;
     }
 
     static String sign(String secret, String id, String timestamp, byte[] payload) {
@@ -142,6 +155,12 @@ public final class Ringback {
 
     /** Give it a key where the gateway's auth.mode is bearer, a secret where it is hmac, neither (null) where it is open. */
     public Ringback(String url, String appId, String key, String secret) {
+        if (!url.matches("(?i)https?://(\\[[0-9a-f:.]+\\]|[^/:\\s]+)(:[0-9]{1,5})?(/\\S*)?")) {
+            throw new IllegalArgumentException("RINGBACK_URL: the gateway is http://HOST:PORT, not \"" + url + "\"");
+        }
+        if (key != null && !key.matches("[!-~]+")) {
+            throw new IllegalArgumentException("RINGBACK_KEY: a key is rbk_ and more, without spaces");
+        }
         this.url = url.replaceAll("/+$", "");
         this.appId = appId;
         this.key = key;
@@ -212,10 +231,14 @@ public final class Ringback {
                 }
                 // With a request_id the callback may be delivered all the same.
                 unknown |= requestId != null || code.equals("502") || code.equals("504");
+            } catch (ConnectException | HttpConnectTimeoutException e) {
+                // Refused, timed out, no such host: there was no connection, so nothing was sent.
+                code = "network";
+                msg = url + " does not answer (RINGBACK_URL names the gateway)";
             } catch (IOException e) {
                 // Not even this says that the request did not arrive: a time-out is no refusal.
                 code = "network";
-                msg = e.toString();
+                msg = url + ": " + e;
                 unknown = true;
             }
             if (attempt == ATTEMPTS || !REPEATED.contains(code)) {
@@ -388,29 +411,75 @@ public final class Ringback {
 
     // --- The command line ---
 
-    public static void main(String[] arguments) throws Exception {
-        Map<String, String> env = System.getenv();
-        if (arguments.length == 2 && arguments[0].equals("receive")) {
-            List<String> secrets = List.of(env.getOrDefault("RINGBACK_SIGNING_SECRET", "").split(" "));
-            HttpServer server = receiver(Integer.parseInt(arguments[1]), secrets, (id, type, message) ->
+    /** A status for people: with why it was given up, and how the last attempt ended. */
+    private static String ending(Answer found) {
+        String why = field(found.json(), "reason", "");
+        Matcher number = Pattern.compile("\"number\"\\s*:\\s*([0-9]+)").matcher(found.json());
+        String last = "";
+        while (number.find()) {
+            String attempt = found.json().substring(number.end());
+            String outcome = field(attempt, "outcome", "");
+            Matcher status = Pattern.compile("\"http_status\"\\s*:\\s*([0-9]+)").matcher(attempt);
+            last = "attempt " + number.group(1) + ": " + (outcome.startsWith("answered_") && status.find() ? status.group(1) : outcome);
+        }
+        why += (why.isEmpty() || last.isEmpty() ? "" : "; ") + last;
+        return found.status() + ("delivered".equals(found.status()) || why.isEmpty() ? "" : " (" + why + ")");
+    }
+
+    /** What is wrong with a setting, in one line. */
+    private static void fail(String line) {
+        System.err.println(line);
+        System.exit(1);
+    }
+
+    private static void receive(String port, String given) {
+        List<String> secrets = List.of();
+        try {
+            secrets = secrets(given);
+        } catch (IllegalArgumentException e) {
+            fail("RINGBACK_SIGNING_SECRET: " + e.getMessage() + ", as in signing_secrets of the gateway's settings");
+        }
+        try {
+            HttpServer server = receiver(Integer.parseInt(port), secrets, (id, type, message) ->
                     System.out.println("handled " + id + " " + new String(message, StandardCharsets.UTF_8)));
             server.start();
             System.out.println("listening on http://127.0.0.1:" + server.getAddress().getPort() + "/");
+        } catch (IOException | IllegalArgumentException e) {
+            fail("cannot listen on port " + port + ": " + e.getMessage() + "; give another");
+        }
+    }
+
+    private static String setting(String name, String otherwise) {
+        String given = System.getenv(name);
+        return given == null || given.isEmpty() ? otherwise : given;
+    }
+
+    public static void main(String[] arguments) throws InterruptedException {
+        if (arguments.length == 2 && arguments[0].equals("receive")) {
+            receive(arguments[1], setting("RINGBACK_SIGNING_SECRET", ""));
             return;
         }
         if ((arguments.length == 3 || arguments.length == 4) && arguments[0].equals("send")) {
-            Ringback ringback = new Ringback(env.getOrDefault("RINGBACK_URL", "http://127.0.0.1:5106"),
-                    env.getOrDefault("RINGBACK_APP", "demo"), env.get("RINGBACK_KEY"), env.get("RINGBACK_SECRET"));
+            String secret = setting("RINGBACK_SECRET", null);
+            try {
+                sign(secret == null ? "whsec_AAAA" : secret, "", "", new byte[0]);
+            } catch (IllegalArgumentException e) {
+                fail("RINGBACK_SECRET: " + e.getMessage() + ", as ringback key APP --hmac prints it");
+            }
             String key = arguments.length == 4 ? arguments[3] : UUID.randomUUID().toString();
             try {
+                Ringback ringback = new Ringback(setting("RINGBACK_URL", "http://127.0.0.1:5106"), setting("RINGBACK_APP", "demo"),
+                        setting("RINGBACK_KEY", null), secret);
                 Answer answer = ringback.send(arguments[1], "test", arguments[2], key, Duration.ofSeconds(5));
                 System.out.println("accepted " + answer.requestId() + " " + answer.code());
-                String status = ringback.untilFinal(answer.requestId(), Duration.ofMinutes(1)).status();
-                System.out.println("final " + status);
-                System.exit(status.equals("delivered") ? 0 : 1);
+                Answer found = ringback.untilFinal(answer.requestId(), Duration.ofMinutes(1));
+                System.out.println("final " + ending(found));
+                System.exit("delivered".equals(found.status()) ? 0 : 1);
             } catch (RingbackException e) {
                 System.err.println((e.unknown ? "unknown: " : "refused: ") + e.getMessage());
                 System.exit(1);
+            } catch (IllegalArgumentException e) {
+                fail(e.getMessage());
             }
         }
         System.err.println("usage: java Ringback.java receive PORT | send TARGET MESSAGE [IDEMPOTENCY_KEY]");

@@ -26,7 +26,7 @@ import javax.crypto.spec.SecretKeySpec;
  * A servlet filter (Jakarta, Tomcat 10 and later) that lets only new callbacks of the gateway through, their signature checked.
  *
  * <pre>
- * var filter = new RingbackFilter(List.of(System.getenv("RINGBACK_SIGNING_SECRET")));
+ * var filter = new RingbackFilter(RingbackFilter.secrets(System.getenv("RINGBACK_SIGNING_SECRET")));
  * FilterRegistration.Dynamic f = servletContext.addFilter("ringback", filter);
  * f.addMappingForUrlPatterns(EnumSet.of(DispatcherType.REQUEST), false, "/callbacks/*");
  * </pre>
@@ -107,10 +107,21 @@ public class RingbackFilter extends HttpFilter {
 
     /** Throws for what is no secret. Called at the start, since a wrong one would refuse every callback. */
     private static byte[] key(String secret) {
-        if (!secret.startsWith("whsec_")) {
+        if (!secret.matches("whsec_[A-Za-z0-9+/]{2,}={0,2}")) {
             throw new IllegalArgumentException("a secret is whsec_ and base64");
         }
-        return Base64.getDecoder().decode(secret.substring("whsec_".length()));
+        try {
+            return Base64.getDecoder().decode(secret.substring("whsec_".length()));
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException("a secret is whsec_ and base64", e);
+        }
+    }
+
+    /** Several, separated by spaces or commas, while a secret is being changed. */
+    public static List<String> secrets(String text) {
+        List<String> secrets = List.of(text.replaceAll("^[ ,]+", "").split("[ ,]+"));
+        secrets.forEach(RingbackFilter::key);
+        return secrets;
     }
 
     private static String sign(String secret, String id, String timestamp, byte[] payload) {

@@ -7,7 +7,9 @@ import org.springframework.beans.factory.annotation.Value;
 import org.springframework.stereotype.Service;
 
 /**
- * Sends callbacks from a Spring Boot 3 application. Copy it and {@code Ringback.java} below your application's package; settings:
+ * Sends callbacks from a Spring Boot 3 application. Copy it and {@code Ringback.java} below your application's package, and change
+ * their {@code package} line. In Spring Boot 4, write {@code tools.jackson.databind.json.JsonMapper} in place of {@code ObjectMapper},
+ * and {@code tools.jackson.core.JacksonException} in place of {@code JsonProcessingException}. Settings:
  *
  * <pre>
  * ringback.url=http://127.0.0.1:5106

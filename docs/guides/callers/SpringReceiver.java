@@ -1,7 +1,6 @@
 package com.example.ringback;
 
 import java.nio.charset.StandardCharsets;
-import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.springframework.beans.factory.annotation.Value;
@@ -15,17 +14,18 @@ import org.springframework.web.bind.annotation.RequestHeader;
 import org.springframework.web.bind.annotation.RestController;
 
 /**
- * Receives callbacks in a Spring Boot 3 application, their signature checked. Copy it and {@code RingbackFilter.java} below your
- * application's package; setting: {@code ringback.signing-secret=${RINGBACK_SIGNING_SECRET}}. With Spring Security, permit
- * {@code /callbacks/**} and except it from CSRF: the signature is its authentication.
+ * Receives callbacks in a Spring Boot 3 application at http://127.0.0.1:8080/callbacks/ringback, their signature checked. Copy it and
+ * {@code RingbackFilter.java} below your application's package, and change their {@code package} line; setting:
+ * {@code ringback.signing-secret=${RINGBACK_SIGNING_SECRET}} (several secrets with spaces or commas between them). With Spring
+ * Security, permit {@code /callbacks/**} and except it from CSRF: the signature is its authentication.
  */
 @Configuration
 public class SpringReceiver {
 
     /** First in the chain, since filters that look at parameters would consume the body. */
     @Bean
-    FilterRegistrationBean<RingbackFilter> ringbackFilter(@Value("${ringback.signing-secret}") List<String> secrets) {
-        var registration = new FilterRegistrationBean<>(new RingbackFilter(secrets));
+    FilterRegistrationBean<RingbackFilter> ringbackFilter(@Value("${ringback.signing-secret}") String secrets) {
+        var registration = new FilterRegistrationBean<>(new RingbackFilter(RingbackFilter.secrets(secrets)));
         registration.addUrlPatterns("/callbacks/*");
         registration.setOrder(Ordered.HIGHEST_PRECEDENCE);
         return registration;

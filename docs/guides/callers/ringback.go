@@ -39,10 +39,26 @@ type Secret []byte
 // ParseSecret reads whsec_ and base64.
 func ParseSecret(text string) (Secret, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(text, "whsec_"))
-	if err != nil || !strings.HasPrefix(text, "whsec_") {
+	if err != nil || !strings.HasPrefix(text, "whsec_") || len(key) == 0 {
 		return nil, errors.New("a secret is whsec_ and base64")
 	}
 	return key, nil
+}
+
+// ParseSecrets reads several, separated by spaces or commas, while a secret is being changed.
+func ParseSecrets(text string) ([]Secret, error) {
+	var secrets []Secret
+	for _, one := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' }) {
+		secret, err := ParseSecret(one)
+		if err != nil {
+			return nil, err
+		}
+		secrets = append(secrets, secret)
+	}
+	if len(secrets) == 0 {
+		return nil, errors.New("a secret is whsec_ and base64")
+	}
+	return secrets, nil
 }
 
 func (s Secret) sign(id, timestamp string, payload []byte) string {
@@ -92,6 +108,12 @@ type Answer struct {
 	Code      string `json:"code"`
 	Msg       string `json:"msg"`
 	Status    string `json:"status"`
+	Reason    string `json:"reason"`
+	Attempts  []struct {
+		Number     int    `json:"number"`
+		Outcome    string `json:"outcome"`
+		HTTPStatus int    `json:"http_status"`
+	} `json:"attempts"`
 }
 
 func (a Answer) final() bool {
@@ -123,7 +145,21 @@ const (
 )
 
 var client = &http.Client{
+	Transport:     transport(),
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+func transport() http.RoundTripper {
+	own := http.DefaultTransport.(*http.Transport).Clone()
+	// Less than a request may take, so that its end is known as one of the connection.
+	own.DialContext = (&net.Dialer{Timeout: 5 * time.Second}).DialContext
+	return own
+}
+
+// unreached tells whether there was no connection (refused, timed out, no such host): then nothing was sent.
+func unreached(err error) bool {
+	failure := new(net.OpError)
+	return errors.As(err, &failure) && failure.Op == "dial"
 }
 
 // Send sends one callback, and repeats it while the gateway cannot take it.
@@ -185,11 +221,16 @@ func pause(ctx context.Context, length time.Duration) error {
 }
 
 func (r *Ringback) repeat(ctx context.Context, method, path string, body []byte, key string, wait time.Duration) (Answer, error) {
+	if base, err := url.Parse(r.URL); err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
+		return Answer{}, fmt.Errorf("RINGBACK_URL: the gateway is http://HOST:PORT, not %q", r.URL)
+	}
 	failure := &Error{}
 	for attempt := 1; ; attempt++ {
 		answer, retryAfter, err := r.once(ctx, method, path, body, key, wait)
-		if err != nil {
-			// Not even this says that the request did not arrive: a time-out is no refusal.
+		if unreached(err) {
+			failure.Code, failure.Msg = "network", r.URL+" does not answer (RINGBACK_URL names the gateway)"
+		} else if err != nil {
+			// Not even this says that the request did not arrive: a time-out is no refusal. The error names the URL.
 			failure.Code, failure.Msg, failure.Unknown = "network", err.Error(), true
 		} else {
 			// The code in the body counts: the operator may have all answers sent with HTTP 200 (ingress.http_status).
@@ -230,6 +271,8 @@ func (r *Ringback) once(ctx context.Context, method, path string, body []byte, k
 	if err != nil {
 		return Answer{}, 0, err
 	}
+	// net/http would repeat a request with an idempotency key by itself, with the same signature.
+	request.GetBody = nil
 	header := request.Header
 	if body != nil {
 		header.Set("content-type", "application/json")
@@ -382,20 +425,37 @@ func receive(w http.ResponseWriter, r *http.Request, secrets []Secret, seen *See
 
 // --- The command line ---
 
+// ending is a status for people: with why it was given up, and how the last attempt ended.
+func ending(a Answer) string {
+	var why []string
+	if a.Reason != "" {
+		why = append(why, a.Reason)
+	}
+	if count := len(a.Attempts); count > 0 {
+		last := a.Attempts[count-1]
+		if strings.HasPrefix(last.Outcome, "answered_") && last.HTTPStatus != 0 {
+			last.Outcome = strconv.Itoa(last.HTTPStatus)
+		}
+		why = append(why, fmt.Sprintf("attempt %d: %s", last.Number, last.Outcome))
+	}
+	if a.Status == "delivered" || why == nil {
+		return a.Status
+	}
+	return a.Status + " (" + strings.Join(why, "; ") + ")"
+}
+
+var errNotDelivered = errors.New("not delivered")
+
 func run(arguments []string) error {
 	if len(arguments) == 2 && arguments[0] == "receive" {
-		var secrets []Secret
-		for _, text := range strings.Split(os.Getenv("RINGBACK_SIGNING_SECRET"), " ") {
-			secret, err := ParseSecret(text)
-			if err != nil {
-				return err
-			}
-			secrets = append(secrets, secret)
+		secrets, err := ParseSecrets(os.Getenv("RINGBACK_SIGNING_SECRET"))
+		if err != nil {
+			return fmt.Errorf("RINGBACK_SIGNING_SECRET: %w, as in signing_secrets of the gateway's settings", err)
 		}
 		// Others than this machine reach it at ":" + port.
 		listener, err := net.Listen("tcp", "127.0.0.1:"+arguments[1])
 		if err != nil {
-			return err
+			return fmt.Errorf("cannot listen on port %s: %w; give another", arguments[1], err)
 		}
 		fmt.Printf("listening on http://%s/\n", listener.Addr())
 		handler := Receiver(secrets, func(id, _ string, message []byte) error {
@@ -415,7 +475,7 @@ func run(arguments []string) error {
 		if given := os.Getenv("RINGBACK_SECRET"); given != "" {
 			secret, err := ParseSecret(given)
 			if err != nil {
-				return err
+				return fmt.Errorf("RINGBACK_SECRET: %w, as ringback key APP --hmac prints it", err)
 			}
 			ringback.Secret = secret
 		}
@@ -439,9 +499,9 @@ func run(arguments []string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Println("final", found.Status)
+		fmt.Println("final", ending(found))
 		if found.Status != "delivered" {
-			return errors.New(found.Msg)
+			return errNotDelivered
 		}
 		return nil
 	}
@@ -451,11 +511,15 @@ func run(arguments []string) error {
 func main() {
 	rand.Seed(time.Now().UnixNano()) // not needed since Go 1.20
 	if err := run(os.Args[1:]); err != nil {
-		word := "refused:"
-		if failure := new(Error); errors.As(err, &failure) && failure.Unknown {
-			word = "unknown:"
+		if failure := new(Error); !errors.As(err, &failure) {
+			if err != errNotDelivered {
+				fmt.Fprintln(os.Stderr, err)
+			}
+		} else if failure.Unknown {
+			fmt.Fprintln(os.Stderr, "unknown:", err)
+		} else {
+			fmt.Fprintln(os.Stderr, "refused:", err)
 		}
-		fmt.Fprintln(os.Stderr, word, err)
 		os.Exit(1)
 	}
 }

@@ -21,6 +21,13 @@ function keyOf(secret) {
   return Buffer.from(secret.slice("whsec_".length), "base64");
 }
 
+/** Several, separated by spaces or commas, while a secret is being changed. */
+export function secretsOf(text) {
+  const secrets = text.replace(/^[ ,]+|[ ,]+$/g, "").split(/[ ,]+/);
+  secrets.forEach(keyOf);
+  return secrets;
+}
+
 export function sign(secret, id, timestamp, payload) {
   return "v1," + createHmac("sha256", keyOf(secret)).update(`${id}.${timestamp}.`).update(payload).digest("base64");
 }
@@ -65,9 +72,20 @@ const FINAL = new Set(["delivered", "dead", "expired", "cancelled"]);
 // 404, 409, 413, 415, 501) would be answered the same again. 502 and 504 come from balancers before the gateway.
 const REPEATED = new Set(["network", "408", "429", "500", "502", "503", "504"]);
 
+/** Whether there was no connection (refused, timed out, no such host): then nothing was sent. */
+function unreached({ cause }) {
+  // Several, where a name has several addresses.
+  const first = cause?.errors?.[0] ?? cause;
+  return ["connect", "getaddrinfo"].includes(first?.syscall) || first?.code === "UND_ERR_CONNECT_TIMEOUT";
+}
+
 /** A caller. Give it `key` where the gateway's auth.mode is bearer, `secret` where it is hmac, neither where it is open. */
 export class Ringback {
-  constructor({ url, appId, key, secret, timeoutMs = 10_000, attempts = 5 }) {
+  constructor({ url, appId, key, secret, timeoutMs = 12_000, attempts = 5 }) {
+    if (!/^https?:\/\/(\[[0-9a-f:.]+\]|[^/:\s]+)(:[0-9]{1,5})?(\/\S*)?$/i.test(url)) {
+      throw new TypeError(`RINGBACK_URL: the gateway is http://HOST:PORT, not ${JSON.stringify(url)}`);
+    }
+    if (key && !/^[!-~]+$/.test(key)) throw new TypeError("RINGBACK_KEY: a key is rbk_ and more, without spaces");
     Object.assign(this, { url: url.replace(/\/+$/, ""), appId, key, secret, timeoutMs, attempts });
     if (secret) keyOf(secret);
   }
@@ -127,10 +145,16 @@ export class Ringback {
         // With a request_id the callback may be delivered all the same.
         unknown ||= requestId !== undefined || code === "502" || code === "504";
       } catch (error) {
-        // Not even this says that the request did not arrive: a time-out is no refusal.
+        // A header that cannot be sent, such as a key with other letters than ASCII.
+        if (error instanceof TypeError && !error.cause) throw error;
         code = "network";
-        msg = String(error.cause ?? error);
-        unknown = true;
+        if (unreached(error)) {
+          msg = `${this.url} does not answer (RINGBACK_URL names the gateway)`;
+        } else {
+          // Not even this says that the request did not arrive: a time-out is no refusal.
+          msg = `${this.url}: ${error.cause ?? error}`;
+          unknown = true;
+        }
       }
       if (attempt === this.attempts || !REPEATED.has(code)) {
         throw new RingbackError(code, msg, requestId, unknown && method === "POST");
@@ -154,6 +178,7 @@ export class Ringback {
       headers["webhook-timestamp"] = String(timestamp);
       headers["webhook-signature"] = sign(this.secret, id, timestamp, body ?? `${method} ${url.pathname}`);
     }
+    // More than the 10 s that fetch itself takes to connect: its error says that nothing was sent.
     const signal = AbortSignal.timeout(this.timeoutMs + wait * 1000);
     return fetch(url, { method, headers, body, signal, redirect: "error" });
   }
@@ -253,28 +278,57 @@ export function receiver(secrets, handler = handle, seen = new Seen()) {
 
 // --- The command line ---
 
+/** A status for people: with why it was given up, and how the last attempt ended. */
+function ending({ status, reason, attempts }) {
+  const why = reason ? [reason] : [];
+  const last = attempts?.at(-1);
+  if (last) why.push(`attempt ${last.number}: ${last.outcome.startsWith("answered_") ? last.http_status ?? last.outcome : last.outcome}`);
+  return status === "delivered" || !why.length ? status : `${status} (${why.join("; ")})`;
+}
+
+/** What is wrong with a setting, in one line. */
+function fail(line) {
+  console.error(line);
+  process.exit(1);
+}
+
 async function main([command, ...rest]) {
   const env = process.env;
   if (command === "receive" && rest.length === 1) {
-    const server = receiver((env.RINGBACK_SIGNING_SECRET ?? "").split(" "));
+    let secrets;
+    try {
+      secrets = secretsOf(env.RINGBACK_SIGNING_SECRET ?? "");
+    } catch (error) {
+      fail(`RINGBACK_SIGNING_SECRET: ${error.message}, as in signing_secrets of the gateway's settings`);
+    }
+    const port = /^[0-9]+$/.test(rest[0]) ? Number(rest[0]) : -1;
+    if (port < 0 || port > 65535) fail(`cannot listen on port ${rest[0]}: it is a number up to 65535`);
+    const server = receiver(secrets);
+    server.on("error", (error) => fail(`cannot listen on port ${port}: ${error.message}; give another`));
     // Others than this machine reach it at "0.0.0.0".
-    server.listen(Number(rest[0]), "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${server.address().port}/`));
+    server.listen(port, "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${server.address().port}/`));
     return 0;
   }
   if (command === "send" && (rest.length === 2 || rest.length === 3)) {
-    const ringback = new Ringback({
-      url: env.RINGBACK_URL ?? "http://127.0.0.1:5106",
-      appId: env.RINGBACK_APP ?? "demo",
-      key: env.RINGBACK_KEY,
-      secret: env.RINGBACK_SECRET,
-    });
     try {
+      if (env.RINGBACK_SECRET) keyOf(env.RINGBACK_SECRET);
+    } catch (error) {
+      fail(`RINGBACK_SECRET: ${error.message}, as ringback key APP --hmac prints it`);
+    }
+    try {
+      const ringback = new Ringback({
+        url: env.RINGBACK_URL || "http://127.0.0.1:5106",
+        appId: env.RINGBACK_APP || "demo",
+        key: env.RINGBACK_KEY,
+        secret: env.RINGBACK_SECRET,
+      });
       const answer = await ringback.send(rest[0], "test", rest[1], rest[2] ?? randomUUID(), 5);
       console.log("accepted", answer.request_id, answer.code);
-      const { status } = await ringback.untilFinal(answer.request_id);
-      console.log("final", status);
-      return status === "delivered" ? 0 : 1;
+      const found = await ringback.untilFinal(answer.request_id);
+      console.log("final", ending(found));
+      return found.status === "delivered" ? 0 : 1;
     } catch (error) {
+      if (error instanceof TypeError) fail(error.message);
       if (!(error instanceof RingbackError)) throw error;
       console.error(error.unknown ? "unknown:" : "refused:", error.message);
       return 1;

@@ -14,6 +14,8 @@ import http.client
 import json
 import os
 import random
+import re
+import ssl
 import sys
 import threading
 import time
@@ -30,7 +32,21 @@ def key_of(secret):
     """Raises ValueError for what is no secret. Called at the start, since a wrong one would refuse every callback."""
     if not secret.startswith("whsec_"):
         raise ValueError("a secret is whsec_ and base64")
-    return base64.b64decode(secret[len("whsec_"):], validate=True)
+    try:
+        key = base64.b64decode(secret[len("whsec_"):], validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise ValueError("a secret is whsec_ and base64")
+    return key
+
+
+def secrets_of(text):
+    """Several, separated by spaces or commas, while a secret is being changed."""
+    secrets = re.split("[ ,]+", text.strip(" ,"))
+    for secret in secrets:
+        key_of(secret)
+    return secrets
 
 
 def sign(secret, message_id, timestamp, payload):
@@ -80,6 +96,10 @@ class RingbackError(Exception):
         self.code, self.msg, self.request_id, self.unknown = code, msg, request_id, unknown
 
 
+class Unreached(Exception):
+    """There was no connection: nothing was sent."""
+
+
 FINAL = {"delivered", "dead", "expired", "cancelled"}
 # The gateway's own trouble, or too much at a time: the same request can succeed a moment later. Everything else (400, 401, 403,
 # 404, 409, 413, 415, 501) would be answered the same again. 502 and 504 come from balancers before the gateway.
@@ -90,7 +110,12 @@ class Ringback:
     """A caller. Give it `key` where the gateway's auth.mode is bearer, `secret` where it is hmac, neither where it is open."""
 
     def __init__(self, url, app_id, key=None, secret=None, timeout=10, attempts=5):
+        self.url = url
+        if not re.fullmatch(r"(?i)https?://(\[[0-9a-f:.]+\]|[^/:\s]+)(:[0-9]{1,5})?(/\S*)?", url):
+            raise ValueError(f"RINGBACK_URL: the gateway is http://HOST:PORT, not {url!r}")
         self.base = urllib.parse.urlsplit(url)
+        if key and not re.fullmatch("[!-~]+", key):
+            raise ValueError("RINGBACK_KEY: a key is rbk_ and more, without spaces")
         self.app_id, self.key, self.secret = app_id, key, secret
         self.timeout, self.attempts = timeout, attempts
         if secret:
@@ -137,9 +162,11 @@ class Ringback:
                 request_id = answer.get("request_id", request_id)
                 # With a request_id the callback may be delivered all the same.
                 unknown = unknown or request_id is not None or code in ("502", "504")
+            except Unreached:
+                code, msg = "network", f"{self.url} does not answer (RINGBACK_URL names the gateway)"
             except (OSError, http.client.HTTPException) as error:
                 # Not even this says that the request did not arrive: a time-out is no refusal.
-                code, msg, unknown = "network", repr(error), True
+                code, msg, unknown = "network", f"{self.url}: {error!r}", True
             if attempt == self.attempts or (code != "network" and code not in REPEATED):
                 raise RingbackError(code, msg, request_id, unknown and method == "POST")
             pause = min(8, 0.25 * 2**attempt) * random.uniform(0.5, 1)
@@ -164,6 +191,12 @@ class Ringback:
         connect = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = connect(self.base.hostname, self.base.port, timeout=self.timeout + wait)
         try:
+            try:
+                connection.connect()
+            except ssl.SSLError:
+                raise  # it does answer
+            except OSError as error:
+                raise Unreached from error
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             text = response.read()
@@ -262,34 +295,56 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
+def ending(report):
+    """A status for people: with why it was given up, and how the last attempt ended."""
+    why = [report["reason"]] if report.get("reason") else []
+    if attempts := report.get("attempts"):
+        last, outcome = attempts[-1], attempts[-1]["outcome"]
+        why.append(f"attempt {last['number']}: {last.get('http_status', outcome) if outcome.startswith('answered_') else outcome}")
+    return f"{report['status']} ({'; '.join(why)})" if why and report["status"] != "delivered" else report["status"]
+
+
 def main(arguments):
     if arguments[:1] == ["receive"] and len(arguments) == 2:
-        if not os.environ.get("RINGBACK_SIGNING_SECRET"):
-            sys.exit("RINGBACK_SIGNING_SECRET is not set: the secret that signs for this target")
-        Receiver.secrets = os.environ["RINGBACK_SIGNING_SECRET"].split(" ")
-        for secret in Receiver.secrets:
-            key_of(secret)
-        # Others than this machine reach it at "0.0.0.0".
-        server = ThreadingHTTPServer(("127.0.0.1", int(arguments[1])), Receiver)
+        try:
+            Receiver.secrets = secrets_of(os.environ.get("RINGBACK_SIGNING_SECRET", ""))
+        except ValueError as error:
+            sys.exit(f"RINGBACK_SIGNING_SECRET: {error}, as in signing_secrets of the gateway's settings")
+        try:
+            # Others than this machine reach it at "0.0.0.0".
+            server = ThreadingHTTPServer(("127.0.0.1", int(arguments[1])), Receiver)
+        except (OSError, OverflowError, ValueError) as error:
+            sys.exit(f"cannot listen on port {arguments[1]}: {error}; give another")
         print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
-        server.serve_forever()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 130
     if arguments[:1] == ["send"] and len(arguments) in (3, 4):
-        ringback = Ringback(
-            os.environ.get("RINGBACK_URL", "http://127.0.0.1:5106"),
-            os.environ.get("RINGBACK_APP", "demo"),
-            key=os.environ.get("RINGBACK_KEY"),
-            secret=os.environ.get("RINGBACK_SECRET"),
-        )
+        try:
+            if secret := os.environ.get("RINGBACK_SECRET"):
+                key_of(secret)
+        except ValueError as error:
+            sys.exit(f"RINGBACK_SECRET: {error}, as ringback key APP --hmac prints it")
+        try:
+            ringback = Ringback(
+                os.environ.get("RINGBACK_URL") or "http://127.0.0.1:5106",
+                os.environ.get("RINGBACK_APP") or "demo",
+                key=os.environ.get("RINGBACK_KEY"),
+                secret=secret,
+            )
+        except ValueError as error:
+            sys.exit(str(error))
         key = arguments[3] if len(arguments) == 4 else str(uuid.uuid4())
         try:
             answer = ringback.send(arguments[1], "test", arguments[2].encode(), key, wait=5)
             print("accepted", answer["request_id"], answer["code"], flush=True)
-            status = ringback.until_final(answer["request_id"])["status"]
+            found = ringback.until_final(answer["request_id"])
         except RingbackError as error:
             print("unknown:" if error.unknown else "refused:", error, file=sys.stderr)
             return 1
-        print("final", status)
-        return 0 if status == "delivered" else 1
+        print("final", ending(found))
+        return 0 if found["status"] == "delivered" else 1
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -1,7 +1,7 @@
 //! The broker and its consumers, with either adapter behind them.
 
 use crate::control::Control;
-use crate::embedded::{EmbeddedBroker, EmbeddedConsumer, EmbeddedOptions};
+use crate::embedded::{EmbeddedBroker, EmbeddedConsumer, EmbeddedOptions, StoreClock};
 use crate::faults::BrokerFaults;
 use crate::message::{BrokerMessage, Queue, Route};
 use crate::publish_error::PublishError;
@@ -68,6 +68,14 @@ impl Broker {
         EmbeddedBroker::open(options)
             .map(BrokerAdapter::Embedded)
             .map(Self)
+    }
+
+    /// The clock of the embedded store, which does not follow a wall clock that is set.
+    pub fn store_clock(&self) -> Option<StoreClock> {
+        match &self.0 {
+            BrokerAdapter::RabbitMq(_) => None,
+            BrokerAdapter::Embedded(embedded) => Some(embedded.clock()),
+        }
     }
 
     /// Sets the users and passwords of new connections to RabbitMQ. Those that are open stay; the

@@ -42,7 +42,7 @@ pub use broker::{Broker, Consumer, PublishMark, Removal};
 pub use config::BrokerConfig;
 pub use confirms::CONFIRM_QUEUES;
 pub use control::{Control, ControlSender};
-pub use embedded::EmbeddedOptions;
+pub use embedded::{EmbeddedOptions, StoreClock};
 pub use faults::{BrokerFaults, FaultEvent, FaultKind};
 pub use message::{BrokerMessage, Queue};
 pub use publish_error::{PublishError, RefusedReason, UnknownReason};

@@ -2,7 +2,7 @@
 
 use super::backup::refuse_unfinished;
 use super::check::{check_database, log_of};
-use super::clock::StoreClock;
+use super::clock::{StoreClock, SystemTimeSource, TimeSource};
 use super::control::ControlListeners;
 use super::directory::{self, QUEUE_FILE};
 use super::queue::consumer::EmbeddedConsumer;
@@ -71,10 +71,13 @@ struct EmbeddedInner {
 impl EmbeddedBroker {
     /// Opens the directory and starts the store's thread.
     pub(crate) fn open(options: &EmbeddedOptions) -> Result<Self, String> {
-        Self::open_with(options, StoreClock::system())
+        Self::open_with(options, Arc::new(SystemTimeSource::new()))
     }
 
-    pub(super) fn open_with(options: &EmbeddedOptions, clock: StoreClock) -> Result<Self, String> {
+    pub(super) fn open_with(
+        options: &EmbeddedOptions,
+        time: Arc<dyn TimeSource>,
+    ) -> Result<Self, String> {
         let directory = &options.directory;
         let sentence = |what: &str, reason: &dyn std::fmt::Display| {
             format!(
@@ -85,6 +88,7 @@ impl EmbeddedBroker {
         directory::create(directory).map_err(|error| sentence("cannot be created", &error))?;
         let lock = directory::lock_data_dir(directory)?;
         refuse_unfinished(directory)?;
+        let clock = StoreClock::of(directory, time);
         let file = directory.join(QUEUE_FILE);
         check_database(&file)
             .map_err(|reason| sentence("holds a queue that cannot be opened", &reason))?;
@@ -149,6 +153,10 @@ impl EmbeddedBroker {
             publish_timeout: options.publish_timeout,
             confirms: ConfirmObserver::default(),
         })))
+    }
+
+    pub(crate) fn clock(&self) -> StoreClock {
+        self.0.store.clock()
     }
 
     pub(crate) async fn publish(

@@ -1,12 +1,14 @@
 //! The data directory and its lock.
 
 use std::fs::{self, File, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 pub(super) const QUEUE_FILE: &str = "queue.db";
 pub(super) const LOCK_FILE: &str = "lock";
+/// See `clock.rs`.
+pub(super) const CLOCK_FILE: &str = "clock";
 /// Read and written by the owner alone.
 pub(super) const PRIVATE: u32 = 0o600;
 
@@ -46,6 +48,16 @@ fn private_file() -> fs::OpenOptions {
     let mut options = File::options();
     options.create(true).mode(PRIVATE);
     options
+}
+
+/// Writes a file for the owner alone, wholly or not at all.
+pub(super) fn replace_file(file: &Path, contents: &[u8]) -> io::Result<()> {
+    let new = file.with_extension("new");
+    let mut writing = private_file().write(true).truncate(true).open(&new)?;
+    writing.set_permissions(Permissions::from_mode(PRIVATE))?;
+    writing.write_all(contents)?;
+    writing.sync_all()?;
+    fs::rename(&new, file)
 }
 
 /// Locks the directory for this process while the returned file is open. The lock ends with the

@@ -22,6 +22,7 @@ pub use backup::{DatabaseSnapshot, DirectorySnapshot, RestoredDirectory, check_q
 pub(crate) use broker::EmbeddedBroker;
 pub use broker::EmbeddedOptions;
 pub use check::check_database;
+pub use clock::StoreClock;
 pub(crate) use control::ControlListeners;
 pub use directory::lock_data_dir;
 pub(crate) use queue::consumer::EmbeddedConsumer;

@@ -1,7 +1,7 @@
 //! Delays under a wall clock that is wrong for a while.
 
 use super::broker::{EmbeddedBroker, EmbeddedOptions};
-use super::clock::{StoreClock, testing::MovedWallClock};
+use super::clock::testing::MovedWallClock;
 use crate::message::{BrokerMessage, Queue, Route};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn open(directory: &Path, clock: Arc<MovedWallClock>) -> EmbeddedBroker {
         publish_timeout: Duration::from_secs(5),
         min_free_bytes: 0,
     };
-    EmbeddedBroker::open_with(&options, StoreClock::new(clock)).unwrap()
+    EmbeddedBroker::open_with(&options, clock).unwrap()
 }
 
 async fn publish_later(broker: &EmbeddedBroker, id: &str, delay: Duration) {
@@ -83,7 +83,7 @@ async fn a_clock_a_day_ahead_for_a_while_moves_no_delay() {
 }
 
 #[tokio::test]
-async fn after_a_restart_a_message_delayed_under_a_clock_ahead_waits_its_own_delay_at_most() {
+async fn after_a_boot_a_message_delayed_under_a_clock_ahead_waits_its_own_delay_at_most() {
     let directory = DataDir::new("ringback-restarted-ahead");
     let broker = open(&directory.0, Arc::new(MovedWallClock::by(DAY)));
     let delay = Duration::from_millis(1_000);
@@ -92,8 +92,31 @@ async fn after_a_restart_a_message_delayed_under_a_clock_ahead_waits_its_own_del
     }
     broker.close().await;
     let restarted = Instant::now();
-    let broker = open(&directory.0, Arc::new(MovedWallClock::by(0)));
+    let rebooted = MovedWallClock::in_boot("next", 0);
+    let broker = open(&directory.0, Arc::new(rebooted));
     assert_eq!(take(&broker, 2).await, ["one", "two"]);
     assert!(restarted.elapsed() >= delay, "its clock had not reached it");
     broker.close().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_before_a_restart_moves_no_delay() {
+    for (name, before, after) in [
+        ("ahead", 0, DAY),
+        ("behind", 0, -DAY),
+        ("right-again", -DAY, 0),
+    ] {
+        let directory = DataDir::new(&format!("ringback-restarted-{name}-again"));
+        let broker = open(&directory.0, Arc::new(MovedWallClock::by(before)));
+        let delay = Duration::from_millis(2_000);
+        let published = Instant::now();
+        publish_later(&broker, name, delay).await;
+        broker.close().await;
+        let restarted = Instant::now();
+        let broker = open(&directory.0, Arc::new(MovedWallClock::by(after)));
+        assert_eq!(take(&broker, 1).await, [name]);
+        assert!(published.elapsed() >= delay, "{name}: a delay ended early");
+        assert!(restarted.elapsed() < SOON, "{name}");
+        broker.close().await;
+    }
 }

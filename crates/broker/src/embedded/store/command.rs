@@ -24,6 +24,10 @@ impl StoreHandle {
         Self { commands, clock }
     }
 
+    pub(in crate::embedded) fn clock(&self) -> StoreClock {
+        self.clock.clone()
+    }
+
     /// Now on the store's clock, in Unix ms.
     pub(in crate::embedded) fn now_ms(&self) -> u64 {
         self.clock.now_ms()

@@ -214,6 +214,10 @@ impl TimeSource for SimulatedTime {
     fn steady(&self) -> Duration {
         Duration::from_millis(self.wall_ms())
     }
+
+    fn boot(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The real store, without its thread, and what a consumer of it holds.

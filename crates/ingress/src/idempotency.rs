@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use actix_web::http::header::HeaderMap;
-use contract::{Answer, Invalid, Param, ParamError, duration_ms};
+use contract::{Answer, Invalid, Param, ParamError};
 use failpoints::{crash_point, sabotage};
 use journal::{Claim, Claimed, Journal, JournalHandle, JournalResult};
 use runtime::LogLimit;
@@ -164,14 +164,13 @@ impl IdempotencyKey {
     }
 
     fn record(&self, own: Uuid, publish_timeout: Duration) -> Claim {
-        let now = now_ms();
         Claim {
             app_id: self.app_id.clone(),
             key: self.key.clone(),
             request_id: own,
             body_hash: self.body_hash,
-            now,
-            lease_until: now.saturating_add(duration_ms(publish_timeout + LEASE_MARGIN)),
+            now: now_ms(),
+            lease: publish_timeout + LEASE_MARGIN,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::{JournalError, JournalResult};
 use crate::model::{BatchPart, Record};
 use crate::postgres::PostgresJournal;
-use crate::sqlite::SqliteJournal;
+use crate::sqlite::{JournalClock, SqliteJournal};
 use crate::store::JournalStore;
 use crate::url::JournalUrl;
 
@@ -39,7 +39,21 @@ impl Journal {
     /// # Errors
     /// A sentence naming the file, when it cannot be used.
     pub fn open(directory: &Path) -> Result<Self, String> {
-        Ok(Self(Arc::new(SqliteJournal::open(directory)?)))
+        let clock = JournalClock::wall();
+        Ok(Self(Arc::new(SqliteJournal::open(directory, clock)?)))
+    }
+
+    /// The same, with a clock that tells the time in Unix ms and that nobody sets. Leases and the
+    /// age of idempotency keys follow it.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_with_clock(
+        directory: &Path,
+        now_ms: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        let clock = JournalClock::new(now_ms);
+        Ok(Self(Arc::new(SqliteJournal::open(directory, clock)?)))
     }
 
     /// The file of a journal in a data directory.

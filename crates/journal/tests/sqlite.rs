@@ -38,6 +38,16 @@ impl JournalFixture for SqliteFixture {
         8
     }
 
+    async fn age_key(&self, name: &str, key: &str, ms: u64) {
+        let file = self.0.join(name).join("journal.db");
+        let connection = rusqlite::Connection::open(file).unwrap();
+        let sql = "UPDATE idempotency_keys SET claimed_at = claimed_at - ?2,
+                   lease_until = lease_until - ?2 WHERE app_id = 'crm' AND key = ?1";
+        let ms = i64::try_from(ms).unwrap();
+        let aged = connection.execute(sql, rusqlite::params![key, ms]);
+        assert_eq!(aged.unwrap(), 1);
+    }
+
     async fn set_schema_version(&self, name: &str, version: u32) {
         let file = self.0.join(name).join("journal.db");
         let connection = rusqlite::Connection::open(file).unwrap();

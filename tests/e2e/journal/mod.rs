@@ -41,6 +41,18 @@ impl JournalFixture for OnPostgres {
         7
     }
 
+    async fn age_key(&self, name: &str, key: &str, ms: u64) {
+        let url = self.0.lock().await[name].clone();
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let age = sqlx::query(
+            "UPDATE idempotency_keys SET claimed_at = claimed_at - $2,
+             lease_until = lease_until - $2 WHERE app_id = 'crm' AND key = $1",
+        );
+        let aged = age.bind(key).bind(i64::try_from(ms).unwrap());
+        let aged = aged.execute(&mut connection).await.unwrap();
+        assert_eq!(aged.rows_affected(), 1);
+    }
+
     async fn set_schema_version(&self, name: &str, version: u32) {
         let url = self.0.lock().await[name].clone();
         let mut connection = PgConnection::connect(&url).await.unwrap();

@@ -17,7 +17,7 @@ async fn claim_elsewhere(ingress: &TestIngress, body: &str, lease: Duration) -> 
         request_id,
         body_hash: Sha256::digest(body).into(),
         now,
-        lease_until: now + contract::duration_ms(lease),
+        lease,
     };
     let claimed = ingress.journal.claim(&claim).await.unwrap();
     assert_eq!(claimed, Claimed::Acquired(request_id));

@@ -21,6 +21,9 @@ pub trait JournalFixture {
     /// The version of the adapter's schema.
     fn schema_version(&self) -> u32;
 
+    /// Makes a claim of the app `crm` older by so many ms, in a journal that is open.
+    fn age_key(&self, name: &str, key: &str, ms: u64) -> impl Future<Output = ()>;
+
     /// Changes the schema version of a journal that was opened and closed: in PostgreSQL
     /// `UPDATE migrations SET version = ..`, in SQLite `PRAGMA user_version = ..`.
     fn set_schema_version(&self, name: &str, version: u32) -> impl Future<Output = ()>;

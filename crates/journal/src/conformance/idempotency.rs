@@ -1,21 +1,28 @@
 //! Exactly one request is the first to use an idempotency key.
 
+use std::time::Duration;
+
 use crate::journal::Journal;
 use crate::model::{Claim, Claimed};
 
 use super::fixture::{DAY, HOUR, JournalFixture, SECOND, id, now, open};
 
 pub(super) async fn exercise(fixture: &impl JournalFixture) {
-    let journal = open(fixture, "idempotency").await;
+    let journal = open(fixture, NAME).await;
     of_a_hundred_concurrent_requests_one_is_first(&journal).await;
     a_confirmed_claim_returns_the_first_id(&journal).await;
     a_released_claim_is_taken_over_under_the_same_id(&journal).await;
-    an_expired_lease_is_taken_over_by_one_under_the_same_id(&journal).await;
+    an_expired_lease_is_taken_over_by_one_under_the_same_id(fixture, &journal).await;
     another_body_is_a_conflict(&journal).await;
     a_key_belongs_to_its_app(&journal).await;
-    a_key_is_kept_for_a_day(&journal).await;
+    a_key_is_kept_for_a_day(fixture, &journal).await;
+    a_process_whose_clock_is_wrong_makes_no_second_callback(&journal).await;
     journal.close().await;
 }
+
+const NAME: &str = "idempotency";
+/// The length of each lease, in ms.
+const LEASE: u64 = 30 * SECOND;
 
 fn claim(key: &str, now: u64) -> Claim {
     Claim {
@@ -24,7 +31,7 @@ fn claim(key: &str, now: u64) -> Claim {
         request_id: id(now),
         body_hash: [7; 32],
         now,
-        lease_until: now + 30 * SECOND,
+        lease: Duration::from_millis(LEASE),
     }
 }
 
@@ -122,19 +129,25 @@ async fn a_released_claim_is_taken_over_under_the_same_id(journal: &Journal) {
     );
 }
 
-async fn an_expired_lease_is_taken_over_by_one_under_the_same_id(journal: &Journal) {
+async fn an_expired_lease_is_taken_over_by_one_under_the_same_id(
+    fixture: &impl JournalFixture,
+    journal: &Journal,
+) {
     let now = now();
     let first = claim("expired", now);
     assert_eq!(
         acquire(journal, &first).await,
         Claimed::Acquired(first.request_id)
     );
-    let still = claim("expired", first.lease_until - 1);
+    // Not to the millisecond: the journal's clock goes on.
+    fixture.age_key(NAME, "expired", LEASE / 2).await;
+    let still = claim("expired", now + 1);
     assert_eq!(
         acquire(journal, &still).await,
         Claimed::Pending(first.request_id)
     );
-    let answers = acquire_concurrently(journal, "expired", first.lease_until).await;
+    fixture.age_key(NAME, "expired", LEASE / 2).await;
+    let answers = acquire_concurrently(journal, "expired", now).await;
     let count = |wanted| {
         answers
             .iter()
@@ -185,20 +198,23 @@ async fn a_key_belongs_to_its_app(journal: &Journal) {
     );
 }
 
-async fn a_key_is_kept_for_a_day(journal: &Journal) {
+async fn a_key_is_kept_for_a_day(fixture: &impl JournalFixture, journal: &Journal) {
     let now = now();
-    let first = claim("day", now - DAY);
+    let first = claim("day", now);
     assert_eq!(
         acquire(journal, &first).await,
         Claimed::Acquired(first.request_id)
     );
     confirm(journal, &first).await;
-    let almost = claim("day", now - 1);
+    fixture.age_key(NAME, "day", DAY - HOUR).await;
+    let almost = claim("day", now + 1);
     assert_eq!(
         acquire(journal, &almost).await,
         Claimed::Confirmed(first.request_id)
     );
-    let mut after = claim("day", now);
+    // More than a day, as the journal's clock was later than `now`.
+    fixture.age_key(NAME, "day", 2 * HOUR).await;
+    let mut after = claim("day", now + 2);
     after.body_hash = [8; 32];
     assert_eq!(
         acquire(journal, &after).await,
@@ -212,4 +228,31 @@ async fn a_key_is_kept_for_a_day(journal: &Journal) {
         acquire(journal, &repeat).await,
         Claimed::Pending(after.request_id)
     );
+}
+
+async fn a_process_whose_clock_is_wrong_makes_no_second_callback(journal: &Journal) {
+    let now = now();
+    let times = [now, now + DAY, now - DAY, now + HOUR, now - 30 * SECOND];
+    for (place, &right_or_wrong) in times.iter().enumerate() {
+        let key = format!("clock {place}");
+        let first = claim(&key, right_or_wrong);
+        assert_eq!(
+            acquire(journal, &first).await,
+            Claimed::Acquired(first.request_id)
+        );
+        // While it publishes, and once it has.
+        for time in times {
+            let claimed = acquire(journal, &claim(&key, time)).await;
+            assert_eq!(claimed, Claimed::Pending(first.request_id), "{key} {time}");
+        }
+        confirm(journal, &first).await;
+        for time in times {
+            let claimed = acquire(journal, &claim(&key, time)).await;
+            assert_eq!(
+                claimed,
+                Claimed::Confirmed(first.request_id),
+                "{key} {time}"
+            );
+        }
+    }
 }

@@ -29,7 +29,7 @@ pub(super) async fn exercise(fixture: &impl JournalFixture) {
     let journal = open(fixture, "retention").await;
     only_what_has_ended_is_removed_after_its_time(&journal).await;
     dead_letters_are_discarded_by_their_age(&journal).await;
-    keys_are_removed_after_a_day(&journal).await;
+    keys_are_removed_after_a_day(fixture, &journal, "retention").await;
     journal.close().await;
     let journal = open(fixture, "retention-kept").await;
     unfinished_callbacks_do_not_keep_others(&journal).await;
@@ -561,7 +561,11 @@ async fn a_lease_has_one_owner_at_a_time(journal: &Journal) {
     assert!(elsewhere.expect("a result"));
 }
 
-async fn keys_are_removed_after_a_day(journal: &Journal) {
+async fn keys_are_removed_after_a_day(
+    fixture: &impl JournalFixture,
+    journal: &Journal,
+    name: &str,
+) {
     let now = now();
     let claim = |key: &str, at: u64| Claim {
         app_id: "crm".to_owned(),
@@ -569,16 +573,21 @@ async fn keys_are_removed_after_a_day(journal: &Journal) {
         request_id: id(at),
         body_hash: [1; 32],
         now: at,
-        lease_until: at + SECOND,
+        lease: Duration::from_secs(1),
     };
-    for (key, at) in [("old", now - DAY - 1), ("young", now - DAY + 60 * SECOND)] {
-        let claim = claim(key, at);
+    for (key, age) in [("old", DAY + 1), ("young", DAY - 60 * SECOND)] {
+        let claim = claim(key, now);
         let claimed = journal.claim(&claim).await;
         assert_eq!(
             claimed.expect("a result"),
             Claimed::Acquired(claim.request_id)
         );
+        fixture.age_key(name, key, age).await;
     }
-    assert_eq!(retain(journal, now).await.idempotency_keys, 1);
+    // A process whose clock is wrong by a day removes none early.
+    for wrong in [now - DAY, now + DAY] {
+        let removed = retain(journal, wrong).await.idempotency_keys;
+        assert_eq!(removed, u64::from(wrong > now), "{wrong}");
+    }
     assert_eq!(retain(journal, now).await.idempotency_keys, 0);
 }

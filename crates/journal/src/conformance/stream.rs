@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+use std::time::Duration;
+
 use super::fixture::{DAY, JournalFixture, SECOND, accepted, find, id, now, open, origin};
 use crate::journal::Journal;
 use crate::model::{AbsenceEvidence, BatchPart, BatchSpan, Claim, RecorderInfo};
@@ -197,7 +199,7 @@ async fn a_claimed_id_is_never_absent(journal: &Journal) {
         request_id: id(at),
         body_hash: [1; 32],
         now: now(),
-        lease_until: now() + SECOND,
+        lease: Duration::from_secs(1),
     };
     journal.claim(&claim).await.expect("a claim");
     let evidence = journal.absence_evidence(claim.request_id).await;

@@ -43,7 +43,7 @@ pub use counts::{AppCount, UnfinishedCounts};
 pub use group::{CallbackGroup, CallbackGroups, GroupBy, GroupKey, GroupLook, WaitKind};
 pub(crate) use group::{GroupColumns, MAX_GROUPS, key_sql};
 pub use idempotency::{Claim, Claimed};
-pub(crate) use idempotency::{ClaimAction, KEY_TTL_MS, StoredClaim};
+pub(crate) use idempotency::{ClaimAction, KEY_TTL_MS, StoredClaim, keys_end_at};
 pub use pause::{Pause, PauseKind};
 pub use query::{CallbackPage, Cursor, Filter};
 pub(crate) use query::{IndexLook, MAX_PAGE, accepted_at, max_looked_at};

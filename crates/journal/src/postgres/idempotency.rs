@@ -1,6 +1,7 @@
 //! Idempotency keys: the first request to use a key, over all processes.
 
 use async_trait::async_trait;
+use contract::duration_ms;
 use sqlx::{Error, Postgres, Row as _, Transaction};
 
 use super::connection::PostgresJournal;
@@ -20,8 +21,8 @@ impl IdempotencyStore for PostgresJournal {
                     break Claimed::Acquired(claim.request_id);
                 }
                 // Retention may delete it between the two statements: then insert after all.
-                if let Some(stored) = lock(&mut transaction, claim).await? {
-                    break take_over(&mut transaction, claim, &stored).await?;
+                if let Some((stored, now)) = lock(&mut transaction, claim).await? {
+                    break take_over(&mut transaction, claim, &stored, now).await?;
                 }
             };
             transaction.commit().await?;
@@ -48,30 +49,34 @@ impl IdempotencyStore for PostgresJournal {
     }
 }
 
-/// Whether the key was new. Waits for another transaction that inserts the same key.
+/// Whether the key was new. The times are those of [`Claim::claimed_at`] and [`Claim::lease_until`]. Waits for another transaction that inserts the same key.
 async fn insert(transaction: &mut Transaction<'_, Postgres>, claim: &Claim) -> Result<bool, Error> {
     let inserted = sqlx::query(
         "INSERT INTO idempotency_keys \
          (app_id, key, request_id, body_hash, claimed_at, lease_until) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+         SELECT $1, $2, $3, $4, greatest($5, now_ms), now_ms + $6 \
+         FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms) clock \
+         ON CONFLICT DO NOTHING",
     )
     .bind(storable(&claim.app_id))
     .bind(storable(&claim.key))
     .bind(claim.request_id)
     .bind(&claim.body_hash[..])
     .bind(bigint(claim.now))
-    .bind(bigint(claim.lease_until))
+    .bind(bigint(duration_ms(claim.lease)))
     .execute(&mut **transaction)
     .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
+/// The claim, and the database's time when it was locked: one clock for all processes.
 async fn lock(
     transaction: &mut Transaction<'_, Postgres>,
     claim: &Claim,
-) -> Result<Option<StoredClaim>, Error> {
+) -> Result<Option<(StoredClaim, u64)>, Error> {
     let row = sqlx::query(
-        "SELECT request_id, body_hash, claimed_at, lease_until, confirmed FROM idempotency_keys \
+        "SELECT request_id, body_hash, claimed_at, lease_until, confirmed, \
+         (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms FROM idempotency_keys \
          WHERE app_id = $1 AND key = $2 FOR UPDATE",
     )
     .bind(storable(&claim.app_id))
@@ -81,21 +86,24 @@ async fn lock(
     let Some(row) = row else {
         return Ok(None);
     };
-    Ok(Some(StoredClaim {
+    let stored = StoredClaim {
         request_id: row.try_get("request_id")?,
         body_hash: row.try_get("body_hash")?,
         claimed_at: row.try_get("claimed_at")?,
         lease_until: row.try_get("lease_until")?,
         confirmed: row.try_get("confirmed")?,
-    }))
+    };
+    let now: i64 = row.try_get("now_ms")?;
+    Ok(Some((stored, u64::try_from(now).unwrap_or_default())))
 }
 
 async fn take_over(
     transaction: &mut Transaction<'_, Postgres>,
     claim: &Claim,
     stored: &StoredClaim,
+    now: u64,
 ) -> Result<Claimed, Error> {
-    let (id, update) = match stored.action(claim) {
+    let (id, update) = match stored.action(claim, now) {
         ClaimAction::Keep(claimed) => return Ok(claimed),
         ClaimAction::Replace => {
             let update = sqlx::query(
@@ -105,10 +113,10 @@ async fn take_over(
             let update = update
                 .bind(storable(&claim.app_id))
                 .bind(storable(&claim.key))
-                .bind(bigint(claim.lease_until))
+                .bind(claim.lease_until(now))
                 .bind(claim.request_id)
                 .bind(&claim.body_hash[..])
-                .bind(bigint(claim.now));
+                .bind(claim.claimed_at(now));
             (claim.request_id, update)
         }
         ClaimAction::Renew(id) => {
@@ -118,7 +126,7 @@ async fn take_over(
             let update = update
                 .bind(storable(&claim.app_id))
                 .bind(storable(&claim.key))
-                .bind(bigint(claim.lease_until));
+                .bind(claim.lease_until(now));
             (id, update)
         }
     };

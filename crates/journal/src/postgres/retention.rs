@@ -398,13 +398,16 @@ async fn delete_rollups(pool: &PgPool, until: u64) -> Result<u64, Error> {
     Ok(deleted.rows_affected())
 }
 
+/// By two clocks, as in [`keys_end_at`](crate::model::keys_end_at).
 async fn delete_keys(pool: &PgPool, now: u64) -> Result<u64, Error> {
     let deleted = sqlx::query(
         "DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY( \
-         SELECT ctid FROM idempotency_keys WHERE claimed_at <= $1 \
-         LIMIT $2 FOR UPDATE SKIP LOCKED))",
+         SELECT ctid FROM idempotency_keys WHERE claimed_at <= \
+         least($1, (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)) - $2 \
+         LIMIT $3 FOR UPDATE SKIP LOCKED))",
     )
-    .bind(bigint(now.saturating_sub(KEY_TTL_MS)))
+    .bind(bigint(now))
+    .bind(bigint(KEY_TTL_MS))
     .bind(bigint(STEP))
     .execute(pool)
     .await?;

@@ -1,7 +1,9 @@
 //! The journal's file and its connections.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::clock::JournalClock;
 use super::schema;
 use super::worker::ConnectionWorker;
 
@@ -15,6 +17,8 @@ pub(crate) struct SqliteJournal {
     pub(super) reader: ConnectionWorker,
     /// Reads many callbacks, for people: may be slow.
     pub(super) lister: ConnectionWorker,
+    /// Counts leases, and the age of idempotency keys.
+    pub(super) clock: Arc<JournalClock>,
 }
 
 impl SqliteJournal {
@@ -27,7 +31,7 @@ impl SqliteJournal {
         schema::check(&file).map_err(|reason| format!("{}: {reason}", file.display()))
     }
 
-    pub(crate) fn open(directory: &Path) -> Result<Self, String> {
+    pub(crate) fn open(directory: &Path, clock: JournalClock) -> Result<Self, String> {
         let file = directory.join(FILE);
         let open = || {
             let writer = schema::open_writer(&file)?;
@@ -41,6 +45,7 @@ impl SqliteJournal {
                 writer,
                 reader,
                 lister,
+                clock: Arc::new(clock),
             })
         };
         open().map_err(|reason: String| {

@@ -5,7 +5,6 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::connection::SqliteJournal;
 use super::row::id;
-use crate::column::bigint;
 use crate::error::JournalResult;
 use crate::model::{Claim, ClaimAction, Claimed, StoredClaim};
 use crate::store::IdempotencyStore;
@@ -14,7 +13,9 @@ use crate::store::IdempotencyStore;
 impl IdempotencyStore for SqliteJournal {
     async fn claim(&self, claim: &Claim) -> JournalResult<Claimed> {
         let claim = claim.clone();
+        let clock = self.clock.clone();
         let work = move |conn: &Connection| {
+            let now = clock.now_ms();
             let stored = conn
                 .prepare_cached(
                     "SELECT request_id, body_hash, claimed_at, lease_until, confirmed
@@ -30,14 +31,14 @@ impl IdempotencyStore for SqliteJournal {
                     })
                 })
                 .optional()?;
-            match stored.map_or(ClaimAction::Replace, |stored| stored.action(&claim)) {
+            match stored.map_or(ClaimAction::Replace, |stored| stored.action(&claim, now)) {
                 ClaimAction::Keep(claimed) => Ok(claimed),
                 ClaimAction::Replace => {
-                    replace(conn, &claim)?;
+                    replace(conn, &claim, now)?;
                     Ok(Claimed::Acquired(claim.request_id))
                 }
                 ClaimAction::Renew(request_id) => {
-                    renew(conn, &claim)?;
+                    renew(conn, &claim, now)?;
                     Ok(Claimed::Acquired(request_id))
                 }
             }
@@ -68,7 +69,7 @@ impl SqliteJournal {
     }
 }
 
-fn replace(conn: &Connection, claim: &Claim) -> rusqlite::Result<()> {
+fn replace(conn: &Connection, claim: &Claim, now: u64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT OR REPLACE INTO idempotency_keys
          (app_id, key, request_id, body_hash, claimed_at, lease_until, confirmed)
@@ -79,16 +80,16 @@ fn replace(conn: &Connection, claim: &Claim) -> rusqlite::Result<()> {
         claim.key,
         claim.request_id.as_bytes(),
         claim.body_hash,
-        bigint(claim.now),
-        bigint(claim.lease_until),
+        claim.claimed_at(now),
+        claim.lease_until(now),
     ])
     .map(drop)
 }
 
-fn renew(conn: &Connection, claim: &Claim) -> rusqlite::Result<()> {
+fn renew(conn: &Connection, claim: &Claim, now: u64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE idempotency_keys SET lease_until = ?3 WHERE app_id = ?1 AND key = ?2",
     )?
-    .execute(params![claim.app_id, claim.key, bigint(claim.lease_until)])
+    .execute(params![claim.app_id, claim.key, claim.lease_until(now)])
     .map(drop)
 }

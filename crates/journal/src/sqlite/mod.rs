@@ -7,11 +7,12 @@
 //! - `counts.rs`: the unfinished callbacks of each app, kept by the writer.
 //! - `cancel.rs`, `replay.rs`, `retry.rs`, `recovery.rs`, `erase.rs`, `group.rs`, `idempotency.rs`, `pause.rs`,
 //!   `audit.rs`, `retention.rs`, `rollup.rs`, `lease.rs`, `stream.rs`, `unaccounted.rs`, `waiting.rs`: the other concerns, a trait each.
-//! - `error.rs`: which database errors mean that the journal is unavailable, and which that records
+//! - `clock.rs`: the time. `error.rs`: which database errors mean that the journal is unavailable, and which that records
 //!   are refused.
 
 mod audit;
 mod cancel;
+mod clock;
 mod connection;
 mod counts;
 mod erase;
@@ -43,6 +44,7 @@ use crate::error::JournalResult;
 use crate::store::JournalStore;
 use crate::url::JournalUrl;
 
+pub(crate) use clock::JournalClock;
 pub(crate) use connection::SqliteJournal;
 
 #[async_trait]

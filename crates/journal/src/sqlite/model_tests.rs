@@ -13,7 +13,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
-use super::SqliteJournal;
+use super::{JournalClock, SqliteJournal};
 use crate::model::{AttemptRecord, Origin, Record, RecordedState, RetryOutcome, WaitingMessage};
 use crate::store::RetryStore as _;
 use crate::store::{CallbackStore as _, CountStore as _, JournalStore as _, RecordStore as _};
@@ -382,7 +382,7 @@ impl StateMachineTest for JournalAgainstModel {
         std::fs::create_dir_all(&directory).unwrap();
         Tested {
             runtime: Builder::new_current_thread().enable_all().build().unwrap(),
-            journal: SqliteJournal::open(&directory).unwrap(),
+            journal: SqliteJournal::open(&directory, JournalClock::wall()).unwrap(),
             directory,
             model: model.clone(),
         }
@@ -426,7 +426,7 @@ impl StateMachineTest for JournalAgainstModel {
             }
             Transition::Reopen => {
                 runtime.block_on(journal.close());
-                *journal = SqliteJournal::open(directory).unwrap();
+                *journal = SqliteJournal::open(directory, JournalClock::wall()).unwrap();
             }
             Transition::Advance(_) => {}
         }

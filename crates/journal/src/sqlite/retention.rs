@@ -12,7 +12,7 @@ use super::row::{id, unsigned};
 use crate::column::{bigint, first_id};
 use crate::error::JournalResult;
 use crate::model::{
-    KEY_TTL_MS, MAX_UNFINISHED_COUNTED, Remembered, Retention, RetentionProgress,
+    MAX_UNFINISHED_COUNTED, Remembered, Retention, RetentionProgress, keys_end_at,
     retention_discards, retention_operation,
 };
 use crate::store::RetentionStore;
@@ -54,12 +54,13 @@ impl RetentionStore for SqliteJournal {
         // The search passes those that are kept: no writer waits for it.
         let select = move |conn: &Connection| find_removable(conn, bound, remembered);
         let expired = self.lister.run(select).await?;
+        let clock = self.clock.clone();
         let work = move |conn: &Connection| {
             counts::remove_idle(conn)?;
             let callbacks = delete_callbacks(conn, &expired, remembered)?;
             let audits = delete_audits(conn, before(retention.audits))?;
             let rollups = delete_rollups(conn, before(retention.rollups))?;
-            let keys = delete_keys(conn, now.saturating_sub(KEY_TTL_MS))?;
+            let keys = delete_keys(conn, keys_end_at(now, clock.now_ms()))?;
             let step = usize::try_from(STEP).unwrap_or(usize::MAX);
             let more = [expired.len(), bodies, messages, audits, rollups, keys].contains(&step);
             let [callbacks, dead_letters, audits, rollups, idempotency_keys] =
@@ -174,13 +175,13 @@ fn delete_rollups(conn: &Connection, until: u64) -> rusqlite::Result<usize> {
     .execute(params![bigint(until), STEP])
 }
 
-fn delete_keys(conn: &Connection, until: u64) -> rusqlite::Result<usize> {
+fn delete_keys(conn: &Connection, until: i64) -> rusqlite::Result<usize> {
     conn.prepare_cached(
         "DELETE FROM idempotency_keys WHERE (app_id, key) IN (
          SELECT app_id, key FROM idempotency_keys WHERE claimed_at <= ?1
          ORDER BY claimed_at LIMIT ?2)",
     )?
-    .execute(params![bigint(until), STEP])
+    .execute(params![until, STEP])
 }
 
 fn count_unfinished(conn: &Connection, before: u64) -> rusqlite::Result<u64> {

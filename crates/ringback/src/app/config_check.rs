@@ -102,7 +102,7 @@ pub(crate) fn check_start(settings: &Settings) -> Result<(), CommandError> {
     }
     match journal_location(settings, None)? {
         // Connects with the first query.
-        Some(location) if location.is_shared() => drop(location.open()?),
+        Some(location) if location.is_shared() => drop(location.open(None)?),
         Some(location) => location.check()?,
         None => {}
     }

@@ -15,7 +15,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), CommandError> {
     let Some(location) = journal_location(settings, None)? else {
         return Ok(()); // Unreachable: refused above.
     };
-    let journal = location.open()?;
+    let journal = location.open(None)?;
     let migrated = journal.migrate().await;
     journal.close().await;
     migrated.map_err(|error| CommandError::Failed(error.to_string()))?;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::Reconciler;
-use broker::Broker;
 use broker::embedded::check_database;
+use broker::{Broker, StoreClock};
 use delivery::CalleeRegistry;
 use journal::{Journal, RecordSink, Recorder, RecorderOptions, Retention, Spool};
 use journal::{JournalConfig, JournalHandle};
@@ -141,12 +141,17 @@ impl JournalLocation {
     ///
     /// # Errors
     /// When the location is invalid. A database that does not answer is not an error.
-    pub(crate) fn open(&self) -> Result<Journal, ConfigError> {
+    ///
+    /// `clock`: the embedded store's, if it is open.
+    pub(crate) fn open(&self, clock: Option<StoreClock>) -> Result<Journal, ConfigError> {
         match self {
             Self::Postgres(url) => Journal::connect(url.expose_secret())
                 .map_err(|reason| ConfigError::refused("journal.url", reason)),
-            Self::Directory(directory) => Journal::open(directory)
-                .map_err(|reason| ConfigError::refused("broker.data_dir", reason)),
+            Self::Directory(directory) => match clock {
+                Some(clock) => Journal::open_with_clock(directory, move || clock.now_ms()),
+                None => Journal::open(directory),
+            }
+            .map_err(|reason| ConfigError::refused("broker.data_dir", reason)),
         }
     }
 }
@@ -168,7 +173,7 @@ impl Recording {
     ) -> Result<Self, ConfigError> {
         let spool = config.spool_directory(location.directory());
         let spool: Option<Spool> = spool.map(|path| open_spool(&path)).transpose()?.flatten();
-        let journal = location.open()?;
+        let journal = location.open(broker.store_clock())?;
         let heartbeat = heartbeat(location, accepts);
         let writes = WriteHealth::new(heartbeat);
         let (kind, sink): (_, Arc<dyn RecordSink>) = match location {

@@ -10,6 +10,8 @@ FAILS: dict[str, tuple[int, str]] = {
     "ok": (0, ""),
     "slow": (0, "slow"),
     "delayed": (0, ""),
+    # It is delayed for so long that its caller can be told meanwhile that it is not known.
+    "later": (0, ""),
     # It is delayed, and its caller cancels it meanwhile.
     "cancel": (0, ""),
     "fail1": (1, "503"),
@@ -21,9 +23,10 @@ FAILS: dict[str, tuple[int, str]] = {
 }
 # Their share of the load.
 WEIGHTS = {
-    "ok": 70,
+    "ok": 68,
     "slow": 4,
     "delayed": 4,
+    "later": 2,
     "cancel": 2,
     "fail1": 7,
     "fail2": 3,
@@ -36,6 +39,7 @@ WEIGHTS = {
 NEVER_TAKEN = frozenset({"reject", "exhaust"})
 OPTIONS: dict[str, dict[str, int]] = {
     "delayed": {"delay_seconds": 2},
+    "later": {"delay_seconds": 20},
     "cancel": {"delay_seconds": 6},
     "exhaust": {"max_attempts": 2},
     "hang": {"timeout_seconds": 6},

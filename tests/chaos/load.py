@@ -29,6 +29,11 @@ WORKERS = 48
 TRIES = 30
 # How many of them are on their way at most.
 BESIDE = 300
+# When it is asked for a callback with the plan `later`, in seconds after its acceptance and within its delay: until it is
+# attempted, only the record of its acceptance can be known. Earlier, the query answers 503 for what it does not find.
+ASKED_AFTER = (13.5, 16.0, 18.5)
+# Of how many at a time at most.
+ASKING = 200
 
 
 class NotConnectedError(OSError):
@@ -81,12 +86,13 @@ class Load:
         self.accepted: deque[str] = deque(maxlen=20_000)
         self.over = False
         self.beside: set[asyncio.Task[None]] = set()
+        self.asking: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop)
         workers = [self.send_all() for _ in range(WORKERS)]
         await asyncio.gather(*workers, self.query_all(), self.query_all())
-        await asyncio.gather(*self.beside)
+        await asyncio.gather(*self.beside, *self.asking)
 
     def stop(self) -> None:
         self.over = True
@@ -127,6 +133,10 @@ class Load:
             if self.over and callback.key:
                 return
             if request_id := await self.send(caller, callback, chance.choice(self.ports)):
+                if callback.plan == "later" and len(self.asking) < ASKING:
+                    task = asyncio.create_task(self.ask_within_delay(callback, request_id))
+                    self.asking.add(task)
+                    task.add_done_callback(self.asking.discard)
                 if callback.plan == "cancel":
                     await self.cancel(caller, callback, request_id, chance.choice(self.ports))
                 return
@@ -178,6 +188,17 @@ class Load:
                 with contextlib.suppress(OSError, TimeoutError, EOFError, ValueError):
                     await self.query(caller, self.accepted[index], chance.choice(self.ports))
         caller.close()
+
+    async def ask_within_delay(self, callback: callbacks.Callback, request_id: str) -> None:
+        """Beside the others, and each time any of the ingresses."""
+        accepted = time.monotonic()
+        chance = random.Random(f"{self.seed}:later:{callback.number}")
+        for seconds in ASKED_AFTER:
+            await asyncio.sleep(max(accepted + seconds - time.monotonic(), 0))
+            caller = Caller(self.ports)
+            with contextlib.suppress(OSError, TimeoutError, EOFError, ValueError):
+                await self.query(caller, request_id, chance.choice(self.ports))
+            caller.close()
 
     async def query(self, caller: Caller, request_id: str, port: int) -> None:
         asked = time.time()

@@ -32,12 +32,10 @@ class Sabotage:
     # How often it happens, in the syntax of the crate `fail`.
     action: str = "return"
     preload: str = ""
-    # What else is switched on.
-    beside: str = ""
 
     @property
     def switched_on(self) -> str:
-        return ";".join(filter(None, (f"{self.name}={self.action}", self.beside)))
+        return f"{self.name}={self.action}"
 
     @property
     def scenario(self) -> str:
@@ -104,11 +102,10 @@ SABOTAGES = (
     Sabotage("retry-early", "an attempt that does not wait for its delay", "reordered", calm, action="30%return"),
     Sabotage(
         "forget-acceptance",
-        "an acceptance that is not recorded and taken for none, and no record of its attempts",
+        "an acceptance that is not recorded and taken for none",
         "denied",
         calm,
-        action="20%return",
-        beside="forget-record=return",
+        action="50%return",
     ),
     Sabotage("forget-record", "the record of an attempt is forgotten", "unrecorded", calm, action="20%return"),
     Sabotage("record-delivered", "recorded as delivered, and it was not", "untrue", calm, action="30%return"),

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -70,7 +71,11 @@ def checked(language, top):
     command = language.build(directory)
 
     def expect(what, arguments, settings, output="", error=""):
-        done = processes.run([*command, *arguments], settings, directory)
+        try:
+            done = processes.run([*command, *arguments], settings, directory, seconds=45)
+        except subprocess.TimeoutExpired:
+            found.append(f"{language.name}: {what}: it starts, or does not end")
+            return
         fits = done.stderr.startswith(error) and done.stderr.count("\n") == bool(error)
         if not done.returncode or done.stdout != output or not fits:
             found.append(f"{language.name}: {what}: {done.returncode} {done.stdout!r} {done.stderr[:300]!r}")
@@ -91,6 +96,11 @@ def checked(language, top):
     url = free_url()
     said = f"refused: network {url} does not answer (RINGBACK_URL names the gateway)\n"
     expect("no gateway", send, {"RINGBACK_URL": url}, error=said)
+    # A connection that was there and broke is another matter: the request may have arrived.
+    with double.double([double.DROP] * 5) as (url, _):
+        done = processes.run([*command, *send], {"RINGBACK_URL": url}, directory)
+        if not done.returncode or not done.stderr.startswith("unknown: network ") or url not in done.stderr:
+            found.append(f"{language.name}: a broken connection: {done.returncode} {done.stderr[:300]!r}")
     with dead() as url:
         expect("another secret", send, {"RINGBACK_URL": url}, f"accepted {ID} 202\nfinal dead (exhausted; attempt 2: 401)\n")
     return found

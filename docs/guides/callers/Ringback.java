@@ -61,7 +61,7 @@ public final class Ringback {
 
     /** Several, separated by spaces or commas, while a secret is being changed. */
     public static List<String> secrets(String text) {
-        List<String> secrets = List.of(text.replaceAll("^[ ,]+", "").split("[ ,]+"));
+        List<String> secrets = List.of((text == null ? "" : text).replaceAll("^[ ,]+", "").split("[ ,]+"));
         secrets.forEach(Ringback::key);
         return secrets;
     }
@@ -166,7 +166,11 @@ public final class Ringback {
         this.key = key;
         this.secret = secret;
         if (secret != null) {
-            key(secret);
+            try {
+                key(secret);
+            } catch (IllegalArgumentException e) {
+                throw new IllegalArgumentException("RINGBACK_SECRET: " + e.getMessage() + ", as ringback key APP --hmac prints it", e);
+            }
         }
     }
 
@@ -460,16 +464,10 @@ public final class Ringback {
             return;
         }
         if ((arguments.length == 3 || arguments.length == 4) && arguments[0].equals("send")) {
-            String secret = setting("RINGBACK_SECRET", null);
-            try {
-                sign(secret == null ? "whsec_AAAA" : secret, "", "", new byte[0]);
-            } catch (IllegalArgumentException e) {
-                fail("RINGBACK_SECRET: " + e.getMessage() + ", as ringback key APP --hmac prints it");
-            }
             String key = arguments.length == 4 ? arguments[3] : UUID.randomUUID().toString();
             try {
                 Ringback ringback = new Ringback(setting("RINGBACK_URL", "http://127.0.0.1:5106"), setting("RINGBACK_APP", "demo"),
-                        setting("RINGBACK_KEY", null), secret);
+                        setting("RINGBACK_KEY", null), setting("RINGBACK_SECRET", null));
                 Answer answer = ringback.send(arguments[1], "test", arguments[2], key, Duration.ofSeconds(5));
                 System.out.println("accepted " + answer.requestId() + " " + answer.code());
                 Answer found = ringback.untilFinal(answer.requestId(), Duration.ofMinutes(1));

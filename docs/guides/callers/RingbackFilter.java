@@ -105,21 +105,24 @@ public class RingbackFilter extends HttpFilter {
         return matches ? null : "wrong signature";
     }
 
+    private static final String NO_SECRET =
+            "RINGBACK_SIGNING_SECRET: a secret is whsec_ and base64, as in signing_secrets of the gateway's settings";
+
     /** Throws for what is no secret. Called at the start, since a wrong one would refuse every callback. */
     private static byte[] key(String secret) {
         if (!secret.matches("whsec_[A-Za-z0-9+/]{2,}={0,2}")) {
-            throw new IllegalArgumentException("a secret is whsec_ and base64");
+            throw new IllegalArgumentException(NO_SECRET);
         }
         try {
             return Base64.getDecoder().decode(secret.substring("whsec_".length()));
         } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException("a secret is whsec_ and base64", e);
+            throw new IllegalArgumentException(NO_SECRET, e);
         }
     }
 
     /** Several, separated by spaces or commas, while a secret is being changed. */
     public static List<String> secrets(String text) {
-        List<String> secrets = List.of(text.replaceAll("^[ ,]+", "").split("[ ,]+"));
+        List<String> secrets = List.of((text == null ? "" : text).replaceAll("^[ ,]+", "").split("[ ,]+"));
         secrets.forEach(RingbackFilter::key);
         return secrets;
     }

@@ -87,7 +87,11 @@ export class Ringback {
     }
     if (key && !/^[!-~]+$/.test(key)) throw new TypeError("RINGBACK_KEY: a key is rbk_ and more, without spaces");
     Object.assign(this, { url: url.replace(/\/+$/, ""), appId, key, secret, timeoutMs, attempts });
-    if (secret) keyOf(secret);
+    try {
+      if (secret) keyOf(secret);
+    } catch (error) {
+      throw new TypeError(`RINGBACK_SECRET: ${error.message}, as ringback key APP --hmac prints it`);
+    }
   }
 
   /**
@@ -310,11 +314,6 @@ async function main([command, ...rest]) {
     return 0;
   }
   if (command === "send" && (rest.length === 2 || rest.length === 3)) {
-    try {
-      if (env.RINGBACK_SECRET) keyOf(env.RINGBACK_SECRET);
-    } catch (error) {
-      fail(`RINGBACK_SECRET: ${error.message}, as ringback key APP --hmac prints it`);
-    }
     try {
       const ringback = new Ringback({
         url: env.RINGBACK_URL || "http://127.0.0.1:5106",

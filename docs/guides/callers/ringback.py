@@ -119,7 +119,10 @@ class Ringback:
         self.app_id, self.key, self.secret = app_id, key, secret
         self.timeout, self.attempts = timeout, attempts
         if secret:
-            key_of(secret)
+            try:
+                key_of(secret)
+            except ValueError as error:
+                raise ValueError(f"RINGBACK_SECRET: {error}, as ringback key APP --hmac prints it") from None
 
     def send(self, target, message_type, message, idempotency_key, wait=0):
         """Sends one callback, and repeats it while the gateway cannot take it.
@@ -322,16 +325,11 @@ def main(arguments):
             return 130
     if arguments[:1] == ["send"] and len(arguments) in (3, 4):
         try:
-            if secret := os.environ.get("RINGBACK_SECRET"):
-                key_of(secret)
-        except ValueError as error:
-            sys.exit(f"RINGBACK_SECRET: {error}, as ringback key APP --hmac prints it")
-        try:
             ringback = Ringback(
                 os.environ.get("RINGBACK_URL") or "http://127.0.0.1:5106",
                 os.environ.get("RINGBACK_APP") or "demo",
                 key=os.environ.get("RINGBACK_KEY"),
-                secret=secret,
+                secret=os.environ.get("RINGBACK_SECRET"),
             )
         except ValueError as error:
             sys.exit(str(error))

@@ -63,8 +63,10 @@ struct Cost {
 /// `baseline`: the binary to run, instead of this build.
 async fn run(figures: &mut Figures, setup: Setup, baseline: Option<&Path>, time: Duration) -> Cost {
     let node = rig::node(setup).await;
-    let mut options = GatewayOptions::default();
-    options.binary = baseline.map(Path::to_owned);
+    let mut options = GatewayOptions {
+        binary: baseline.map(Path::to_owned),
+        ..GatewayOptions::default()
+    };
     if baseline.is_some() {
         // 0.2.0 does not know it. It is off for the other build as well.
         options

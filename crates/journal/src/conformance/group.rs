@@ -54,6 +54,23 @@ async fn a_count_is_bounded_and_says_where_it_ended(journal: &Journal, now: u64)
     };
     let found = groups(journal, &of_nobody, by, now).await;
     assert_eq!(found.groups, []);
+    // Of each status as many: together they are more, and all are counted.
+    let expired: Vec<Record> = (0..600)
+        .map(|number| {
+            let origin = origin(first + DEAD + number);
+            record(&origin, 1, now, RecordedState::Expired)
+        })
+        .collect();
+    for some in expired.chunks(500) {
+        store(journal, some).await;
+    }
+    let newer = Filter {
+        target: Some("https://callee.example:443".to_owned()),
+        since: Some(first + DEAD - 600),
+        ..dead_letters()
+    };
+    let found = groups(journal, &newer, by, now).await;
+    assert_eq!((found.examined, found.looked_to), (1_200, None));
 }
 
 async fn groups(journal: &Journal, filter: &Filter, by: GroupBy, now: u64) -> CallbackGroups {

@@ -63,7 +63,7 @@ fn statement(
     );
     sql.push(format_args!(
         "{first}::text AS first_key, {second}::text AS second_key, {cause}::text AS cause_text, \
-         accepted_at, updated_at FROM (SELECT * FROM ("
+         accepted_at, updated_at FROM ("
     ));
     for (number, status) in scans(filter).iter().enumerate() {
         sql.push(if number == 0 { "(" } else { " UNION ALL (" });
@@ -86,9 +86,8 @@ fn statement(
         }
         sql.push(format_args!(" ORDER BY request_id {order} LIMIT {limit})"));
     }
-    sql.push(format_args!(
-        ") AS scans ORDER BY request_id {order} LIMIT {limit}) AS chosen"
-    ));
+    // No more than the limit of each scan: the horizon would not tell what another limit cuts off.
+    sql.push(") AS chosen");
     if by == GroupBy::LastAttempt {
         sql.push(LAST);
     }

@@ -74,8 +74,7 @@ fn statement(
                 min(accepted_at), min(updated_at), max(updated_at), sum(count(*)) OVER ()
          FROM (SELECT {first} AS first_key, {second} AS second_key, {cause} AS cause_text,
                       accepted_at, updated_at
-               FROM (SELECT chosen.*{last} FROM
-                     (SELECT * FROM ({chosen}) ORDER BY request_id {order} LIMIT {limit}) AS chosen))
+               FROM (SELECT chosen.*{last} FROM ({chosen}) AS chosen))
          GROUP BY 1, 2 ORDER BY 5 DESC, 1, 2 LIMIT {MAX_GROUPS}"
     );
     (sql, values)

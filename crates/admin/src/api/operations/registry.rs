@@ -202,10 +202,12 @@ impl Operations {
     /// This process does not know it.
     pub(crate) fn stop(&self, id: Uuid) -> Result<Option<OperationView>, ApiError> {
         let found = self.find(id)?;
-        // One of those who stop it at once is told, so that the audit log has one entry.
-        let is_first = !found.is_stop_ordered.swap(true, Ordering::Relaxed);
+        // One of those who stop it at once does so and is told: the audit log has one entry.
+        if found.is_stop_ordered.swap(true, Ordering::Relaxed) {
+            return Ok(None);
+        }
         // Before the stop: after it the operation may have ended already.
-        let is_stopped_now = is_first && found.is_running() && !found.stop.is_cancelled();
+        let is_stopped_now = found.is_running() && !found.stop.is_cancelled();
         found.stop.cancel();
         Ok(is_stopped_now.then(|| found.view()))
     }
